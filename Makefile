@@ -21,6 +21,6 @@ lint: $(READY)  ## style, formatting, types, direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(READY): pyproject.toml constraints.txt scripts/set_up scripts/install_torch
+$(READY): pyproject.toml constraints.txt scripts/set_up scripts/install_torch.py
 	scripts/set_up $(PYTHON) $(VENV)
 	@touch $@
