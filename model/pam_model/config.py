@@ -1,0 +1,145 @@
+"""The sizes of a PAM: SAM 2.1, the Semantic Perceiver and the language model."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from transformers.models.sam2_video.configuration_sam2_video import (
+    Sam2VideoConfig,
+    Sam2VideoPromptEncoderConfig,
+)
+
+PATCH_SIZE = 16
+"""Pixels of the square picture along a cell of SAM's picture embedding."""
+
+if TYPE_CHECKING:
+    from transformers import Qwen2Config
+
+
+@dataclass(frozen=True)
+class PerceiverConfig:
+    """Sizes of the Semantic Perceiver; its width is that of SAM's prompt encoder.
+
+    Attributes:
+        depth: two-way attention layers.
+        num_heads: attention heads.
+        mlp_dim: hidden width of each layer's MLP.
+        num_semantic_tokens: learned tokens that become words.
+    """
+
+    depth: int = 2
+    num_heads: int = 8
+    mlp_dim: int = 2048
+    num_semantic_tokens: int = 16
+
+
+@dataclass(frozen=True)
+class PAMConfig:
+    """Sizes of the three parts. The defaults of each part are those of the published PAM.
+
+    Attributes:
+        sam2: SAM 2.1 with its memory parts.
+        language: Qwen2.5.
+        perceiver: the Semantic Perceiver.
+    """
+
+    sam2: Sam2VideoConfig
+    language: Qwen2Config
+    perceiver: PerceiverConfig = PerceiverConfig()
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the square that every picture is squashed to."""
+        return cast("int", self.sam2.image_size)
+
+    @property
+    def width(self) -> int:
+        """Channels of SAM's picture embedding, and of the Perceiver."""
+        return cast("Sam2VideoPromptEncoderConfig", self.sam2.prompt_encoder_config).hidden_size
+
+    @property
+    def map_size(self) -> int:
+        """Side of SAM's picture embedding in cells."""
+        return self.image_size // PATCH_SIZE
+
+    def to_dict(self) -> dict[str, Any]:
+        """`config.json`: the published keys, with `sam2` and `perceiver` beside them."""
+        language = self.language.to_dict()
+        language["model_type"] = "llava_qwen"
+        return {
+            **language,
+            "mm_projector_type": "mlp2x_gelu",
+            "mm_hidden_size": self.width,
+            "sam2": self.sam2.to_dict(),
+            "perceiver": asdict(self.perceiver),
+        }
+
+
+def sam2_config(
+    *,
+    image_size: int = 1024,
+    widths: tuple[int, ...] = (144, 288, 576, 1152),
+    heads: tuple[int, ...] = (2, 4, 8, 16),
+    blocks: tuple[int, ...] = (2, 6, 36, 4),
+    windows: tuple[int, ...] = (8, 4, 16, 8),
+    global_blocks: tuple[int, ...] = (23, 33, 43),
+    width: int = 256,
+    decoder_heads: int = 8,
+    decoder_mlp: int = 2048,
+    memory_width: int = 64,
+    memory_layers: int = 4,
+    memory_mlp: int = 2048,
+    memory_fuser_mlp: int = 1024,
+) -> Sam2VideoConfig:
+    """SAM 2.1 as transformers describes it; the defaults are hiera-large.
+
+    Args:
+        image_size: side in pixels of the square picture, a multiple of 32.
+        widths: channels of the four stages of the trunk; heads, blocks and windows likewise.
+        global_blocks: indices of the trunk's blocks that attend to the whole map.
+        width: channels of the picture embedding, the prompt encoder and the mask decoder.
+        decoder_heads: attention heads of the mask decoder; `decoder_mlp` is its MLP.
+        memory_width: channels of the memory of a frame; `memory_layers`, `memory_mlp` and
+            `memory_fuser_mlp` size the memory attention and the memory encoder.
+    """
+    cells = image_size // PATCH_SIZE
+    return Sam2VideoConfig(
+        image_size=image_size,
+        # Meta's yaml says true; PAM never uses it (one mask, of token 0, for every prompt).
+        multimask_output_in_sam=False,
+        vision_config={
+            "model_type": "sam2_vision_model",
+            "backbone_config": {
+                "model_type": "sam2_hiera_det_model",
+                "hidden_size": widths[0],
+                "num_attention_heads": heads[0],
+                "image_size": [image_size, image_size],
+                "blocks_per_stage": list(blocks),
+                "embed_dim_per_stage": list(widths),
+                "num_attention_heads_per_stage": list(heads),
+                "window_size_per_stage": list(windows),
+                "global_attention_blocks": list(global_blocks),
+            },
+            # The neck lists its channels from the deepest stage to the first.
+            "backbone_channel_list": list(reversed(widths)),
+            "backbone_feature_sizes": [[cells * scale] * 2 for scale in (4, 2, 1)],
+            "fpn_hidden_size": width,
+        },
+        prompt_encoder_config={"hidden_size": width, "image_size": image_size},
+        mask_decoder_config={
+            "hidden_size": width,
+            "mlp_dim": decoder_mlp,
+            "num_attention_heads": decoder_heads,
+            "iou_head_hidden_dim": width,
+        },
+        memory_attention_hidden_size=width,
+        memory_attention_num_layers=memory_layers,
+        memory_attention_feed_forward_hidden_size=memory_mlp,
+        memory_attention_rope_feat_sizes=[cells, cells],
+        memory_encoder_hidden_size=width,
+        memory_encoder_output_channels=memory_width,
+        mask_downsampler_embed_dim=width,
+        memory_fuser_embed_dim=width,
+        memory_fuser_intermediate_dim=memory_fuser_mlp,
+    )

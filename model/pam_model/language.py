@@ -1,0 +1,362 @@
+"""Qwen2.5: a region's visual rows + a question -> words, many regions and questions at once.
+
+A region is read once (`prefill`); its key/value cache is shared by every question and every label
+of a list. Nothing here knows about pictures.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+from transformers import AutoModelForCausalLM, DynamicCache, Qwen2ForCausalLM
+from transformers.generation.logits_process import (
+    LogitsProcessorList,
+    TemperatureLogitsWarper,
+    TopPLogitsWarper,
+)
+
+from pam_model.tasks import BEFORE_REGION, END, after_region
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pam_model.config import PAMConfig
+
+_ROWS_PER_HEAD = 256  # positions whose vocabulary logits are held at once
+_TOKENS_PER_PASS = 512  # tokens of labels scored in one pass
+
+
+class Tokenizer(Protocol):
+    """What is needed of a tokenizer; those of transformers have it."""
+
+    def encode(self, text: str, *, add_special_tokens: bool = ...) -> list[int]:
+        """Return the ids of `text`."""
+
+    def decode(self, token_ids: list[int], *, skip_special_tokens: bool = ...) -> str:
+        """Return the text of ids."""
+
+    def convert_tokens_to_ids(self, tokens: str) -> int:
+        """Return the id of one token."""
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How answers are generated.
+
+    Attributes:
+        max_new_tokens: the longest answer in tokens.
+        temperature: 0 takes the likeliest token (repeatable); above 0 samples.
+        top_p: sample from the likeliest tokens that together have this probability.
+        seed: of the sampling; an answer does not depend on what else is in the batch.
+        deadline: `time.monotonic()` at which to give up, or None.
+    """
+
+    max_new_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+    deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is {self.max_new_tokens}, and must be 1 or more")
+        if not 0.0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}, and must be 0 or more")
+        if not 0.0 < self.top_p <= 1.0:
+            raise ValueError(f"top_p is {self.top_p}, and must be above 0 and at most 1")
+
+
+@dataclass(frozen=True)
+class KeyValues:
+    """The key/value cache of N regions; it is never written to.
+
+    Attributes:
+        layers: keys and values of each layer, each `(N, key/value heads, length, head width)`.
+    """
+
+    layers: tuple[tuple[Tensor, Tensor], ...]
+
+    def __len__(self) -> int:
+        return len(self.layers[0][0])
+
+    @property
+    def length(self) -> int:
+        """Positions that are cached."""
+        return self.layers[0][0].shape[2]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(keys.nbytes + values.nbytes for keys, values in self.layers)
+
+    def select(self, rows: Tensor) -> KeyValues:
+        """Keep these rows, in this order; a row may repeat."""
+        return KeyValues(tuple((keys[rows], values[rows]) for keys, values in self.layers))
+
+    def cache(self) -> DynamicCache:
+        """A cache for transformers that starts with a copy of these."""
+        return DynamicCache(self.layers)
+
+    @classmethod
+    def of(cls, cache: DynamicCache) -> KeyValues:
+        """What `cache` holds now."""
+        return cls(tuple((keys, values) for keys, values, *_ in cache))
+
+
+class LanguageModel(nn.Module):
+    """Qwen2.5 that reads visual rows.
+
+    Args:
+        config: sizes.
+        tokenizer: of the checkpoint.
+        attn_implementation: "sdpa", "eager" or "flash_attention_2".
+    """
+
+    def __init__(
+        self, config: PAMConfig, tokenizer: Tokenizer, *, attn_implementation: str = "sdpa"
+    ) -> None:
+        super().__init__()
+        self.qwen2: Qwen2ForCausalLM = AutoModelForCausalLM.from_config(  # type: ignore[no-untyped-call]
+            config.language, attn_implementation=attn_implementation
+        )
+        self.tokenizer = tokenizer
+        self.end_id = tokenizer.convert_tokens_to_ids(END)
+
+    def ids(self, text: str) -> Tensor:
+        """int64 `(length,)`: the ids of `text`, on the model's device."""
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        return torch.tensor(ids, dtype=torch.long, device=self.qwen2.device)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The words of generated ids."""
+        return self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+
+    def prefix_rows(self, visual_rows: Tensor) -> Tensor:
+        """Put the text before a region's rows: `(N, rows, hidden)` -> `(N, length, hidden)`."""
+        start = self.qwen2.model.embed_tokens(self.ids(BEFORE_REGION))
+        return torch.cat(
+            [start.expand(len(visual_rows), -1, -1), visual_rows.to(start.dtype)], dim=1
+        )
+
+    def prefill(self, visual_rows: Tensor) -> KeyValues:
+        """Read N regions once: visual rows `(N, rows, hidden)` -> their key/value cache."""
+        cache = DynamicCache(config=self.qwen2.config)
+        self.qwen2.model(
+            inputs_embeds=self.prefix_rows(visual_rows), past_key_values=cache, use_cache=True
+        )
+        return KeyValues.of(cache)
+
+    def answer(
+        self, regions: KeyValues, questions: Sequence[str], options: GenerationOptions
+    ) -> list[list[str]]:
+        """Answer every question about every region, in one batch.
+
+        Args:
+            regions: N regions, from `prefill`.
+            questions: what the model is asked, as `Question.text`.
+            options: how to generate.
+
+        Returns:
+            The answers, `[region][question]`.
+
+        Raises:
+            TimeoutError: the deadline passed.
+        """
+        count, asked = len(regions), len(questions)
+        if not count or not asked:
+            return [[] for _ in range(count)]
+        # Regions outside, questions inside: row = region * asked + question.
+        rows = torch.arange(count, device=self.qwen2.device).repeat_interleave(asked)
+        suffixes = [self.ids(after_region(question)) for question in questions] * count
+        answers: list[list[int]] = [[] for _ in suffixes]
+        for row, token in self._generate(regions.select(rows).cache(), suffixes, options):
+            answers[row].append(token)
+        texts = [self.text(ids) for ids in answers]
+        return [texts[start : start + asked] for start in range(0, len(texts), asked)]
+
+    def step(self, ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
+        """Read `(rows, new)` more ids; return the logits after them, `(rows, vocabulary)`.
+
+        Args:
+            ids: int64; shorter rows are padded on the left.
+            mask: int64 `(rows, cached + new)`, 0 at padding.
+            cache: grows by the new positions.
+        """
+        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+        hidden = self.qwen2.model(
+            input_ids=ids,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        logits: Tensor = self.qwen2.lm_head(hidden[:, -1]).float()
+        return logits
+
+    def _generate(
+        self, cache: DynamicCache, suffixes: Sequence[Tensor], options: GenerationOptions
+    ) -> Iterator[tuple[int, int]]:
+        """Yield (row, token) of every row until each has ended; ended rows leave the batch."""
+        ids = pad_sequence(list(suffixes), batch_first=True, padding_side="left")
+        real = pad_sequence(
+            [torch.ones_like(s) for s in suffixes], batch_first=True, padding_side="left"
+        )
+        mask = torch.cat([real.new_ones(len(real), cache.get_seq_length()), real], dim=1)
+        pick = _Picker(options)
+        active = list(range(len(suffixes)))
+        for _ in range(options.max_new_tokens):
+            _check_deadline(options.deadline)
+            tokens = pick(self.step(ids, mask, cache))
+            values = tokens.tolist()
+            going = [index for index, token in enumerate(values) if token != self.end_id]
+            yield from ((active[index], values[index]) for index in going)
+            if not going:
+                return
+            if len(going) < len(active):
+                keep = torch.tensor(going, device=tokens.device)
+                cache.batch_select_indices(keep)
+                tokens, mask = tokens[keep], mask[keep]
+                active = [active[index] for index in going]
+            ids, mask = tokens[:, None], F.pad(mask, (0, 1), value=1)
+
+    def score(
+        self,
+        regions: KeyValues,
+        question: str,
+        candidates: Sequence[str],
+        *,
+        deadline: float | None = None,
+    ) -> Tensor:
+        """How likely each of L candidates is as the answer about each of N regions.
+
+        The candidates of a pass lie side by side in one row, each blind to the others, so that the
+        region's cache is read once for all of them.
+
+        Args:
+            regions: N regions, from `prefill`.
+            question: what the model is asked.
+            candidates: the answers to compare.
+            deadline: `time.monotonic()` at which to give up, or None.
+
+        Returns:
+            float32 `(N, L)`: mean log-likelihood per token, the end token included.
+
+        Raises:
+            ValueError: a candidate has no tokens.
+            TimeoutError: the deadline passed.
+        """
+        answers = [self.ids(candidate) for candidate in candidates]
+        for candidate, ids in zip(candidates, answers, strict=True):
+            if not len(ids):
+                raise ValueError(f"the label {candidate!r} is empty")
+        cache = regions.cache()
+        asked = self.ids(after_region(question)).expand(len(regions), -1)
+        first = self.qwen2.model(
+            input_ids=asked, past_key_values=cache, use_cache=True
+        ).last_hidden_state[:, -1]
+        shared = KeyValues.of(cache)
+        start = self.qwen2.lm_head(first).float().log_softmax(dim=-1)  # [N, vocabulary]
+        scores = []
+        for part in _passes(answers, _TOKENS_PER_PASS):
+            _check_deadline(deadline)
+            scores.append(self._score_pass(shared, start, part))
+        return torch.cat(scores, dim=1)
+
+    def _score_pass(self, shared: KeyValues, start: Tensor, answers: list[Tensor]) -> Tensor:
+        lengths = torch.tensor([len(ids) for ids in answers], device=start.device)
+        tokens = torch.cat(answers)  # [K]
+        owner = torch.arange(len(answers), device=start.device).repeat_interleave(lengths)
+        order = torch.arange(len(tokens), device=start.device)
+        ends = lengths.cumsum(0) - 1
+        visible = (owner[:, None] == owner[None, :]) & (order[:, None] >= order[None, :])
+        visible = F.pad(visible, (shared.length, 0), value=True)  # [K, cached + K]
+        blocked = torch.zeros(visible.shape, dtype=self.qwen2.dtype, device=start.device)
+        blocked.masked_fill_(~visible, torch.finfo(blocked.dtype).min)
+        positions = shared.length + order - (ends - lengths + 1)[owner]
+        with self._dense_attention():
+            hidden = self.qwen2.model(
+                input_ids=tokens.expand(len(shared), -1),
+                attention_mask=blocked.expand(len(shared), 1, -1, -1),
+                position_ids=positions.expand(len(shared), -1),
+                past_key_values=shared.cache(),
+                use_cache=True,
+            ).last_hidden_state
+        following = torch.roll(tokens, -1)
+        following[ends] = self.end_id
+        likelihood = torch.zeros(len(shared), len(answers), device=start.device)
+        likelihood.index_add_(1, owner, self._log_likelihood(hidden, following))
+        likelihood += start[:, tokens[ends - lengths + 1]]
+        return likelihood / (lengths + 1)
+
+    def _log_likelihood(self, hidden: Tensor, following: Tensor) -> Tensor:
+        """`(N, K, hidden)` and the K tokens that follow -> float32 `(N, K)`."""
+        parts = []
+        per_part = max(1, _ROWS_PER_HEAD // len(hidden))  # a whole vocabulary a position is large
+        for start in range(0, len(following), per_part):
+            targets = following[start : start + per_part]
+            logits = self.qwen2.lm_head(hidden[:, start : start + per_part]).float()
+            chosen = logits.gather(2, targets.expand(len(hidden), -1)[..., None]).squeeze(2)
+            parts.append(chosen - logits.logsumexp(dim=2))
+        return torch.cat(parts, dim=1)
+
+    @contextmanager
+    def _dense_attention(self) -> Iterator[None]:
+        """Attention that takes a mask of its own; flash-attention does not."""
+        implementation = self.qwen2.config._attn_implementation
+        if implementation in ("sdpa", "eager"):
+            yield
+            return
+        self.qwen2.set_attn_implementation("sdpa")
+        try:
+            yield
+        finally:
+            self.qwen2.set_attn_implementation(implementation)
+
+
+class _Picker:
+    """Chooses the next token of each row from its logits."""
+
+    def __init__(self, options: GenerationOptions) -> None:
+        self._options = options
+        self._generator = torch.Generator().manual_seed(options.seed)
+        self._warpers = LogitsProcessorList()
+        if options.temperature > 0:
+            self._warpers.append(TemperatureLogitsWarper(options.temperature))
+            self._warpers.append(TopPLogitsWarper(options.top_p))
+
+    def __call__(self, logits: Tensor) -> Tensor:
+        """float32 `(rows, vocabulary)` -> int64 `(rows,)`."""
+        if self._options.temperature == 0:
+            return logits.argmax(dim=-1)
+        # One number a step for all rows: an answer does not depend on what else is in the batch.
+        draw = torch.rand(1, generator=self._generator).to(logits.device)
+        no_ids = logits.new_empty(len(logits), 0)  # the warpers take the ids so far, and read none
+        warped = self._warpers(cast("torch.LongTensor", no_ids), cast("torch.FloatTensor", logits))
+        cumulative = warped.softmax(dim=-1).cumsum(dim=-1)
+        # 1 - draw is above 0, so the token found has a likelihood above 0.
+        threshold = (1 - draw) * cumulative[:, -1:]
+        return torch.searchsorted(cumulative, threshold).squeeze(1)
+
+
+def _passes(answers: Sequence[Tensor], tokens: int) -> Iterator[list[Tensor]]:
+    """Cut a list of answers so that a part holds at most `tokens` ids (or one answer)."""
+    part: list[Tensor] = []
+    for ids in answers:
+        if part and sum(map(len, part)) + len(ids) > tokens:
+            yield part
+            part = []
+        part.append(ids)
+    if part:
+        yield part
+
+
+def _check_deadline(deadline: float | None) -> None:
+    if deadline is not None and time.monotonic() > deadline:
+        raise TimeoutError("the deadline passed while the language model was answering")

@@ -1,0 +1,338 @@
+"""PAM, the one class that the rest of the house calls.
+
+pam = PAM.from_pretrained("nano")
+features = pam.encode(picture)                      # once per picture
+segments = pam.segment(features, prompts)           # all prompts of the picture
+contexts = pam.prefill(segments)                    # once per region
+texts = pam.describe(contexts, questions)           # all regions and questions at once
+scores = pam.classify(contexts, ["cat", "dog"])     # a project's own list of labels
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from PIL import Image
+from torch import Tensor
+
+from pam_model import everything
+from pam_model.everything import EverythingOptions
+from pam_model.language import GenerationOptions
+from pam_model.prompts import Prompt, PromptError
+from pam_model.segmenter import BOX_LABELS, DecoderOutput, stability
+from pam_model.segments import PictureFeatures, RegionContexts, Segments
+from pam_model.tasks import Language, Question, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pam_model.network import PAMNetwork
+
+_GREEDY = GenerationOptions()
+_USUAL = EverythingOptions()
+Picture = npt.NDArray[np.uint8] | Image.Image
+
+
+class PAM:
+    """Perceive Anything: a picture and prompts in; masks, labels, definitions and captions out.
+
+    Not thread-safe; one caller at a time.
+
+    Args:
+        network: with its weights, on its device.
+        name: what to call this model in answers.
+    """
+
+    def __init__(self, network: PAMNetwork, name: str) -> None:
+        self.network = network.eval().requires_grad_(False)
+        self.name = name
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        device: torch.device = self.network.language.qwen2.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights (those that place a prompt stay in float32)."""
+        dtype: torch.dtype = self.network.language.qwen2.dtype
+        return dtype
+
+    @torch.inference_mode()
+    def encode(self, picture: Picture) -> PictureFeatures:
+        """Encode one picture, once for all its prompts.
+
+        Args:
+            picture: upright RGB; uint8 `(height, width, 3)` or a Pillow image.
+
+        Raises:
+            ValueError: not an RGB picture.
+        """
+        return self.encode_batch([picture])[0]
+
+    @torch.inference_mode()
+    def encode_batch(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:
+        """Encode several pictures in one pass.
+
+        Args:
+            pictures: as for `encode`.
+
+        Raises:
+            ValueError: not an RGB picture.
+        """
+        if not pictures:
+            return []
+        images = [_as_image(picture) for picture in pictures]
+        side = self.network.config.image_size
+        squares = np.stack([np.asarray(image.resize((side, side))) for image in images])
+        pixels = torch.from_numpy(squares).to(self.device).permute(0, 3, 1, 2)
+        maps = self.network.segmenter.encode(pixels)
+        return [
+            # A copy, so that one picture's features do not keep the whole batch alive.
+            PictureFeatures(image.size(*(part[row : row + 1].clone() for part in maps)))
+            for row, image in enumerate(images)
+        ]
+
+    @torch.inference_mode()
+    def segment(self, features: PictureFeatures, prompts: Sequence[Prompt]) -> Segments:
+        """Find the object of every prompt: one decoder pass for all prompts of a kind.
+
+        Args:
+            features: of the picture.
+            prompts: in pixels of the upright picture; kinds may be mixed.
+
+        Returns:
+            One region a prompt, in their order. Where the model finds no object the score in
+            `object_scores` is 0 or less and the mask is empty.
+
+        Raises:
+            PromptError: a prompt that means nothing in this picture; the message has its number.
+        """
+        for number, prompt in enumerate(prompts, start=1):
+            _check(prompt, number, features.size)
+        # A padding point changes an answer, so only prompts with as many points share a pass.
+        kinds: dict[int, list[int]] = {}
+        for index, prompt in enumerate(prompts):
+            kind = (
+                -1 if prompt.mask is not None else len(prompt.points) + 2 * (prompt.box is not None)
+            )
+            kinds.setdefault(kind, []).append(index)
+        parts = []
+        for kind, indices in kinds.items():
+            group = [prompts[index] for index in indices]
+            decode = self._decode_masks if kind == -1 else self._decode_points
+            parts.append(self._segments(features, group, decode(features, group)))
+        if not parts:
+            return self._no_segments(features)
+        order = [index for indices in kinds.values() for index in indices]
+        return Segments.concatenate(parts).select(np.argsort(order).tolist())
+
+    @torch.inference_mode()
+    def find_everything(
+        self, features: PictureFeatures, options: EverythingOptions = _USUAL
+    ) -> Segments:
+        """Find the objects of a picture without a prompt, best first.
+
+        Args:
+            features: of the picture.
+            options: the grid of clicks and the filters.
+        """
+        points = everything.grid(options.points_per_side, features.size)
+        prompts, masks, scores = [], [], []
+        for start in range(0, len(points), options.points_per_batch):
+            clicks = [
+                Prompt.from_points([p]) for p in points[start : start + options.points_per_batch]
+            ]
+            found = self._decode_points(features, clicks)
+            logits, iou = found.mask_logits[:, 0], found.iou_scores[:, 0]
+            area = (logits > 0).flatten(1).float().mean(dim=1)
+            good = (
+                (found.object_scores > 0)
+                & (iou >= options.iou_threshold)
+                & (stability(logits, everything.STABILITY_DELTA) >= options.stability_threshold)
+                & (area >= options.min_area)
+                & (area <= options.max_area)
+            )
+            prompts += [clicks[index] for index in good.nonzero().flatten().tolist()]
+            masks.append(logits[good] > 0)
+            scores.append(iou[good])
+        kept = everything.suppress(torch.cat(masks), torch.cat(scores), options.nms_threshold)
+        # Region features of every click would fill the memory: decode the few that stay again.
+        chosen = [prompts[index] for index in kept[: options.max_regions]]
+        passes = [
+            self.segment(features, chosen[start : start + options.points_per_batch])
+            for start in range(0, len(chosen), options.points_per_batch)
+        ]
+        return Segments.concatenate(passes) if passes else self._no_segments(features)
+
+    @torch.inference_mode()
+    def prefill(self, segments: Segments) -> RegionContexts:
+        """Let the language model read each region once; questions and labels share the reading.
+
+        Args:
+            segments: of any number of pictures. Everything is one batch: cut long lists.
+        """
+        rows = self.network.visual_rows(segments.mask_tokens, segments.image_embed)
+        return RegionContexts(self.network.language.prefill(rows))
+
+    @torch.inference_mode()
+    def describe(
+        self,
+        contexts: RegionContexts,
+        questions: Sequence[Question],
+        options: GenerationOptions = _GREEDY,
+    ) -> list[list[str]]:
+        """Answer every question about every region in one batch.
+
+        Args:
+            contexts: from `prefill`.
+            questions: tasks and their languages.
+            options: greedy, and so repeatable, by default.
+
+        Returns:
+            The answers, `[region][question]`.
+
+        Raises:
+            TimeoutError: the deadline in `options` passed.
+        """
+        words = [question.text for question in questions]
+        return self.network.language.answer(contexts.key_values, words, options)
+
+    @torch.inference_mode()
+    def classify(
+        self,
+        contexts: RegionContexts,
+        labels: Sequence[str],
+        *,
+        language: Language = "en",
+        deadline: float | None = None,
+    ) -> npt.NDArray[np.float32]:
+        """How likely the language model finds each label of a list.
+
+        Args:
+            contexts: from `prefill`.
+            labels: the project's own labels; hundreds are fine.
+            language: in which the question for a label is put.
+            deadline: `time.monotonic()` at which to give up, or None.
+
+        Returns:
+            float32 `(regions, labels)`: the mean log-likelihood of a label's tokens, the end token
+            included. A softmax over a row gives probabilities within the list.
+
+        Raises:
+            ValueError: no labels, or an empty one.
+            TimeoutError: the deadline passed.
+        """
+        if not labels:
+            raise ValueError("give at least one label to choose from")
+        question = Question(Task.LABEL, language).text
+        scores = self.network.language.score(
+            contexts.key_values, question, labels, deadline=deadline
+        )
+        array: npt.NDArray[np.float32] = scores.cpu().numpy()
+        return array
+
+    def _decode_points(self, features: PictureFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
+        rows = [_points_of(prompt) for prompt in prompts]
+        points = np.stack([points for points, _ in rows])
+        labels = np.stack([labels for _, labels in rows])
+        scale = self.network.config.image_size / np.array(features.size, dtype=np.float32)
+        found = self.network.segmenter.decode_points(
+            features.maps,
+            torch.from_numpy(points * scale)[None].to(self.device),
+            torch.from_numpy(labels)[None].to(self.device),
+        )
+        return self._confine(features, prompts, found)
+
+    def _confine(
+        self, features: PictureFeatures, prompts: Sequence[Prompt], found: DecoderOutput
+    ) -> DecoderOutput:
+        """Cut the masks of turned boxes at the box: SAM itself only knows upright ones."""
+        turned = [index for index, prompt in enumerate(prompts) if prompt.angle % 90 != 0]
+        if not turned:
+            return found
+        logits = found.mask_logits.clone()
+        cells = logits.shape[-1]
+        for index in turned:
+            inside = _inside_turned_box(prompts[index], features.size, cells)
+            logits[index, 0] = torch.minimum(logits[index, 0], inside.to(logits.device))
+        return found._replace(mask_logits=logits)
+
+    def _decode_masks(self, features: PictureFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
+        side = self.network.config.image_size
+        masks = np.stack([np.asarray(prompt.mask, dtype=np.float32) for prompt in prompts])
+        squares = torch.nn.functional.interpolate(
+            torch.from_numpy(masks)[:, None].to(self.device),
+            size=(side, side),
+            mode="bilinear",
+            align_corners=False,
+            antialias=True,
+        )
+        return self.network.segmenter.decode_masks(features.maps, (squares >= 0.5).float())
+
+    def _segments(
+        self, features: PictureFeatures, prompts: Sequence[Prompt], found: DecoderOutput
+    ) -> Segments:
+        return Segments(
+            sizes=(features.size,) * len(prompts),
+            iou_scores=found.iou_scores[:, 0].cpu().numpy(),
+            object_scores=found.object_scores.cpu().numpy(),
+            mask_logits=found.mask_logits[:, 0],
+            mask_tokens=found.mask_tokens,
+            image_embed=found.image_embed,
+            object_pointers=found.object_pointers,
+            given_masks=tuple(prompt.mask for prompt in prompts),
+        )
+
+    def _no_segments(self, features: PictureFeatures) -> Segments:
+        click = Prompt.from_points([(features.size[0] / 2, features.size[1] / 2)])
+        return self.segment(features, [click]).select([])
+
+
+def _check(prompt: Prompt, number: int, size: tuple[int, int]) -> None:
+    try:
+        prompt.check(size)
+    except PromptError as error:
+        raise PromptError(f"prompt {number}: {error}") from error
+
+
+def _as_image(picture: Picture) -> Image.Image:
+    if isinstance(picture, Image.Image):
+        return picture if picture.mode == "RGB" else picture.convert("RGB")
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise ValueError(
+            f"a picture is uint8 (height, width, 3), not {picture.dtype} {picture.shape}"
+        )
+    return Image.fromarray(picture)
+
+
+def _points_of(prompt: Prompt) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """A prompt as points and SAM's labels: a box's corners first, then the clicks."""
+    points, labels = prompt.points, prompt.point_labels.astype(np.int64)
+    corners = prompt.box_corners
+    if corners is None:
+        return points, labels
+    upright = np.stack([corners.min(axis=0), corners.max(axis=0)])
+    return np.concatenate([upright, points]), np.concatenate([BOX_LABELS, labels])
+
+
+def _inside_turned_box(prompt: Prompt, size: tuple[int, int], cells: int) -> Tensor:
+    """How far inside a turned box each cell of a map lies, negative outside: `(cells, cells)`.
+
+    Measured in cells, so that the straight edge survives being resized to the picture.
+    """
+    assert prompt.box is not None
+    x1, y1, x2, y2 = prompt.box
+    steps = (torch.arange(cells) + 0.5) / cells
+    x = steps[None, :] * size[0] - (x1 + x2) / 2
+    y = steps[:, None] * size[1] - (y1 + y2) / 2
+    turn = math.radians(prompt.angle)
+    along = x * math.cos(turn) + y * math.sin(turn)
+    across = y * math.cos(turn) - x * math.sin(turn)
+    inside = torch.minimum((x2 - x1) / 2 - along.abs(), (y2 - y1) / 2 - across.abs())
+    return inside * (cells / max(size))

@@ -1,0 +1,196 @@
+"""What a person points at in a picture: points, a box, or a mask.
+
+All coordinates are pixels of the **upright** picture (EXIF orientation applied), x to the right and
+y down, where (0, 0) is the top-left corner of the top-left pixel and (width, height) the
+bottom-right corner of the last one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+_NO_POINTS = np.zeros((0, 2), dtype=np.float32)
+_NO_LABELS = np.zeros((0,), dtype=np.bool_)
+
+
+class PromptError(ValueError):
+    """A prompt that cannot be worked on; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Prompt:
+    """One object in one picture, as a person points at it.
+
+    Build one with `from_points`, `from_box`, `from_mask` or `from_polygon`.
+
+    Attributes:
+        points: float32 `(N, 2)`, x and y in pixels; N may be 0.
+        point_labels: bool `(N,)`; true for a point on the object, false for one that is not.
+        box: `(x1, y1, x2, y2)` in pixels, top-left and bottom-right, or None.
+        angle: degrees by which the box is turned clockwise about its centre.
+        mask: bool `(height, width)` of the whole picture, or None. It comes alone.
+    """
+
+    points: npt.NDArray[np.float32]
+    point_labels: npt.NDArray[np.bool_]
+    box: tuple[float, float, float, float] | None = None
+    angle: float = 0.0
+    mask: npt.NDArray[np.bool_] | None = None
+
+    @classmethod
+    def from_points(
+        cls, points: Sequence[Sequence[float]], labels: Sequence[bool] | None = None
+    ) -> Prompt:
+        """Points on the object, or (where `labels` says false) beside it. All are on it by default.
+
+        Raises:
+            PromptError: `points` is not a list of (x, y), or `labels` has another length.
+        """
+        return cls(*_point_arrays(points, labels))
+
+    @classmethod
+    def from_box(
+        cls,
+        box: Sequence[float],
+        *,
+        angle: float = 0.0,
+        points: Sequence[Sequence[float]] = (),
+        labels: Sequence[bool] | None = None,
+    ) -> Prompt:
+        """A box `(x1, y1, x2, y2)`, turned `angle` degrees clockwise, with points if there are any.
+
+        Raises:
+            PromptError: `box` does not hold four numbers, or the points are not points.
+        """
+        try:
+            x1, y1, x2, y2 = (float(value) for value in box)
+        except (TypeError, ValueError) as error:
+            raise PromptError(f"a box is four numbers (x1, y1, x2, y2), not {box!r}") from error
+        return cls(*_point_arrays(points, labels), box=(x1, y1, x2, y2), angle=float(angle))
+
+    @classmethod
+    def from_mask(cls, mask: npt.ArrayLike) -> Prompt:
+        """The object's mask, `(height, width)` of the whole picture; what is not 0 belongs to it.
+
+        Raises:
+            PromptError: the array is not two-dimensional.
+        """
+        array = np.asarray(mask)
+        if array.ndim != 2:
+            raise PromptError(f"a mask has the shape (height, width), not {array.shape}")
+        return cls(_NO_POINTS, _NO_LABELS, mask=np.ascontiguousarray(array != 0))
+
+    @classmethod
+    def from_polygon(cls, vertices: Sequence[Sequence[float]], size: tuple[int, int]) -> Prompt:
+        """The inside of a polygon, as the mask of a picture of `size` = (width, height).
+
+        Pixels that the outline touches belong to the mask.
+
+        Raises:
+            PromptError: fewer than three vertices, or one that is not a finite (x, y).
+        """
+        corners, _ = _point_arrays(vertices, None)
+        if len(corners) < 3 or not np.isfinite(corners).all():
+            raise PromptError(f"a polygon has three finite vertices or more, not {vertices!r}")
+        width, height = size
+        mask = np.zeros((height, width), dtype=np.uint8)
+        # fillPoly counts from pixel centres, in 16ths of a pixel (shift=4).
+        limit = 8.0 * max(width, height)
+        fixed = np.round((np.clip(corners, -limit, limit) - 0.5) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [fixed], 1, shift=4)
+        return cls.from_mask(mask)
+
+    @property
+    def box_corners(self) -> npt.NDArray[np.float32] | None:
+        """The (turned) box's corners, float32 `(4, 2)` in pixels, clockwise from its top-left."""
+        if self.box is None:
+            return None
+        x1, y1, x2, y2 = self.box
+        corners = np.array([(x1, y1), (x2, y1), (x2, y2), (x1, y2)], dtype=np.float64)
+        centre = corners.mean(axis=0)
+        turn = math.radians(self.angle)
+        rotation = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
+        turned: npt.NDArray[np.float32] = ((corners - centre) @ rotation + centre).astype(
+            np.float32
+        )
+        return turned
+
+    def check(self, size: tuple[int, int]) -> None:
+        """Refuse a prompt that means nothing in a picture of `size` = (width, height).
+
+        Raises:
+            PromptError: not a number, outside the picture, an empty box or mask, a mask of another
+                size, nothing at all, or a mask beside points or a box.
+        """
+        width, height = size
+        if self.mask is not None:
+            self._check_mask(width, height)
+            return
+        if self.box is None and len(self.points) == 0:
+            raise PromptError("the prompt is empty: give points, a box or a mask")
+        if len(self.points):
+            self._check_points(width, height)
+        if self.box is not None:
+            self._check_box(width, height)
+
+    def _check_mask(self, width: int, height: int) -> None:
+        assert self.mask is not None
+        if self.box is not None or len(self.points):
+            raise PromptError("a mask comes alone: leave out the points and the box")
+        if self.mask.shape != (height, width):
+            found = f"{self.mask.shape[1]} x {self.mask.shape[0]}"
+            raise PromptError(f"the mask is {found} pixels, the picture {width} x {height}")
+        if not self.mask.any():
+            raise PromptError("the mask is empty")
+
+    def _check_points(self, width: int, height: int) -> None:
+        for x, y in self.points:
+            if not (math.isfinite(x) and math.isfinite(y)):
+                raise PromptError(f"the point ({x:g}, {y:g}) is not a pair of finite numbers")
+            if not (0 <= x <= width and 0 <= y <= height):
+                raise PromptError(
+                    f"the point ({x:g}, {y:g}) is outside the picture of {width} x {height}"
+                )
+        if self.box is None and not self.point_labels.any():
+            raise PromptError("all points are negative: give one on the object")
+
+    def _check_box(self, width: int, height: int) -> None:
+        assert self.box is not None
+        x1, y1, x2, y2 = self.box
+        text = f"the box ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
+        if not all(math.isfinite(value) for value in (*self.box, self.angle)):
+            raise PromptError(f"{text} with angle {self.angle:g} has a number that is not finite")
+        if x2 <= x1 or y2 <= y1:
+            raise PromptError(f"{text} is empty: x2 must exceed x1, and y2 exceed y1")
+        corners = self.box_corners
+        assert corners is not None
+        low, high = corners.min(axis=0), corners.max(axis=0)
+        if high[0] <= 0 or high[1] <= 0 or low[0] >= width or low[1] >= height:
+            raise PromptError(f"{text} is outside the picture of {width} x {height}")
+
+
+def _point_arrays(
+    points: Sequence[Sequence[float]], labels: Sequence[bool] | None
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+    if len(points) == 0:
+        return _NO_POINTS, _NO_LABELS
+    try:
+        array = np.asarray(points, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise PromptError(f"points are pairs of numbers, not {points!r}") from error
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise PromptError(f"points are pairs of numbers (x, y), not {points!r}")
+    signs = np.ones(len(array), np.bool_) if labels is None else np.asarray(labels, np.bool_)
+    if signs.shape != (len(array),):
+        raise PromptError(f"{len(array)} points need as many labels, not {signs.size}")
+    return array, signs

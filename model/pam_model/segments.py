@@ -1,0 +1,151 @@
+"""What passes between the stages of PAM: a picture's features, segmented regions, read regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pam_model.language import KeyValues
+    from pam_model.segmenter import FeatureMaps
+
+Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class PictureFeatures:
+    """A picture as SAM's encoder saw it; any number of prompts can be put to it.
+
+    Attributes:
+        size: (width, height) of the upright picture in pixels.
+        maps: of one picture.
+    """
+
+    size: tuple[int, int]
+    maps: FeatureMaps
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held on the device."""
+        return sum(part.nbytes for part in self.maps)
+
+
+@dataclass(frozen=True, eq=False)
+class Segments:
+    """N segmented regions, of one picture or of several.
+
+    Attributes:
+        sizes: (width, height) in pixels of each region's picture.
+        iou_scores: float32 `(N,)`, the IoU the model expects of its mask, 0 to 1.
+        object_scores: float32 `(N,)` logits; at 0 or less there is no object.
+        mask_logits: float32 tensor `(N, 4 h, 4 w)` over the whole (squashed) picture.
+        mask_tokens: `(N, 2, C)`, and
+        image_embed: `(N, C, h, w)`: the region features that the Perceiver reads.
+        object_pointers: `(N, C)`, for tracking.
+        given_masks: the mask `(height, width)` of each region that was prompted with one, or None.
+    """
+
+    sizes: tuple[tuple[int, int], ...]
+    iou_scores: npt.NDArray[np.float32]
+    object_scores: npt.NDArray[np.float32]
+    mask_logits: Tensor
+    mask_tokens: Tensor
+    image_embed: Tensor
+    object_pointers: Tensor
+    given_masks: tuple[Mask | None, ...]
+
+    def __len__(self) -> int:
+        return len(self.sizes)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held on the device."""
+        held = (self.mask_logits, self.mask_tokens, self.image_embed, self.object_pointers)
+        return sum(part.nbytes for part in held)
+
+    def mask(self, index: int) -> Mask:
+        """The mask of one region: bool `(height, width)` of its picture.
+
+        A region that was prompted with a mask has that very mask.
+        """
+        given = self.given_masks[index]
+        if given is not None:
+            return given
+        width, height = self.sizes[index]
+        logits = F.interpolate(
+            self.mask_logits[index][None, None], size=(height, width), mode="bilinear"
+        )
+        mask: Mask = (logits[0, 0] > 0).cpu().numpy()
+        return mask
+
+    def masks(self) -> list[Mask]:
+        """The mask of every region, each bool `(height, width)` of its picture."""
+        return [self.mask(index) for index in range(len(self))]
+
+    def select(self, indices: Sequence[int]) -> Segments:
+        """The regions with these indices, in this order."""
+        chosen = np.array(indices, dtype=np.int64)
+        rows = torch.from_numpy(chosen).to(self.mask_logits.device)
+        return Segments(
+            sizes=tuple(self.sizes[index] for index in indices),
+            iou_scores=self.iou_scores[chosen],
+            object_scores=self.object_scores[chosen],
+            mask_logits=self.mask_logits[rows],
+            mask_tokens=self.mask_tokens[rows],
+            image_embed=self.image_embed[rows],
+            object_pointers=self.object_pointers[rows],
+            given_masks=tuple(self.given_masks[index] for index in indices),
+        )
+
+    @staticmethod
+    def concatenate(parts: Sequence[Segments]) -> Segments:
+        """The regions of several, one after the other, for one language batch.
+
+        Raises:
+            ValueError: no parts.
+        """
+        if not parts:
+            raise ValueError("nothing to concatenate")
+        return Segments(
+            sizes=tuple(size for part in parts for size in part.sizes),
+            iou_scores=np.concatenate([part.iou_scores for part in parts]),
+            object_scores=np.concatenate([part.object_scores for part in parts]),
+            mask_logits=torch.cat([part.mask_logits for part in parts]),
+            mask_tokens=torch.cat([part.mask_tokens for part in parts]),
+            image_embed=torch.cat([part.image_embed for part in parts]),
+            object_pointers=torch.cat([part.object_pointers for part in parts]),
+            given_masks=tuple(mask for part in parts for mask in part.given_masks),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class RegionContexts:
+    """N regions as the language model has read them; questions and labels share the reading.
+
+    Attributes:
+        key_values: the language model's cache.
+    """
+
+    key_values: KeyValues
+
+    def __len__(self) -> int:
+        return len(self.key_values)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held on the device."""
+        return self.key_values.nbytes
+
+    def select(self, indices: Sequence[int]) -> RegionContexts:
+        """The regions with these indices, in this order."""
+        device = self.key_values.layers[0][0].device
+        rows = torch.tensor(list(indices), dtype=torch.long, device=device)
+        return RegionContexts(self.key_values.select(rows))
