@@ -92,11 +92,7 @@ class PAM:
         squares = np.stack([np.asarray(image.resize((side, side))) for image in images])
         pixels = torch.from_numpy(squares).to(self.device).permute(0, 3, 1, 2)
         maps = self.network.segmenter.encode(pixels)
-        return [
-            # A copy, so that one picture's features do not keep the whole batch alive.
-            PictureFeatures(image.size(*(part[row : row + 1].clone() for part in maps)))
-            for row, image in enumerate(images)
-        ]
+        return [PictureFeatures(image.size, maps.picture(row)) for row, image in enumerate(images)]
 
     @torch.inference_mode()
     def segment(self, features: PictureFeatures, prompts: Sequence[Prompt]) -> Segments:

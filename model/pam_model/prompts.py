@@ -120,10 +120,8 @@ class Prompt:
         centre = corners.mean(axis=0)
         turn = math.radians(self.angle)
         rotation = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
-        turned: npt.NDArray[np.float32] = ((corners - centre) @ rotation + centre).astype(
-            np.float32
-        )
-        return turned
+        turned = (corners - centre) @ rotation + centre
+        return np.asarray(turned, dtype=np.float32)
 
     def check(self, size: tuple[int, int]) -> None:
         """Refuse a prompt that means nothing in a picture of `size` = (width, height).
