@@ -1,0 +1,161 @@
+"""Masks in the forms other programs read: COCO run lengths, boxes, polygons.
+
+A mask is bool `(height, width)` in pixels of the upright picture. Coordinates count from the
+top-left corner of the top-left pixel, so that a mask of the whole picture has the box
+`(0, 0, width, height)`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import cv2
+import numpy as np
+from pycocotools import mask as coco_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    Mask = npt.NDArray[np.bool_]
+    Box = tuple[int, int, int, int]
+
+
+class MaskError(ValueError):
+    """A mask, or an encoded one, that cannot be used; the message says why."""
+
+
+class RLE(TypedDict):
+    """A mask as COCO's compressed run lengths (column by column, starting with background).
+
+    Attributes:
+        size: `[height, width]` in pixels.
+        counts: the run lengths in COCO's ASCII code.
+    """
+
+    size: list[int]
+    counts: str
+
+
+@dataclass(frozen=True, eq=False)
+class Polygon:
+    """One connected part of a mask, as outlines in pixels.
+
+    Attributes:
+        exterior: float32 `(K, 2)`, x and y, K >= 4 unless simplified.
+        holes: outlines of the same form around the background inside it.
+    """
+
+    exterior: npt.NDArray[np.float32]
+    holes: tuple[npt.NDArray[np.float32], ...] = ()
+
+
+def encode_rle(mask: Mask) -> RLE:
+    """Bool `(height, width)` as COCO run lengths.
+
+    Raises:
+        MaskError: not a two-dimensional bool array.
+    """
+    _check(mask)
+    encoded: Any = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return {"size": list(mask.shape), "counts": bytes(encoded["counts"]).decode("ascii")}
+
+
+def decode_rle(rle: Mapping[str, Any]) -> Mask:
+    """COCO run lengths `{size: [height, width], counts: text}` as bool `(height, width)`.
+
+    Raises:
+        MaskError: a missing or wrong entry, or runs that do not add up to height x width.
+    """
+    try:
+        height, width = (int(side) for side in rle["size"])
+        counts = rle["counts"].encode("ascii")
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise MaskError(
+            "run lengths have the form {'size': [height, width], 'counts': text}"
+        ) from error
+    if height < 1 or width < 1:
+        raise MaskError(f"run lengths need a size of at least 1 x 1, not {width} x {height}")
+    # Not by pycocotools: where the runs are too short it returns stray memory.
+    runs = _run_lengths(counts)
+    if (runs < 0).any() or runs.sum() != height * width:
+        raise MaskError(f"the run lengths do not fill {width} x {height} pixels")
+    columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height)
+    return np.ascontiguousarray(columns.T)
+
+
+def box_of(mask: Mask) -> Box:
+    """The tight box `(x1, y1, x2, y2)` around the true pixels, in pixels; x2 and y2 are exclusive.
+
+    Raises:
+        MaskError: not a two-dimensional bool array, or an empty mask.
+    """
+    _check(mask)
+    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
+    if width == 0:
+        raise MaskError("an empty mask has no box")
+    return int(x), int(y), int(x + width), int(y + height)
+
+
+def polygons_of(mask: Mask, *, tolerance: float = 0.0) -> list[Polygon]:
+    """The outlines of each connected part (8 neighbours) of a mask, holes apart.
+
+    Outlines run a quarter of a pixel inside the mask's edge: with tolerance 0 exactly the mask's
+    pixel centres lie within them, and a single pixel still has an area.
+
+    Args:
+        mask: bool `(height, width)`.
+        tolerance: how far, in pixels, a simplified outline may be from the exact one.
+
+    Raises:
+        MaskError: not a two-dimensional bool array, or a negative tolerance.
+    """
+    _check(mask)
+    if not tolerance >= 0:
+        raise MaskError(f"the tolerance is a number of pixels from 0, not {tolerance}")
+    doubled = mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    outlines, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
+    holes: dict[int, list[npt.NDArray[np.float32]]] = {}
+    exteriors: dict[int, npt.NDArray[np.float32]] = {}
+    for index, outline in enumerate(outlines):
+        simple = cv2.approxPolyDP(outline, 2 * tolerance, closed=True) if tolerance else outline
+        points = simple.reshape(-1, 2).astype(np.float32) * np.float32(0.5) + np.float32(0.25)
+        parent = int(hierarchy[0][index][3])
+        if parent < 0:
+            exteriors[index] = points
+        else:
+            holes.setdefault(parent, []).append(points)
+    return [Polygon(points, tuple(holes.get(index, ()))) for index, points in exteriors.items()]
+
+
+def _check(mask: object) -> None:
+    if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype != np.bool_:
+        found = (
+            f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__
+        )
+        raise MaskError(f"a mask is a bool array (height, width), not {found}")
+
+
+def _run_lengths(counts: bytes) -> npt.NDArray[np.int64]:
+    """int64 `(runs,)` from COCO's code: 5 bits a character, and from the third run on differences.
+
+    Raises:
+        MaskError: a character outside the code, or a number that is cut off or too long.
+    """
+    codes = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
+    if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 0x20:
+        raise MaskError("the counts are not COCO run lengths")
+    last = np.flatnonzero((codes & 0x20) == 0)
+    first = np.concatenate(([0], last[:-1] + 1))
+    lengths = last - first + 1
+    if lengths.max() > 7:
+        raise MaskError("the counts hold a number that is too long")
+    place = np.arange(len(codes)) - np.repeat(first, lengths)
+    values = np.add.reduceat((codes & 0x1F) << (5 * place), first)
+    values -= np.where(codes[last] & 0x10, np.int64(1) << (5 * lengths), 0)  # the sign's bit
+    # From the fourth run on, run i is value i plus run i - 2: the first run stands apart.
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values

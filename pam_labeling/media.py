@@ -1,0 +1,206 @@
+"""Pictures as they come, made into what PAM reads: upright 8-bit RGB.
+
+Files are untrusted: only common raster formats are opened, within a limit of pixels, and whatever
+goes wrong while decoding becomes a `PictureError` that names the file.
+"""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import ExifTags, Image, UnidentifiedImageError
+
+if TYPE_CHECKING:
+    import os
+
+    import numpy.typing as npt
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
+
+MAX_PIXELS = 89_478_485
+"""The default limit, and the highest: Pillow itself warns about anything larger."""
+
+_BYTES_PER_PIXEL = 8  # a raw picture of four 16-bit channels; no sensible file is larger
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+class PictureError(ValueError):
+    """A picture that cannot be read; the message names it, says why, and what to do."""
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """An upright picture. Build it with `read_picture` or `from_pixels`.
+
+    Attributes:
+        pixels: uint8 `(height, width, 3)`, RGB, upright, read-only.
+        key: a digest of the content: equal pictures have equal keys, whatever their names.
+        name: what messages call it, usually the file's path.
+    """
+
+    pixels: npt.NDArray[np.uint8] = field(repr=False)
+    key: str
+    name: str
+
+    def __post_init__(self) -> None:
+        self.pixels.setflags(write=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(width, height)` in pixels."""
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @classmethod
+    def from_pixels(cls, pixels: npt.NDArray[np.uint8], *, name: str = "picture") -> Picture:
+        """A copy of an upright RGB array, uint8 `(height, width, 3)`.
+
+        Raises:
+            PictureError: another dtype or shape, or no pixels.
+        """
+        right = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
+        if not right or pixels.size == 0:
+            raise PictureError(
+                f"{name}: pixels are a uint8 array (height, width, 3) of RGB, "
+                f"not {pixels.dtype} {pixels.shape}"
+            )
+        copy = np.array(pixels, order="C")
+        return cls(copy, _digest(repr(copy.shape).encode(), copy.tobytes()), name)
+
+
+def read_picture(
+    source: str | os.PathLike[str] | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> Picture:
+    """Read a picture file, or the bytes of one, into upright 8-bit RGB.
+
+    EXIF orientation is applied; transparency is put on white; of an animation the first frame is
+    read; 16-bit grey is scaled by its full range (65,535 is white); CMYK is converted plainly, and
+    colour profiles are not looked at.
+
+    Args:
+        source: the file's path, or its content.
+        name: what messages call it; the path by default.
+        max_pixels: the largest width x height that is read.
+
+    Raises:
+        PictureError: not there, empty, not one of `FORMATS`, damaged or truncated, larger than the
+            limit, or of a pixel type without an agreed range.
+    """
+    if not 1 <= max_pixels <= MAX_PIXELS:
+        raise ValueError(f"max_pixels is from 1 to {MAX_PIXELS}, not {max_pixels}")
+    if isinstance(source, bytes):
+        name, content = name or "picture", source
+    else:
+        name = name or str(source)
+        content = _read_file(Path(source), name, _BYTES_PER_PIXEL * max_pixels)
+    if not content:
+        raise PictureError(f"{name}: the file is empty (0 bytes); fetch or export it again")
+    try:
+        pixels = _decode(content, name, max_pixels)
+    except PictureError:
+        raise
+    except UnidentifiedImageError as error:
+        raise PictureError(
+            f"{name}: not a picture in a known format ({', '.join(FORMATS)}); "
+            "convert it to PNG or JPEG"
+        ) from error
+    except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
+        raise PictureError(
+            f"{name}: the picture is damaged or truncated ({error}); fetch or export it again"
+        ) from error
+    return Picture(pixels, _digest(content), name)
+
+
+def _digest(*parts: bytes) -> str:
+    digest = blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
+    try:
+        if path.is_dir():
+            raise PictureError(f"{name}: this is a folder; name the picture files in it")
+        if path.exists() and not path.is_file():
+            raise PictureError(f"{name}: not a regular file")
+        size = path.stat().st_size
+        if size > max_bytes:
+            raise PictureError(
+                f"{name}: the file has {size:,} bytes, the limit is {max_bytes:,}; scale it down"
+            )
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise PictureError(f"{name}: there is no such file") from error
+    except (OSError, ValueError) as error:
+        if isinstance(error, PictureError):
+            raise
+        raise PictureError(f"{name}: cannot be read ({error})") from error
+
+
+def _decode(content: bytes, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
+    try:
+        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise PictureError(_too_large(name, str(error), max_pixels)) from error
+    with image:
+        width, height = image.size
+        if width * height > max_pixels:
+            raise PictureError(_too_large(name, f"{width} x {height} pixels", max_pixels))
+        # Loading first: Pillow turns a TIFF upright as it loads, and drops the orientation then.
+        image.load()
+        turn = _UPRIGHT.get(_orientation(image))
+        rgb = _to_rgb(image, name)
+        upright = rgb if turn is None else rgb.transpose(turn)
+        return np.array(upright, dtype=np.uint8)
+
+
+def _too_large(name: str, found: str, max_pixels: int) -> str:
+    return (
+        f"{name}: the picture is too large ({found}); the limit is {max_pixels:,} pixels: "
+        "scale it down or cut it into tiles"
+    )
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001 - damaged EXIF says nothing about orientation: as browsers do, show as stored
+        return 1
+
+
+def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+    if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
+        return _from_16_bit(image)
+    if image.mode in ("I", "F"):
+        raise PictureError(
+            f"{name}: 32-bit pixels have no agreed range of brightness; "
+            "convert the picture to 8 or 16 bits"
+        )
+    if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
+        picture = image.convert("RGBA")
+        ground = Image.new("RGBA", picture.size, "white")
+        return Image.alpha_composite(ground, picture).convert("RGB")
+    return image.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.uint32)
+    grey = ((values + 128) // 257).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        grey[values == transparent] = 255
+    return Image.fromarray(grey, "L").convert("RGB")

@@ -1,0 +1,198 @@
+"""From a picture and prompts to annotated regions: the model's work, cut into steps."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, TypeVar
+
+from pam_labeling.regions import Annotation, Provenance, Refusal, Region, Scores
+from pam_labeling.version import VERSION
+from pam_model import Task, split_definition
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping, Sequence
+
+    from pam_labeling.cache import FeatureCache
+    from pam_labeling.masks import Mask
+    from pam_labeling.media import Picture
+    from pam_labeling.request import Request
+    from pam_model import PAM, Language, PictureFeatures, Prompt, Question, Segments
+
+T = TypeVar("T")
+
+_PROMPTS_PER_STEP = 64  # the region features of one prompt take some 10 MB in the decoder
+
+
+class Pipeline:
+    """Runs requests on a model. Not thread-safe.
+
+    Args:
+        model: PAM.
+        cache: where picture features are kept between requests.
+        regions_per_step: how many regions the language model describes in one batch.
+    """
+
+    def __init__(self, model: PAM, cache: FeatureCache, *, regions_per_step: int = 16) -> None:
+        if regions_per_step < 1:
+            raise ValueError(f"regions_per_step is a number from 1, not {regions_per_step}")
+        self._model = model
+        self._cache = cache
+        self._regions_per_step = regions_per_step
+
+    def annotate(
+        self, request: Request, picture: Picture, deadline: float | None = None
+    ) -> Generator[None, None, Annotation]:
+        """The work of one request; others may go first at each yield.
+
+        Args:
+            request: what to do.
+            picture: the request's picture, read; its prompts were checked against it.
+            deadline: `time.monotonic()` at which the model gives up, or None.
+
+        Returns:
+            The annotation, as the generator's return value.
+
+        Raises:
+            TimeoutError: the deadline passed while the model was writing.
+        """
+        features = self._features(picture)
+        yield
+        results: list[Region | Refusal] = []
+        if not request.prompts:
+            segments = self._model.find_everything(features, request.everything)
+            yield
+            results += yield from self._results(request, [None] * len(segments), segments, deadline)
+        for prompts in _chunks(request.prompts, _PROMPTS_PER_STEP):
+            segments = self._model.segment(features, prompts)
+            yield
+            results += yield from self._results(request, prompts, segments, deadline)
+        return Annotation(picture.size, tuple(results))
+
+    def _features(self, picture: Picture) -> PictureFeatures:
+        features = self._cache.get(picture.key)
+        if features is None:
+            features = self._model.encode(picture.pixels)
+            self._cache.put(picture.key, features)
+        return features
+
+    def _results(
+        self,
+        request: Request,
+        prompts: Sequence[Prompt | None],
+        segments: Segments,
+        deadline: float | None,
+    ) -> Generator[None, None, list[Region | Refusal]]:
+        results: list[Region | Refusal] = []
+        for chunk in _chunks(range(len(segments)), self._regions_per_step):
+            part = segments.select(chunk)
+            results += self._chunk(request, [prompts[index] for index in chunk], part, deadline)
+            yield
+        return results
+
+    def _chunk(
+        self,
+        request: Request,
+        prompts: Sequence[Prompt | None],
+        segments: Segments,
+        deadline: float | None,
+    ) -> list[Region | Refusal]:
+        """A result for each prompt; none for what was found without one and is not there."""
+        masks = segments.masks()
+        there = [
+            index
+            for index, mask in enumerate(masks)
+            if segments.object_scores[index] > 0 and mask.any()
+        ]
+        words = dict(
+            zip(there, self._words(request, segments.select(there), deadline), strict=True)
+        )
+        results: list[Region | Refusal] = []
+        for index, (prompt, scores) in enumerate(zip(prompts, _scores(segments), strict=True)):
+            if index in words:
+                results.append(self._region(masks[index], prompt, scores, words[index]))
+            elif prompt is not None:
+                results.append(_refusal(prompt, scores))
+        return results
+
+    def _region(self, mask: Mask, prompt: Prompt | None, scores: Scores, words: _Words) -> Region:
+        return Region.from_mask(
+            mask,
+            replace(scores, label=words.label_score),
+            Provenance(self._model.name, VERSION, prompt),
+            label=words.label,
+            texts=words.texts,
+        )
+
+    def _words(self, request: Request, segments: Segments, deadline: float | None) -> list[_Words]:
+        """The words for each region: one prefill, shared by all questions and labels."""
+        questions, vocabulary = request.questions, request.vocabulary
+        if len(segments) == 0 or not (questions or vocabulary):
+            return [_Words()] * len(segments)
+        contexts = self._model.prefill(segments)
+        answers: list[list[str]] = [[]] * len(segments)
+        if questions:
+            options = replace(
+                request.generation, deadline=_sooner(request.generation.deadline, deadline)
+            )
+            answers = self._model.describe(contexts, questions, options)
+        words = [_read_answers(questions, texts) for texts in answers]
+        if vocabulary is None:
+            return words
+        likelihoods = self._model.classify(
+            contexts, vocabulary.labels, language=vocabulary.language, deadline=deadline
+        )
+        choices = vocabulary.choose(likelihoods)
+        return [
+            replace(said, label=choice.label, label_score=choice.score)
+            for said, choice in zip(words, choices, strict=True)
+        ]
+
+
+@dataclass(frozen=True)
+class _Words:
+    label: str | None = None
+    label_score: float | None = None
+    texts: Mapping[tuple[Task, Language], str] = field(default_factory=dict)
+
+
+def _read_answers(questions: Sequence[Question], answers: Sequence[str]) -> _Words:
+    texts: dict[tuple[Task, Language], str] = {}
+    labels: list[str] = []
+    implied: list[str] = []
+    for (task, language), answer in zip(questions, answers, strict=True):
+        text = answer.strip()
+        if task is Task.DEFINITION:
+            label, text = split_definition(text)
+            implied.append(label)
+        elif task is Task.LABEL:
+            labels.append(text)
+        texts[task, language] = text
+    return _Words(label=next((label for label in labels + implied if label), None), texts=texts)
+
+
+def _scores(segments: Segments) -> list[Scores]:
+    return [
+        Scores(iou=min(max(float(iou), 0.0), 1.0), object=_sigmoid(float(logit)))
+        for iou, logit in zip(segments.iou_scores, segments.object_scores, strict=True)
+    ]
+
+
+def _refusal(prompt: Prompt, scores: Scores) -> Refusal:
+    reason = (
+        f"the model sees no object here (probability {scores.object:.2f}): "
+        "point inside the object, or draw a box around it"
+    )
+    return Refusal(prompt, reason, scores)
+
+
+def _sigmoid(logit: float) -> float:
+    return 1.0 / (1.0 + math.exp(-min(max(logit, -60.0), 60.0)))
+
+
+def _sooner(*deadlines: float | None) -> float | None:
+    return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+
+def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,158 @@
+"""The words that everything is translated into: prompts in, annotated regions out.
+
+Boxes and masks are in pixels of the **upright** picture (EXIF orientation applied), x to the right,
+y down, counted from the top-left corner of the top-left pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pam_labeling.masks import box_of
+from pam_model.prompts import Prompt, PromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import numpy.typing as npt
+
+    from pam_model.tasks import Language, Task
+
+__all__ = ["Annotation", "Prompt", "PromptError", "Provenance", "Refusal", "Region", "Scores"]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """How sure the model is, each from 0 to 1.
+
+    Attributes:
+        iou: the overlap with the true mask that the segmenter expects of its own mask.
+        object: the probability that the prompt points at anything at all.
+        label: the label's share among the project's own labels; None for an open label.
+    """
+
+    iou: float
+    object: float
+    label: float | None = None
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a region was made by.
+
+    Attributes:
+        model: the checkpoint's name.
+        version: the version of pam-labeling.
+        prompt: what a person pointed at, or None where everything was looked for.
+    """
+
+    model: str
+    version: str
+    prompt: Prompt | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """One object of a picture: its mask and what is said about it. Build it with `from_mask`.
+
+    Attributes:
+        size: `(width, height)` of the picture in pixels.
+        box: `(x1, y1, x2, y2)`, tight around the mask; x2 and y2 are exclusive.
+        crop: bool `(y2 - y1, x2 - x1)`, the mask inside the box, read-only.
+        scores: see `Scores`.
+        provenance: see `Provenance`.
+        label: the open label, or one of the project's own; None if neither was asked for, or none
+            of the project's own was likely enough.
+        texts: the answers by (task, language). Of a definition only its own part is kept; its label
+            becomes `label` where no other was asked for.
+    """
+
+    size: tuple[int, int]
+    box: tuple[int, int, int, int]
+    crop: npt.NDArray[np.bool_] = field(repr=False)
+    scores: Scores
+    provenance: Provenance
+    label: str | None = None
+    texts: Mapping[tuple[Task, Language], str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "texts", MappingProxyType(dict(self.texts)))
+        self.crop.setflags(write=False)
+
+    @classmethod
+    def from_mask(
+        cls,
+        mask: npt.NDArray[np.bool_],
+        scores: Scores,
+        provenance: Provenance,
+        *,
+        label: str | None = None,
+        texts: Mapping[tuple[Task, Language], str] | None = None,
+    ) -> Region:
+        """A region of the picture that `mask`, bool `(height, width)`, covers.
+
+        Raises:
+            MaskError: the mask is empty, or not a two-dimensional bool array.
+        """
+        x1, y1, x2, y2 = box = box_of(mask)
+        size = (mask.shape[1], mask.shape[0])
+        crop = mask[y1:y2, x1:x2].copy()
+        return cls(size, box, crop, scores, provenance, label, texts or {})
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Bool `(height, width)` of the whole picture, a new array each time."""
+        # Only the crop is kept: a hundred full masks of one large photograph are a gigabyte.
+        width, height = self.size
+        x1, y1, x2, y2 = self.box
+        full = np.zeros((height, width), dtype=np.bool_)
+        full[y1:y2, x1:x2] = self.crop
+        return full
+
+    @property
+    def area(self) -> int:
+        """The number of pixels in the mask."""
+        return int(np.count_nonzero(self.crop))
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A prompt that no region answers, because the model sees nothing there.
+
+    Attributes:
+        prompt: the prompt.
+        reason: a sentence for the person who gave it.
+        scores: what the segmenter thought; `label` is None.
+    """
+
+    prompt: Prompt
+    reason: str
+    scores: Scores
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Everything that was found in one picture.
+
+    Attributes:
+        size: `(width, height)` of the upright picture in pixels.
+        results: one for each prompt, in their order; or the regions found without prompts, the
+            surest first.
+    """
+
+    size: tuple[int, int]
+    results: tuple[Region | Refusal, ...]
+
+    @property
+    def regions(self) -> tuple[Region, ...]:
+        """The regions among the results, in their order."""
+        return tuple(result for result in self.results if isinstance(result, Region))
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """The prompts that no region answers, in their order."""
+        return tuple(result for result in self.results if isinstance(result, Refusal))

@@ -1,0 +1,56 @@
+"""What callers ask of the annotator, and what becomes of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pam_model import EverythingOptions, GenerationOptions, Question, Task
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pam_labeling.media import Picture
+    from pam_labeling.regions import Annotation
+    from pam_labeling.vocabulary import Vocabulary
+    from pam_model import Prompt
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to do with one picture.
+
+    Attributes:
+        picture: the picture, the path of its file, or the file's content.
+        prompts: what to segment, in pixels of the upright picture; none: find everything.
+        questions: what to say about each region; none: only masks (and labels of the vocabulary).
+        vocabulary: the project's own labels to choose from, or None for open labels.
+        everything: how to find everything.
+        generation: how to generate the answers.
+    """
+
+    picture: Picture | Path | str | bytes
+    prompts: tuple[Prompt, ...] = ()
+    questions: tuple[Question, ...] = (Question(Task.LABEL),)
+    vocabulary: Vocabulary | None = None
+    everything: EverythingOptions = field(default_factory=EverythingOptions)
+    generation: GenerationOptions = field(default_factory=GenerationOptions)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "prompts", tuple(self.prompts))
+        object.__setattr__(self, "questions", tuple(dict.fromkeys(self.questions)))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one request of a batch: an annotation or an error, never both.
+
+    Attributes:
+        request: the request.
+        annotation: what was found.
+        error: why nothing was.
+    """
+
+    request: Request
+    annotation: Annotation | None = None
+    error: Exception | None = None

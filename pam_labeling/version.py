@@ -1,0 +1,5 @@
+"""The installed version of pam-labeling."""
+
+from importlib.metadata import version
+
+VERSION = version("pam-labeling")

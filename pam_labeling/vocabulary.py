@@ -1,0 +1,88 @@
+"""Choosing a region's label from a project's own list."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from pam_model.tasks import Language
+
+
+class VocabularyError(ValueError):
+    """A label list that cannot be chosen from; the message says why."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The label chosen for one region.
+
+    Attributes:
+        label: the likeliest label, or None where its score is under the threshold.
+        score: the likeliest label's score, chosen or not.
+        scores: float32 `(labels,)`, one for each label of the list; they add up to 1.
+    """
+
+    label: str | None
+    score: float
+    scores: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """A project's own labels.
+
+    Attributes:
+        labels: the labels as the project spells them, each once.
+        language: the language of the question that they answer.
+        threshold: the score from 0 to 1 under which no label is chosen.
+
+    Raises:
+        VocabularyError: no label, an empty or doubled one, or a threshold outside 0 to 1.
+    """
+
+    labels: tuple[str, ...]
+    language: Language = "en"
+    threshold: float = 0.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "labels", tuple(self.labels))
+        if not self.labels:
+            raise VocabularyError("the label list is empty")
+        for index, label in enumerate(self.labels):
+            if not label.strip():
+                raise VocabularyError(f"label {index + 1} of the list is empty")
+            if label in self.labels[:index]:
+                raise VocabularyError(f"the label {label!r} is in the list twice")
+        if not 0 <= self.threshold <= 1:
+            raise VocabularyError(f"the threshold is from 0 to 1, not {self.threshold}")
+
+    def choose(self, log_likelihoods: npt.NDArray[np.floating]) -> list[Choice]:
+        """Choose for each region from `(regions, labels)` mean log-likelihoods per token.
+
+        A label's score is its share (softmax) among the list. Of equal labels the first wins.
+
+        Raises:
+            VocabularyError: the array has another shape, or a region without a comparable number.
+        """
+        values = np.asarray(log_likelihoods, dtype=np.float64)
+        if values.ndim != 2 or values.shape[1] != len(self.labels):
+            raise VocabularyError(
+                f"{len(self.labels)} labels need (regions, {len(self.labels)}) log-likelihoods, "
+                f"not {values.shape}"
+            )
+        if not np.isfinite(values.max(axis=1)).all():
+            raise VocabularyError("the model gave log-likelihoods that are not finite numbers")
+        shares = np.exp(values - values.max(axis=1, keepdims=True))
+        shares /= shares.sum(axis=1, keepdims=True)
+        return [self._choose(row) for row in shares]
+
+    def _choose(self, shares: npt.NDArray[np.float64]) -> Choice:
+        best = int(shares.argmax())
+        score = float(shares[best])
+        label = self.labels[best] if score >= self.threshold else None
+        return Choice(label, score, shares.astype(np.float32))

@@ -1,0 +1,172 @@
+"""A stand-in for PAM that really segments (areas of one colour) and answers from what it sees."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import pytest
+
+from pam_labeling.annotator import Annotator
+from pam_model import EverythingOptions, GenerationOptions, Task
+
+COLOURS = {
+    "red": (255, 0, 0),
+    "green": (0, 128, 0),
+    "blue": (0, 0, 255),
+    "yellow": (255, 255, 0),
+    "white": (255, 255, 255),
+}
+CHINESE = {"red": "红色", "green": "绿色", "blue": "蓝色", "yellow": "黄色", "white": "白色"}
+
+
+@dataclass(frozen=True, eq=False)
+class FakeFeatures:
+    pixels: np.ndarray
+
+    @property
+    def size(self):
+        return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def nbytes(self):
+        return self.pixels.nbytes
+
+
+@dataclass(frozen=True, eq=False)
+class FakeSegments:
+    found: tuple  # of (mask, colour's name)
+
+    @property
+    def iou_scores(self):
+        return np.full(len(self.found), 0.9, dtype=np.float32)
+
+    @property
+    def object_scores(self):
+        return np.array([4.0 if mask.any() else -4.0 for mask, _ in self.found], np.float32)
+
+    def masks(self):
+        return [mask for mask, _ in self.found]
+
+    def select(self, indices):
+        return FakeSegments(tuple(self.found[index] for index in indices))
+
+    def __len__(self):
+        return len(self.found)
+
+
+class FakePAM:
+    """Counts its calls; `gate` holds it up before encoding, `broken` colours make it fail."""
+
+    name = "fake"
+
+    def __init__(self):
+        self.calls = Counter()
+        self.order = []
+        self.threads = set()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.broken = set()
+        self.seconds_per_answer = 0.0
+
+    def encode(self, pixels):
+        self._count("encode")
+        self.order.append(_name(pixels[0, 0]))
+        self.entered.set()
+        assert self.gate.wait(20)
+        if _name(pixels[0, 0]) in self.broken:
+            raise RuntimeError("the model broke")
+        return FakeFeatures(pixels)
+
+    def segment(self, features, prompts):
+        self._count("segment")
+        return FakeSegments(tuple(_segment(features.pixels, prompt) for prompt in prompts))
+
+    def find_everything(self, features, options=EverythingOptions()):
+        self._count("find_everything")
+        found = []
+        for name, colour in COLOURS.items():
+            same = (features.pixels == colour).all(axis=2).astype(np.uint8)
+            count, areas = cv2.connectedComponents(same)
+            if name != "white":
+                found += [(areas == index, name) for index in range(1, count)]
+        return FakeSegments(tuple(found[: options.max_regions]))
+
+    def prefill(self, segments):
+        self._count("prefill")
+        return [name for _, name in segments.found]
+
+    def describe(self, contexts, questions, options=GenerationOptions()):
+        self._count("describe")
+        time.sleep(self.seconds_per_answer)
+        if options.deadline is not None and time.monotonic() >= options.deadline:
+            raise TimeoutError("the deadline passed")
+        return [[_answer(name, *question) for question in questions] for name in contexts]
+
+    def classify(self, contexts, labels, *, language="en", deadline=None):
+        self._count("classify")
+        return np.array(
+            [[-0.1 if label == name else -5.0 for label in labels] for name in contexts],
+            dtype=np.float32,
+        )
+
+    def _count(self, name):
+        self.calls[name] += 1
+        self.threads.add(threading.current_thread().name)
+
+
+def _name(colour):
+    return next((n for n, rgb in COLOURS.items() if tuple(colour) == rgb), "other")
+
+
+def _segment(pixels, prompt):
+    if prompt.mask is not None:
+        y, x = np.argwhere(prompt.mask)[0]
+        return prompt.mask, _name(pixels[y, x])
+    if prompt.box is not None:
+        x, y = (prompt.box[0] + prompt.box[2]) / 2, (prompt.box[1] + prompt.box[3]) / 2
+    else:
+        x, y = prompt.points[prompt.point_labels][0]
+    row = min(int(y), pixels.shape[0] - 1)
+    column = min(int(x), pixels.shape[1] - 1)
+    name = _name(pixels[row, column])
+    if name == "white":
+        return np.zeros(pixels.shape[:2], dtype=bool), name
+    same = (pixels == pixels[row, column]).all(axis=2).astype(np.uint8)
+    _, areas = cv2.connectedComponents(same)
+    return areas == areas[row, column], name
+
+
+def _answer(name, task, language):
+    word = name if language == "en" else CHINESE[name]
+    if task is Task.LABEL:
+        return f" {word} "
+    if task is Task.DEFINITION:
+        return f"{word}: something that is {word}"
+    return f"{task.value} {word}"
+
+
+def draw(*objects, size=(64, 48), ground="white"):
+    """RGB pixels with rectangles `(colour's name, x1, y1, x2, y2)`."""
+    pixels = np.empty((size[1], size[0], 3), dtype=np.uint8)
+    pixels[:] = COLOURS[ground]
+    for name, x1, y1, x2, y2 in objects:
+        pixels[y1:y2, x1:x2] = COLOURS[name]
+    return pixels
+
+
+@pytest.fixture
+def model():
+    return FakePAM()
+
+
+@pytest.fixture
+def annotator(model):
+    with Annotator(model) as annotator:
+        yield annotator
+        model.gate.set()

@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import io
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image
+
+from pam_labeling.media import MAX_PIXELS, Picture, PictureError, read_picture
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+
+
+def corners(size=(40, 24)):
+    """Red, green / blue, white quarters, so that every turn and flip shows."""
+    pixels = np.empty((size[1], size[0], 3), dtype=np.uint8)
+    half = size[1] // 2, size[0] // 2
+    pixels[: half[0], : half[1]], pixels[: half[0], half[1] :] = RED, GREEN
+    pixels[half[0] :, : half[1]], pixels[half[0] :, half[1] :] = BLUE, WHITE
+    return Image.fromarray(pixels)
+
+
+def encode(image, fmt, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, fmt, **options)
+    return buffer.getvalue()
+
+
+def raw_png(width, height, depth, colour_type, data, *chunks):
+    """A PNG as Pillow cannot write it, from its raw scan lines."""
+
+    def chunk(kind, body):
+        checksum = zlib.crc32(kind + body)
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", checksum)
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour_type, 0, 0, 0)
+    parts = [chunk(b"IHDR", header), *(chunk(*part) for part in chunks)]
+    parts += [chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def assert_corners(pixels, tolerance=0):
+    found = pixels[[4, 4, -5, -5], [4, -5, 4, -5]].astype(int)
+    np.testing.assert_allclose(found, [RED, GREEN, BLUE, WHITE], atol=tolerance)
+
+
+@pytest.mark.parametrize(
+    ("fmt", "options", "tolerance"),
+    [
+        ("PNG", {}, 0),
+        ("BMP", {}, 0),
+        ("TIFF", {"compression": "tiff_lzw"}, 0),
+        ("GIF", {}, 0),
+        ("WEBP", {"lossless": True}, 0),
+        ("JPEG", {"quality": 95}, 8),
+    ],
+)
+def test_every_format_is_read_from_bytes_and_from_a_file(fmt, options, tolerance, tmp_path):
+    content = encode(corners(), fmt, **options)
+    path = tmp_path / f"picture.{fmt.lower()}"
+    path.write_bytes(content)
+    for source in (content, path, str(path)):
+        picture = read_picture(source)
+        assert picture.size == (40, 24)
+        assert picture.pixels.dtype == np.uint8
+        assert_corners(picture.pixels, tolerance)
+
+
+@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_applied(fmt, orientation):
+    stored = {
+        1: [],
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }
+    image = corners()
+    for turn in stored[orientation]:
+        image = image.transpose(turn)
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    options = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}.get(fmt, {})
+    picture = read_picture(encode(image, fmt, exif=exif, **options))
+    assert picture.size == (40, 24)
+    assert_corners(picture.pixels, 8)
+
+
+def test_damaged_exif_is_no_reason_to_refuse_a_picture():
+    content = encode(corners(), "PNG", exif=b"Exif\0\0nonsense that is no TIFF header")
+    assert_corners(read_picture(content).pixels)
+
+
+def test_an_orientation_that_does_not_exist_is_upright():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 9
+    assert_corners(read_picture(encode(corners(), "PNG", exif=exif)).pixels)
+
+
+def grey(value, mode="L"):
+    return Image.new(mode, (6, 4), value)
+
+
+@pytest.mark.parametrize(
+    ("content", "colour"),
+    [
+        pytest.param(encode(grey(100), "PNG"), (100, 100, 100), id="grey"),
+        pytest.param(encode(grey(1, "1"), "PNG"), WHITE, id="one bit"),
+        pytest.param(encode(grey((255, 0, 0, 0), "RGBA"), "PNG"), WHITE, id="clear is white"),
+        pytest.param(encode(grey((255, 0, 0, 102), "RGBA"), "PNG"), (255, 153, 153), id="alpha"),
+        pytest.param(encode(grey((0, 102), "LA"), "PNG"), (153, 153, 153), id="grey and alpha"),
+        pytest.param(
+            encode(grey((255, 0, 0, 255), "RGBA"), "WEBP", lossless=True), RED, id="webp alpha"
+        ),
+        pytest.param(
+            encode(grey(RED, "RGB").quantize(), "PNG", transparency=0), WHITE, id="palette, clear"
+        ),
+        pytest.param(encode(grey(RED, "RGB").quantize(), "PNG"), RED, id="palette"),
+        pytest.param(
+            encode(grey(GREEN, "RGB"), "PNG", transparency=GREEN), WHITE, id="clear colour"
+        ),
+        pytest.param(encode(grey(32768, "I;16"), "PNG"), (128, 128, 128), id="16-bit png"),
+        pytest.param(encode(grey(65535, "I;16"), "PNG"), WHITE, id="16-bit white"),
+        pytest.param(encode(grey(257, "I;16"), "TIFF"), (1, 1, 1), id="16-bit tiff"),
+        pytest.param(
+            raw_png(1, 1, 16, 0, b"\0\x80\x00", (b"tRNS", b"\x80\x00")), WHITE, id="16-bit, clear"
+        ),
+        pytest.param(
+            raw_png(1, 1, 16, 2, b"\0" + bytes([255, 255, 128, 0, 0, 0])),
+            (255, 128, 0),
+            id="16-bit colour",
+        ),
+        pytest.param(
+            raw_png(1, 1, 16, 6, b"\0" + bytes([255, 255, 0, 0, 0, 0, 0, 0])),
+            WHITE,
+            id="16-bit colour, clear",
+        ),
+        pytest.param(encode(grey((0, 255, 255, 0), "CMYK"), "TIFF"), RED, id="cmyk tiff"),
+        pytest.param(
+            encode(grey((0, 255, 255, 0), "CMYK"), "JPEG", quality=95), RED, id="cmyk jpeg"
+        ),
+    ],
+)
+def test_every_kind_of_pixel_becomes_the_colour_that_people_see(content, colour):
+    found = read_picture(content).pixels[0, 0].astype(int)
+    np.testing.assert_allclose(found, colour, atol=3)
+
+
+def test_the_jpeg_above_is_one_that_adobe_inverted():
+    content = encode(grey((0, 255, 255, 0), "CMYK"), "JPEG")
+    assert b"Adobe" in content
+
+
+@pytest.mark.parametrize("fmt", ["GIF", "WEBP", "PNG", "TIFF"])
+def test_the_first_frame_of_an_animation_is_read(fmt):
+    frames = [Image.new("RGB", (6, 4), colour) for colour in (RED, BLUE)]
+    options = {"lossless": True} if fmt == "WEBP" else {}
+    content = encode(frames[0], fmt, save_all=True, append_images=frames[1:], **options)
+    assert read_picture(content).pixels[0, 0].tolist() == list(RED)
+
+
+@pytest.mark.parametrize("fmt", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
+def test_a_truncated_picture_is_refused(fmt):
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    content = encode(Image.fromarray(noise), fmt)
+    with warnings.catch_warnings():  # as people run it: Pillow warns, and goes on
+        warnings.simplefilter("default")
+        with pytest.raises(PictureError, match=r"^cut\.x: .*(damaged or truncated|not a picture)"):
+            read_picture(content[: len(content) // 2], name="cut.x")
+
+
+@pytest.mark.parametrize("content", [b"hello", b"<svg xmlns='x'/>", b"\0" * 100, b"%PDF-1.7"])
+def test_what_is_not_a_picture_is_refused_with_advice(content):
+    with pytest.raises(PictureError, match=r"notes\.txt: not a picture.*PNG.*convert it"):
+        read_picture(content, name="notes.txt")
+
+
+def test_formats_outside_the_list_are_not_opened():
+    with pytest.raises(PictureError, match="known format"):
+        read_picture(encode(corners(), "PPM"))
+
+
+def test_32_bit_pixels_are_refused():
+    for mode in ("I", "F"):
+        with pytest.raises(PictureError, match="32-bit pixels"):
+            read_picture(encode(grey(5, mode), "TIFF"))
+
+
+def test_files_that_are_not_there_empty_or_folders_are_refused_by_name(tmp_path):
+    empty = tmp_path / "empty.png"
+    empty.touch()
+    for path, message in [
+        (tmp_path / "missing.png", "no such file"),
+        (empty, r"empty \(0 bytes\)"),
+        (tmp_path, "a folder"),
+        ("a\0b.png", "cannot be read"),
+        ("x" * 5000, "cannot be read"),
+    ]:
+        with pytest.raises(PictureError, match=message) as refusal:
+            read_picture(path)
+        assert str(refusal.value).startswith(f"{path}: ")
+
+
+def test_devices_are_not_read():
+    with pytest.raises(PictureError, match="not a regular file"):
+        read_picture("/dev/zero")
+
+
+def test_a_file_larger_than_its_pixels_could_be_is_not_even_read(tmp_path):
+    path = tmp_path / "long.bmp"
+    path.write_bytes(bytes(801))
+    with pytest.raises(PictureError, match="801 bytes, the limit is 800"):
+        read_picture(path, max_pixels=100)
+
+
+@pytest.mark.parametrize("side", [9500, 20_000, 2_000_000])
+@pytest.mark.parametrize("action", ["error", "ignore"])
+def test_a_decompression_bomb_is_refused_before_it_is_unpacked(side, action):
+    bomb = raw_png(side, side, 8, 2, b"")
+    with warnings.catch_warnings():
+        warnings.simplefilter(action, Image.DecompressionBombWarning)
+        with pytest.raises(PictureError, match=r"bomb\.png: the picture is too large .* pixels"):
+            read_picture(bomb, name="bomb.png")
+
+
+def test_the_limit_of_pixels_counts_width_times_height():
+    content = encode(corners((40, 24)), "PNG")
+    read_picture(content, max_pixels=960)
+    with pytest.raises(PictureError, match=r"40 x 24 pixels\); the limit is 959"):
+        read_picture(content, max_pixels=959)
+    for limit in (0, MAX_PIXELS + 1):
+        with pytest.raises(ValueError, match="max_pixels"):
+            read_picture(content, max_pixels=limit)
+
+
+@given(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"]), st.data())
+@settings(max_examples=120, deadline=None)
+def test_damaged_bytes_give_a_picture_or_a_refusal(fmt, data):
+    content = bytearray(encode(corners(), fmt))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            picture = read_picture(bytes(content), max_pixels=10_000)
+        except PictureError:
+            return
+    assert picture.pixels.ndim == 3
+
+
+def test_equal_content_has_equal_keys_and_other_content_others(tmp_path):
+    content = encode(corners(), "PNG")
+    copy = tmp_path / "copy.png"
+    copy.write_bytes(content)
+    assert read_picture(content).key == read_picture(copy).key
+    assert read_picture(encode(grey(RED, "RGB"), "PNG")).key != read_picture(content).key
+
+
+def test_a_picture_from_an_array_is_a_read_only_copy():
+    pixels = np.zeros((4, 6, 3), dtype=np.uint8)
+    picture = Picture.from_pixels(pixels)
+    pixels[:] = 255
+    assert picture.size == (6, 4)
+    assert not picture.pixels.any()
+    with pytest.raises(ValueError, match="read-only"):
+        picture.pixels[0] = 1
+    assert Picture.from_pixels(np.zeros((6, 4, 3), np.uint8)).key != picture.key
+
+
+@pytest.mark.parametrize(
+    "pixels",
+    [np.zeros((4, 6, 3)), np.zeros((4, 6), np.uint8), np.zeros((0, 6, 3), np.uint8)],
+)
+def test_arrays_that_are_not_8_bit_rgb_are_refused(pixels):
+    with pytest.raises(PictureError, match="uint8 array"):
+        Picture.from_pixels(pixels)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from pam_labeling import settings as module
+from pam_labeling.settings import Settings, SettingsError, variable
+
+
+def test_without_variables_the_defaults_hold():
+    assert Settings.from_environment({}) == Settings()
+    assert Settings().model == "nano"
+
+
+def test_variables_override_defaults_and_arguments_override_variables():
+    environment = {"PAM_MODEL": "PAM-3B", "PAM_CACHE_BYTES": "2_000", "PAM_DEVICE": "cuda:1"}
+    found = Settings.from_environment(environment, model="PAM-1.5B", dtype=None)
+    assert found == Settings(model="PAM-1.5B", cache_bytes=2000, device="cuda:1")
+
+
+def test_an_empty_variable_counts_as_not_set():
+    assert Settings.from_environment({"PAM_DTYPE": " ", "PAM_QUEUE_SIZE": ""}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("PAM_QUEUE_SIZE", "many"),
+        ("PAM_QUEUE_SIZE", "0"),
+        ("PAM_CACHE_BYTES", "-1"),
+        ("PAM_REGIONS_PER_STEP", "1.5"),
+        ("PAM_REGIONS_PER_STEP", "0"),
+        ("PAM_MAX_PIXELS", "99999999999"),
+        ("PAM_DEVICE", "gpu"),
+        ("PAM_DTYPE", "int8"),
+        ("PAM_ATTN_IMPLEMENTATION", "magic"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_variable(name, text):
+    with pytest.raises(SettingsError, match=f"^{name} is "):
+        Settings.from_environment({name: text})
+
+
+def test_an_empty_model_name_is_refused():
+    with pytest.raises(SettingsError, match="PAM_MODEL is empty"):
+        Settings(model=" ")
+
+
+def test_every_setting_is_documented_by_its_variable():
+    for setting in dataclasses.fields(Settings):
+        assert f"    {variable(setting.name)} " in module.__doc__
+
+
+def test_an_annotator_is_opened_with_the_settings(monkeypatch, model):
+    asked = {}
+
+    def from_pretrained(name, **options):
+        asked.update(options, name=name)
+        return model
+
+    monkeypatch.setattr("pam_model.PAM.from_pretrained", from_pretrained, raising=False)
+    settings = Settings(model="some/where", dtype="bfloat16", device="cpu", regions_per_step=2)
+    with settings.open_annotator() as annotator:
+        assert annotator.model_name == "fake"
+    assert asked.pop("name") == "some/where"
+    assert str(asked.pop("dtype")) == "torch.bfloat16"
+    assert asked == {"sam2": None, "device": "cpu", "attn_implementation": None, "revision": None}
