@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from pam_model.config import PAMConfig, PerceiverConfig, sam2_config
 from transformers import Qwen2Config
+
+from pam_model.config import PAMConfig, PerceiverConfig, sam2_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -1,0 +1,26 @@
+"""Options of the whole test suite."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.parity.compare import GOLDEN_DIR, picture_cases
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--golden-dir`."""
+    parser.addoption(
+        "--golden-dir",
+        type=Path,
+        default=GOLDEN_DIR,
+        help="a folder of golden cases for tests/parity (default: those in the repository)",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """One parity test for each golden picture case of the folder."""
+    if "golden_case" in metafunc.fixturenames:
+        cases = picture_cases(metafunc.config.getoption("golden_dir"))
+        metafunc.parametrize("golden_case", cases, ids=[case.stem for case in cases])

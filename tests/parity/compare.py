@@ -1,0 +1,189 @@
+"""Our PAM against the authors' PAM: what both compute of the same weights and pictures.
+
+`python -m tests.parity.compare [--golden-dir DIR]` prints the largest difference of each array.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from torch.nn import functional as F
+
+from pam_model import PAM, GenerationOptions, Prompt
+from pam_model.network import PAMNetwork
+from pam_model.sam2_names import to_transformers
+from pam_model.tasks import after_region
+from tests.parity.recipe import ByteTokenizer, draw, fill, tiny_config
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import numpy.typing as npt
+
+GOLDEN_DIR = Path(__file__).parent / "golden"
+TOLERANCE = 1e-4
+"""The authors' code against itself, with other attention kernels, differs by 2e-5."""
+
+
+class Difference(NamedTuple):
+    """An array of a case: the largest difference, and how many mask bits differ (or None)."""
+
+    array: str
+    largest: float
+    bits: int | None = None
+
+
+def picture_cases(folder: Path) -> list[Path]:
+    """The picture cases of a folder.
+
+    Raises:
+        FileNotFoundError: there are none.
+    """
+    cases = [
+        path
+        for path in sorted(folder.glob("*.json"))
+        if json.loads(path.read_text()).get("types") == "image"
+    ]
+    if not cases:
+        raise FileNotFoundError(f"no golden picture cases (*.json with types: image) in {folder}")
+    return cases
+
+
+def compare(path: Path) -> list[Difference]:
+    """Run one case through our PAM; `path` is its json, the arrays lie beside it."""
+    case = json.loads(path.read_text())
+    golden = np.load(path.with_suffix(".npz"))
+    pam = tiny_pam(case, path.parent)
+    picture = _picture(case, path.parent)
+    arrays = _run(pam, picture, _prompt(case, picture.shape[:2]), case)
+    logits = arrays.pop("video_mask_logits")
+    arrays["video_mask_logits_s8"] = logits[::8, ::8]
+    differences = [
+        Difference(name, float(np.abs(array.reshape(golden[name].shape) - golden[name]).max()))
+        for name, array in arrays.items()
+    ]
+    bits = np.unpackbits(golden["video_mask_bits"])[: logits.size].reshape(logits.shape) == 1
+    clear = np.abs(logits) > TOLERANCE
+    wrong = int((((logits > 0) != bits) & clear).sum())
+    return [*differences, Difference("video_mask_bits", float(wrong > 0), wrong)]
+
+
+def tiny_pam(case: dict[str, Any], folder: Path = GOLDEN_DIR) -> PAM:
+    """The small PAM of a case, with the weights that the recipe makes of their names."""
+    network = PAMNetwork(tiny_config(tied=case["tie_word_embeddings"]), ByteTokenizer())
+    network.segmenter.sam2.load_state_dict(to_transformers(_weights(case, folder, "sam2")))
+    published = _weights(case, folder, "pam")
+    if case["tie_word_embeddings"]:
+        published["lm_head.weight"] = published["model.embed_tokens.weight"]
+    for prefix, module in network.published_parts:
+        names = module.state_dict()
+        module.load_state_dict({name: published.pop(prefix + name) for name in names})
+    assert not published, f"not one of ours: {sorted(published)}"
+    return PAM(network, "tiny")
+
+
+def _weights(case: dict[str, Any], folder: Path, part: str) -> dict[str, torch.Tensor]:
+    shapes_file = folder / f"{part}_tiny_tensors.json"
+    if not shapes_file.exists():
+        shapes_file = GOLDEN_DIR / shapes_file.name
+    shapes = json.loads(shapes_file.read_text())["tensors"]
+    if case["tie_word_embeddings"]:
+        shapes.pop("lm_head.weight", None)
+    added = case["recipe_added_constants"]
+    return {
+        name: torch.from_numpy(fill(name, tuple(shape), case["seed"], added))
+        for name, shape in shapes.items()
+    }
+
+
+def _picture(case: dict[str, Any], folder: Path) -> npt.NDArray[np.uint8]:
+    source = case["pictures"][0]
+    if "draw" in source:
+        return draw(*source["draw"])
+    with Image.open(folder / source["file"]) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _prompt(case: dict[str, Any], shape: tuple[int, ...]) -> Prompt:
+    visual = case["visual_prompt"]
+    if isinstance(visual, dict):
+        (x, y), radius = visual["center"], visual["radius"]
+        rows, columns = np.mgrid[: shape[0], : shape[1]]
+        return Prompt.from_mask((columns - x) ** 2 + (rows - y) ** 2 <= radius**2)
+    if case["labels"] is None:
+        return Prompt.from_box(visual)
+    return Prompt.from_points(visual, [label == 1 for label in case["labels"]])
+
+
+@torch.inference_mode()
+def _run(
+    pam: PAM, picture: npt.NDArray[np.uint8], prompt: Prompt, case: dict[str, Any]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Every array of a case under its golden name, and the full-size mask logits."""
+    network, language = pam.network, pam.network.language
+    segments = pam.segment(pam.encode(picture), [prompt])
+    perceived = network.perceiver(segments.mask_tokens, segments.image_embed)
+    question = case["task"].removeprefix("<image>\n")
+    embeds = torch.cat(
+        [
+            language.prefix_rows(network.projector(perceived))[0],
+            language.qwen2.model.embed_tokens(language.ids(after_region(question))),
+        ]
+    )
+    rows: list[torch.Tensor] = []
+    hook = language.qwen2.lm_head.register_forward_hook(
+        lambda module, inputs, output: rows.append(output)
+    )
+    options = GenerationOptions(max_new_tokens=len(case["generated"]))
+    language.answer(pam.prefill(segments).key_values, [question], options)
+    hook.remove()
+    resized = F.interpolate(segments.mask_logits[:, None], picture.shape[:2], mode="bilinear")
+    tensors = {
+        "low_res_mask": segments.mask_logits,
+        "object_score": torch.from_numpy(segments.object_scores),
+        "obj_ptr": segments.object_pointers,
+        "mask_tokens": segments.mask_tokens,
+        "mid_image_embed_s8": segments.image_embed[:, :, ::8, ::8],
+        "sem_tokens": perceived.semantic,
+        "image_tokens_s16": perceived.image[:, ::16],
+        "image_tokens_first8": perceived.image[:, :8],
+        "inputs_embeds": embeds,
+        "logits": torch.cat(rows),
+        "video_mask_logits": resized[0, 0],
+    }
+    return {name: tensor.numpy() for name, tensor in tensors.items()}
+
+
+def _table(cases: list[Path]) -> Table:
+    table = Table(title="PAM: largest difference from the authors' code, float32")
+    table.add_column("array")
+    columns: dict[str, list[Difference]] = {path.stem: compare(path) for path in cases}
+    for name in columns:
+        table.add_column(name, justify="right")
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(row[0].array, *(_cell(difference) for difference in row))
+    return table
+
+
+def _cell(difference: Difference) -> str:
+    if difference.bits is not None:
+        return f"{difference.bits} differ"
+    return f"{difference.largest:.1e}"
+
+
+def _arguments() -> Iterator[Path]:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--golden-dir", type=Path, default=GOLDEN_DIR)
+    yield from picture_cases(parser.parse_args().golden_dir)
+
+
+if __name__ == "__main__":
+    Console(width=160).print(_table(list(_arguments())))
