@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_LATE = "the time for this request was over before its work was"
+
 
 class Priority(IntEnum):
     """Who is served first: somebody who waits at a screen, or a batch."""
@@ -68,7 +70,7 @@ class Job(Generic[T]):
     def advance(self) -> bool:
         """Do one step; true when the work is over and the future answered, well or badly."""
         if self.is_pointless():
-            self.fail(DeadlineError("the time for this request was over before its work was"))
+            self.fail(DeadlineError(_LATE))
             return True
         self.started = True
         try:
@@ -96,7 +98,7 @@ class Job(Generic[T]):
 
 
 def _late(cause: TimeoutError) -> DeadlineError:
-    error = DeadlineError("the time for this request was over before its work was")
+    error = DeadlineError(_LATE)
     error.__cause__ = cause
     return error
 
@@ -134,6 +136,7 @@ class WorkQueue:
             DeadlineError: no place became free in time.
             ClosedError: the queue is closed.
         """
+        self._drop_pointless()
         with self._changed:
             if not self._has_place(job.priority) and not wait:
                 raise BusyError(f"{self.size} requests are waiting already; try again in a moment")
@@ -178,6 +181,15 @@ class WorkQueue:
             entry = heapq.heappop(self._jobs)
             self._changed.notify_all()
             return entry
+
+    def _drop_pointless(self) -> None:
+        with self._changed:
+            pointless = [entry for entry in self._jobs if entry[2].is_pointless()]
+            self._jobs = [entry for entry in self._jobs if entry not in pointless]
+            heapq.heapify(self._jobs)
+        # Outside the lock: failing a future runs its callbacks.
+        for _, _, job in pointless:
+            job.fail(DeadlineError(_LATE))
 
     def _has_place(self, priority: Priority) -> bool:
         if self._closed:

@@ -21,6 +21,7 @@ COLOURS = {
     "yellow": (255, 255, 0),
     "white": (255, 255, 255),
 }
+EVERYTHING, GENERATION = EverythingOptions(), GenerationOptions()
 CHINESE = {"red": "红色", "green": "绿色", "blue": "蓝色", "yellow": "黄色", "white": "白色"}
 
 
@@ -65,7 +66,7 @@ class FakePAM:
     name = "fake"
 
     def __init__(self):
-        self.calls = Counter()
+        self.calls: Counter[str] = Counter()
         self.order = []
         self.threads = set()
         self.gate = threading.Event()
@@ -87,7 +88,7 @@ class FakePAM:
         self._count("segment")
         return FakeSegments(tuple(_segment(features.pixels, prompt) for prompt in prompts))
 
-    def find_everything(self, features, options=EverythingOptions()):
+    def find_everything(self, features, options=EVERYTHING):
         self._count("find_everything")
         found = []
         for name, colour in COLOURS.items():
@@ -101,7 +102,7 @@ class FakePAM:
         self._count("prefill")
         return [name for _, name in segments.found]
 
-    def describe(self, contexts, questions, options=GenerationOptions()):
+    def describe(self, contexts, questions, options=GENERATION):
         self._count("describe")
         time.sleep(self.seconds_per_answer)
         if options.deadline is not None and time.monotonic() >= options.deadline:

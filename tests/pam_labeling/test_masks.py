@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ def test_rle_round_trip_with_long_runs(height, seed):
 def test_rle_is_read_by_pycocotools():
     mask = np.zeros((4, 6), dtype=np.bool_)
     mask[1:3, 2:6] = True
-    rle = encode_rle(mask)
+    rle: Any = encode_rle(mask)
     assert isinstance(rle["counts"], str)
     assert coco_mask.area(rle) == 8
     assert coco_mask.toBbox(rle).tolist() == [2, 1, 4, 2]

@@ -89,8 +89,8 @@ def test_exif_orientation_is_applied(fmt, orientation):
         image = image.transpose(turn)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    options = {"JPEG": {"quality": 95}, "WEBP": {"lossless": True}}.get(fmt, {})
-    picture = read_picture(encode(image, fmt, exif=exif, **options))
+    content = encode(image, fmt, exif=exif, quality=95, lossless=True)
+    picture = read_picture(content)
     assert picture.size == (40, 24)
     assert_corners(picture.pixels, 8)
 

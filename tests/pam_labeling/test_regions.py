@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -39,8 +41,8 @@ def test_an_empty_mask_is_no_region():
 
 def test_a_region_does_not_change():
     mask = np.ones((3, 3), dtype=np.bool_)
-    texts = {(Task.LABEL, "en"): "cat"}
-    region = Region.from_mask(mask, SCORES, PROVENANCE, texts=texts)
+    texts: Any = {(Task.LABEL, "en"): "cat"}
+    region: Any = Region.from_mask(mask, SCORES, PROVENANCE, texts=texts)
     texts.clear()
     mask[:] = False
     assert region.texts == {(Task.LABEL, "en"): "cat"}

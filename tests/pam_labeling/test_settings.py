@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -53,7 +54,7 @@ def test_every_setting_is_documented_by_its_variable():
 
 
 def test_an_annotator_is_opened_with_the_settings(monkeypatch, model):
-    asked = {}
+    asked: dict[str, Any] = {}
 
     def from_pretrained(name, **options):
         asked.update(options, name=name)

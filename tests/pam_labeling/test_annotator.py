@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pam_labeling.annotator import Annotator, Request
+from pam_labeling.media import Picture, PictureError
+from pam_labeling.regions import Refusal
+from pam_labeling.vocabulary import Vocabulary
+from pam_labeling.work_queue import BusyError, ClosedError, DeadlineError, Priority
+from pam_model import EverythingOptions, Prompt, PromptError, Question, Task
+from tests.pam_labeling.conftest import COLOURS, FakePAM, draw
+
+OBJECTS = (("red", 5, 6, 25, 20), ("blue", 30, 10, 60, 40))
+RED_BOX, BLUE_BOX = (
+    Prompt.from_box((5, 6, 25, 20)),
+    Prompt.from_box((30, 10, 60, 40)),
+)
+
+
+def scene(*objects, **options):
+    return Picture.from_pixels(draw(*(objects or OBJECTS), **options))
+
+
+def hold(annotator, model, ground="yellow"):
+    """Keep the worker busy until `model.gate` opens."""
+    model.gate.clear()
+    model.entered.clear()
+    picture = scene(("red", 0, 1, 4, 4), ground=ground)
+    future = annotator.submit(Request(picture), priority=Priority.INTERACTIVE)
+    assert model.entered.wait(20)
+    return future
+
+
+def test_each_prompt_has_its_region_in_order(annotator):
+    click = Prompt.from_points([(10, 10)])
+    annotation = annotator.annotate(Request(scene(), prompts=(BLUE_BOX, click)))
+    assert annotation.size == (64, 48)
+    assert [region.box for region in annotation.regions] == [(30, 10, 60, 40), (5, 6, 25, 20)]
+    assert [region.label for region in annotation.regions] == ["blue", "red"]
+    first = annotation.regions[0]
+    assert first.provenance.prompt is BLUE_BOX
+    assert first.provenance.model == "fake"
+    assert first.provenance.version
+    assert first.scores.iou == pytest.approx(0.9)
+    assert first.scores.object == pytest.approx(1 / (1 + np.exp(-4)))
+    assert first.scores.label is None
+    np.testing.assert_array_equal(first.mask, (scene().pixels == COLOURS["blue"]).all(axis=2))
+
+
+def test_one_call_of_each_kind_serves_all_prompts_and_questions(annotator, model):
+    questions = tuple(Question(task, language) for task in Task for language in ("en", "zh"))
+    request = Request(scene(), (RED_BOX, BLUE_BOX), questions, Vocabulary(("red", "blue")))
+    annotation = annotator.annotate(request)
+    assert set(model.calls.values()) == {1}
+    assert set(model.calls) == {"encode", "segment", "prefill", "describe", "classify"}
+    assert len(annotation.regions[0].texts) == 8
+
+
+def test_a_picture_is_encoded_once_for_many_requests(annotator, model):
+    for prompt in (RED_BOX, BLUE_BOX, RED_BOX):
+        annotator.annotate(Request(scene(), (prompt,)))
+    assert model.calls["encode"] == 1
+    assert model.calls["segment"] == 3
+    assert annotator.statistics.cache_hits == 2
+    assert annotator.statistics.cached_bytes == 64 * 48 * 3
+
+
+def test_features_are_kept_within_the_limit(model):
+    with Annotator(model, cache_bytes=2 * 64 * 48 * 3) as annotator:
+        for ground in ("white", "yellow", "green", "white"):
+            annotator.annotate(Request(scene(ground=ground)))
+            assert annotator.statistics.cached_bytes <= 2 * 64 * 48 * 3
+    assert model.calls["encode"] == 4
+
+
+def test_without_prompts_everything_is_found(annotator):
+    annotation = annotator.annotate(Request(scene()))
+    assert [region.label for region in annotation.results] == ["red", "blue"]
+    assert all(region.provenance.prompt is None for region in annotation.regions)
+
+
+def test_everything_passes_its_options_on_and_may_find_nothing(annotator):
+    one = annotator.annotate(Request(scene(), everything=EverythingOptions(max_regions=1)))
+    assert len(one.results) == 1
+    blank = Picture.from_pixels(draw())
+    assert annotator.annotate(Request(blank)).results == ()
+
+
+def test_a_prompt_where_nothing_is_gets_a_refusal_that_says_so(annotator, model):
+    nothing = Prompt.from_points([(1, 1)])
+    annotation = annotator.annotate(Request(scene(), (nothing, RED_BOX)))
+    refusal, region = annotation.results
+    assert isinstance(refusal, Refusal)
+    assert refusal.prompt is nothing
+    assert "no object here (probability 0.02)" in refusal.reason
+    assert region.label == "red"
+
+
+def test_without_questions_the_language_model_is_left_alone(annotator, model):
+    annotation = annotator.annotate(Request(scene(), (RED_BOX,), questions=()))
+    assert set(model.calls) == {"encode", "segment"}
+    assert annotation.regions[0].label is None
+    assert annotation.regions[0].texts == {}
+
+
+def test_the_projects_own_label_wins_over_the_open_one(annotator):
+    request = Request(scene(), (RED_BOX,), vocabulary=Vocabulary(("blue", "red")))
+    (region,) = annotator.annotate(request).regions
+    assert region.label == "red"
+    assert region.scores.label == pytest.approx(1 / (1 + np.exp(-4.9)), abs=1e-5)
+
+
+def test_an_unlikely_label_is_not_given(annotator):
+    vocabulary = Vocabulary(("cat", "dog"), threshold=0.9)
+    (region,) = annotator.annotate(Request(scene(), (RED_BOX,), vocabulary=vocabulary)).regions
+    assert region.label is None
+    assert region.scores.label == pytest.approx(0.5)
+    assert region.texts[Task.LABEL, "en"] == "red"
+
+
+def test_a_definition_is_split_and_names_the_region_where_no_label_was_asked(annotator):
+    request = Request(scene(), (RED_BOX,), questions=(Question(Task.DEFINITION),))
+    (region,) = annotator.annotate(request).regions
+    assert region.label == "red"
+    assert region.texts == {(Task.DEFINITION, "en"): "something that is red"}
+
+
+def test_many_regions_are_described_a_few_at_a_time(model):
+    objects = [("red", x, y, x + 3, y + 3) for x in range(1, 60, 6) for y in range(1, 45, 6)]
+    with Annotator(model, regions_per_step=16) as annotator:
+        annotation = annotator.annotate(Request(scene(*objects)))
+    assert len(annotation.regions) == len(objects) == 80
+    assert model.calls["prefill"] == model.calls["describe"] == 5
+
+
+def test_very_many_prompts_are_segmented_in_passes_and_stay_in_order(annotator, model):
+    points = [(x + 0.5, 8) for x in range(5, 25)] * 4
+    annotation = annotator.annotate(
+        Request(scene(), tuple(Prompt.from_points([p]) for p in points))
+    )
+    assert len(annotation.regions) == 80
+    assert model.calls["segment"] == 2
+    found = [tuple(region.provenance.prompt.points[0]) for region in annotation.regions]
+    assert found == points
+
+
+@pytest.mark.parametrize(
+    ("prompt", "message"),
+    [
+        (Prompt.from_box((5, 5, 5, 9)), "empty"),
+        (Prompt.from_points([(200, 3)]), "outside"),
+        (Prompt.from_points([(float("nan"), 3)]), "finite"),
+        (Prompt.from_mask(np.zeros((48, 64))), "mask is empty"),
+        (Prompt.from_mask(np.ones((4, 6))), "6 x 4"),
+    ],
+)
+def test_a_senseless_prompt_is_refused_by_its_number_before_any_work(
+    annotator, model, prompt, message
+):
+    with pytest.raises(PromptError, match=f"prompt 2: .*{message}"):
+        annotator.annotate(Request(scene(), (RED_BOX, prompt)))
+    assert not model.calls
+
+
+def test_pictures_are_read_from_paths_and_bytes(annotator, tmp_path):
+    path = tmp_path / "scene.png"
+    Image.fromarray(draw(*OBJECTS)).save(path)
+    for source in (path, str(path), path.read_bytes()):
+        assert len(annotator.annotate(Request(source)).regions) == 2
+    with pytest.raises(PictureError, match="no such file"):
+        annotator.annotate(Request(tmp_path / "missing.png"))
+
+
+def test_a_picture_over_the_limit_is_refused(model, tmp_path):
+    path = tmp_path / "scene.png"
+    Image.fromarray(draw()).save(path)
+    with Annotator(model, max_pixels=100) as annotator, pytest.raises(PictureError, match="large"):
+        annotator.annotate(Request(path))
+
+
+def test_a_full_queue_answers_busy(model):
+    with Annotator(model, queue_size=1) as annotator:
+        hold(annotator, model)
+        waiting = annotator.submit(Request(scene()))
+        with pytest.raises(BusyError):
+            annotator.annotate(Request(scene()))
+        model.gate.set()
+        assert len(waiting.result(20).regions) == 2
+
+
+def test_interactive_requests_overtake_batches(annotator, model):
+    hold(annotator, model)
+    batch = annotator.submit(Request(scene(ground="green")), priority=Priority.BATCH)
+    click = annotator.submit(Request(scene(ground="blue")))
+    model.gate.set()
+    batch.result(20)
+    click.result(20)
+    assert model.order == ["yellow", "blue", "green"]
+
+
+def test_a_click_gets_in_between_the_regions_of_one_large_request(model):
+    objects = [("red", x, y, x + 3, y + 3) for x in range(1, 60, 6) for y in range(1, 45, 6)]
+    model.seconds_per_answer = 0.05
+    with Annotator(model, regions_per_step=4) as annotator:
+        large = annotator.submit(Request(scene(*objects)), priority=Priority.BATCH)
+        while model.calls["describe"] == 0:
+            time.sleep(0.005)
+        annotator.annotate(Request(scene(), (RED_BOX,)))
+        assert not large.done()
+        assert len(large.result(20).regions) == 80
+
+
+def test_a_deadline_ends_the_wait_in_the_queue(annotator, model):
+    hold(annotator, model)
+    begin = time.monotonic()
+    with pytest.raises(DeadlineError):
+        annotator.annotate(Request(scene()), timeout=0.1)
+    assert time.monotonic() - begin < 5
+    model.gate.set()
+    annotator.annotate(Request(scene(ground="green")))
+    assert model.order == ["yellow", "green"]
+
+
+def test_a_deadline_reaches_the_model_at_work(annotator, model):
+    model.seconds_per_answer = 0.3
+    future = annotator.submit(Request(scene()), timeout=0.2)
+    assert isinstance(future.exception(20), DeadlineError)
+
+
+def test_a_cancelled_request_is_skipped(annotator, model):
+    hold(annotator, model)
+    future = annotator.submit(Request(scene(ground="green")))
+    assert future.cancel()
+    model.gate.set()
+    annotator.annotate(Request(scene(ground="blue")))
+    assert model.order == ["yellow", "blue"]
+    with pytest.raises(CancelledError):
+        future.result()
+
+
+def test_a_request_is_cancelled_at_work_between_two_steps(annotator, model):
+    future = hold(annotator, model)
+    assert future.cancel()
+    model.gate.set()
+    annotator.annotate(Request(scene()))
+    assert model.calls["find_everything"] == 1
+
+
+def test_errors_of_the_model_reach_the_caller_and_the_worker_lives_on(annotator, model):
+    model.broken.add("green")
+    with pytest.raises(RuntimeError, match="the model broke"):
+        annotator.annotate(Request(scene(ground="green")))
+    assert len(annotator.annotate(Request(scene())).regions) == 2
+    assert model.threads == {"pam-annotator"}
+
+
+def test_a_bad_picture_of_a_batch_spoils_no_other(annotator, model, tmp_path):
+    model.broken.add("green")
+    requests = [
+        Request(scene()),
+        Request(tmp_path / "missing.png"),
+        Request(scene(ground="green")),
+        Request(scene(), (Prompt.from_points([(999, 1)]),)),
+        Request(scene(ground="yellow")),
+    ]
+    outcomes = list(annotator.annotate_many(requests))
+    assert [outcome.request for outcome in outcomes] == requests
+    kinds = [type(outcome.error) for outcome in outcomes]
+    assert kinds == [type(None), PictureError, RuntimeError, PromptError, type(None)]
+    assert [outcome.annotation is not None for outcome in outcomes] == [
+        True,
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_a_batch_longer_than_the_queue_is_done_wholly_and_lazily(model):
+    read = []
+
+    def requests():
+        for index in range(12):
+            read.append(index)
+            yield Request(scene(("red", 0, 0, 2 + index, 4)), (Prompt.from_points([(1, 1)]),))
+
+    with Annotator(model, queue_size=1) as annotator:
+        for index, outcome in enumerate(annotator.annotate_many(requests())):
+            assert outcome.annotation is not None
+            assert outcome.annotation.regions[0].box == (0, 0, 2 + index, 4)
+            assert len(read) <= index + 4
+
+
+def test_leaving_a_batch_early_cancels_what_is_queued(annotator, model):
+    outcomes = annotator.annotate_many(
+        Request(scene(("red", 0, 0, 2 + index, 4))) for index in range(30)
+    )
+    next(outcomes)
+    outcomes.close()
+    annotator.annotate(Request(scene()))
+    assert model.calls["encode"] <= 5
+
+
+def test_a_deadline_in_a_batch_is_that_pictures_own(annotator, model):
+    model.seconds_per_answer = 0.3
+    requests = [Request(scene()), Request(scene(), questions=())]
+    slow, fast = annotator.annotate_many(requests, timeout=0.2)
+    assert isinstance(slow.error, DeadlineError)
+    assert fast.error is None or isinstance(fast.error, DeadlineError)
+
+
+def test_closing_fails_what_is_left_and_refuses_what_comes(model):
+    annotator = Annotator(model)
+    first = hold(annotator, model)
+    waiting = annotator.submit(Request(scene()))
+    closing = threading.Thread(target=annotator.close)
+    closing.start()
+    assert isinstance(waiting.exception(20), ClosedError)
+    model.gate.set()
+    closing.join(20)
+    assert isinstance(first.exception(20), ClosedError)
+    with pytest.raises(ClosedError):
+        annotator.annotate(Request(scene()))
+    assert annotator.statistics.cached_bytes == 0
+    annotator.close()
+
+
+def test_a_callback_may_close_the_annotator(model):
+    annotator = Annotator(model)
+    closed = threading.Event()
+
+    def close(_):
+        annotator.close()
+        closed.set()
+
+    annotator.submit(Request(scene())).add_done_callback(close)
+    assert closed.wait(20)
+
+
+def test_many_threads_never_mix_their_pictures():
+    """16 threads, 10 pictures each, small cache: every mask and word belongs to its own picture."""
+    model: Any = FakePAM()
+    names = [name for name in COLOURS if name != "white"]
+
+    def work(thread):
+        for turn in range(10):
+            name = names[(thread + turn) % len(names)]
+            x, y = thread * 3, turn * 4
+            picture = scene((name, x, y, x + 5, y + 5), size=(80, 60))
+            request = Request(picture, (Prompt.from_points([(x + 1, y + 1)]),))
+            priority = Priority.BATCH if turn % 3 == 0 else Priority.INTERACTIVE
+            (region,) = annotator.annotate(request, priority=priority, timeout=60).regions
+            assert region.box == (x, y, x + 5, y + 5)
+            assert region.label == name
+        return True
+
+    with Annotator(model, cache_bytes=100_000) as annotator, ThreadPoolExecutor(16) as threads:
+        assert all(threads.map(work, range(16)))
+    assert model.threads == {"pam-annotator"}
+
+
+def test_limits_below_their_range_are_refused(model):
+    for limits in ({"regions_per_step": 0}, {"queue_size": 0}, {"cache_bytes": -1}):
+        with pytest.raises(ValueError, match="from"):
+            Annotator(model, **limits)

@@ -1,0 +1,226 @@
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import CancelledError
+
+import pytest
+
+from pam_labeling.work_queue import (
+    BusyError,
+    ClosedError,
+    DeadlineError,
+    Job,
+    Priority,
+    WorkQueue,
+)
+
+
+def steps(log, name, count=1, result=None):
+    for step in range(count):
+        log.append(f"{name}{step}")
+        yield
+    return result
+
+
+def worker(queue):
+    thread = threading.Thread(target=queue.work)
+    thread.start()
+    return thread
+
+
+def finish(queue, *jobs):
+    """Work until the jobs are over."""
+    thread = worker(queue)
+    for job in jobs:
+        job.future.exception(timeout=20)
+    queue.close()
+    thread.join(20)
+
+
+def test_interactive_jobs_go_first_and_each_kind_in_order():
+    queue = WorkQueue(9)
+    log: list[str] = []
+    jobs = [
+        Job(steps(log, name), Priority.INTERACTIVE if name < "c" else Priority.BATCH)
+        for name in "dbca"
+    ]
+    for job in jobs:
+        queue.put(job)
+    finish(queue, *jobs)
+    assert log == ["b0", "a0", "d0", "c0"]
+
+
+def test_interactive_work_gets_in_between_the_steps_of_a_batch():
+    queue = WorkQueue(9)
+    log: list[str] = []
+    click = Job(steps(log, "click"), Priority.INTERACTIVE)
+
+    def batch():
+        log.append("batch0")
+        queue.put(click)
+        yield
+        log.append("batch1")
+
+    jobs = [Job(batch(), Priority.BATCH), Job(steps(log, "later"), Priority.BATCH)]
+    for job in jobs:
+        queue.put(job)
+    finish(queue, click, *jobs)
+    assert log == ["batch0", "click0", "batch1", "later0"]
+
+
+def test_the_result_of_the_steps_is_the_futures():
+    queue = WorkQueue(1)
+    job = Job(steps([], "a", 3, result=7), Priority.BATCH)
+    queue.put(job)
+    finish(queue, job)
+    assert job.future.result() == 7
+
+
+def test_a_full_queue_is_busy_for_that_priority_only():
+    queue = WorkQueue(2)
+    for _ in range(2):
+        queue.put(Job(steps([], "a"), Priority.BATCH))
+    with pytest.raises(BusyError, match="2 requests are waiting"):
+        queue.put(Job(steps([], "a"), Priority.BATCH))
+    queue.put(Job(steps([], "a"), Priority.INTERACTIVE))
+    assert len(queue) == 3
+
+
+def test_a_cancelled_or_late_job_frees_its_place():
+    queue = WorkQueue(1)
+    cancelled = Job(steps([], "a"), Priority.BATCH)
+    queue.put(cancelled)
+    cancelled.future.cancel()
+    queue.put(Job(steps([], "a"), Priority.BATCH, deadline=time.monotonic()))
+    queue.put(Job(steps([], "a"), Priority.BATCH))
+    with pytest.raises(BusyError):
+        queue.put(Job(steps([], "a"), Priority.BATCH))
+
+
+def test_dead_jobs_do_not_pile_up():
+    queue = WorkQueue(2)
+    for _ in range(50):
+        job = Job(steps([], "a"), Priority.BATCH)
+        queue.put(job)
+        job.future.cancel()
+    assert len(queue) <= 3
+
+
+def test_a_job_that_may_wait_gets_the_next_free_place():
+    queue = WorkQueue(1)
+    log: list[str] = []
+    first, second = (Job(steps(log, name), Priority.BATCH) for name in "ab")
+    queue.put(first)
+    putting = threading.Thread(target=queue.put, args=(second,), kwargs={"wait": True})
+    putting.start()
+    time.sleep(0.05)
+    assert len(queue) == 1
+    finish(queue, first, second)
+    putting.join(20)
+    assert log == ["a0", "b0"]
+
+
+def test_waiting_for_a_place_ends_at_the_deadline():
+    queue = WorkQueue(1)
+    queue.put(Job(steps([], "a"), Priority.BATCH))
+    with pytest.raises(DeadlineError, match="no place"):
+        queue.put(Job(steps([], "b"), Priority.BATCH, time.monotonic() + 0.05), wait=True)
+
+
+def test_cancelled_jobs_are_skipped_also_between_steps():
+    queue = WorkQueue(9)
+    log: list[str] = []
+
+    def doomed():
+        log.append("doomed")
+        job.future.cancel()
+        yield
+        log.append("never")
+
+    job = Job(doomed(), Priority.BATCH)
+    other = Job(steps(log, "other"), Priority.BATCH)
+    unstarted = Job(steps(log, "unstarted"), Priority.BATCH)
+    unstarted.future.cancel()
+    for each in (job, unstarted, other):
+        queue.put(each)
+    finish(queue, other)
+    assert log == ["doomed", "other0"]
+    with pytest.raises(CancelledError):
+        job.future.result()
+
+
+def test_late_jobs_fail_without_being_done():
+    queue = WorkQueue(9)
+    log: list[str] = []
+    late = Job(steps(log, "late"), Priority.BATCH, deadline=time.monotonic() - 1)
+    queue.put(late)
+    finish(queue, late)
+    assert log == []
+    assert isinstance(late.future.exception(), DeadlineError)
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), MemoryError(), SystemExit(1)])
+def test_an_error_is_its_callers_and_the_worker_lives_on(error):
+    def failing():
+        yield
+        raise error
+
+    queue = WorkQueue(9)
+    bad, good = Job(failing(), Priority.BATCH), Job(steps([], "a", 1, 5), Priority.BATCH)
+    queue.put(bad)
+    queue.put(good)
+    finish(queue, bad, good)
+    assert bad.future.exception() is error
+    assert good.future.result() == 5
+
+
+def test_a_timeout_error_is_a_missed_deadline_only_after_the_deadline():
+    def failing(seconds):
+        if seconds is None:
+            yield
+        time.sleep(seconds)
+        raise TimeoutError("too slow")
+
+    early = Job(failing(0), Priority.BATCH, time.monotonic() + 60)
+    assert early.advance()
+    assert type(early.future.exception()) is TimeoutError
+    late = Job(failing(0.1), Priority.BATCH, time.monotonic() + 0.05)
+    assert late.advance()
+    assert isinstance(late.future.exception(), DeadlineError)
+
+
+def test_closing_fails_what_waits_and_refuses_what_comes():
+    queue = WorkQueue(9)
+    log: list[str] = []
+    waiting = Job(steps(log, "a"), Priority.BATCH)
+    queue.put(waiting)
+    queue.close()
+    assert isinstance(waiting.future.exception(), ClosedError)
+    with pytest.raises(ClosedError):
+        queue.put(Job(steps(log, "b"), Priority.BATCH))
+    queue.work()
+    assert log == []
+
+
+def test_closing_fails_the_job_at_work_after_its_step():
+    queue, entered, go = WorkQueue(9), threading.Event(), threading.Event()
+
+    def slow():
+        entered.set()
+        assert go.wait(20)
+        yield
+
+    job = Job(slow(), Priority.BATCH)
+    queue.put(job)
+    thread = worker(queue)
+    assert entered.wait(20)
+    queue.close()
+    go.set()
+    thread.join(20)
+    assert isinstance(job.future.exception(), ClosedError)
+
+
+def test_a_size_below_one_is_refused():
+    with pytest.raises(ValueError, match="from 1"):
+        WorkQueue(0)
