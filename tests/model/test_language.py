@@ -1,0 +1,162 @@
+"""The language model: one reading shared by questions and labels, and repeatable answers."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from pam_model import PAM, GenerationOptions
+from pam_model.tasks import after_region
+
+if TYPE_CHECKING:
+    from pam_model.language import KeyValues, LanguageModel
+
+QUESTIONS = ["what?", "a much longer question than the other", "描述"]
+LABELS = ["cat", "a", "a long label of many tokens", "star", "starfish", "星形"]
+
+
+@pytest.fixture(scope="module")
+def language(pam: PAM) -> LanguageModel:
+    return pam.network.language
+
+
+@pytest.fixture(scope="module")
+def regions(language: LanguageModel) -> KeyValues:
+    rows = torch.randn(3, 20, 48, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        return language.prefill(rows)
+
+
+@torch.inference_mode()
+def _alone(language: LanguageModel, region: KeyValues, question: str, tokens: int) -> str:
+    """The greedy answer without any cache: the whole text is read again for every token."""
+    rows = torch.randn(3, 20, 48, generator=torch.Generator().manual_seed(1))
+    index = next(
+        i
+        for i in range(3)
+        if torch.equal(language.prefill(rows[i : i + 1]).layers[0][0], region.layers[0][0])
+    )
+    ids = language.ids(after_region(question)).tolist()
+    start = len(ids)
+    for _ in range(tokens):
+        tail = language.qwen2.model.embed_tokens(torch.tensor([ids]))
+        whole = torch.cat([language.prefix_rows(rows[index : index + 1]), tail], dim=1)
+        token = int(language.qwen2(inputs_embeds=whole).logits[0, -1].argmax())
+        if token == language.end_id:
+            break
+        ids.append(token)
+    return language.text(ids[start:])
+
+
+@torch.inference_mode()
+def test_a_batch_answers_like_each_question_alone(
+    language: LanguageModel, regions: KeyValues
+) -> None:
+    together = language.answer(regions, QUESTIONS, GenerationOptions(max_new_tokens=6))
+    for index, answers in enumerate(together):
+        one = regions.select(torch.tensor([index]))
+        assert answers == [_alone(language, one, question, 6) for question in QUESTIONS]
+    assert len({answer for answers in together for answer in answers}) > 1
+
+
+@torch.inference_mode()
+def test_rows_that_end_early_do_not_change_the_others(
+    language: LanguageModel, regions: KeyValues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    options = GenerationOptions(max_new_tokens=8)
+    before = [a for answers in language.answer(regions, QUESTIONS, options) for a in answers]
+    # Call a token the end that some answers have and others do not: their rows leave the batch.
+    end = next(c for c in "".join(before) if 0 < sum(c in answer for answer in before) < 9)
+    monkeypatch.setattr(language, "end_id", ord(end) - 0x100)
+    after = [a for answers in language.answer(regions, QUESTIONS, options) for a in answers]
+    assert after == [answer.split(end)[0] for answer in before]
+
+
+@torch.inference_mode()
+def test_labels_are_scored_as_one_by_one(language: LanguageModel, regions: KeyValues) -> None:
+    together = language.score(regions, "label?", LABELS).numpy()
+    rows = torch.randn(3, 20, 48, generator=torch.Generator().manual_seed(1))
+    for region in range(3):
+        for label in LABELS:
+            ids = language.ids(after_region("label?")).tolist()
+            answer = [*language.ids(label).tolist(), language.end_id]
+            tail = language.qwen2.model.embed_tokens(torch.tensor([ids + answer]))
+            whole = torch.cat([language.prefix_rows(rows[region : region + 1]), tail], dim=1)
+            logits = language.qwen2(inputs_embeds=whole).logits[0].log_softmax(-1)
+            at = len(whole[0]) - len(answer) - 1
+            each = [float(logits[at + k, token]) for k, token in enumerate(answer)]
+            assert together[region, LABELS.index(label)] == pytest.approx(np.mean(each), abs=2e-5)
+
+
+@torch.inference_mode()
+def test_hundreds_of_labels_take_several_passes_and_change_nothing(
+    language: LanguageModel, regions: KeyValues
+) -> None:
+    many = [f"label number {index}" for index in range(150)]
+    scores = language.score(regions, "label?", many)
+    few = language.score(regions, "label?", many[100:103])
+    torch.testing.assert_close(scores[:, 100:103], few, atol=2e-5, rtol=0)
+
+
+@torch.inference_mode()
+def test_the_cache_of_a_region_is_left_as_it_was(
+    language: LanguageModel, regions: KeyValues
+) -> None:
+    before = [keys.clone() for keys, _ in regions.layers]
+    language.answer(regions, QUESTIONS[:1], GenerationOptions(max_new_tokens=3))
+    language.score(regions, "label?", LABELS)
+    for (keys, _), copy in zip(regions.layers, before, strict=True):
+        assert torch.equal(keys, copy)
+
+
+def test_an_empty_label_is_refused(language: LanguageModel, regions: KeyValues) -> None:
+    with pytest.raises(ValueError, match="the label '' is empty"):
+        language.score(regions, "label?", ["cat", ""])
+
+
+def test_a_passed_deadline_ends_the_work(language: LanguageModel, regions: KeyValues) -> None:
+    late = time.monotonic() - 1
+    with pytest.raises(TimeoutError, match="the deadline passed"):
+        language.answer(regions, QUESTIONS, GenerationOptions(deadline=late))
+    with pytest.raises(TimeoutError, match="the deadline passed"):
+        language.score(regions, "label?", LABELS, deadline=late)
+
+
+@torch.inference_mode()
+def test_sampling_repeats_with_its_seed_whatever_else_is_in_the_batch(
+    language: LanguageModel, regions: KeyValues
+) -> None:
+    options = GenerationOptions(max_new_tokens=10, temperature=3.0, top_p=0.95, seed=7)
+    together = language.answer(regions, QUESTIONS, options)
+    alone = language.answer(regions.select(torch.tensor([2])), QUESTIONS[1:2], options)
+    assert together[2][1] == alone[0][0]
+    other = GenerationOptions(max_new_tokens=10, temperature=3.0, top_p=0.95, seed=8)
+    assert language.answer(regions, QUESTIONS, other) != together
+
+
+@torch.inference_mode()
+def test_a_tiny_top_p_is_greedy(language: LanguageModel, regions: KeyValues) -> None:
+    greedy = language.answer(regions, QUESTIONS, GenerationOptions(max_new_tokens=6))
+    options = GenerationOptions(max_new_tokens=6, temperature=1.0, top_p=1e-6)
+    assert language.answer(regions, QUESTIONS, options) == greedy
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("max_new_tokens", 0), ("temperature", -1.0), ("temperature", float("nan")), ("top_p", 0.0)],
+)
+def test_options_out_of_range_are_refused(field: str, value: float) -> None:
+    with pytest.raises(ValueError, match=field):
+        GenerationOptions(**{field: value})  # type: ignore[arg-type] # a table of fields
+
+
+def test_no_regions_and_no_questions_have_no_answers(
+    language: LanguageModel, regions: KeyValues
+) -> None:
+    none = regions.select(torch.tensor([], dtype=torch.long))
+    assert language.answer(none, QUESTIONS, GenerationOptions()) == []
+    assert language.answer(regions, [], GenerationOptions()) == [[], [], []]

@@ -1,0 +1,105 @@
+"""Prompts: what is refused, and what a turned box or a polygon covers."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from pam_model import Prompt, PromptError
+
+SIZE = (100, 80)
+NAN = math.nan
+
+
+@pytest.mark.parametrize(
+    ("prompt", "reason"),
+    [
+        (Prompt.from_points([(101, 5)]), r"point \(101, 5\) is outside the picture of 100 x 80"),
+        (Prompt.from_points([(5, -0.5)]), r"point \(5, -0.5\) is outside"),
+        (Prompt.from_points([(NAN, 5)]), "not a pair of finite numbers"),
+        (Prompt.from_points([(math.inf, 5)]), "not a pair of finite numbers"),
+        (Prompt.from_points([(5, 5), (9, 9)], [False, False]), "all points are negative"),
+        (Prompt.from_points([]), "the prompt is empty"),
+        (Prompt.from_box((10, 10, 10, 20)), "is empty: x2 must exceed x1"),
+        (Prompt.from_box((20, 10, 10, 20)), "is empty"),
+        (Prompt.from_box((10, NAN, 20, 20)), "not finite"),
+        (Prompt.from_box((10, 10, 20, 20), angle=NAN), "not finite"),
+        (Prompt.from_box((100, 10, 120, 20)), "outside the picture"),
+        (Prompt.from_box((10, -20, 20, 0)), "outside the picture"),
+        (Prompt.from_box((10, 10, 20, 20), points=[(200, 5)]), r"point \(200, 5\) is outside"),
+        (Prompt.from_mask(np.zeros((80, 100))), "the mask is empty"),
+        (Prompt.from_mask(np.ones((100, 80))), "the mask is 80 x 100 pixels, the picture 100 x 80"),
+    ],
+)
+def test_a_prompt_that_means_nothing_is_refused(prompt: Prompt, reason: str) -> None:
+    with pytest.raises(PromptError, match=reason):
+        prompt.check(SIZE)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        Prompt.from_points([(0, 0), (100, 80)], [True, False]),
+        Prompt.from_box((-5, -5, 200, 200)),
+        Prompt.from_box((40, 30, 60, 50), angle=30, points=[(50, 40)], labels=[False]),
+        Prompt.from_mask(np.eye(80, 100)),
+    ],
+)
+def test_a_prompt_in_the_picture_is_accepted(prompt: Prompt) -> None:
+    prompt.check(SIZE)
+
+
+def test_a_mask_beside_points_is_refused() -> None:
+    points = Prompt.from_points([(5, 5)])
+    mixed = Prompt(points.points, points.point_labels, mask=np.ones((80, 100), np.bool_))
+    with pytest.raises(PromptError, match="a mask comes alone"):
+        mixed.check(SIZE)
+
+
+@pytest.mark.parametrize(
+    ("points", "labels", "reason"),
+    [
+        ([(1, 2, 3)], None, "pairs of numbers"),
+        ([1, 2], None, "pairs of numbers"),
+        ([("a", "b")], None, "pairs of numbers"),
+        ([(1, 2), (3,)], None, "pairs of numbers"),
+        ([(1, 2)], [True, False], "1 points need as many labels, not 2"),
+    ],
+)
+def test_what_is_not_points_is_refused(points: object, labels: object, reason: str) -> None:
+    with pytest.raises(PromptError, match=reason):
+        Prompt.from_points(points, labels)  # type: ignore[arg-type] # wrong on purpose
+
+
+@pytest.mark.parametrize("box", [(1, 2, 3), (1, 2, 3, 4, 5), ("a", 1, 2, 3), (None, 1, 2, 3)])
+def test_what_is_not_a_box_is_refused(box: object) -> None:
+    with pytest.raises(PromptError, match="a box is four numbers"):
+        Prompt.from_box(box)  # type: ignore[arg-type] # wrong on purpose
+
+
+def test_a_box_turns_clockwise_about_its_centre() -> None:
+    corners = Prompt.from_box((10, 10, 30, 20), angle=90).box_corners
+    assert corners is not None
+    # Clockwise on a screen (y down): the top-left corner goes to the top right.
+    np.testing.assert_allclose(corners, [(25, 5), (25, 25), (15, 25), (15, 5)], atol=1e-4)
+
+
+def test_a_polygon_is_the_mask_of_its_inside() -> None:
+    mask = Prompt.from_polygon([(10, 20), (50, 20), (50, 60), (10, 60)], SIZE).mask
+    assert mask is not None
+    assert mask.shape == (80, 100)
+    assert mask[20:60, 10:50].all()
+    assert abs(int(mask.sum()) - 40 * 40) <= 2 * 82  # and the pixels its outline touches
+
+
+@pytest.mark.parametrize("vertices", [[(1, 1), (5, 5)], [(1, 1), (5, 5), (NAN, 3)]])
+def test_what_is_not_a_polygon_is_refused(vertices: list[tuple[float, float]]) -> None:
+    with pytest.raises(PromptError, match="three finite vertices"):
+        Prompt.from_polygon(vertices, SIZE)
+
+
+def test_a_mask_of_other_dimensions_is_refused() -> None:
+    with pytest.raises(PromptError, match=r"shape \(height, width\), not \(2, 3, 4\)"):
+        Prompt.from_mask(np.ones((2, 3, 4)))
