@@ -48,9 +48,7 @@ def test_an_index_cannot_name_a_file_elsewhere(tmp_path, file):
     folder.mkdir()
     save_file({"a": torch.zeros(1)}, tmp_path / "secret.safetensors")
     write_index(folder, {"a": file})
-    with pytest.raises(
-        CheckpointError, match="is not (the name of a file beside it|a .safetensors file)"
-    ):
+    with pytest.raises(CheckpointError, match="is not (the name of a file|a .safetensors)"):
         read_tensors(folder)
 
 
