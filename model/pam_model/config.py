@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from transformers.models.sam2_video.configuration_sam2_video import (
     Sam2VideoConfig,
+    Sam2VideoMaskDecoderConfig,
     Sam2VideoPromptEncoderConfig,
 )
 
@@ -127,12 +128,13 @@ def sam2_config(
             "fpn_hidden_size": width,
         },
         prompt_encoder_config={"hidden_size": width, "image_size": image_size},
-        mask_decoder_config={
-            "hidden_size": width,
-            "mlp_dim": decoder_mlp,
-            "num_attention_heads": decoder_heads,
-            "iou_head_hidden_dim": width,
-        },
+        # An object: transformers 5.17 takes a dictionary for the prompt encoder's.
+        mask_decoder_config=Sam2VideoMaskDecoderConfig(
+            hidden_size=width,
+            mlp_dim=decoder_mlp,
+            num_attention_heads=decoder_heads,
+            iou_head_hidden_dim=width,
+        ),
         memory_attention_hidden_size=width,
         memory_attention_num_layers=memory_layers,
         memory_attention_feed_forward_hidden_size=memory_mlp,

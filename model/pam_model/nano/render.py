@@ -1,0 +1,220 @@
+"""Draws scenes: pictures, and which object each pixel shows."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pam_model.nano import words
+from pam_model.nano.scene import MAX_OBJECTS, Scenes
+from pam_model.nano.shapes import INSIDE, inside
+
+_STRIPED, _DOTTED, _CHECKED = 1, 2, 3
+_GRADIENT, _LINED, _TILED, _GRAINY = 1, 2, 3, 4
+assert [words.TEXTURES[i].en for i in (1, 2, 3)] == ["striped", "dotted", "checked"]
+assert [words.GROUNDS[i].en for i in (1, 2, 3, 4)] == ["gradient", "lined", "tiled", "grainy"]
+
+
+def index_maps(scenes: Scenes, height: int, width: int) -> Tensor:
+    """Which object each pixel of the (squashed) picture shows.
+
+    Returns:
+        uint8 `(B, height, width)`: 0 for the ground, i + 1 for object i.
+    """
+    x, y = _grid(height, width, scenes.aspect.device)
+    if scenes.aspect.is_cuda:
+        return _index_maps_at_once(scenes, x, y)
+    return torch.stack([_index_map(scenes, i, x, y) for i in range(len(scenes.aspect))])
+
+
+def pictures(scenes: Scenes, maps: Tensor, generator: torch.Generator | None = None) -> Tensor:
+    """Paint what `index_maps` placed, as a camera sees it.
+
+    Args:
+        scenes: B scenes.
+        maps: of these scenes, uint8 `(B, H, W)`.
+        generator: of the camera's noise; None takes the device's own.
+
+    Returns:
+        float32 `(B, 3, H, W)`, RGB from 0 to 1.
+    """
+    painted = _paint(scenes, maps)
+    noise = torch.randn(painted.shape, device=painted.device, generator=generator)
+    return _photograph(painted, noise, scenes.camera)
+
+
+def visible_fractions(scenes: Scenes, maps: Tensor, samples: int = 48) -> Tensor:
+    """How much of each object is to be seen: not hidden, not beyond the border.
+
+    Returns:
+        float32 `(B, N)` from 0 to 1, from `samples` x `samples` points of each object.
+    """
+    batch, height, width = maps.shape
+    steps = (torch.arange(samples, device=maps.device) + 0.5) / samples * 2 - 1
+    y, x = (part.reshape(1, 1, -1) for part in torch.meshgrid(steps, steps, indexing="ij"))
+    x, y = x.expand(batch, MAX_OBJECTS, -1), y.expand(batch, MAX_OBJECTS, -1)
+    p = scenes.proportions[..., None]
+    within = inside(scenes.shape[..., None], x, y, (p[:, :, 0], p[:, :, 1], p[:, :, 2]))
+    cos, sin = scenes.turn.cos()[..., None], scenes.turn.sin()[..., None]
+    radius = scenes.radius[..., None]
+    across = (x * cos - y * sin) * radius / scenes.aspect.sqrt()[:, None, None]
+    down = (x * sin + y * cos) * radius * scenes.aspect.sqrt()[:, None, None]
+    column = ((scenes.centre[..., 0, None] + across) * width).floor()
+    row = ((scenes.centre[..., 1, None] + down) * height).floor()
+    framed = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+    place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
+    shown = maps.flatten(1).gather(1, place.long().flatten(1)).view_as(within)
+    number = torch.arange(1, MAX_OBJECTS + 1, device=maps.device)[:, None]
+    seen = (within & framed & (shown == number)).sum(dim=2)
+    return seen / within.sum(dim=2).clamp(min=1)
+
+
+def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Pixel centres as fractions: x `(1, width)`, y `(height, 1)`."""
+    x = (torch.arange(width, device=device) + 0.5) / width
+    y = (torch.arange(height, device=device) + 0.5) / height
+    return x[None, :], y[:, None]
+
+
+def _local(
+    x: Tensor, y: Tensor, centre_x: Tensor, centre_y: Tensor, aspect: Tensor, turn: Tensor, radius: Tensor
+) -> tuple[Tensor, Tensor]:
+    """From fractions of the picture to an object's own frame."""
+    across = (x - centre_x) * aspect.sqrt() / radius
+    down = (y - centre_y) * aspect.rsqrt() / radius
+    cos, sin = turn.cos(), turn.sin()
+    return across * cos + down * sin, down * cos - across * sin
+
+
+def _index_maps_at_once(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
+    """All objects at all pixels without a branch: for `torch.compile`, which makes one kernel of it."""
+
+    def per_object(values: Tensor) -> Tensor:
+        return values[..., None, None]
+
+    u, v = _local(
+        x,
+        y,
+        per_object(scenes.centre[..., 0]),
+        per_object(scenes.centre[..., 1]),
+        scenes.aspect[:, None, None, None],
+        per_object(scenes.turn),
+        per_object(scenes.radius),
+    )
+    p = scenes.proportions
+    proportions = (per_object(p[..., 0]), per_object(p[..., 1]), per_object(p[..., 2]))
+    within = inside(per_object(scenes.shape), u, v, proportions) & per_object(scenes.present)
+    number = torch.arange(1, MAX_OBJECTS + 1, device=x.device, dtype=torch.uint8).view(1, -1, 1, 1)
+    return (within * number).amax(dim=1)
+
+
+def _index_map(scenes: Scenes, scene: int, x: Tensor, y: Tensor) -> Tensor:
+    """One scene, one object after the other, each with its own shape's test only."""
+    result = torch.zeros(y.shape[0], x.shape[1], dtype=torch.uint8)
+    for i in range(MAX_OBJECTS):
+        if not scenes.present[scene, i]:
+            continue
+        centre = scenes.centre[scene, i]
+        turn, radius = scenes.turn[scene, i], scenes.radius[scene, i]
+        u, v = _local(x, y, centre[0], centre[1], scenes.aspect[scene], turn, radius)
+        p = scenes.proportions[scene, i]
+        within = INSIDE[int(scenes.shape[scene, i])](u, v, (p[0], p[1], p[2]))
+        result = torch.where(within, i + 1, result)
+    return result.to(torch.uint8)
+
+
+def _paint(scenes: Scenes, maps: Tensor) -> Tensor:
+    """Give every pixel the paint of what it shows: `(B, 3, H, W)`."""
+    batch, height, width = maps.shape
+    x, y = _grid(height, width, maps.device)
+    top = (maps.long() - 1).clamp(min=0)
+    scene = torch.arange(batch, device=maps.device)[:, None, None]
+
+    def shown(values: Tensor) -> Tensor:
+        return values[scene, top]
+
+    turn, radius = shown(scenes.turn), shown(scenes.radius)
+    centre_x, centre_y = shown(scenes.centre[..., 0]), shown(scenes.centre[..., 1])
+    aspect = scenes.aspect[:, None, None]
+    u, v = _local(x, y, centre_x, centre_y, aspect, turn, radius)
+    angle, period, phase = (shown(scenes.pattern[..., i]) for i in range(3))
+    patterned = _pattern(shown(scenes.texture), u, v, angle, period, phase)
+    # Where the shape, made smaller by the outline's width, does not reach, the outline is.
+    scale = 1 / (1 - shown(scenes.outline))
+    proportions = (
+        shown(scenes.proportions[..., 0]),
+        shown(scenes.proportions[..., 1]),
+        shown(scenes.proportions[..., 2]),
+    )
+    edge = ~inside(shown(scenes.shape), u * scale, v * scale, proportions)
+    edge = edge & (shown(scenes.outline) > 0)
+    ground = _ground(scenes, x, y, height, width)
+    channels = []
+    for channel in range(3):
+        paints = scenes.paints[..., channel]
+        body = torch.where(patterned, shown(paints[..., 1]), shown(paints[..., 0]))
+        body = torch.where(edge, shown(paints[..., 2]), body)
+        channels.append(torch.where(maps == 0, ground[channel], body))
+    return torch.stack(channels, dim=1)
+
+
+def _pattern(
+    texture: Tensor, u: Tensor, v: Tensor, angle: Tensor, period: Tensor, phase: Tensor
+) -> Tensor:
+    cos, sin = angle.cos(), angle.sin()
+    s = (u * cos + v * sin) / period + phase
+    t = (v * cos - u * sin) / period + phase
+    across, down = s - s.floor(), t - t.floor()
+    stripes = across < 0.42
+    dots = (across - 0.5) ** 2 + (down - 0.5) ** 2 < 0.3**2
+    checks = (across < 0.5) == (down < 0.5)
+    return torch.where(
+        texture == _STRIPED,
+        stripes,
+        torch.where(texture == _DOTTED, dots, (texture == _CHECKED) & checks),
+    )
+
+
+def _ground(scenes: Scenes, x: Tensor, y: Tensor, height: int, width: int) -> list[Tensor]:
+    """The ground's three channels, each `(B, H, W)`, as if nothing stood on it."""
+
+    def per_scene(values: Tensor) -> Tensor:
+        return values[:, None, None]
+
+    aspect = per_scene(scenes.aspect)
+    angle, period, phase = (per_scene(scenes.ground_pattern[:, i]) for i in range(3))
+    cos, sin = angle.cos(), angle.sin()
+    across, down = (x - 0.5) * aspect.sqrt(), (y - 0.5) * aspect.rsqrt()
+    s, t = across * cos + down * sin, down * cos - across * sin
+    span = (aspect.sqrt() * cos.abs() + aspect.rsqrt() * sin.abs()) / 2
+    slope = (s / span + 1) / 2
+    s, t = s / period + phase, t / period + phase
+    s, t = s - s.floor(), t - t.floor()
+    lines, tiles = (s < 0.5).float(), ((s < 0.5) == (t < 0.5)).float()
+    rows = (y * scenes.grain.shape[2]).long()
+    columns = (x * scenes.grain.shape[3]).long()
+    grain = scenes.grain[:, 0][:, rows, columns] * (0.12 + 0.16 * phase)
+    kind = per_scene(scenes.ground)
+    mix = torch.where(kind == _GRADIENT, slope, torch.where(kind == _LINED, lines, tiles))
+    mix = torch.where((kind >= _GRADIENT) & (kind <= _TILED), mix, 0.0)
+    channels = []
+    for channel in range(3):
+        first = per_scene(scenes.ground_paints[:, 0, channel])
+        second = per_scene(scenes.ground_paints[:, 1, channel])
+        grainy = (first + grain * torch.where(first > 0.5, -1.0, 1.0)).clamp(0, 1)
+        channels.append(torch.where(kind == _GRAINY, grainy, first + (second - first) * mix))
+    return channels
+
+
+def _photograph(painted: Tensor, noise: Tensor, camera: Tensor) -> Tensor:
+    """Blur, noise, brightness and contrast."""
+    values = [part.view(-1, 1, 1, 1) for part in camera.unbind(dim=1)]
+    for strength in values[:2]:
+        soft = F.avg_pool2d(F.pad(painted, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+        painted = painted + (soft - painted) * strength
+    noise_level, brightness, contrast = values[2:]
+    seen = (painted - 0.5) * contrast + 0.5 + brightness + noise * noise_level
+    return seen.clamp(0, 1)
+
+

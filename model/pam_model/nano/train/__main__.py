@@ -1,0 +1,163 @@
+"""Train nano: `python -m pam_model.nano.train --minutes 19 --output FOLDER`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from pam_model.checkpoint import save_checkpoint
+from pam_model.nano import render
+from pam_model.nano.tokenizer import save_tokenizer
+from pam_model.nano.train.answers import AnswerTables
+from pam_model.nano.train.batch import Drawing, make_batch
+from pam_model.nano.train.loop import Schedule, Trainer
+from pam_model.nano.train.objective import Objective
+from pam_model.nano.train.setup import compile_parts, fresh_network, trained_parameters
+from pam_model.nano.train.state import FlatParameters
+from pam_model.network import PAMNetwork
+
+_STARTED = time.monotonic()
+_SECONDS_TO_FINISH = 12.0  # writing files
+
+
+def main() -> None:
+    """Run the command."""
+    options = _parser().parse_args()
+    device = torch.device(options.device)
+    _say(f"torch {torch.__version__} on {device}")
+    tokenizer_folder = options.output / "tokenizer"
+    save_tokenizer(tokenizer_folder)
+    network = fresh_network(tokenizer_folder, options.seed)
+    trained = trained_parameters(network)
+    network.to(device)
+    if device.type == "cuda":
+        network.cast(torch.bfloat16)
+        if options.cache is not None:
+            _load_cache(options.cache)
+    objective = Objective(network).to(device)
+    parameters = FlatParameters([*trained, *objective.heads.parameters()])
+    drawing = _compile(network, options.compile)
+    tables = AnswerTables(network.language.tokenizer, device)
+    trainer = Trainer(
+        objective,
+        parameters,
+        partial(make_batch, options.pictures, tables, device, drawing=drawing),
+    )
+    if options.resume is not None:
+        _put_back(network, trainer.load(options.resume))
+        _say(f"resumed after {trainer.steps} steps, {trainer.trained_seconds:.0f} s")
+    # Scenes of each call are new.
+    torch.manual_seed(options.seed * 1_000_003 + trainer.steps + 1)
+    trainer.prepare()
+    _say(f"ready; {_memory(device)}")
+    schedule = Schedule(60 * (options.schedule_minutes or options.minutes), peak=options.rate)
+    trainer.run(
+        schedule,
+        until=_STARTED + 60 * options.minutes - _SECONDS_TO_FINISH,
+        most_steps=options.steps,
+        report=_say,
+    )
+    if options.save_cache:
+        _save_cache(options.output / "compiled.bin")
+    if options.save_state:
+        trainer.save(options.output, _frozen(network), compact=not options.exact)
+    parameters.use_average()
+    _export(network, options.output / "nano")
+    _say(f"written to {options.output}; {_memory(device)}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m pam_model.nano.train", description=__doc__)
+    add = parser.add_argument
+    add("--output", type=Path, required=True, help="folder for the checkpoint and the state")
+    add("--minutes", type=float, default=19, help="of this call, from its start to its end")
+    add("--schedule-minutes", type=float, help="of training over all calls (default: --minutes)")
+    add("--pictures", type=int, default=128, help="a step")
+    add("--rate", type=float, default=1.5e-3, help="peak learning rate")
+    add("--steps", type=int, help="stop after so many steps of this call")
+    add("--seed", type=int, default=0)
+    add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add("--compile", choices=("none", "drawing", "all"), default="all", help="what to compile")
+    add("--cache", type=Path, help="compiled kernels of an earlier call")
+    add("--save-cache", action="store_true", help="write compiled.bin, for --cache")
+    add("--resume", type=Path, help="folder with the state-*.safetensors of an earlier call")
+    add("--save-state", action="store_true", help="write state-*.safetensors, for --resume")
+    add("--exact", action="store_true", help="the state takes 16 bytes a parameter instead of 7")
+    return parser
+
+
+def _compile(network: PAMNetwork, what: str) -> Drawing:
+    if what == "all":
+        compile_parts(network)
+    if what == "none":
+        return Drawing()
+    return Drawing(
+        *(
+            torch.compile(part, dynamic=False)
+            for part in (render.index_maps, render.pictures, render.visible_fractions)
+        )
+    )
+
+
+def _frozen(network: PAMNetwork) -> dict[str, Tensor]:
+    """Everything of the model that is not trained: parts for video, and position codes."""
+    fixed = {n: p for n, p in network.named_parameters() if not p.requires_grad}
+    state = network.state_dict()
+    buffers = {n: b for n, b in network.named_buffers() if n in state}
+    return {**fixed, **buffers}
+
+
+@torch.no_grad()
+def _put_back(network: PAMNetwork, frozen: dict[str, Tensor]) -> None:
+    places = {**dict(network.named_parameters()), **dict(network.named_buffers())}
+    for name, value in frozen.items():
+        places[name].copy_(value)
+
+
+def _export(network: PAMNetwork, folder: Path) -> None:
+    pam_state = {
+        prefix + name: tensor
+        for prefix, part in network.published_parts
+        for name, tensor in part.state_dict().items()
+    }
+    save_checkpoint(
+        folder,
+        network.config,
+        pam_state,
+        network.segmenter.sam2.state_dict(),
+        network.language.tokenizer,
+        torch.float16,
+    )
+
+
+def _save_cache(path: Path) -> None:
+    artifacts = torch.compiler.save_cache_artifacts()
+    if artifacts is None:
+        _say("nothing was compiled")
+        return
+    path.write_bytes(artifacts[0])
+    _say(f"{path.name}: {len(artifacts[0]) / 1e6:.1f} MB")
+
+
+def _load_cache(path: Path) -> None:
+    if torch.compiler.load_cache_artifacts(path.read_bytes()) is None:
+        _say(f"{path} was not usable; everything is compiled again")
+
+
+def _memory(device: torch.device) -> str:
+    if device.type != "cuda":
+        return "on the CPU"
+    return f"{torch.cuda.max_memory_reserved() / 2**30:.1f} GiB of GPU memory"
+
+
+def _say(text: str) -> None:
+    print(f"[{time.monotonic() - _STARTED:6.1f}] {text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+"""Training batches: pictures, prompts of every kind, and what the model should answer.
+
+Sizes never depend on the data and nothing waits for the device, so that a batch can be made inside
+a CUDA graph. A picture has `REGIONS` prompts; with B pictures, slot s asks about picture s % B, and
+each kind of prompt has a fixed run of slots.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pam_model.nano import render
+from pam_model.nano.scene import Random, Scenes, sample_scenes
+from pam_model.nano.train.answers import AnswerTables, FactTensors, Texts
+from pam_model.segmenter import BOX_LABELS
+
+REGIONS = 4
+SIDE = 512
+MAP_STRIDE = 16
+MASK_STRIDE = 4
+_LEAST_VISIBLE = 0.5
+# Kinds of prompts in the order of their slots, and how many of them there are.
+_SHARES = (
+    ("click", 0.29),
+    ("empty", 0.09),
+    ("box", 0.37),
+    ("two points", 0.04),
+    ("box and point", 0.06),
+    ("three points", 0.05),
+    ("mask", 0.10),
+)
+_CHEBYSHEV_REACH = 4  # cells of 2 pixels that a click on the ground keeps away from objects
+
+
+class PointPrompts(NamedTuple):
+    """A run of prompts with as many points each.
+
+    Attributes:
+        first: the slot of the first; the others follow.
+        points: float32 `(n, K, 2)`, x and y in pixels of the square.
+        labels: int64 `(n, K)`: 1 on the object, 0 beside it, 2 and 3 a box's corners.
+    """
+
+    first: int
+    points: Tensor
+    labels: Tensor
+
+
+class Dense(NamedTuple):
+    """What the cells of the picture embedding show; int64 `(B, h, w)`, -1 where there is nothing.
+
+    Attributes:
+        shape, colour, texture, size: of the object at the cell's centre.
+        thing: 1 for an object, 0 for the ground.
+    """
+
+    shape: Tensor
+    colour: Tensor
+    texture: Tensor
+    size: Tensor
+    thing: Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B pictures with N = 4 B prompts.
+
+    Attributes:
+        pictures: float32 `(B, 3, S, S)`, RGB from 0 to 255.
+        points: the runs of point and box prompts, in the order of the slots.
+        masks: float32 `(m, 1, S, S)`, 0 or 1: the mask prompts, of the last m slots.
+        areas: float32 `(N, S / 4, S / 4)`: how much of each cell the object covers, 0 to 1.
+        is_object: bool `(N,)`; false for a click on the ground.
+        facts: of the objects (meaningless where there is none).
+        texts: one question and its answer each.
+        dense: what each cell of the map shows.
+        ground: int64 `(B,)`.
+    """
+
+    pictures: Tensor
+    points: tuple[PointPrompts, ...]
+    masks: Tensor
+    areas: Tensor
+    is_object: Tensor
+    facts: FactTensors
+    texts: Texts
+    dense: Dense
+    ground: Tensor
+
+
+class Drawing(NamedTuple):
+    """The parts of the renderer that a compiler may replace by faster ones."""
+
+    index_maps: Callable[[Scenes, int, int], Tensor] = render.index_maps
+    pictures: Callable[[Scenes, Tensor], Tensor] = render.pictures
+    visible_fractions: Callable[[Scenes, Tensor], Tensor] = render.visible_fractions
+
+
+def slot_counts(pictures: int) -> dict[str, int]:
+    """How many of the 4 B prompts are of each kind; the last kind takes the remainder."""
+    total = pictures * REGIONS
+    counts = {kind: int(total * share) for kind, share in _SHARES}
+    counts["mask"] += total - sum(counts.values())
+    return counts
+
+
+def of_slots(values: Tensor, first: int, count: int) -> Tensor:
+    """Rows of per-picture values `(B, ...)` for a run of slots: slot s asks about picture s % B."""
+    pieces, pictures = [], len(values)
+    while count > 0:
+        start = first % pictures
+        piece = values[start : min(start + count, pictures)]
+        pieces.append(piece)
+        first, count = first + len(piece), count - len(piece)
+    return torch.cat(pieces)
+
+
+def make_batch(
+    pictures: int,
+    tables: AnswerTables,
+    device: torch.device,
+    *,
+    generator: torch.Generator | None = None,
+    drawing: Drawing = Drawing(),
+) -> Batch:
+    """Draw new scenes and ask about them.
+
+    Args:
+        pictures: B, 8 or more.
+        tables: of the answers, on `device`.
+        device: where to draw.
+        generator: of that device; None takes the device's own (needed inside a CUDA graph).
+        drawing: the renderer.
+    """
+    random = Random(device, generator)
+    counts = slot_counts(pictures)
+    scenes = sample_scenes(pictures, device, generator)
+    maps = drawing.index_maps(scenes, SIDE, SIDE)
+    seen = drawing.pictures(scenes, maps) * 255
+    visible = drawing.visible_fractions(scenes, maps)
+    picture = torch.arange(pictures * REGIONS, device=device) % pictures
+    chosen = _choose(random, scenes, visible).T.flatten()  # [N]: slot s is region s // B
+    masks = maps[picture] == (chosen + 1)[:, None, None]
+    empty = torch.zeros(len(picture), dtype=torch.bool, device=device)
+    empty[counts["click"] : counts["click"] + counts["empty"]] = True
+    areas = F.avg_pool2d(masks[:, None].float(), MASK_STRIDE)[:, 0]
+    facts = _facts(scenes, picture, chosen, areas)
+    points = _prompts(random, maps, masks, picture, counts)
+    return Batch(
+        pictures=seen,
+        points=points,
+        masks=_roughen(random, masks[-counts["mask"] :]),
+        areas=areas * ~empty[:, None, None],
+        is_object=~empty & (areas.sum(dim=(1, 2)) > 2),
+        facts=facts,
+        texts=tables.sample(facts, random),
+        dense=_dense(scenes, maps, visible),
+        ground=scenes.ground,
+    )
+
+
+def _choose(random: Random, scenes: Scenes, visible: Tensor) -> Tensor:
+    """`REGIONS` objects of each picture `(B, 4)` that are there and well visible; some repeat."""
+    good = scenes.present & (visible >= _LEAST_VISIBLE)
+    order = (random.uniform(*good.shape) + good + 0.5 * scenes.present).argsort(dim=1, descending=True)
+    rank = torch.arange(REGIONS, device=good.device)[None, :]
+    rank = rank % good.sum(dim=1, keepdim=True).clamp(min=1)
+    return order.gather(1, rank)
+
+
+def _facts(scenes: Scenes, picture: Tensor, chosen: Tensor, areas: Tensor) -> FactTensors:
+    cells = areas.shape[-1]
+    steps = (torch.arange(cells, device=areas.device) + 0.5) / cells
+    total = areas.sum(dim=(1, 2)).clamp(min=1e-6)
+    x = (areas.sum(dim=1) * steps).sum(dim=1) / total
+    y = (areas.sum(dim=2) * steps).sum(dim=1) / total
+    place = (y * 3).long().clamp(0, 2) * 3 + (x * 3).long().clamp(0, 2)
+    return FactTensors(
+        shape=scenes.shape[picture, chosen],
+        colour=scenes.colour[picture, chosen],
+        texture=scenes.texture[picture, chosen],
+        size=scenes.size[picture, chosen],
+        place=place,
+        ground=scenes.ground[picture],
+    )
+
+
+def _prompts(
+    random: Random, maps: Tensor, masks: Tensor, picture: Tensor, counts: dict[str, int]
+) -> tuple[PointPrompts, ...]:
+    """Runs of prompts of one, two and three points, in the order of `_SHARES`."""
+    ends = dict(zip(counts, torch.tensor(list(counts.values())).cumsum(0).tolist(), strict=True))
+    slots = {kind: slice(ends[kind] - count, ends[kind]) for kind, count in counts.items()}
+    clicks = _pick(random, _inner(masks[slots["click"]]))
+    ground = _pick(random, _open_ground(maps)[picture[slots["empty"]]])
+    one = torch.cat([clicks, ground])[:, None]
+    labels_of_one = torch.ones(len(one), 1, dtype=torch.long, device=maps.device)
+    box, box_labels = _boxes(random, masks[slots["box"]])
+    two, two_labels = _several_points(random, masks[slots["two points"]], 2)
+    framed = masks[slots["box and point"]]
+    corners, corner_labels = _boxes(random, framed)
+    extra, extra_labels = _either(random, framed)
+    three, three_labels = _several_points(random, masks[slots["three points"]], 3)
+    runs = (
+        (one, labels_of_one),
+        (torch.cat([box, two]), torch.cat([box_labels, two_labels])),
+        (
+            torch.cat([torch.cat([corners, extra], dim=1), three]),
+            torch.cat([torch.cat([corner_labels, extra_labels], dim=1), three_labels]),
+        ),
+    )
+    prompts, start = [], 0
+    for points, labels in runs:
+        prompts.append(PointPrompts(start, points, labels))
+        start += len(points)
+    return tuple(prompts)
+
+
+def _several_points(random: Random, masks: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    first = _pick(random, _inner(masks))[:, None]
+    points, labels = [first], [torch.ones(len(masks), 1, dtype=torch.long, device=masks.device)]
+    for _ in range(count - 1):
+        point, label = _either(random, masks)
+        points.append(point)
+        labels.append(label)
+    return torch.cat(points, dim=1), torch.cat(labels, dim=1)
+
+
+def _either(random: Random, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """A point on the object, or (two of five) one beside it: `(n, 1, 2)` and labels `(n, 1)`."""
+    beside = random.chance(0.4, len(masks))
+    weights = torch.where(beside[:, None, None], _nearby(masks), _inner(masks))
+    return _pick(random, weights)[:, None], (~beside).long()[:, None]
+
+
+def _half(masks: Tensor) -> Tensor:
+    """Every second pixel: `(n, S / 2, S / 2)` float."""
+    return masks[:, ::2, ::2].float()
+
+
+def _inner(masks: Tensor) -> Tensor:
+    """Weights of clicks on the object: its pixels, those inside more than those at the edge."""
+    small = _half(masks)
+    around = F.avg_pool2d(small[:, None], 5, stride=1, padding=2)[:, 0]
+    return small * (0.02 + around**3)
+
+
+def _nearby(masks: Tensor) -> Tensor:
+    """Weights of clicks beside the object: within a tenth of the picture, not on it."""
+    small = _half(masks)
+    coarse = F.max_pool2d(small[:, None], 8)
+    reach = F.interpolate(F.max_pool2d(coarse, 7, stride=1, padding=3), scale_factor=8.0)[:, 0]
+    touched = F.max_pool2d(small[:, None], 3, stride=1, padding=1)[:, 0]
+    return (1 - touched) * (1e-3 + reach)
+
+
+def _open_ground(maps: Tensor) -> Tensor:
+    """Weights of clicks on the ground: where no object is near; `(B, S / 2, S / 2)`."""
+    things = (maps[:, ::2, ::2] > 0).float()
+    reach = 2 * _CHEBYSHEV_REACH + 1
+    near = F.max_pool2d(things[:, None], reach, stride=1, padding=_CHEBYSHEV_REACH)[:, 0]
+    return (1 - near) + 1e-4 * (1 - things)
+
+
+def _pick(random: Random, weights: Tensor) -> Tensor:
+    """One pixel of each map, with probabilities in proportion to the weights: `(n, 2)`."""
+    side = weights.shape[-1]
+    flat = weights.flatten(1)
+    # The largest of u ** (1 / weight) falls on each pixel in proportion to its weight.
+    keys = torch.log(random.uniform(*flat.shape, low=1e-7)) / flat.clamp(min=1e-12)
+    best = keys.argmax(dim=1)
+    point = torch.stack([best % side, best // side], dim=1).float() * (SIDE / side)
+    return point + random.uniform(len(flat), 2)
+
+
+def _boxes(random: Random, masks: Tensor) -> tuple[Tensor, Tensor]:
+    """Boxes around the masks as a person draws them: corners `(n, 2, 2)` and their labels."""
+    steps = torch.arange(SIDE, device=masks.device, dtype=torch.float32)
+    ends = []
+    for axis in (1, 2):  # columns (x), then rows (y)
+        taken = masks.any(dim=axis)
+        low = torch.where(taken, steps, SIDE).amin(dim=1)
+        high = torch.where(taken, steps + 1, 0).amax(dim=1)
+        ends.append(torch.stack([low, high], dim=1))
+    corners = torch.stack(ends, dim=2)  # [n, (low, high), (x, y)]
+    sides = (corners[:, 1] - corners[:, 0])[:, None].clamp(min=4)
+    looseness = torch.where(random.chance(0.2, len(masks), 1, 1), 0.09, 0.025)
+    exact = random.chance(0.25, len(masks), 1, 1)
+    shift = random.normal(len(masks), 2, 2) * (sides * looseness + 1.0)
+    shift = shift.clamp(-0.25 * sides, 0.25 * sides) * ~exact
+    labels = torch.tensor(BOX_LABELS, device=masks.device).expand(len(masks), -1)
+    return (corners + shift).clamp(0, SIDE), labels
+
+
+def _roughen(random: Random, masks: Tensor) -> Tensor:
+    """Masks as people draw them: exact, or a few pixels too large: `(m, 1, S, S)`."""
+    exact = masks[:, None].float()
+    grown = F.max_pool2d(exact, 5, stride=1, padding=2)
+    return torch.where(random.chance(0.3, len(masks), 1, 1, 1), grown, exact)
+
+
+def _dense(scenes: Scenes, maps: Tensor, visible: Tensor) -> Dense:
+    centre = MAP_STRIDE // 2
+    shown = maps[:, centre::MAP_STRIDE, centre::MAP_STRIDE].long()  # [B, h, w]
+    scene = torch.arange(len(maps), device=maps.device)[:, None, None]
+    index = (shown - 1).clamp(min=0)
+    clear = (shown > 0) & (visible[scene, index] > 0.35)
+
+    def facts(values: Tensor) -> Tensor:
+        return torch.where(clear, values[scene, index], -1)
+
+    return Dense(
+        shape=facts(scenes.shape),
+        colour=facts(scenes.colour),
+        texture=facts(scenes.texture),
+        size=facts(scenes.size),
+        thing=(shown > 0).long(),
+    )

@@ -1,0 +1,116 @@
+"""A network and its training batch -> one loss, and numbers to watch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from pam_model.nano.train.batch import Batch, of_slots
+from pam_model.nano.train.losses import HelperHeads, iou, mask_losses, word_loss
+from pam_model.network import PAMNetwork
+from pam_model.segmenter import DecoderOutput, FeatureMaps
+from pam_model.tasks import BEFORE_REGION
+
+WEIGHTS = {
+    "mask": 1.0,
+    "others": 0.5,
+    "iou": 0.5,
+    "object": 0.5,
+    "words": 1.0,
+    "region": 0.25,
+    "dense": 0.35,
+}
+METRICS = (*WEIGHTS, "mask_iou", "shape_right", "tokens_right")
+
+
+class Objective(nn.Module):
+    """The whole of training's forward pass.
+
+    Args:
+        network: to train.
+    """
+
+    def __init__(self, network: PAMNetwork) -> None:
+        super().__init__()
+        self.network = network
+        self.heads = HelperHeads(network.config.width)
+        self.register_buffer("before_ids", network.language.ids(BEFORE_REGION), persistent=False)
+        self.before_ids: Tensor
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the loss, and float32 `(len(METRICS),)`, without a wait for the device."""
+        network = self.network
+        features = network.segmenter.encode(batch.pictures)
+        found = self._segment(features, batch)
+        pointed = sum(len(run.points) for run in batch.points)
+        masks = mask_losses(
+            found.mask_logits,
+            found.iou_scores[:pointed],
+            found.object_scores[:pointed],
+            batch.areas[:pointed],
+            batch.is_object[:pointed],
+        )
+        perceived = network.perceiver(found.mask_tokens, found.image_embed)
+        words, right = self._words(network.projector(perceived), batch)
+        region, shape_right = self.heads.region_loss(
+            perceived.semantic, found.mask_tokens, batch.facts, batch.is_object
+        )
+        dense = self.heads.dense_loss(features.embedding, batch.dense, batch.ground)
+        parts = {**masks._asdict(), "words": words, "region": region, "dense": dense}
+        loss = torch.stack([WEIGHTS[name] * parts[name] for name in WEIGHTS]).sum()
+        watched = [parts[name] for name in WEIGHTS]
+        watched += [self._mask_iou(found, batch, pointed), shape_right, right]
+        return loss, torch.stack([value.detach().float() for value in watched])
+
+    def _segment(self, features: FeatureMaps, batch: Batch) -> DecoderOutput:
+        """Decode every run of prompts; mask logits are those of the point and box prompts only."""
+        segmenter = self.network.segmenter
+        outputs = []
+        for run in batch.points:
+            outputs.append(
+                segmenter.decode_points(
+                    _features_of(features, run.first, len(run.points)),
+                    run.points[:, None],
+                    run.labels[:, None],
+                    all_masks=True,
+                )
+            )
+        masked = segmenter.decode_masks(
+            _features_of(features, len(batch.is_object) - len(batch.masks), len(batch.masks)),
+            batch.masks,
+        )
+        logits = torch.cat([output.mask_logits for output in outputs])
+        joined = (
+            torch.cat(parts) for parts in zip(*(o[1:] for o in (*outputs, masked)), strict=True)
+        )
+        return DecoderOutput(logits, *joined)
+
+    def _words(self, visual_rows: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Loss of the answers, and the fraction of their tokens that come out right."""
+        language, texts = self.network.language, batch.texts
+        start = language.qwen2.model.embed_tokens(self.before_ids).expand(len(visual_rows), -1, -1)
+        # The last token is never read, only predicted.
+        asked = language.qwen2.model.embed_tokens(texts.ids[:, :-1])
+        rows = torch.cat([start, visual_rows.to(start.dtype), asked.to(start.dtype)], dim=1)
+        # Padding is on the right, so that the causal mask alone is enough: transformers is told so,
+        # because looking for padding would make the host wait for the device.
+        hidden = language.qwen2.model(
+            inputs_embeds=rows, attention_mask={"full_attention": None}, use_cache=False
+        ).last_hidden_state
+        logits = language.qwen2.lm_head(hidden[:, -asked.shape[1] :])
+        supervised = texts.supervised[:, 1:] & batch.is_object[:, None]
+        targets = texts.ids[:, 1:]
+        loss = word_loss(logits, targets, supervised)
+        right = (logits.argmax(dim=2) == targets) & supervised
+        return loss, right.sum() / supervised.sum().clamp(min=1)
+
+    @staticmethod
+    def _mask_iou(found: DecoderOutput, batch: Batch, pointed: int) -> Tensor:
+        true = batch.areas[:pointed] > 0.5
+        each = iou(found.mask_logits[:, 0].detach() > 0, true)
+        weight = batch.is_object[:pointed].float()
+        return (each * weight).sum() / weight.sum().clamp(min=1)
+
+
+def _features_of(features: FeatureMaps, first: int, count: int) -> FeatureMaps:
+    return FeatureMaps(*(of_slots(part, first, count) for part in features))

@@ -1,0 +1,113 @@
+"""A nano with fresh weights, and which of them are trained on still pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
+
+from pam_model.nano.sizes import nano_config
+from pam_model.nano.tokenizer import load_tokenizer
+from pam_model.network import PAMNetwork
+
+# Parts that only a video needs; they stay as they are.
+_OF_VIDEO = (
+    "segmenter.sam2.memory_",
+    "segmenter.sam2.no_memory_positional_encoding",
+    "segmenter.sam2.occlusion_spatial_embedding_parameter",
+    "segmenter.sam2.no_object_pointer",
+    "segmenter.sam2.object_pointer_proj.",
+    "segmenter.sam2.temporal_positional_encoding_projection_layer.",
+    "perceiver.proj.",
+    "projector.frame_newline",
+)
+
+
+def fresh_network(tokenizer_folder: Path, seed: int) -> PAMNetwork:
+    """Build nano on the CPU with random weights, ready to be trained from scratch."""
+    torch.manual_seed(seed)
+    network = PAMNetwork(nano_config(), load_tokenizer(tokenizer_folder))
+    _initialise(network.segmenter.sam2)
+    for module in network.modules():
+        _tie_queries_to_keys(module)
+    return network
+
+
+def trained_parameters(network: PAMNetwork) -> list[nn.Parameter]:
+    """The parameters that still pictures train; the others are frozen."""
+    trained = []
+    for name, parameter in network.named_parameters():
+        parameter.requires_grad_(not name.startswith(_OF_VIDEO))
+        if parameter.requires_grad:
+            trained.append(parameter)
+    return trained
+
+
+@torch.no_grad()
+def _initialise(sam2: Sam2VideoModel) -> None:
+    # transformers draws all weights with a deviation of 0.02: for layers as narrow as these that
+    # makes every signal vanish, and training slow to start.
+    for name, module in sam2.named_modules():
+        if isinstance(module, (nn.Linear, nn.Conv2d)):
+            fan_in = module.weight[0].numel()
+            residual = name.endswith(("proj_out", ".proj", "o_proj"))
+            nn.init.normal_(module.weight, std=(0.5 if residual else 1.0) / math.sqrt(fan_in))
+        elif isinstance(module, nn.Embedding):
+            nn.init.normal_(module.weight, std=1.0)
+    backbone = sam2.vision_encoder.backbone
+    nn.init.normal_(backbone.pos_embed, std=0.1)
+    nn.init.normal_(backbone.pos_embed_window, std=0.1)
+    nn.init.normal_(sam2.prompt_encoder.no_mask_embed.weight, std=0.1)
+    # Where a mask is empty the layer norms see biases alone; were those 0, gradients would explode.
+    for part in (sam2.mask_downsample, *sam2.prompt_encoder.mask_embed.children()):
+        if isinstance(part, nn.Conv2d) and part.bias is not None:
+            nn.init.normal_(part.bias, std=0.5)
+    # One matrix that transformers keeps twice.
+    sam2.prompt_encoder.shared_embedding.positional_embedding.copy_(
+        sam2.shared_image_embedding.positional_embedding
+    )
+
+
+@torch.no_grad()
+def _tie_queries_to_keys(module: nn.Module) -> None:
+    """Start cross attention between prompt and picture where positions agree."""
+    for name, attention in module.named_children():
+        if "token_to_image" in name or "image_to_token" in name:
+            attention.q_proj.weight.copy_(attention.k_proj.weight)
+            attention.q_proj.bias.copy_(attention.k_proj.bias)
+
+
+def compile_parts(network: PAMNetwork) -> None:
+    """Replace the repeated blocks of the network by compiled ones (minutes, once)."""
+    torch._dynamo.config.recompile_limit = 128
+    sam2 = network.segmenter.sam2
+    blocks = [
+        *sam2.vision_encoder.backbone.blocks,
+        *sam2.mask_decoder.transformer.layers,
+        *network.perceiver.layers,
+        *network.language.qwen2.model.layers,
+    ]
+    for block in blocks:
+        block.compile(dynamic=False)
+    compiled(network.segmenter, "_masks")
+
+
+def compiled(owner: Any, name: str) -> Callable[..., Any]:
+    """Replace a method by its compiled self; return it."""
+    method = getattr(owner, name)
+    fast: Callable[..., Any] = wraps(method)(torch.compile(method, dynamic=False))
+    setattr(owner, name, fast)
+    return fast
+
+
+def parameter_count(network: PAMNetwork) -> int:
+    """How many numbers a network's parameters hold."""
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
