@@ -1,5 +1,6 @@
 """PAM, Perceive Anything (arXiv 2506.05302): a picture and prompts in, masks and words out."""
 
+from pam_model.checkpoint import CheckpointError
 from pam_model.everything import EverythingOptions
 from pam_model.language import GenerationOptions
 from pam_model.pam import PAM
@@ -10,6 +11,7 @@ from pam_model.tasks import LANGUAGES, Definition, Language, Question, Task, spl
 __all__ = [
     "LANGUAGES",
     "PAM",
+    "CheckpointError",
     "Definition",
     "EverythingOptions",
     "GenerationOptions",

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from pam_model.checkpoint_config import check_depths, pam_config, sam2_from_dict
-from pam_model.network import PAMNetwork
+from pam_model.network import PRECISE_SAM2, PAMNetwork
 from pam_model.parameters import load_parameters, parameters_on_meta
 from pam_model.sam2_names import to_meta, to_transformers
 from pam_model.tasks import END
@@ -38,8 +38,6 @@ __all__ = ["Checkpoint", "CheckpointError", "load_checkpoint", "load_network", "
 _TOWER = "model.vision_tower.sam2_model_predictor."
 _HEAD = "lm_head.weight"
 _EMBEDDING = "model.embed_tokens.weight"
-# Parts of SAM 2.1 that place a prompt; bf16 would move a point by pixels.
-_PRECISE_SAM2 = ("prompt_encoder.", "mask_downsample.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +148,7 @@ def load_network(
         source=f"SAM 2.1 of {checkpoint.name}",
         dtype=dtype,
         device=device,
-        float32=_PRECISE_SAM2,
+        float32=PRECISE_SAM2,
     )
     return network.to(device)
 

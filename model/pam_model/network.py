@@ -12,9 +12,11 @@ from pam_model.perceiver import SemanticPerceiver, VisualProjector
 from pam_model.segmenter import Segmenter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pam_model.config import PAMConfig
+
+
+PRECISE_SAM2 = ("prompt_encoder.", "mask_downsample.")
+"""Parts of SAM 2.1 that place a prompt: always float32, since bf16 would move a point by pixels."""
 
 
 class PAMNetwork(nn.Module):
@@ -49,21 +51,15 @@ class PAMNetwork(nn.Module):
         )
 
     def cast(self, dtype: torch.dtype) -> PAMNetwork:
-        """Hold the parameters as `dtype`, but those that place a prompt as float32.
+        """Hold the parameters as `dtype`, but those of `PRECISE_SAM2`.
 
-        A bf16 prompt encoder would move points by pixels. Buffers (position codes, the language
-        model's rotary frequencies, pixel means) stay as they are for the same reason.
+        Buffers (position codes, the language model's rotary frequencies, pixel means) stay as they
+        are for the same reason.
         """
-        precise = {id(parameter) for parameter in self._precise_parameters()}
-        for parameter in self.parameters():
-            if id(parameter) not in precise:
+        for name, parameter in self.named_parameters():
+            if not name.removeprefix("segmenter.sam2.").startswith(PRECISE_SAM2):
                 parameter.data = parameter.data.to(dtype)
         return self
-
-    def _precise_parameters(self) -> Iterator[nn.Parameter]:
-        sam2 = self.segmenter.sam2
-        yield from sam2.prompt_encoder.parameters()
-        yield from sam2.mask_downsample.parameters()
 
     def visual_rows(self, mask_tokens: Tensor, image_embed: Tensor) -> Tensor:
         """Region features of a still picture -> rows `(N, rows, hidden)` for the language model.

@@ -18,8 +18,10 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
+from transformers.utils.import_utils import is_flash_attn_2_available
 
-from pam_model import everything
+from pam_model import everything, hub
+from pam_model.checkpoint import load_checkpoint, load_network
 from pam_model.everything import EverythingOptions
 from pam_model.language import GenerationOptions
 from pam_model.prompts import Prompt, PromptError
@@ -29,6 +31,7 @@ from pam_model.tasks import Language, Question, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pam_model.network import PAMNetwork
 
@@ -50,6 +53,44 @@ class PAM:
     def __init__(self, network: PAMNetwork, name: str) -> None:
         self.network = network.eval().requires_grad_(False)
         self.name = name
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name_or_path: str | Path,
+        *,
+        sam2: str | Path | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype | None = None,
+        attn_implementation: str | None = None,
+        revision: str | None = None,
+    ) -> PAM:
+        """Load a checkpoint.
+
+        Args:
+            name_or_path: "nano" (inside this package), "PAM-1.5B", "PAM-3B", a folder, or the id of
+                a repository on the Hugging Face hub; what is not here is downloaded.
+            sam2: Meta's `sam2.1_*.pt` or a Hugging Face folder of SAM 2.1, where the checkpoint
+                does not bring its own.
+            device: the GPU if there is one (CUDA, then Apple's), else the CPU.
+            dtype: bfloat16 on a CUDA GPU that has it, else float32.
+            attn_implementation: of the language model; flash-attn where it is installed and fits,
+                else PyTorch's own ("sdpa").
+            revision: branch, tag or commit on the hub.
+
+        Raises:
+            CheckpointError: there is no such checkpoint, or it does not fit; all names are given.
+        """
+        source = hub.resolve(name_or_path, revision=revision)
+        place = torch.device(device) if device is not None else _best_device()
+        precision = dtype if dtype is not None else _best_dtype(place)
+        network = load_network(
+            load_checkpoint(source.folder, sam2 if sam2 is not None else source.sam2),
+            dtype=precision,
+            device=place,
+            attn_implementation=attn_implementation or _best_attention(place, precision),
+        )
+        return cls(network, source.name)
 
     @property
     def device(self) -> torch.device:
@@ -288,6 +329,22 @@ class PAM:
     def _no_segments(self, features: PictureFeatures) -> Segments:
         click = Prompt.from_points([(features.size[0] / 2, features.size[1] / 2)])
         return self.segment(features, [click]).select([])
+
+
+def _best_device() -> torch.device:
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def _best_dtype(device: torch.device) -> torch.dtype:
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if half else torch.float32
+
+
+def _best_attention(device: torch.device, dtype: torch.dtype) -> str:
+    fits = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+    return "flash_attention_2" if fits and is_flash_attn_2_available() else "sdpa"
 
 
 def _check(prompt: Prompt, number: int, size: tuple[int, int]) -> None:
