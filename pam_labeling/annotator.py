@@ -22,7 +22,7 @@ from pam_labeling.work_queue import DeadlineError, Job, Priority, WorkQueue
 from pam_model import PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Generator, Iterable
     from concurrent.futures import Future
 
     from pam_labeling.regions import Annotation
@@ -163,7 +163,7 @@ class Annotator:
         *,
         priority: Priority = Priority.BATCH,
         timeout: float | None = None,
-    ) -> Iterator[Outcome]:
+    ) -> Generator[Outcome, None, None]:
         """Do many requests, and give each one's annotation or error in their order.
 
         Pictures are read in the calling thread, a little ahead of the model. Leaving the loop

@@ -10,13 +10,14 @@ import io
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 if TYPE_CHECKING:
     import os
+    from collections.abc import Callable
 
     import numpy.typing as npt
 
@@ -27,15 +28,19 @@ MAX_PIXELS = 89_478_485
 """The default limit, and the highest: Pillow itself warns about anything larger."""
 
 _BYTES_PER_PIXEL = 8  # a raw picture of four 16-bit channels; no sensible file is larger
-_UPRIGHT = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
+# What turns the stored rows and columns upright, by EXIF orientation.
+_UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
+    2: lambda array: array[:, ::-1],
+    3: lambda array: array[::-1, ::-1],
+    4: lambda array: array[::-1],
+    5: lambda array: array.swapaxes(0, 1),
+    6: lambda array: np.rot90(array, -1),
+    7: lambda array: array[::-1, ::-1].swapaxes(0, 1),
+    8: lambda array: np.rot90(array, 1),
 }
+
+T = TypeVar("T", bound=np.generic)
+_Convert: TypeAlias = "Callable[[Image.Image, str], npt.NDArray[T]]"
 
 
 class PictureError(ValueError):
@@ -99,6 +104,33 @@ def read_picture(
         PictureError: not there, empty, not one of `FORMATS`, damaged or truncated, larger than the
             limit, or of a pixel type without an agreed range.
     """
+    name, content = _content(source, name, max_pixels)
+    return Picture(_read(content, name, max_pixels, _to_rgb_array), _digest(content), name)
+
+
+def read_mask(
+    source: str | os.PathLike[str] | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+) -> npt.NDArray[np.bool_]:
+    """Read a picture file as a mask: bool `(height, width)`, upright.
+
+    A pixel belongs to the mask if it is neither black nor transparent; in a JPEG, whose blacks are
+    never quite black, if it is brighter than half.
+
+    Args:
+        source: the file's path, or its content.
+        name: what messages call it; the path by default.
+        max_pixels: the largest width x height that is read.
+
+    Raises:
+        PictureError: as `read_picture` does.
+    """
+    name, content = _content(source, name, max_pixels)
+    return _read(content, name, max_pixels, _to_mask_array)
+
+
+def _content(
+    source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int
+) -> tuple[str, bytes]:
     if not 1 <= max_pixels <= MAX_PIXELS:
         raise ValueError(f"max_pixels is from 1 to {MAX_PIXELS}, not {max_pixels}")
     if isinstance(source, bytes):
@@ -108,8 +140,12 @@ def read_picture(
         content = _read_file(Path(source), name, _BYTES_PER_PIXEL * max_pixels)
     if not content:
         raise PictureError(f"{name}: the file is empty (0 bytes); fetch or export it again")
+    return name, content
+
+
+def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> npt.NDArray[T]:
     try:
-        pixels = _decode(content, name, max_pixels)
+        return _decode(content, name, max_pixels, convert)
     except PictureError:
         raise
     except UnidentifiedImageError as error:
@@ -121,7 +157,6 @@ def read_picture(
         raise PictureError(
             f"{name}: the picture is damaged or truncated ({error}); fetch or export it again"
         ) from error
-    return Picture(pixels, _digest(content), name)
 
 
 def _digest(*parts: bytes) -> str:
@@ -151,7 +186,7 @@ def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
         raise PictureError(f"{name}: cannot be read ({error})") from error
 
 
-def _decode(content: bytes, name: str, max_pixels: int) -> npt.NDArray[np.uint8]:
+def _decode(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> npt.NDArray[T]:
     try:
         image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -162,10 +197,8 @@ def _decode(content: bytes, name: str, max_pixels: int) -> npt.NDArray[np.uint8]
             raise PictureError(_too_large(name, f"{width} x {height} pixels", max_pixels))
         # Loading first: Pillow turns a TIFF upright as it loads, and drops the orientation then.
         image.load()
-        turn = _UPRIGHT.get(_orientation(image))
-        rgb = _to_rgb(image, name)
-        upright = rgb if turn is None else rgb.transpose(turn)
-        return np.array(upright, dtype=np.uint8)
+        turn = _UPRIGHT.get(_orientation(image), np.asarray)
+        return np.ascontiguousarray(turn(convert(image, name)))
 
 
 def _too_large(name: str, found: str, max_pixels: int) -> str:
@@ -180,6 +213,19 @@ def _orientation(image: Image.Image) -> int:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - damaged EXIF says nothing about orientation: as browsers do, show as stored
         return 1
+
+
+def _to_rgb_array(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+    return np.array(_to_rgb(image, name), dtype=np.uint8)
+
+
+def _to_mask_array(image: Image.Image, _name: str) -> npt.NDArray[np.bool_]:
+    if image.mode[0] in "IF":
+        mask: npt.NDArray[np.bool_] = np.asarray(image) != 0
+        return mask
+    picture = np.asarray(image.convert("RGBA"))
+    darkest = 127 if image.format == "JPEG" else 0
+    return (picture[..., :3] > darkest).any(axis=2) & (picture[..., 3] > 0)
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:

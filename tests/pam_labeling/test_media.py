@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from pam_labeling.media import MAX_PIXELS, Picture, PictureError, read_picture
+from pam_labeling.media import MAX_PIXELS, Picture, PictureError, read_mask, read_picture
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -283,3 +283,38 @@ def test_a_picture_from_an_array_is_a_read_only_copy():
 def test_arrays_that_are_not_8_bit_rgb_are_refused(pixels):
     with pytest.raises(PictureError, match="uint8 array"):
         Picture.from_pixels(pixels)
+
+
+@pytest.mark.parametrize(
+    ("content", "belongs"),
+    [
+        pytest.param(encode(grey(1), "PNG"), True, id="grey 1"),
+        pytest.param(encode(grey(0), "PNG"), False, id="grey 0"),
+        pytest.param(encode(grey(1, "1"), "PNG"), True, id="one bit"),
+        pytest.param(encode(grey((0, 0, 9), "RGB"), "PNG"), True, id="dark blue"),
+        pytest.param(encode(grey((255, 255, 255, 0), "RGBA"), "PNG"), False, id="transparent"),
+        pytest.param(encode(grey((255, 255, 255, 9), "RGBA"), "PNG"), True, id="translucent"),
+        pytest.param(encode(grey(1, "I;16"), "PNG"), True, id="16-bit 1"),
+        pytest.param(encode(grey(0, "I;16"), "PNG"), False, id="16-bit 0"),
+        pytest.param(encode(grey(100), "JPEG"), False, id="dark in a jpeg"),
+        pytest.param(encode(grey(150), "JPEG"), True, id="light in a jpeg"),
+    ],
+)
+def test_what_belongs_to_a_mask(content, belongs):
+    mask = read_mask(content)
+    assert mask.dtype == np.bool_
+    assert mask.shape == (4, 6)
+    assert mask.all() == mask.any() == belongs
+
+
+def test_a_mask_is_turned_upright_as_its_picture_is():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    stored = np.zeros((4, 6), dtype=np.uint8)
+    stored[0, 0] = 255
+    content = encode(Image.fromarray(stored), "PNG", exif=exif)
+    mask = read_mask(content)
+    assert mask.shape == (6, 4)
+    assert np.argwhere(mask).tolist() == [[0, 3]]
+    with pytest.raises(PictureError, match=r"m\.png: .*empty"):
+        read_mask(b"", name="m.png")

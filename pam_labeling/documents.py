@@ -1,0 +1,248 @@
+"""Annotations as files: our own JSON, and COCO.
+
+`annotations.schema.json` in this package describes the JSON document.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, TypedDict
+
+from pam_labeling.masks import RLE, encode_rle
+from pam_labeling.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from pam_labeling.regions import Annotation, Prompt, Refusal, Region, Scores
+
+FORMAT = "pam-labeling/annotations/1"
+SCHEMA_FILE = Path(__file__).with_name("annotations.schema.json")
+UNLABELLED = "unlabelled"
+"""The COCO category of regions without a label: COCO has none without a category."""
+
+
+class PromptEntry(TypedDict):
+    """A prompt in JSON: points `[x, y, positive]`, box and mask as they were given."""
+
+    points: list[tuple[float, float, bool]]
+    box: list[float] | None
+    angle: float
+    mask: RLE | None
+
+
+class RegionEntry(TypedDict):
+    """A region in JSON. `box` is `[x1, y1, x2, y2]` in pixels, `area` a number of pixels."""
+
+    prompt: PromptEntry | None
+    box: list[int]
+    area: int
+    mask: RLE
+    label: str | None
+    scores: dict[str, float | None]
+    texts: dict[str, str]
+
+
+class RefusalEntry(TypedDict):
+    """A prompt that no region answers, in JSON."""
+
+    prompt: PromptEntry
+    reason: str
+    scores: dict[str, float | None]
+
+
+class PictureEntry(TypedDict):
+    """A picture in JSON; where `error` says why it failed, there is no size and no region."""
+
+    file: str
+    width: int | None
+    height: int | None
+    regions: list[RegionEntry]
+    refusals: list[RefusalEntry]
+    error: str | None
+
+
+class Document(TypedDict):
+    """The whole JSON document."""
+
+    format: str
+    version: str
+    model: str
+    language: str
+    tasks: list[str]
+    labels: list[str] | None
+    pictures: list[PictureEntry]
+
+
+def picture_entry(file: str, annotation: Annotation) -> PictureEntry:
+    """The JSON entry of an annotated picture."""
+    return {
+        "file": file,
+        "width": annotation.size[0],
+        "height": annotation.size[1],
+        "regions": [_region_entry(region) for region in annotation.regions],
+        "refusals": [_refusal_entry(refusal) for refusal in annotation.refusals],
+        "error": None,
+    }
+
+
+def failed_entry(file: str, error: Exception) -> PictureEntry:
+    """The JSON entry of a picture that could not be annotated."""
+    return {
+        "file": file,
+        "width": None,
+        "height": None,
+        "regions": [],
+        "refusals": [],
+        "error": str(error) or type(error).__name__,
+    }
+
+
+def document(
+    pictures: Sequence[PictureEntry],
+    *,
+    model: str,
+    language: str,
+    tasks: Sequence[str],
+    labels: Sequence[str] | None,
+) -> Document:
+    """The JSON document of a run.
+
+    Args:
+        pictures: the entries, in the order of the pictures.
+        model: the checkpoint's name.
+        language: of the texts.
+        tasks: what was asked about each region.
+        labels: the list that labels were chosen from, or None for open labels.
+    """
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "model": model,
+        "language": language,
+        "tasks": list(tasks),
+        "labels": None if labels is None else list(labels),
+        "pictures": list(pictures),
+    }
+
+
+def coco_document(source: Document) -> dict[str, Any]:
+    """A document in COCO's object detection format. Failed pictures are left out.
+
+    Categories are the project's own labels in their order, or else the labels that were found; a
+    region without a label is `unlabelled`. Texts and scores are kept beside COCO's own keys.
+    """
+    pictures = [picture for picture in source["pictures"] if picture["error"] is None]
+    regions = [region for picture in pictures for region in picture["regions"]]
+    names = dict.fromkeys(source["labels"] or ())
+    names.update(dict.fromkeys(region["label"] or UNLABELLED for region in regions))
+    categories = {name: number for number, name in enumerate(names, start=1)}
+    images = [
+        {
+            "id": number,
+            "file_name": picture["file"],
+            "width": picture["width"],
+            "height": picture["height"],
+        }
+        for number, picture in enumerate(pictures, start=1)
+    ]
+    owners = [
+        (image, region)
+        for image, picture in zip(images, pictures, strict=True)
+        for region in picture["regions"]
+    ]
+    return {
+        "info": {"description": f"{source['model']} by pam-labeling {source['version']}"},
+        "images": images,
+        "categories": [
+            {"id": number, "name": name, "supercategory": ""} for name, number in categories.items()
+        ],
+        "annotations": [
+            _coco_annotation(number, image["id"], categories, region)
+            for number, (image, region) in enumerate(owners, start=1)
+        ],
+    }
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write a JSON file wholly or not at all; an older file stays until the new one is complete.
+
+    Raises:
+        OSError: the folder cannot be written to, or the disk is full.
+    """
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+            json.dump(content, stream, ensure_ascii=False, allow_nan=False, indent=1)
+            stream.write("\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes files that nobody else may read: give it the usual mode.
+        Path(name).chmod(0o666 & ~_umask())
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _region_entry(region: Region) -> RegionEntry:
+    prompt = region.provenance.prompt
+    return {
+        "prompt": None if prompt is None else _prompt_entry(prompt),
+        "box": list(region.box),
+        "area": region.area,
+        "mask": encode_rle(region.mask),
+        "label": region.label,
+        "scores": _scores_entry(region.scores),
+        "texts": {task.value: text for (task, _), text in region.texts.items()},
+    }
+
+
+def _refusal_entry(refusal: Refusal) -> RefusalEntry:
+    return {
+        "prompt": _prompt_entry(refusal.prompt),
+        "reason": refusal.reason,
+        "scores": _scores_entry(refusal.scores),
+    }
+
+
+def _scores_entry(scores: Scores) -> dict[str, float | None]:
+    label = None if scores.label is None else round(scores.label, 6)
+    return {"iou": round(scores.iou, 6), "object": round(scores.object, 6), "label": label}
+
+
+def _prompt_entry(prompt: Prompt) -> PromptEntry:
+    points = zip(prompt.points.tolist(), prompt.point_labels.tolist(), strict=True)
+    return {
+        "points": [(x, y, positive) for (x, y), positive in points],
+        "box": None if prompt.box is None else list(prompt.box),
+        "angle": prompt.angle,
+        "mask": None if prompt.mask is None else encode_rle(prompt.mask),
+    }
+
+
+def _coco_annotation(
+    number: int, image_id: object, categories: dict[str, int], region: RegionEntry
+) -> dict[str, Any]:
+    x1, y1, x2, y2 = region["box"]
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": categories[region["label"] or UNLABELLED],
+        "bbox": [x1, y1, x2 - x1, y2 - y1],
+        "area": region["area"],
+        "segmentation": region["mask"],
+        "iscrowd": 0,
+        "scores": region["scores"],
+        "texts": region["texts"],
+    }

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import json
+import stat
+
+import jsonschema
+import numpy as np
+import pytest
+from pycocotools.coco import COCO
+
+from pam_labeling.documents import (
+    SCHEMA_FILE,
+    coco_document,
+    document,
+    failed_entry,
+    picture_entry,
+    write_json,
+)
+from pam_labeling.masks import decode_rle
+from pam_labeling.regions import Annotation, Provenance, Refusal, Region, Scores
+from pam_model import Prompt, Task
+
+
+def region(x1, y1, x2, y2, *, label="cat", prompt=None, score=None):
+    mask = np.zeros((6, 8), dtype=np.bool_)
+    mask[y1:y2, x1:x2] = True
+    return Region.from_mask(
+        mask,
+        Scores(0.91, 0.99, score),
+        Provenance("fake", "1", prompt),
+        label=label,
+        texts={(Task.BRIEF, "zh"): "一只猫"},
+    )
+
+
+def example(labels=None):
+    mask = Prompt.from_mask(np.eye(6, 8))
+    clicks = Prompt.from_points([(1, 2), (3, 4)], [True, False])
+    results = (
+        region(0, 0, 3, 2, prompt=Prompt.from_box((0, 0, 3, 2.5), angle=30)),
+        region(2, 2, 8, 6, label=None, prompt=mask, score=0.4),
+        region(1, 1, 2, 2, label="dog"),
+        Refusal(clicks, "nothing here", Scores(0.1, 0.2)),
+    )
+    entries = [
+        picture_entry("a.png", Annotation((8, 6), results)),
+        failed_entry("broken.png", ValueError("damaged")),
+        picture_entry("b.png", Annotation((8, 6), results[:1])),
+    ]
+    return document(entries, model="fake", language="zh", tasks=["brief"], labels=labels)
+
+
+def test_the_document_follows_its_schema():
+    schema = json.loads(SCHEMA_FILE.read_text("utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    for labels in (None, ["cat", "dog"]):
+        plain = json.loads(json.dumps(example(labels)))
+        jsonschema.Draft202012Validator(schema).validate(plain)
+
+
+def test_a_region_has_box_mask_label_scores_and_texts():
+    first, second, _ = example()["pictures"][0]["regions"]
+    assert first["box"] == [0, 0, 3, 2]
+    assert first["area"] == 6
+    assert decode_rle(first["mask"]).sum() == 6
+    assert first["label"] == "cat"
+    assert first["scores"] == {"iou": 0.91, "object": 0.99, "label": None}
+    assert first["texts"] == {"brief": "一只猫"}
+    assert second["label"] is None
+
+
+def test_prompts_are_told_as_they_were_given():
+    pictures = example()["pictures"]
+    boxed, masked, found = (entry["prompt"] for entry in pictures[0]["regions"])
+    assert boxed is not None
+    assert (boxed["box"], boxed["angle"], boxed["points"]) == ([0, 0, 3, 2.5], 30, [])
+    assert masked is not None
+    assert masked["mask"] is not None
+    np.testing.assert_array_equal(decode_rle(masked["mask"]), np.eye(6, 8) > 0)
+    assert found is None
+    (refusal,) = pictures[0]["refusals"]
+    assert refusal["prompt"]["points"] == [(1, 2, True), (3, 4, False)]
+    assert refusal["reason"] == "nothing here"
+
+
+def test_a_failed_picture_has_its_error_and_nothing_else():
+    assert example()["pictures"][1] == {
+        "file": "broken.png",
+        "width": None,
+        "height": None,
+        "regions": [],
+        "refusals": [],
+        "error": "damaged",
+    }
+    assert failed_entry("x", MemoryError())["error"] == "MemoryError"
+
+
+def test_coco_is_read_by_pycocotools(tmp_path, capsys):
+    path = tmp_path / "out.coco.json"
+    write_json(path, coco_document(example()))
+    coco = COCO(str(path))
+    assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == ["a.png", "b.png"]
+    assert len(coco.getAnnIds(imgIds=[1])) == 3
+    for annotation in coco.loadAnns(coco.getAnnIds()):
+        mask = decode_rle(coco.annToRLE(annotation))
+        x, y, width, height = annotation["bbox"]
+        assert mask.sum() == annotation["area"]
+        assert mask[y : y + height, x : x + width].sum() == annotation["area"]
+        assert mask.shape == (6, 8)
+
+
+def test_coco_categories_are_the_projects_list_then_what_else_was_found():
+    def names(labels):
+        return [category["name"] for category in coco_document(example(labels))["categories"]]
+
+    assert names(None) == ["cat", "unlabelled", "dog"]
+    assert names(["bird", "dog", "cat"]) == ["bird", "dog", "cat", "unlabelled"]
+    written = coco_document(example(["bird", "dog", "cat"]))
+    assert [entry["category_id"] for entry in written["annotations"]] == [3, 4, 2, 3]
+    assert [entry["id"] for entry in written["annotations"]] == [1, 2, 3, 4]
+
+
+def test_a_file_that_cannot_be_finished_leaves_the_old_one_alone(tmp_path):
+    path = tmp_path / "out.json"
+    write_json(path, {"old": "你好"})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(path, {"new": float("nan")})
+    assert json.loads(path.read_text("utf-8")) == {"old": "你好"}
+    assert [file.name for file in tmp_path.iterdir()] == ["out.json"]
+
+
+def test_a_written_file_has_the_usual_mode(tmp_path):
+    usual = tmp_path / "usual"
+    usual.touch()
+    write_json(tmp_path / "out.json", {})
+    modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert len(modes) == 1
