@@ -67,14 +67,15 @@ def annotate_files(
 
 
 def overlay_names(files: Iterable[str]) -> dict[str, str]:
-    """The overlay's file name for each picture: its own stem, numbered where stems are equal."""
+    """The overlay of each picture: `STEM.overlay.png`, numbered where stems are equal."""
     names: dict[str, str] = {}
     for file in files:
         stem = Path(file).stem
-        name, number = f"{stem}.png", 1
+        # Never the picture's own name: the overlays' folder may be the pictures'.
+        name, number = f"{stem}.overlay.png", 1
         while name in names.values():
             number += 1
-            name = f"{stem}-{number}.png"
+            name = f"{stem}-{number}.overlay.png"
         names[file] = name
     return names
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import sys
 import warnings
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,6 +116,10 @@ def main() -> None:
     """Run the command line; the entry point of `pam-labeling`."""
     # Pillow's warning about huge pictures becomes our refusal of that picture.
     warnings.simplefilter("error", Image.DecompressionBombWarning)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without Chinese letters shows question marks, and nothing is lost.
+            stream.reconfigure(errors="replace")
     app()
 
 

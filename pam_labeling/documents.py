@@ -81,7 +81,7 @@ class Document(TypedDict):
 def picture_entry(file: str, annotation: Annotation) -> PictureEntry:
     """The JSON entry of an annotated picture."""
     return {
-        "file": file,
+        "file": _valid(file),
         "width": annotation.size[0],
         "height": annotation.size[1],
         "regions": [_region_entry(region) for region in annotation.regions],
@@ -93,12 +93,12 @@ def picture_entry(file: str, annotation: Annotation) -> PictureEntry:
 def failed_entry(file: str, error: Exception) -> PictureEntry:
     """The JSON entry of a picture that could not be annotated."""
     return {
-        "file": file,
+        "file": _valid(file),
         "width": None,
         "height": None,
         "regions": [],
         "refusals": [],
-        "error": str(error) or type(error).__name__,
+        "error": _valid(str(error)) or type(error).__name__,
     }
 
 
@@ -187,6 +187,11 @@ def write_json(path: Path, content: object) -> None:
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+
+
+def _valid(text: str) -> str:
+    """Text that can be written as UTF-8: names of files on Linux need not be."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _umask() -> int:

@@ -29,6 +29,7 @@ _LETTERS = 17  # their height in pixels
 _MARGIN = 12
 # OpenCV carries this font: it has Latin, Greek, Cyrillic and Chinese letters on every machine.
 _FONT = "sans"
+_WEIGHT = 400  # regular; its default is the thinnest
 _PIECES = re.compile(r"[\u2e80-\uffef]|\s+|[^\s\u2e80-\uffef]+")
 
 
@@ -161,9 +162,9 @@ def _width_of(text: str) -> int:
     if not text:
         return 0
     # A huge picture to measure in: OpenCV would break the line at its edge.
-    found = cv2.getTextSize((1 << 20, 64), text, (0, 40), cv2.FontFace(_FONT), _LETTERS)
+    found = cv2.getTextSize((1 << 20, 64), text, (0, 40), cv2.FontFace(_FONT), _LETTERS, _WEIGHT)
     return int(found[0] + found[2])
 
 
 def _write(canvas: Canvas, text: str, origin: tuple[int, int], colour: Colour) -> None:
-    cv2.putText(canvas, text, origin, colour, cv2.FontFace(_FONT), _LETTERS)
+    cv2.putText(canvas, text, origin, colour, cv2.FontFace(_FONT), _LETTERS, _WEIGHT)

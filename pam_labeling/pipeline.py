@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from pam_labeling.regions import Annotation, Provenance, Refusal, Region, Scores
 from pam_labeling.version import VERSION
 from pam_model import Task, split_definition
@@ -172,6 +174,11 @@ def _read_answers(questions: Sequence[Question], answers: Sequence[str]) -> _Wor
 
 
 def _scores(segments: Segments) -> list[Scores]:
+    if not (np.isfinite(segments.iou_scores).all() and np.isfinite(segments.object_scores).all()):
+        raise ArithmeticError(
+            "the model's scores are not finite numbers: the checkpoint is damaged, or float32 is "
+            "needed instead of float16"
+        )
     return [
         Scores(iou=min(max(float(iou), 0.0), 1.0), object=_sigmoid(float(logit)))
         for iou, logit in zip(segments.iou_scores, segments.object_scores, strict=True)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pam_labeling.annotator import Annotator
+from pam_labeling.settings import Settings
 from pam_model import EverythingOptions, GenerationOptions, Task
 
 COLOURS = {
@@ -22,7 +23,14 @@ COLOURS = {
     "white": (255, 255, 255),
 }
 EVERYTHING, GENERATION = EverythingOptions(), GenerationOptions()
-CHINESE = {"red": "红色", "green": "绿色", "blue": "蓝色", "yellow": "黄色", "white": "白色"}
+CHINESE = {
+    "red": "红色",
+    "green": "绿色",
+    "blue": "蓝色",
+    "yellow": "黄色",
+    "white": "白色",
+    "other": "其他",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,3 +179,16 @@ def annotator(model):
     with Annotator(model) as annotator:
         yield annotator
         model.gate.set()
+
+
+@pytest.fixture
+def opened(monkeypatch, model):
+    """The settings that models were opened with; every model is the stand-in."""
+    opened = []
+
+    def open_annotator(settings):
+        opened.append(settings)
+        return Annotator(model)
+
+    monkeypatch.setattr(Settings, "open_annotator", open_annotator)
+    return opened

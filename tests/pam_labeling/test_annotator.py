@@ -15,7 +15,7 @@ from pam_labeling.regions import Refusal
 from pam_labeling.vocabulary import Vocabulary
 from pam_labeling.work_queue import BusyError, ClosedError, DeadlineError, Priority
 from pam_model import EverythingOptions, Prompt, PromptError, Question, Task
-from tests.pam_labeling.conftest import COLOURS, FakePAM, draw
+from tests.pam_labeling.conftest import COLOURS, FakePAM, FakeSegments, draw
 
 OBJECTS = (("red", 5, 6, 25, 20), ("blue", 30, 10, 60, 40))
 RED_BOX, BLUE_BOX = (
@@ -251,6 +251,26 @@ def test_a_request_is_cancelled_at_work_between_two_steps(annotator, model):
     model.gate.set()
     annotator.annotate(Request(scene()))
     assert model.calls["find_everything"] == 1
+
+
+def test_an_interrupted_wait_cancels_the_work(annotator, model, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    hold(annotator, model)
+    with monkeypatch.context() as patch:
+        patch.setattr("pam_labeling.annotator.futures.wait", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            annotator.annotate(Request(scene(ground="green")))
+    model.gate.set()
+    annotator.annotate(Request(scene(ground="blue")))
+    assert model.order == ["yellow", "blue"]
+
+
+def test_scores_that_are_not_numbers_fail_that_request(annotator, model, monkeypatch):
+    monkeypatch.setattr(FakeSegments, "iou_scores", np.array([np.nan, 0.5]))
+    with pytest.raises(ArithmeticError, match="not finite"):
+        annotator.annotate(Request(scene()))
 
 
 def test_errors_of_the_model_reach_the_caller_and_the_worker_lives_on(annotator, model):

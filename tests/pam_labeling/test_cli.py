@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
 
@@ -12,26 +14,12 @@ from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
 from pam_labeling import commands
-from pam_labeling.annotator import Annotator
 from pam_labeling.cli import app
 from pam_labeling.documents import SCHEMA_FILE
 from pam_labeling.masks import decode_rle
 from pam_labeling.settings import Settings
 from pam_labeling.version import VERSION
 from tests.pam_labeling.conftest import draw
-
-
-@pytest.fixture
-def opened(monkeypatch, model):
-    """The settings that models were opened with; every model is the stand-in."""
-    opened = []
-
-    def open_annotator(settings):
-        opened.append(settings)
-        return Annotator(model)
-
-    monkeypatch.setattr(Settings, "open_annotator", open_annotator)
-    return opened
 
 
 @pytest.fixture
@@ -177,8 +165,12 @@ def test_overlays_are_written_for_each_picture_that_went_well(pictures, tmp_path
     Image.fromarray(draw(("red", 1, 1, 9, 9))).save(other / "red.jpg")
     folder = tmp_path / "overlays"
     assert annotate(pictures, other / "red.jpg", "--overlay", folder).exit_code == 1
-    assert sorted(file.name for file in folder.iterdir()) == ["green.png", "red-2.png", "red.png"]
-    with Image.open(folder / "red.png") as overlay:
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "green.overlay.png",
+        "red-2.overlay.png",
+        "red.overlay.png",
+    ]
+    with Image.open(folder / "red.overlay.png") as overlay:
         assert overlay.width == 720
         red, green, blue = overlay.convert("RGB").getpixel((15 * 720 // 64, 13 * 720 // 64))
     assert red > 150 > max(green, blue)
@@ -258,7 +250,7 @@ def test_a_full_disk_ends_with_4_and_the_table_is_still_printed(pictures, tmp_pa
 
 @pytest.mark.usefixtures("opened")
 def test_an_overlay_that_cannot_be_written_ends_with_4_and_saves_what_was_done(pictures, tmp_path):
-    (tmp_path / "overlays" / "red.png").mkdir(parents=True)
+    (tmp_path / "overlays" / "red.overlay.png").mkdir(parents=True)
     output = tmp_path / "out.json"
     files = (pictures / "green.png", pictures / "red.png")
     result = annotate(*files, "--overlay", tmp_path / "overlays", "--output", output)
@@ -311,3 +303,35 @@ def test_version_and_help_need_no_torch():
     assert run("--version").stdout == f"pam-labeling {VERSION}\n"
     assert "annotate" in run("--help").stdout
     assert "Exit codes: 0 all done" in run("annotate", "--help").stdout
+
+
+@pytest.mark.usefixtures("opened")
+def test_overlays_never_overwrite_the_pictures(pictures):
+    before = (pictures / "red.png").read_bytes()
+    assert annotate(pictures / "red.png", "--overlay", pictures).exit_code == 0
+    assert (pictures / "red.png").read_bytes() == before
+    assert (pictures / "red.overlay.png").is_file()
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_file_name_that_is_not_utf_8_spoils_nothing(pictures, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/odd\xff.png"
+    shutil.copy(pictures / "red.png", odd)
+    output = tmp_path / "out.json"
+    result = annotate(os.fsdecode(odd), pictures / "green.png", "--output", output)
+    assert result.exit_code == 0
+    written = json.loads(output.read_text("utf-8"))
+    assert written["pictures"][0]["file"].endswith("odd?.png")
+    assert len(written["pictures"][0]["regions"]) == 2
+
+
+def test_the_program_starts_as_people_start_it(pictures):
+    program = "from pam_labeling.cli import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", program, "annotate", str(pictures / "red.png"), "--tasks", "诗"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert result.returncode == 2
+    assert b"not '?'" in result.stderr
