@@ -78,7 +78,13 @@ def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor
 
 
 def _local(
-    x: Tensor, y: Tensor, centre_x: Tensor, centre_y: Tensor, aspect: Tensor, turn: Tensor, radius: Tensor
+    x: Tensor,
+    y: Tensor,
+    centre_x: Tensor,
+    centre_y: Tensor,
+    aspect: Tensor,
+    turn: Tensor,
+    radius: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """From fractions of the picture to an object's own frame."""
     across = (x - centre_x) * aspect.sqrt() / radius
@@ -216,5 +222,3 @@ def _photograph(painted: Tensor, noise: Tensor, camera: Tensor) -> Tensor:
     noise_level, brightness, contrast = values[2:]
     seen = (painted - 0.5) * contrast + 0.5 + brightness + noise * noise_level
     return seen.clamp(0, 1)
-
-

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -36,12 +37,39 @@ _PAINTS = (
     ((0, 255, 255), (0, 206, 209), (70, 240, 240), (64, 224, 208), (0, 200, 220), (0, 188, 212)),
     ((0, 0, 255), (30, 60, 200), (65, 105, 225), (0, 0, 205), (30, 100, 220), (31, 119, 190)),
     ((128, 0, 128), (145, 30, 180), (148, 0, 211), (138, 43, 226), (106, 40, 150), (160, 32, 240)),
-    ((255, 192, 203), (255, 105, 180), (255, 160, 190), (250, 130, 190), (255, 182, 193), (245, 150, 200)),
+    (
+        (255, 192, 203),
+        (255, 105, 180),
+        (255, 160, 190),
+        (250, 130, 190),
+        (255, 182, 193),
+        (245, 150, 200),
+    ),
     ((139, 69, 19), (165, 42, 42), (150, 75, 0), (121, 85, 72), (110, 60, 25), (160, 82, 45)),
     ((0, 0, 0), (10, 10, 10), (25, 25, 25), (30, 30, 35), (0, 0, 0), (40, 40, 40)),
-    ((255, 255, 255), (250, 250, 250), (245, 245, 245), (240, 240, 240), (255, 255, 255), (235, 235, 235)),
-    ((128, 128, 128), (160, 160, 160), (105, 105, 105), (140, 140, 140), (120, 125, 130), (169, 169, 169)),
+    (
+        (255, 255, 255),
+        (250, 250, 250),
+        (245, 245, 245),
+        (240, 240, 240),
+        (255, 255, 255),
+        (235, 235, 235),
+    ),
+    (
+        (128, 128, 128),
+        (160, 160, 160),
+        (105, 105, 105),
+        (140, 140, 140),
+        (120, 125, 130),
+        (169, 169, 169),
+    ),
 )
+
+
+@cache
+def _paint_table(device: torch.device) -> Tensor:
+    """float32 `(colours, 6, 3)`, RGB from 0 to 1; made once, as a CUDA graph cannot."""
+    return (torch.tensor(_PAINTS) / 255).to(device)
 
 
 @dataclass(frozen=True)
@@ -160,7 +188,9 @@ def sample_scenes(
         radius=radius,
         turn=_turns(random, count),
         proportions=random.uniform(count, n, 3),
-        paints=torch.stack([paint, _pattern_paint(random, paint), _outline_paint(random, paint)], dim=2),
+        paints=torch.stack(
+            [paint, _pattern_paint(random, paint), _outline_paint(random, paint)], dim=2
+        ),
         pattern=torch.stack(
             [
                 random.uniform(count, n, high=math.pi),
@@ -180,7 +210,9 @@ def _camera(random: Random, count: int) -> Tensor:
     contrast = random.uniform(count, low=0.85, high=1.1)
     plain = random.chance(0.3, count)  # as simple programs draw: not changed at all
     camera = torch.stack([blur[:, 0], blur[:, 1], noise, brightness, contrast], dim=1)
-    untouched = torch.stack([blur[:, 0], blur[:, 0] * 0, noise * 0, noise * 0, noise * 0 + 1], dim=1)
+    untouched = torch.stack(
+        [blur[:, 0], blur[:, 0] * 0, noise * 0, noise * 0, noise * 0 + 1], dim=1
+    )
     return torch.where(plain[:, None], untouched, camera)
 
 
@@ -216,7 +248,9 @@ def _ground_paints(random: Random, ground: Tensor) -> Tensor:
     colour = torch.where(random.chance(0.35, count, 1), level.expand(-1, 3), colour)
     gradient = (ground == words.GROUNDS.index(words.Word("gradient", "渐变")))[:, None]
     amount = torch.where(
-        gradient, random.uniform(count, 1, low=0.3, high=0.6), random.uniform(count, 1, low=0.12, high=0.35)
+        gradient,
+        random.uniform(count, 1, low=0.3, high=0.6),
+        random.uniform(count, 1, low=0.12, high=0.35),
     )
     towards = torch.where(colour.mean(dim=1, keepdim=True) > 0.5, -1.0, 1.0)
     tint = random.uniform(count, 3, low=0.6, high=1.4)
@@ -227,7 +261,7 @@ def _ground_paints(random: Random, ground: Tensor) -> Tensor:
 def _paints(random: Random, ground_paints: Tensor) -> tuple[Tensor, Tensor]:
     """Colours `(B, N)` that stand out against the ground, and their paints `(B, N, 3)`."""
     count, n, colours = len(ground_paints), MAX_OBJECTS, len(_PAINTS)
-    table = torch.tensor(_PAINTS, device=random.device) / 255  # [colours, 6, RGB]
+    table = _paint_table(random.device)
     each = torch.arange(colours, device=random.device)
     picks = (random.uniform(2, count, n, colours) * table.shape[1]).long()
     first, second = table[each, picks[0]], table[each, picks[1]]
@@ -262,7 +296,9 @@ def _centres(random: Random, radius: Tensor, aspect: Tensor) -> Tensor:
     count, n = radius.shape
     extent = torch.stack([aspect.sqrt(), aspect.rsqrt()], dim=1)[:, None, None]  # [B, 1, 1, 2]
     # How far from the border the centre stays, in radii: beyond 1 the object is whole.
-    margin = torch.where(random.chance(0.85, count, n), 1.02, random.uniform(count, n, low=0.3, high=1.0))
+    margin = torch.where(
+        random.chance(0.85, count, n), 1.02, random.uniform(count, n, low=0.3, high=1.0)
+    )
     inset = (margin * radius)[:, :, None, None] / extent
     inset = inset.clamp(max=0.48)
     spots = inset + (1 - 2 * inset) * random.uniform(count, n, _CANDIDATES, 2)

@@ -28,7 +28,9 @@ def _square(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
 def _triangle(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
     # A third each: equilateral, isosceles of any height, with a right angle. The apex is on top.
     equilateral, right = p[0] < 1 / 3, p[0] > 2 / 3
-    half_base = torch.where(equilateral, 0.866, torch.where(right, 0.55 + 0.3 * p[1], 0.5 + 0.4 * p[1]))
+    half_base = torch.where(
+        equilateral, 0.866, torch.where(right, 0.55 + 0.3 * p[1], 0.5 + 0.4 * p[1])
+    )
     apex = torch.where(right, half_base, 0.0)
     top = torch.where(equilateral, -1.0, torch.where(right, -0.55 - 0.3 * p[2], -0.95))
     base = torch.where(equilateral, 0.5, torch.where(right, 0.55 + 0.15 * p[2], 0.3 + 0.15 * p[2]))

@@ -73,7 +73,11 @@ _DETAILED: dict[Language, tuple[tuple[str, str, str], ...]] = {
     "zh": (
         ("这是一个{size}的{colour}{texture}{shape}，", "位于画面的{place}，", "背景是{ground}的。"),
         ("一个{colour}、{texture}的{size}{shape}，", "处在画面{place}，", "后面是{ground}背景。"),
-        ("图中有一个{size}{shape}，颜色为{colour}，质地为{texture}，", "它在画面的{place}；", "周围的背景{ground}。"),
+        (
+            "图中有一个{size}{shape}，颜色为{colour}，质地为{texture}，",
+            "它在画面的{place}；",
+            "周围的背景{ground}。",
+        ),
     ),
 }
 

@@ -41,7 +41,9 @@ def train_tokenizer() -> Tokenizer:
     questions = [
         after_region(Question(task, language).text) for task in Task for language in LANGUAGES
     ]
-    tokenizer.train_from_iterator([*texts.fragments(), *questions * 4, *[BEFORE_REGION] * 4], trainer)
+    tokenizer.train_from_iterator(
+        [*texts.fragments(), *questions * 4, *[BEFORE_REGION] * 4], trainer
+    )
     return tokenizer
 
 

@@ -28,13 +28,22 @@ SHAPES = (
     Word("arrow", "箭头"),
 )
 DEFINITIONS = (
-    Word("a round shape whose edge is everywhere equally far from its centre", "边缘到中心距离处处相等的图形"),
-    Word("a shape with four equal straight sides and four right angles", "有四条等长直边和四个直角的图形"),
+    Word(
+        "a round shape whose edge is everywhere equally far from its centre",
+        "边缘到中心距离处处相等的图形",
+    ),
+    Word(
+        "a shape with four equal straight sides and four right angles",
+        "有四条等长直边和四个直角的图形",
+    ),
     Word("a shape with three straight sides and three corners", "有三条直边和三个角的图形"),
     Word("a shape with five points that stand out around its middle", "中间向外伸出五个尖角的图形"),
     Word("a shape with six equal straight sides and six corners", "有六条等长直边和六个角的图形"),
     Word("a shape made of two bars that meet at right angles", "由两条互相垂直的直条组成的图形"),
-    Word("a shape with two round lobes above and one point below", "上面有两个圆弧、下面有一个尖角的图形"),
+    Word(
+        "a shape with two round lobes above and one point below",
+        "上面有两个圆弧、下面有一个尖角的图形",
+    ),
     Word("a round band with a hole in its middle", "中间有洞的环状带子"),
     Word("a curved shape that tapers to two points, like a new moon", "像新月一样两头尖的弯曲图形"),
     Word("a bar with a pointed head that shows a direction", "带有尖头、表示方向的图形"),

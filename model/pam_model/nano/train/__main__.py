@@ -17,7 +17,12 @@ from pam_model.nano.train.answers import AnswerTables
 from pam_model.nano.train.batch import Drawing, make_batch
 from pam_model.nano.train.loop import Schedule, Trainer
 from pam_model.nano.train.objective import Objective
-from pam_model.nano.train.setup import compile_parts, fresh_network, trained_parameters
+from pam_model.nano.train.setup import (
+    compile_parts,
+    fresh_network,
+    skip_position_codes,
+    trained_parameters,
+)
 from pam_model.nano.train.state import FlatParameters
 from pam_model.network import PAMNetwork
 
@@ -36,9 +41,11 @@ def main() -> None:
     trained = trained_parameters(network)
     network.to(device)
     if device.type == "cuda":
+        torch.backends.cudnn.benchmark = True  # shapes never change
         network.cast(torch.bfloat16)
         if options.cache is not None:
             _load_cache(options.cache)
+    skip_position_codes(network)
     objective = Objective(network).to(device)
     parameters = FlatParameters([*trained, *objective.heads.parameters()])
     drawing = _compile(network, options.compile)
@@ -55,13 +62,15 @@ def main() -> None:
     torch.manual_seed(options.seed * 1_000_003 + trainer.steps + 1)
     trainer.prepare()
     _say(f"ready; {_memory(device)}")
-    schedule = Schedule(60 * (options.schedule_minutes or options.minutes), peak=options.rate)
-    trainer.run(
-        schedule,
-        until=_STARTED + 60 * options.minutes - _SECONDS_TO_FINISH,
-        most_steps=options.steps,
-        report=_say,
-    )
+    until = _STARTED + 60 * options.minutes - _SECONDS_TO_FINISH
+    seconds = trainer.trained_seconds + until - time.monotonic()
+    if options.schedule_minutes is not None:
+        seconds = 60 * options.schedule_minutes
+    schedule = Schedule(seconds, peak=options.rate)
+    _say(f"the schedule has {seconds:.0f} s, of which {trainer.trained_seconds:.0f} s are over")
+    trainer.run(schedule, until=until, most_steps=options.steps, report=_say)
+    if options.profile:
+        _profile(trainer)
     if options.save_cache:
         _save_cache(options.output / "compiled.bin")
     if options.save_state:
@@ -76,7 +85,11 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--output", type=Path, required=True, help="folder for the checkpoint and the state")
     add("--minutes", type=float, default=19, help="of this call, from its start to its end")
-    add("--schedule-minutes", type=float, help="of training over all calls (default: --minutes)")
+    add(
+        "--schedule-minutes",
+        type=float,
+        help="of training over all calls (default: till this call ends)",
+    )
     add("--pictures", type=int, default=128, help="a step")
     add("--rate", type=float, default=1.5e-3, help="peak learning rate")
     add("--steps", type=int, help="stop after so many steps of this call")
@@ -85,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--compile", choices=("none", "drawing", "all"), default="all", help="what to compile")
     add("--cache", type=Path, help="compiled kernels of an earlier call")
     add("--save-cache", action="store_true", help="write compiled.bin, for --cache")
+    add("--profile", action="store_true", help="print where the GPU's time goes")
     add("--resume", type=Path, help="folder with the state-*.safetensors of an earlier call")
     add("--save-state", action="store_true", help="write state-*.safetensors, for --resume")
     add("--exact", action="store_true", help="the state takes 16 bytes a parameter instead of 7")
@@ -133,6 +147,16 @@ def _export(network: PAMNetwork, folder: Path) -> None:
         network.language.tokenizer,
         torch.float16,
     )
+
+
+def _profile(trainer: Trainer) -> None:
+    with torch.profiler.profile() as profile:
+        for _ in range(4):
+            trainer.step(0.0)
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+    key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
+    print(profile.key_averages().table(sort_by=key, row_limit=45, max_name_column_width=90))
 
 
 def _save_cache(path: Path) -> None:

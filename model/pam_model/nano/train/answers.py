@@ -126,9 +126,9 @@ class AnswerTables:
         end = torch.zeros_like(parts[0])
         for part in parts:
             lengths = self._lengths[part]
-            places = torch.where(
-                steps < lengths[:, None], end[:, None] + steps, self.length
-            ).clamp(max=self.length)
+            places = torch.where(steps < lengths[:, None], end[:, None] + steps, self.length).clamp(
+                max=self.length
+            )
             ids.scatter_(1, places, self._ids[part])
             end = end + lengths
         steps = torch.arange(self.length, device=ids.device)
@@ -168,7 +168,11 @@ def _details(question: Question, part: int, count: int) -> list[str]:
     if question.task is not Task.DETAILED:
         return []
     return [
-        texts.answer_parts(Facts(0, 0, 0, 0, value % len(words.PLACES), value % len(words.GROUNDS)), question, template)[part]
+        texts.answer_parts(
+            Facts(0, 0, 0, 0, value % len(words.PLACES), value % len(words.GROUNDS)),
+            question,
+            template,
+        )[part]
         for template in range(TEMPLATES)
         for value in range(count)
     ]

@@ -168,7 +168,9 @@ def make_batch(
 def _choose(random: Random, scenes: Scenes, visible: Tensor) -> Tensor:
     """`REGIONS` objects of each picture `(B, 4)` that are there and well visible; some repeat."""
     good = scenes.present & (visible >= _LEAST_VISIBLE)
-    order = (random.uniform(*good.shape) + good + 0.5 * scenes.present).argsort(dim=1, descending=True)
+    order = (random.uniform(*good.shape) + good + 0.5 * scenes.present).argsort(
+        dim=1, descending=True
+    )
     rank = torch.arange(REGIONS, device=good.device)[None, :]
     rank = rank % good.sum(dim=1, keepdim=True).clamp(min=1)
     return order.gather(1, rank)
@@ -294,8 +296,8 @@ def _boxes(random: Random, masks: Tensor) -> tuple[Tensor, Tensor]:
     exact = random.chance(0.25, len(masks), 1, 1)
     shift = random.normal(len(masks), 2, 2) * (sides * looseness + 1.0)
     shift = shift.clamp(-0.25 * sides, 0.25 * sides) * ~exact
-    labels = torch.tensor(BOX_LABELS, device=masks.device).expand(len(masks), -1)
-    return (corners + shift).clamp(0, SIDE), labels
+    labels = [torch.full((len(masks),), label, device=masks.device) for label in BOX_LABELS]
+    return (corners + shift).clamp(0, SIDE), torch.stack(labels, dim=1)
 
 
 def _roughen(random: Random, masks: Tensor) -> Tensor:

@@ -56,9 +56,9 @@ def mask_losses(
     weight = is_object.float()
     total = weight.sum().clamp(min=1)
     target = areas[:, None].expand_as(logits)
-    each = _BCE_WEIGHT * F.binary_cross_entropy_with_logits(
-        logits, target, reduction="none"
-    ).mean(dim=(2, 3)) + _DICE_WEIGHT * dice_loss(logits, target)  # [N, 4]
+    each = _BCE_WEIGHT * F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(
+        dim=(2, 3)
+    ) + _DICE_WEIGHT * dice_loss(logits, target)  # [N, 4]
     true_iou = iou(logits.detach() > 0, target > 0.5)
     iou_error = F.smooth_l1_loss(iou_scores, true_iou, reduction="none", beta=0.1).mean(dim=1)
     return MaskLosses(

@@ -83,6 +83,13 @@ def _tie_queries_to_keys(module: nn.Module) -> None:
             attention.q_proj.bias.copy_(attention.k_proj.bias)
 
 
+def skip_position_codes(network: PAMNetwork) -> None:
+    """Leave out the position codes of the neck: only a video's memory reads them."""
+    neck = network.segmenter.sam2.vision_encoder.neck
+    nothing = torch.empty(0, device=network.segmenter.pixel_mean.device)
+    neck.position_encoding.forward = lambda *_: nothing
+
+
 def compile_parts(network: PAMNetwork) -> None:
     """Replace the repeated blocks of the network by compiled ones (minutes, once)."""
     torch._dynamo.config.recompile_limit = 128
@@ -109,5 +116,3 @@ def compiled(owner: Any, name: str) -> Callable[..., Any]:
 def parameter_count(network: PAMNetwork) -> int:
     """How many numbers a network's parameters hold."""
     return sum(parameter.numel() for parameter in network.parameters())
-
-

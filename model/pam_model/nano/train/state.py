@@ -98,7 +98,9 @@ class FlatParameters:
         gradient = torch.cat([run.gradients.float() for run in self._runs])
         norm = gradient.norm()
         good = norm.isfinite()
-        gradient = torch.where(good, gradient * (self._max_norm / (norm + 1e-6)).clamp(max=1.0), 0.0)
+        gradient = torch.where(
+            good, gradient * (self._max_norm / (norm + 1e-6)).clamp(max=1.0), 0.0
+        )
         self.steps += good
         for moment, beta, value in (
             (self.momentum, _BETAS[0], gradient),
