@@ -16,6 +16,7 @@ class Request(NamedTuple):
     method: str
     path: str
     range: str | None
+    token: str | None
 
 
 class FakeHub(ThreadingHTTPServer):
@@ -28,6 +29,7 @@ class FakeHub(ThreadingHTTPServer):
             it is listed.
         refuse: hub id -> (status, value of X-Error-Code).
         damage: file names that arrive with their last byte changed.
+        elsewhere: file names that are kept on another host, as large files of the real hub are.
     """
 
     daemon_threads = True
@@ -39,6 +41,7 @@ class FakeHub(ThreadingHTTPServer):
         self.break_after: dict[str, list[int]] = {}
         self.refuse: dict[str, tuple[int, str]] = {}
         self.damage: set[str] = set()
+        self.elsewhere: set[str] = set()
 
     @property
     def address(self) -> str:
@@ -71,7 +74,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
-        self.server.requests.append(Request(self.command, path, self.headers.get("Range")))
+        wanted, token = self.headers.get("Range"), self.headers.get("Authorization")
+        self.server.requests.append(Request(self.command, path, wanted, token))
         api = re.fullmatch(r"/api/models/([^/]+/[^/]+)(/.*)?", path)
         file = re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path)
         found = api or file
@@ -110,6 +114,11 @@ class _Handler(BaseHTTPRequestHandler):
             self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
             return
         headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
+        if name in self.server.elsewhere and self.headers["Host"].startswith("127.0.0.1"):
+            place = f"http://localhost:{self.server.server_port}{self.path}"
+            linked = {"X-Linked-Etag": headers["ETag"], "X-Linked-Size": str(len(content))}
+            self.send(302, b"", {**headers, **linked, "Location": place})
+            return
         if name in self.server.damage:
             content = content[:-1] + bytes([content[-1] ^ 1])
         wanted = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))

@@ -145,6 +145,46 @@ def test_a_file_that_arrives_damaged_is_refused_and_removed(server, published, t
     assert (folder / Path(WEIGHTS).name).read_bytes() == published[PAM][WEIGHTS]
 
 
+def test_the_token_stays_with_the_hub(server, published, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
+    server.repositories = published
+    server.elsewhere.add(WEIGHTS)
+    folder = download("PAM-3B", cache_dir=tmp_path, endpoint=server.address, progress=False)
+    assert (folder / Path(WEIGHTS).name).read_bytes() == published[PAM][WEIGHTS]
+    assert [request.token for request in server.gets(WEIGHTS)] == [None]
+    assert {request.token for request in server.gets(SAM_FILE)} == {"Bearer hf_secret"}
+
+
+def test_two_downloads_at_once_fetch_a_file_once(server, published, tmp_path):
+    server.repositories = published
+    folders = []
+    threads = [
+        threading.Thread(
+            target=lambda: folders.append(
+                download("PAM-3B", cache_dir=tmp_path, endpoint=server.address)
+            )
+        )
+        for _ in range(2)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert folders[0] == folders[1]
+    assert len(server.gets(WEIGHTS)) == 1
+    assert (folders[0] / Path(WEIGHTS).name).read_bytes() == published[PAM][WEIGHTS]
+
+
+def test_a_cache_that_lacks_sam_is_completed(server, published, tmp_path):
+    server.repositories = published
+    options = {"cache_dir": tmp_path, "endpoint": server.address}
+    sam2 = resolve("PAM-3B", **options).sam2
+    sam2.resolve().unlink()
+    sam2.unlink()
+    assert resolve("PAM-3B", **options).sam2.read_bytes() == published[SAM][SAM_FILE]
+
+
 def test_a_partial_file_that_is_too_long_starts_anew(server, published, tmp_path, monkeypatch):
     server.repositories = published
     server.break_after[WEIGHTS] = [10, *[0] * 6]
