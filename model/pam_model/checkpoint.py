@@ -270,8 +270,8 @@ def _tie_head(tensors: dict[str, Tensor], raw: Mapping[str, Any]) -> bool:
     if _HEAD not in tensors or _EMBEDDING not in tensors:
         return tied
     head, embedding = tensors[_HEAD], tensors[_EMBEDDING]
-    rows = min(head.shape[:1] + embedding.shape[:1], default=0)
-    if head.shape[1:] == embedding.shape[1:] and torch.equal(head[:rows], embedding[:rows]):
+    rows = min(len(head), len(embedding)) if head.ndim == embedding.ndim == 2 else 0
+    if rows and torch.equal(head[:rows].to(embedding.dtype), embedding[:rows]):
         del tensors[_HEAD]
         return True
     if tied:

@@ -60,8 +60,8 @@ def load_parameters(
         float32: parameters whose names start like this are float32 whatever `dtype` says.
 
     Raises:
-        CheckpointError: tensors are missing, unexpected or of another shape: all are named, and
-            nothing has been changed.
+        CheckpointError: tensors are missing, unexpected, of another shape or no plain
+            floating-point numbers: all are named, and nothing has been changed.
     """
     pairs = [("", parts)] if isinstance(parts, nn.Module) else list(parts)
     wanted = {
@@ -98,17 +98,28 @@ def _refuse_differences(
         for name, old in wanted.items()
         if name in given and given[name].shape != old.shape
     ]
+    strange = [
+        f"{name} ({tensor.dtype}, {tensor.layout})"
+        for name, tensor in given.items()
+        if name in wanted and not _is_plain(tensor)
+    ]
     faults = [
         f"{len(names)} {kind}: {listed(names)}"
         for kind, names in (
             ("missing", missing),
             ("unexpected", unexpected),
             ("of another shape", misshapen),
+            ("not plain floating-point numbers", strange),
         )
         if names
     ]
     if faults:
         raise CheckpointError(f"{source}: tensors do not fit the model; " + "; ".join(faults))
+
+
+def _is_plain(tensor: Tensor) -> bool:
+    plain = tensor.layout == torch.strided and not tensor.is_quantized
+    return plain and tensor.is_floating_point()
 
 
 def _like(

@@ -129,14 +129,18 @@ def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     Args:
         state: SAM 2.1's tensors under Meta's names, complete or not.
     """
+    names = [name for name in map(_POINTS.format, range(4)) if name in state]
+    points = {name: state[name] for name in names if state[name].ndim == 2}
+    # Rows that do not fit one another stay by themselves, to be refused under their names.
+    whole = len(points) == 4 and len({(row.shape, row.dtype) for row in points.values()}) == 1
+    taken = {_FOURIER, *(points if whole else ())}
     tensors = {
         _rename(name, _TO_TRANSFORMERS): tensor
         for name, tensor in state.items()
-        if name != _FOURIER and not re.fullmatch(_POINTS.format(r"[0-3]"), name)
+        if name not in taken
     }
-    points = [state[name] for name in map(_POINTS.format, range(4)) if name in state]
-    if points:
-        tensors[_POINT_ROWS] = torch.cat(points)  # [4, width]
+    if whole:
+        tensors[_POINT_ROWS] = torch.cat(list(points.values()))  # [4, width]
     if _FOURIER in state:
         tensors.update(dict.fromkeys(_FOURIER_BUFFERS, state[_FOURIER]))
     return tensors

@@ -148,6 +148,27 @@ def test_a_head_that_copies_the_embedding_is_tied_even_with_more_rows(tmp_path, 
     assert_same_weights(load_network(loaded), built)
 
 
+def test_a_copied_head_may_have_another_precision(tmp_path):
+    built = tiny.network()
+    embedding = tiny.pam_state(built)["model.embed_tokens.weight"].half()
+    tensors = {
+        **tiny.with_tower(built),
+        "model.embed_tokens.weight": embedding,
+        "lm_head.weight": embedding.float(),
+    }
+    settings = tiny.published_settings(built, "sam2", "perceiver")
+    loaded = load_checkpoint(tiny.write(tmp_path, tensors, settings))
+    assert "lm_head.weight" not in loaded.pam_tensors
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (tiny.VOCABULARY, 31), (0, 32)])
+def test_a_head_of_a_strange_shape_is_refused(tmp_path, shape):
+    tensors = {**tiny.with_tower(tiny.network()), "lm_head.weight": torch.zeros(shape)}
+    settings = tiny.published_settings(tiny.network(), "sam2", "perceiver")
+    with pytest.raises(CheckpointError, match="lm_head.weight differs"):
+        load_checkpoint(tiny.write(tmp_path, tensors, settings))
+
+
 def test_a_head_of_its_own_is_kept(tmp_path):
     built = tiny.network(tied=False)
     settings = tiny.published_settings(built, "sam2", "perceiver")

@@ -84,6 +84,20 @@ def test_every_fault_is_named_and_nothing_is_changed():
     assert torch.equal(module.weight, before)
 
 
+@pytest.mark.parametrize(
+    ("strange", "shown"),
+    [
+        (torch.zeros(1, 1, dtype=torch.int8), r"torch.int8, torch.strided"),
+        (torch.zeros(1, 1, dtype=torch.complex64), r"torch.complex64, torch.strided"),
+        (torch.zeros(1, 1).to_sparse(), r"torch.float32, torch.sparse_coo"),
+    ],
+)
+def test_only_plain_floating_point_numbers_are_weights(strange, shown):
+    module = nn.Linear(1, 1, bias=False)
+    with pytest.raises(CheckpointError, match=rf"1 not plain .* numbers: weight \({shown}\)"):
+        load_parameters(module, {"weight": strange})
+
+
 def test_long_lists_of_faults_are_cut():
     tensors = {f"extra{number:03}": torch.zeros(1) for number in range(30)}
     with pytest.raises(CheckpointError, match="30 unexpected: extra000.*extra019 and 10 more$"):

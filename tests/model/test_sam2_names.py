@@ -61,6 +61,20 @@ def test_point_embeddings_are_the_rows_of_one_weight_in_order():
     }
 
 
+@pytest.mark.parametrize(
+    "odd", [None, torch.zeros(2, 4), torch.zeros(()), torch.zeros(1, 4).half()]
+)
+def test_point_embeddings_that_do_not_fit_one_another_keep_their_names(odd):
+    name = "sam_prompt_encoder.point_embeddings.{}.weight"
+    state = {name.format(index): torch.zeros(1, 4) for index in range(4)}
+    state[name.format(2)] = odd
+    state = {key: tensor for key, tensor in state.items() if tensor is not None}
+    translated = to_transformers(state)
+    assert [key.removeprefix("prompt_encoder.") for key in translated] == [
+        key.removeprefix("sam_prompt_encoder.") for key in state
+    ]
+
+
 def test_a_name_that_sam_does_not_have_is_kept_for_the_loader_to_refuse():
     assert list(to_transformers({"optimizer.step": torch.zeros(1)})) == ["optimizer.step"]
 
