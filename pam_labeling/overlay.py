@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import colorsys
-import re
-from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+from PIL import Image, ImageDraw
+
+from pam_labeling.lettering import SIZE, width_of, wrap, write
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,12 +26,7 @@ _TINT = 0.45
 _INK: Colour = (30, 30, 30)
 _PAPER = 255
 _LINE = 26  # pixels from line to line
-_LETTERS = 17  # their height in pixels
 _MARGIN = 12
-# OpenCV carries this font: it has Latin, Greek, Cyrillic and Chinese letters on every machine.
-_FONT = "sans"
-_WEIGHT = 400  # regular; its default is the thinnest
-_PIECES = re.compile(r"[\u2e80-\uffef]|\s+|[^\s\u2e80-\uffef]+")
 
 
 def draw_overlay(pixels: Canvas, regions: Sequence[Region]) -> Canvas:
@@ -50,9 +46,10 @@ def draw_overlay(pixels: Canvas, regions: Sequence[Region]) -> Canvas:
     largest_first = sorted(range(len(regions)), key=lambda index: -regions[index].area)
     for index in largest_first:
         _draw_mask(canvas, regions[index].mask, colour_of(index))
+    picture = Image.fromarray(canvas)
     for index in largest_first:
-        _draw_tag(canvas, pixels.shape[1], regions[index], index)
-    return np.concatenate([canvas, _draw_strip(regions, canvas.shape[1])])
+        _draw_tag(picture, pixels.shape[1], regions[index], index)
+    return np.concatenate([np.asarray(picture), _draw_strip(regions, picture.width)])
 
 
 def colour_of(index: int) -> Colour:
@@ -60,31 +57,6 @@ def colour_of(index: int) -> Colour:
     hue = (index * 0.618034) % 1.0
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95 if index % 2 == 0 else 0.75)
     return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def wrap(text: str, width: int) -> list[str]:
-    """Break a text into lines of at most `width` pixels.
-
-    Between words, and also between Chinese characters; a word that is wider than a line is cut.
-    """
-    lines: list[str] = []
-    line = ""
-    for piece in _PIECES.findall(text):
-        if _width_of((line + piece).strip()) <= width:
-            line += piece
-            continue
-        lines.append(line.strip())
-        line = piece
-        while _width_of(line) > width and len(line) > 1:
-            fits = _letters_that_fit(line, width)
-            lines.append(line[:fits])
-            line = line[fits:]
-    return [part for part in (*lines, line.strip()) if part]
-
-
-def _letters_that_fit(line: str, width: int) -> int:
-    counts = range(1, len(line) + 1)
-    return max(1, bisect_right(counts, width, key=lambda count: _width_of(line[:count])))
 
 
 def _scaled(pixels: Canvas) -> Canvas:
@@ -111,60 +83,46 @@ def _draw_mask(canvas: Canvas, mask: npt.NDArray[np.bool_], colour: Colour) -> N
     cv2.drawContours(canvas, outlines, -1, colour, thickness=2, lineType=cv2.LINE_AA)
 
 
-def _draw_tag(canvas: Canvas, picture_width: int, region: Region, index: int) -> None:
+def _draw_tag(picture: Image.Image, original_width: int, region: Region, index: int) -> None:
     """The number and label, at the top-left of the region's box, inside the picture."""
-    height, width = canvas.shape[:2]
-    scale = width / picture_width
-    (text, *_) = wrap(f"{index + 1} {region.label or ''}".strip(), width - 16)
-    tag_width, tag_height = _width_of(text) + 10, _LETTERS + 8
-    x = max(0, min(round(region.box[0] * scale), width - tag_width))
-    y = max(0, min(round(region.box[1] * scale) - tag_height, height - tag_height))
+    scale = picture.width / original_width
+    text, *_ = wrap(f"{index + 1} {region.label or ''}", picture.width - 16)
+    width, height = round(width_of(text)) + 10, SIZE + 8
+    x = max(0, min(round(region.box[0] * scale), picture.width - width))
+    y = max(0, min(round(region.box[1] * scale) - height, picture.height - height))
     colour = colour_of(index)
-    cv2.rectangle(canvas, (x, y), (x + tag_width, y + tag_height), colour, thickness=-1)
-    _write(canvas, text, (x + 5, y + tag_height - 7), _on(colour))
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((x, y, x + width, y + height), fill=colour)
+    write(draw, text, (x + 5, y + height - 7), _on(colour))
 
 
 def _draw_strip(regions: Sequence[Region], width: int) -> Canvas:
     """The words about each region, on white: uint8 `(height, width, 3)`."""
     indent = _MARGIN + 26
-    rows = [
-        (index, line)
+    room = width - indent - _MARGIN
+    blocks = [
+        [line for text in _sentences(region, index) for line in wrap(text, room)]
         for index, region in enumerate(regions)
-        for number, text in enumerate(_sentences(region, index))
-        for line in wrap(text, width - indent - _MARGIN)
     ]
-    strip = np.full((len(rows) * _LINE + 2 * _MARGIN, width, 3), _PAPER, dtype=np.uint8)
-    seen: set[int] = set()
-    for number, (index, line) in enumerate(rows):
-        baseline = _MARGIN + number * _LINE + _LETTERS + 2
-        if index not in seen:
-            corner = (_MARGIN, baseline - _LETTERS + 2)
-            opposite = (corner[0] + 16, corner[1] + 16)
-            cv2.rectangle(strip, corner, opposite, colour_of(index), thickness=-1)
-            seen.add(index)
-        _write(strip, line, (indent, baseline), _INK)
-    return strip
+    height = sum(map(len, blocks)) * _LINE + 2 * _MARGIN
+    strip = Image.new("RGB", (width, height), "white")
+    draw = ImageDraw.Draw(strip)
+    baseline = _MARGIN + SIZE + 2
+    for index, block in enumerate(blocks):
+        square = (_MARGIN, baseline - 14, _MARGIN + 15, baseline + 1)
+        draw.rectangle(square, fill=colour_of(index))
+        for line in block:
+            write(draw, line, (indent, baseline), _INK)
+            baseline += _LINE
+    return np.asarray(strip)
 
 
 def _sentences(region: Region, index: int) -> list[str]:
     score = region.scores.iou if region.scores.label is None else region.scores.label
     head = f"{index + 1}  {region.label or '—'}  ({score:.2f})"
-    texts = (" ".join(text.split()) for text in region.texts.values())
-    return [head, *(text for text in texts if text and text != region.label)]
+    return [head, *(text for text in region.texts.values() if text != region.label)]
 
 
 def _on(colour: Colour) -> Colour:
     red, green, blue = colour
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)
-
-
-def _width_of(text: str) -> int:
-    if not text:
-        return 0
-    # A huge picture to measure in: OpenCV would break the line at its edge.
-    found = cv2.getTextSize((1 << 20, 64), text, (0, 40), cv2.FontFace(_FONT), _LETTERS, _WEIGHT)
-    return int(found[0] + found[2])
-
-
-def _write(canvas: Canvas, text: str, origin: tuple[int, int], colour: Colour) -> None:
-    cv2.putText(canvas, text, origin, colour, cv2.FontFace(_FONT), _LETTERS, _WEIGHT)

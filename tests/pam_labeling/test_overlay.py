@@ -2,10 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pam_labeling.overlay import _width_of, colour_of, draw_overlay, wrap
+from pam_labeling.overlay import colour_of, draw_overlay
 from pam_labeling.regions import Provenance, Region, Scores
 from pam_model import Task
 
@@ -59,13 +57,12 @@ def test_the_words_make_the_strip_underneath_longer():
     np.testing.assert_array_equal(long[:600], short[:600])
 
 
-def test_chinese_is_drawn_with_letters_and_not_with_question_marks():
-    drawn = draw_overlay(GREY, [region(10, 100, 60, 160, label="星形")])
-    unknown = draw_overlay(GREY, [region(10, 100, 60, 160, label="??")])
-    other = draw_overlay(GREY, [region(10, 100, 60, 160, label="圆环")])
-    # Letters that a font lacks would all be drawn alike, as question marks.
-    assert (drawn != other).any()
-    assert (drawn != unknown).any()
+def test_labels_are_drawn_also_in_chinese():
+    first, second = (
+        draw_overlay(GREY, [region(10, 100, 60, 160, label=label)]) for label in ("星形", "圆环")
+    )
+    assert (first[:600] != second[:600]).any()
+    assert (first[600:] != second[600:]).any()
 
 
 def test_labels_at_the_edge_stay_inside():
@@ -77,16 +74,3 @@ def test_no_regions_is_the_picture_and_an_empty_strip():
     overlay = draw_overlay(GREY, [])
     np.testing.assert_array_equal(overlay[:600], GREY)
     assert (overlay[600:] == 255).all()
-
-
-@given(st.text(max_size=60), st.integers(20, 300))
-@settings(max_examples=60, deadline=None)
-def test_lines_fit_and_no_letter_is_lost(text, width):
-    lines = wrap(text, width)
-    assert "".join("".join(lines).split()) == "".join(text.split())
-    assert all(len(line) == 1 or _width_of(line) <= width for line in lines)
-
-
-def test_lines_break_between_words_and_between_chinese_characters():
-    assert wrap("one two", _width_of("one tw")) == ["one", "two"]
-    assert wrap("大型红色星形", _width_of("大型红")) == ["大型红", "色星形"]
