@@ -208,7 +208,7 @@ def test_interactive_requests_overtake_batches(annotator, model):
 def test_a_click_gets_in_between_the_regions_of_one_large_request(model):
     objects = [("red", x, y, x + 3, y + 3) for x in range(1, 60, 6) for y in range(1, 45, 6)]
     model.seconds_per_answer = 0.05
-    with Annotator(model, regions_per_step=4) as annotator:
+    with Annotator(model, regions_per_step=2) as annotator:
         large = annotator.submit(Request(scene(*objects)), priority=Priority.BATCH)
         while model.calls["describe"] == 0:
             time.sleep(0.005)
