@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from PIL import Image
-from rich.markup import escape
 
 from pam_labeling.exit_codes import CommandError
-from pam_labeling.terminal import messages_console
+from pam_labeling.terminal import messages_console, shown
 from pam_labeling.version import VERSION
 
 if TYPE_CHECKING:
@@ -35,7 +34,13 @@ app = typer.Typer(
 )
 
 _Pictures = Annotated[
-    list[Path], typer.Argument(metavar="PICTURE", help="Picture files, or folders of them.")
+    list[Path],
+    typer.Argument(
+        metavar="PICTURE",
+        # A file that may not be read is that picture's failure, and not wrong usage.
+        readable=False,
+        help="Picture files, or folders of them.",
+    ),
 ]
 _Box = Annotated[
     list[str] | None,
@@ -108,7 +113,9 @@ _Output = Annotated[
 ]
 _Overlay = Annotated[
     Path | None,
-    typer.Option(metavar="FOLDER", help="Draw the regions and their words on copies here."),
+    typer.Option(
+        metavar="FOLDER", readable=False, help="Draw the regions and their words on copies here."
+    ),
 ]
 
 
@@ -128,7 +135,7 @@ def _exit_codes() -> Iterator[None]:
     try:
         yield
     except CommandError as error:
-        messages_console().print(f"[red]error:[/] {escape(str(error))}")
+        messages_console().print(f"[red]error:[/] {shown(str(error))}")
         raise typer.Exit(error.code) from error
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
-from rich.markup import escape
 
 from pam_labeling.batch import OverlayError, annotate_files, picture_files
 from pam_labeling.documents import coco_document, document, write_json
@@ -18,7 +17,13 @@ from pam_labeling.exit_codes import CommandError, ExitCode
 from pam_labeling.prompt_options import parse_prompts
 from pam_labeling.request import Request
 from pam_labeling.settings import Settings, SettingsError
-from pam_labeling.terminal import messages_console, progress_bar, results_console, results_table
+from pam_labeling.terminal import (
+    messages_console,
+    progress_bar,
+    results_console,
+    results_table,
+    shown,
+)
 from pam_labeling.vocabulary import Vocabulary, VocabularyError
 from pam_model import (
     LANGUAGES,
@@ -180,7 +185,7 @@ class _Writer:
         try:
             write_json(self.path, coco_document(result) if coco else result)
         except OSError as error:
-            messages_console().print(f"[red]error:[/] cannot write {escape(str(error))}")
+            messages_console().print(f"[red]error:[/] cannot write {shown(str(error))}")
             return ExitCode.NOT_WRITTEN
         return ExitCode.OK
 
@@ -209,7 +214,7 @@ def _prepare_folder(folder: Path | None) -> None:
 @contextmanager
 def _open_annotator(settings: Settings) -> Iterator[Annotator]:
     try:
-        with messages_console().status(f"loading {escape(settings.model)}"):
+        with messages_console().status(f"loading {shown(settings.model)}"):
             annotator = settings.open_annotator()
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         raise CommandError(
@@ -233,12 +238,12 @@ def _collect(
                 entries.append(entry)
                 progress.advance(bar)
                 if entry["error"] is not None:
-                    console.print(f"[red]failed:[/] {escape(_naming(entry))}")
+                    console.print(f"[red]failed:[/] {shown(_naming(entry))}")
         except KeyboardInterrupt:
             console.print(f"[red]interrupted[/] after {len(entries)} of {len(files)} pictures")
             return entries, ExitCode.INTERRUPTED
         except OverlayError as error:
-            console.print(f"[red]error:[/] {escape(str(error))}")
+            console.print(f"[red]error:[/] {shown(str(error))}")
             return entries, ExitCode.NOT_WRITTEN
     failed = any(entry["error"] is not None for entry in entries)
     return entries, ExitCode.PICTURES_FAILED if failed else ExitCode.OK

@@ -6,10 +6,9 @@ import shlex
 from typing import TYPE_CHECKING
 
 from PIL import Image
-from rich.markup import escape
 
 from pam_labeling.exit_codes import CommandError, ExitCode
-from pam_labeling.terminal import results_console
+from pam_labeling.terminal import results_console, shown
 from pam_model.nano.words import SHAPES
 from pam_model.nano.world import HELD_OUT_SEED, DrawnScene, render_scene
 
@@ -70,10 +69,10 @@ def run_demo(folder: Path, model: str, app: typer.Typer) -> ExitCode:
     overlays = folder / "overlays"
     worst = ExitCode.OK
     for arguments in commands(write_scenes(folder), overlays):
-        console.print(f"\n[bold]$ pam-labeling {escape(shlex.join(arguments))}[/]", soft_wrap=True)
+        console.print(f"\n[bold]$ pam-labeling {shown(shlex.join(arguments))}[/]", soft_wrap=True)
         code = app([*arguments, "--model", model], standalone_mode=False)
         worst = max(worst, ExitCode(code or 0))
-    console.print(f"\nPictures with masks and words: {escape(str(overlays))}", soft_wrap=True)
+    console.print(f"\nPictures with masks and words: {shown(str(overlays))}", soft_wrap=True)
     return worst
 
 

@@ -24,6 +24,11 @@ if TYPE_CHECKING:
 _PIPE_WIDTH = 160  # characters, where stdout is no terminal
 
 
+def shown(text: str) -> str:
+    """Text that a terminal shows as it is: no markup, and no control characters to obey."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
+
+
 def results_console() -> Console:
     """A console for results, on stdout."""
     console = Console(highlight=False)
@@ -56,14 +61,14 @@ def results_table(pictures: Iterable[PictureEntry]) -> Table:
         table.add_column(heading, overflow="fold", justify="right" if heading == "#" else "left")
     table.add_column("text", overflow="fold", ratio=1)
     for picture in pictures:
-        file = escape(picture["file"])
+        file = shown(picture["file"])
         if picture["error"] is not None:
-            table.add_row(file, "", "[red]failed[/]", "", "", f"[red]{escape(picture['error'])}[/]")
+            table.add_row(file, "", "[red]failed[/]", "", "", f"[red]{shown(picture['error'])}[/]")
             continue
         for number, region in enumerate(picture["regions"], start=1):
             table.add_row(file, str(number), *_region_cells(region))
         for refusal in picture["refusals"]:
-            reason = f"[yellow]{escape(refusal['reason'])}[/]"
+            reason = f"[yellow]{shown(refusal['reason'])}[/]"
             table.add_row(file, "", "[yellow]nothing[/]", "", "", reason)
         if not picture["regions"] and not picture["refusals"]:
             table.add_row(file, "", "[yellow]nothing[/]", "", "", "[yellow]nothing was found[/]")
@@ -76,8 +81,8 @@ def _region_cells(region: RegionEntry) -> tuple[str, str, str, str]:
     score = scores["iou"] if scores["label"] is None else scores["label"]
     texts = (text for task, text in region["texts"].items() if task != "label")
     return (
-        escape(region["label"] or "—"),
+        shown(region["label"] or "—"),
         f"{score:.2f}",
         " ".join(str(side) for side in region["box"]),
-        escape("\n".join(texts)),
+        shown("\n".join(texts)),
     )

@@ -14,7 +14,7 @@ from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
 from pam_labeling import commands
-from pam_labeling.cli import app
+from pam_labeling.cli import app, main
 from pam_labeling.documents import SCHEMA_FILE
 from pam_labeling.masks import decode_rle
 from pam_labeling.settings import Settings
@@ -335,3 +335,33 @@ def test_the_program_starts_as_people_start_it(pictures):
     )
     assert result.returncode == 2
     assert b"not '?'" in result.stderr
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_huge_picture_fails_without_a_warning_on_the_way(pictures, monkeypatch, capfd):
+    Image.new("1", (9500, 9500)).save(pictures / "huge.png")
+    monkeypatch.setattr("sys.argv", ["pam-labeling", "annotate", str(pictures / "huge.png")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    message = capfd.readouterr().err
+    assert "too large" in message
+    assert "Warning" not in message
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_folder_without_write_permission_ends_with_4(pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)
+    result = annotate(pictures / "red.png", "--output", tmp_path / "out.json")
+    assert result.exit_code == 4
+    assert "cannot write into the folder" in result.stderr
+
+
+def test_a_token_limit_below_one_is_wrong_usage(pictures, opened):
+    assert annotate(pictures / "red.png", "--max-new-tokens", 0).exit_code == 2
+    output = pictures / "folder.json"
+    output.mkdir()
+    result = annotate(pictures / "red.png", "--output", output)
+    assert result.exit_code == 2
+    assert "is a folder" in result.stderr
+    assert not opened
