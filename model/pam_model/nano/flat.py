@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from PIL import Image, ImageDraw
+from PIL import Image, ImageColor, ImageDraw
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Point = tuple[float, float]
 
@@ -31,6 +34,7 @@ COLOURS = {
     "gray": "gray",
     "cyan": "cyan",
 }
+_SIZES = ((640, 480), (480, 640), (512, 512), (800, 450), (400, 300), (1024, 768), (360, 640))
 _GROUNDS = (
     "white",
     "black",
@@ -43,6 +47,7 @@ _GROUNDS = (
     "#303030",
 )
 _LEAST_DIFFERENCE = 90.0  # between an object's RGB and the ground's
+_GAP = 4  # pixels between objects
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +57,7 @@ class FlatObject:
     Attributes:
         shape: its English name.
         colour: its English name.
-        mask: bool `(H, W)`, of what is to be seen.
+        mask: bool `(H, W)`, its pixels.
     """
 
     shape: str
@@ -73,38 +78,79 @@ class FlatPicture:
     objects: tuple[FlatObject, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class _Pen:
+    """Draws one object around a place, in units of its radius."""
+
+    draw: ImageDraw.ImageDraw
+    x: float
+    y: float
+    radius: float
+    rng: random.Random
+
+    def polygon(self, points: list[Point], degrees: float = 0.0) -> None:
+        cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+        turned = [(x * cos - y * sin, x * sin + y * cos) for x, y in points]
+        corners = [(self.x + self.radius * x, self.y + self.radius * y) for x, y in turned]
+        self.draw.polygon(corners, fill=1)
+
+    def disc(self, radius: float = 1.0, shift: float = 0.0, fill: int = 1) -> None:
+        x, reach = self.x + shift * self.radius, radius * self.radius
+        self.draw.ellipse((x - reach, self.y - reach, x + reach, self.y + reach), fill=fill)
+
+    def bar(self, half_width: float, half_height: float) -> None:
+        across, down = half_width * self.radius, half_height * self.radius
+        corners = (self.x - across, self.y - down, self.x + across, self.y + down)
+        self.draw.rectangle(corners, fill=1)
+
+
 def draw_flat_picture(seed: int) -> FlatPicture:
-    """Draw 1 to 8 shapes of one colour each, apart from each other, on a plain or noisy ground."""
+    """Draw 1 to 10 shapes of one colour each, apart from each other, on a simple ground.
+
+    Args:
+        seed: the same seed gives the same picture.
+    """
     rng = random.Random(seed)
-    width, height = rng.choice(
-        [(640, 480), (480, 640), (512, 512), (800, 450), (400, 300), (1024, 768)]
-    )
+    width, height = rng.choice(_SIZES)
     ground = rng.choice(_GROUNDS)
-    image = Image.new("RGB", (width, height), ground)
-    if rng.random() < 0.3:
-        noise = np.random.default_rng(seed).normal(0, 6, (height, width, 1))
-        pixels = np.asarray(image, dtype=np.float64) + noise
-        image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
-    base = np.array(Image.new("RGB", (1, 1), ground))[0, 0].astype(float)
-    names = [name for name, code in COLOURS.items() if _differs(code, base)]
+    image = _ground(rng, ground, width, height)
+    names = [name for name, code in COLOURS.items() if _differ(code, ground)]
     objects: list[FlatObject] = []
     taken: list[tuple[float, float, float]] = []
-    for _ in range(rng.randint(1, 8)):
+    for _ in range(rng.randint(1, 10)):
         spot = _free_spot(rng, taken, width, height)
         if spot is None:
             continue
         taken.append(spot)
         shape, colour = rng.choice(list(_DRAW)), rng.choice(names)
         mask = Image.new("1", (width, height), 0)
-        _DRAW[shape](ImageDraw.Draw(mask), spot, rng)
+        _DRAW[shape](_Pen(ImageDraw.Draw(mask), *spot, rng))
         image.paste(COLOURS[colour], mask=mask)
         objects.append(FlatObject(shape, colour, np.asarray(mask, dtype=np.bool_)))
     return FlatPicture(np.asarray(image), tuple(objects))
 
 
-def _differs(code: str, ground: npt.NDArray[np.float64]) -> bool:
-    colour = np.array(Image.new("RGB", (1, 1), code))[0, 0].astype(float)
-    return float(np.linalg.norm(colour - ground)) > _LEAST_DIFFERENCE
+def _ground(rng: random.Random, colour: str, width: int, height: int) -> Image.Image:
+    """Plain (half of them), with noise, faint lines, or a soft gradient."""
+    image = Image.new("RGB", (width, height), colour)
+    kind = rng.choice(["plain", "plain", "plain", "noise", "lines", "gradient"])
+    if kind == "noise":
+        noise = np.random.default_rng(rng.getrandbits(32)).normal(0, 6, (height, width, 1))
+        image = Image.fromarray((np.asarray(image) + noise).clip(0, 255).astype(np.uint8))
+    elif kind == "lines":
+        faint = tuple(v + (12 if v < 128 else -12) for v in ImageColor.getrgb(colour))
+        draw, step = ImageDraw.Draw(image), rng.randint(12, 40)
+        for y in range(0, height, step):
+            draw.line((0, y, width, y), fill=faint)
+    elif kind == "gradient":
+        other = Image.new("RGB", (width, height), "gray")
+        ramp = Image.linear_gradient("L").resize((width, height)).point(lambda v: v // 6)
+        image = Image.composite(other, image, ramp)
+    return image
+
+
+def _differ(colour: str, ground: str) -> bool:
+    return math.dist(ImageColor.getrgb(colour), ImageColor.getrgb(ground)) > _LEAST_DIFFERENCE
 
 
 def _free_spot(
@@ -113,21 +159,11 @@ def _free_spot(
     """Centre and radius of a circle inside the picture that touches no other."""
     side = min(width, height)
     for _ in range(60):
-        radius = rng.uniform(0.06, 0.2) * side
+        radius = rng.uniform(0.06, 0.25) * side
         x, y = rng.uniform(radius, width - radius), rng.uniform(radius, height - radius)
-        if all(math.dist((x, y), other[:2]) > radius + other[2] + 4 for other in taken):
+        if all(math.dist((x, y), other[:2]) > radius + other[2] + _GAP for other in taken):
             return x, y, radius
     return None
-
-
-def _polygon(spot: tuple[float, float, float], points: list[Point]) -> list[Point]:
-    x, y, radius = spot
-    return [(x + radius * dx, y + radius * dy) for dx, dy in points]
-
-
-def _turned(points: list[Point], degrees: float) -> list[Point]:
-    cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
-    return [(x * cos - y * sin, x * sin + y * cos) for x, y in points]
 
 
 def _around(count: int, first: float) -> list[Point]:
@@ -135,93 +171,70 @@ def _around(count: int, first: float) -> list[Point]:
     return [(math.cos(step), math.sin(step)) for step in steps]
 
 
-def _circle(
-    draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], rng: random.Random
-) -> None:
-    x, y, radius = spot
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1)
+def _circle(pen: _Pen) -> None:
+    pen.disc()
 
 
-def _square(
-    draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], rng: random.Random
-) -> None:
-    x, y, radius = spot
-    half = radius * 0.7
-    draw.rectangle((x - half, y - half, x + half, y + half), fill=1)
+def _square(pen: _Pen) -> None:
+    pen.bar(0.7, 0.7)
 
 
-def _triangle(
-    draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], rng: random.Random
-) -> None:
-    corners = rng.choice(
-        [
-            _around(3, -90),
-            [(0.0, -0.9), (0.7, 0.7), (-0.7, 0.7)],
-            [(-0.7, -0.7), (0.7, 0.7), (-0.7, 0.7)],
-        ]
-    )
-    draw.polygon(_polygon(spot, corners), fill=1)
+def _triangle(pen: _Pen) -> None:
+    equilateral = _around(3, -90)
+    isosceles = [(0.0, -0.9), (0.7, 0.7), (-0.7, 0.7)]
+    right = [(-0.7, -0.7), (0.7, 0.7), (-0.7, 0.7)]
+    pen.polygon(pen.rng.choice([equilateral, isosceles, right]))
 
 
-def _star(draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], rng: random.Random) -> None:
-    inner = rng.choice([0.382, 0.4, 0.45, 0.5])
-    tips, notches = _around(5, -90), _around(5, -54)
-    points = [
-        point
-        for tip, notch in zip(tips, notches, strict=True)
-        for point in (tip, (notch[0] * inner, notch[1] * inner))
-    ]
-    draw.polygon(_polygon(spot, points), fill=1)
+def _star(pen: _Pen) -> None:
+    inner = pen.rng.choice([0.382, 0.4, 0.45, 0.5])
+    points: list[Point] = []
+    for tip, notch in zip(_around(5, -90), _around(5, -54), strict=True):
+        points += [tip, (notch[0] * inner, notch[1] * inner)]
+    pen.polygon(points, pen.rng.choice([0, 0, 0, 20, 180]))
 
 
-def _hexagon(
-    draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], rng: random.Random
-) -> None:
-    draw.polygon(_polygon(spot, _around(6, rng.choice([0, 30]))), fill=1)
+def _hexagon(pen: _Pen) -> None:
+    pen.polygon(_around(6, pen.rng.choice([0, 30])))
 
 
-def _cross(draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], rng: random.Random) -> None:
-    x, y, radius = spot
-    arm = radius * rng.uniform(0.2, 0.35)
-    draw.rectangle((x - radius * 0.9, y - arm, x + radius * 0.9, y + arm), fill=1)
-    draw.rectangle((x - arm, y - radius * 0.9, x + arm, y + radius * 0.9), fill=1)
+def _cross(pen: _Pen) -> None:
+    thickness = pen.rng.uniform(0.2, 0.35)
+    pen.bar(0.9, thickness)
+    pen.bar(thickness, 0.9)
 
 
-def _heart(draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], rng: random.Random) -> None:
+def _heart(pen: _Pen) -> None:
+    # The usual heart curve of sines and cosines.
     points = []
     for step in range(60):
         t = 2 * math.pi * step / 60
         x = 16 * math.sin(t) ** 3
         y = -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t))
         points.append((x / 18, y / 18))
-    draw.polygon(_polygon(spot, points), fill=1)
+    pen.polygon(points)
 
 
-def _ring(draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], rng: random.Random) -> None:
-    x, y, radius = spot
-    width = max(3, round(radius * rng.uniform(0.25, 0.45)))
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=1, width=width)
+def _ring(pen: _Pen) -> None:
+    pen.disc()
+    pen.disc(1 - pen.rng.uniform(0.25, 0.45), fill=0)
 
 
-def _crescent(
-    draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], rng: random.Random
-) -> None:
-    x, y, radius = spot
-    draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=1)
-    shift, hole = rng.choice([-1, 1]) * radius * 0.45, radius * 0.85
-    draw.ellipse((x + shift - hole, y - hole, x + shift + hole, y + hole), fill=0)
+def _crescent(pen: _Pen) -> None:
+    pen.disc()
+    pen.disc(0.85, shift=pen.rng.choice([-0.45, 0.45]), fill=0)
 
 
-def _arrow(draw: ImageDraw.ImageDraw, spot: tuple[float, float, float], rng: random.Random) -> None:
+def _arrow(pen: _Pen) -> None:
+    rng = pen.rng
     neck, head, shaft = rng.uniform(0.0, 0.3), rng.uniform(0.45, 0.65), rng.uniform(0.14, 0.24)
-    points = [(-0.95, -shaft), (neck, -shaft), (neck, -head), (0.98, 0.0)]
-    points += [(x, -y) for x, y in reversed(points[:3])]
-    draw.polygon(_polygon(spot, _turned(points, rng.choice([0, 90, 180, 270]))), fill=1)
+    upper = [(-0.95, -shaft), (neck, -shaft), (neck, -head)]
+    lower = [(x, -y) for x, y in reversed(upper)]
+    # No corner lies beyond the radius: the tip is at 0.98, the head's corners nearer.
+    pen.polygon([*upper, (0.98, 0.0), *lower], rng.choice([0, 90, 180, 270]))
 
 
-_DRAW: dict[
-    str, Callable[[ImageDraw.ImageDraw, tuple[float, float, float], random.Random], None]
-] = {
+_DRAW: dict[str, Callable[[_Pen], None]] = {
     "circle": _circle,
     "square": _square,
     "triangle": _triangle,

@@ -1,0 +1,150 @@
+"""Measure nano: `python -m pam_model.nano.evaluate [--scenes 500] [--device cpu] [--json FILE]`.
+
+Asks about one or two objects of each held-out scene of the drawn world, and about up to three of
+each of some flat pictures that Pillow drew. Objects of which less than half is to be seen are not
+asked about. Masks are compared with the visible part, in the picture's own pixels. A caption counts
+as right only if it states every fact it should, and nothing false.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import time
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import track
+from rich.table import Table
+
+from pam_model.nano import measure
+from pam_model.nano.known import KnownPicture, known_flat_picture, known_scene
+from pam_model.nano.world import HELD_OUT_SEED
+from pam_model.pam import PAM
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from pam_model.nano.measure import Measure, ShapeReport
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command."""
+    options = _parser().parse_args(arguments)
+    console, progress = Console(), Console(stderr=True)
+    pam = PAM.from_pretrained(options.checkpoint, device=options.device)
+    began = time.monotonic()
+
+    def pictures(
+        draw: Callable[[int], KnownPicture], count: int, what: str
+    ) -> Iterable[KnownPicture]:
+        seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + count)
+        return (draw(seed) for seed in track(seeds, what, console=progress))
+
+    scenes = measure.ask(pam, pictures(known_scene, options.scenes, "scenes"))
+    flat = measure.ask(
+        pam, pictures(known_flat_picture, options.flat, "flat pictures"), measure.FLAT_QUESTIONS
+    )
+    seconds = time.monotonic() - began
+    measures = [*measure.scene_measures(scenes), *measure.flat_measures(flat)]
+    title = f"{pam.name} on {pam.device}: {options.scenes} scenes, {options.flat} flat pictures"
+    console.print(_table(f"{title}, {seconds:.0f} s", measures))
+    shapes = measure.by_shape(scenes)
+    splits = [*measure.by_circumstance(scenes), *measure.by_fact(scenes)]
+    if options.by_shape:
+        console.print(_shape_table("Scenes, by shape", shapes))
+        console.print(_shape_table("Flat pictures, by shape", measure.by_shape(flat)))
+        console.print(_table("Label (en, from a box) and facts of detailed captions", splits))
+    if options.json is not None:
+        report = {
+            "checkpoint": pam.name,
+            "device": str(pam.device),
+            "scenes": options.scenes,
+            "flat_pictures": options.flat,
+            "seconds": round(seconds, 1),
+            "measures": _document(measures),
+            "splits": _document(splits),
+            "shapes": [shape._asdict() for shape in shapes],
+            "flat_shapes": [shape._asdict() for shape in measure.by_shape(flat)],
+        }
+        options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m pam_model.nano.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--checkpoint", default="nano", help="a name or folder, as for PAM.from_pretrained")
+    add("--scenes", type=_count, default=500, help="of the drawn world (default: 500)")
+    add("--flat", type=_count, default=200, help="flat pictures (default: 200)")
+    add("--device", help="cpu, cuda or mps (default: the best there is)")
+    add("--by-shape", action="store_true", help="also print what is taken for what, and when")
+    add("--json", type=Path, help="write all numbers to this file")
+    return parser
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return value
+
+
+def _table(title: str, measures: Sequence[Measure]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("measure")
+    for heading in ("value", "aim", "objects"):
+        table.add_column(heading, justify="right")
+    for row in measures:
+        value, aim = _number(row.name, row.value), ""
+        if row.aim is not None:
+            aim = _number(row.name, row.aim)
+            value = f"[{'green' if row.value >= row.aim else 'red'}]{value}[/]"
+        table.add_row(row.name, value, aim, str(row.objects))
+    return table
+
+
+def _shape_table(title: str, shapes: Sequence[ShapeReport]) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("shape")
+    for heading in ("objects", "box IoU", "click IoU", "label (en)"):
+        table.add_column(heading, justify="right")
+    table.add_column("taken for")
+    for row in shapes:
+        mistakes = ", ".join(
+            f"{escape(repr(name[:24]))} {count}" for name, count in islice(row.taken_for.items(), 5)
+        )
+        table.add_row(
+            row.shape,
+            str(row.objects),
+            _number("IoU", row.box_iou),
+            _number("IoU", row.click_iou),
+            _number("label", row.label_right),
+            mistakes,
+        )
+    return table
+
+
+def _number(name: str, value: float) -> str:
+    if math.isnan(value):
+        return "-"
+    return f"{value:.3f}" if name.endswith("IoU") else f"{100 * value:.1f} %"
+
+
+def _document(measures: Sequence[Measure]) -> list[dict[str, object]]:
+    """JSON has no "not a number": what was measured on nothing is null."""
+    return [
+        {**row._asdict(), "value": None if math.isnan(row.value) else round(row.value, 4)}
+        for row in measures
+    ]
+
+
+if __name__ == "__main__":
+    main()

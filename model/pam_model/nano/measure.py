@@ -1,0 +1,313 @@
+"""Measures how well a PAM sees and names pictures whose truth is known.
+
+answers = ask(pam, (known_scene(HELD_OUT_SEED + n) for n in range(500)))
+for measure in scene_measures(answers):
+    print(measure)
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pam_model.language import GenerationOptions
+from pam_model.nano import texts, words
+from pam_model.segments import Segments
+from pam_model.tasks import LANGUAGES, Language, Question, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from pam_model.nano.known import KnownObject, KnownPicture
+    from pam_model.pam import PAM
+
+QUESTIONS = tuple(Question(task, language) for language in LANGUAGES for task in Task)
+FLAT_QUESTIONS = tuple(q for q in QUESTIONS if q.task in (Task.LABEL, Task.BRIEF))
+NAMES = (*words.SHAPES, *words.OTHER_NOUNS)
+"""The labels that `classify` chooses from: the shapes, and things that the world does not have."""
+_PICTURES_AT_ONCE = 16
+_OPTIONS = GenerationOptions(max_new_tokens=96)
+_LABELS = tuple(Question(Task.LABEL, language) for language in LANGUAGES)
+
+# What a trained nano should reach.
+_AIMS = {
+    "box IoU": 0.95,
+    "click IoU": 0.93,
+    "label, from a box": 0.96,
+    "label, from a click": 0.96,
+    "classify, of 20 names": 0.97,
+    "brief": 0.94,
+    "detailed": 0.8,
+    "empty click refused": 0.95,
+    "flat: box IoU": 0.95,
+    "flat: label, from a box": 0.98,
+}
+
+
+class Measure(NamedTuple):
+    """A mean over objects.
+
+    Attributes:
+        name: what is measured.
+        value: 0 to 1; not a number where `objects` is 0.
+        objects: how many objects (or empty clicks) it is the mean of.
+        aim: what `value` should reach, or None.
+    """
+
+    name: str
+    value: float
+    objects: int
+    aim: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class ObjectAnswers:
+    """What a PAM made of one object.
+
+    Attributes:
+        known: the truth.
+        box_iou: IoU of the mask found from the box with the visible mask, in the picture's pixels.
+        click_iou: the same from one click.
+        from_box: the answer to every question, of the region found from the box.
+        from_click: the label in each language, of the region found from the click.
+        chosen: index into `NAMES` of the likeliest name in each language, from the box.
+    """
+
+    known: KnownObject
+    box_iou: float
+    click_iou: float
+    from_box: dict[Question, str]
+    from_click: dict[Question, str]
+    chosen: dict[Language, int]
+
+    def is_right(self, question: Question) -> bool:
+        """Whether the answer from the box states all that is asked for, and nothing false."""
+        return texts.is_right(
+            self.from_box[question], question, self.known.facts, self.known.places
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """All that a PAM made of some pictures.
+
+    Attributes:
+        objects: one by one.
+        refused: of every click on the ground, whether the object score was 0 or less.
+    """
+
+    objects: tuple[ObjectAnswers, ...]
+    refused: tuple[bool, ...]
+
+
+def ask(
+    pam: PAM, pictures: Iterable[KnownPicture], questions: Sequence[Question] = QUESTIONS
+) -> Answers:
+    """Ask about the objects of pictures, several pictures at a time.
+
+    Args:
+        pam: to measure.
+        pictures: drawn as they are needed.
+        questions: about each object. Labels are among them in any case.
+    """
+    asked = tuple(dict.fromkeys((*_LABELS, *questions)))
+    objects: list[ObjectAnswers] = []
+    refused: list[bool] = []
+    for group in _groups(iter(pictures)):
+        segments = _segment(pam, group)
+        known = [thing for picture in group for thing in picture.objects]
+        count = len(known)
+        objects += _about_objects(pam, known, segments.select(range(2 * count)), asked)
+        refused += (segments.object_scores[2 * count :] <= 0).tolist()
+    return Answers(tuple(objects), tuple(refused))
+
+
+def scene_measures(answers: Answers) -> list[Measure]:
+    """Everything that is measured on scenes of the drawn world."""
+    measures = _mask_measures(answers)
+    for language in LANGUAGES:
+        measures += _label_measures(answers, language)
+        for task in (Task.BRIEF, Task.DETAILED, Task.DEFINITION):
+            question = Question(task, language)
+            right = [thing.is_right(question) for thing in answers.objects]
+            measures.append(_mean(task.value, right, language))
+    return [*measures, _mean("empty click refused", answers.refused)]
+
+
+def flat_measures(answers: Answers) -> list[Measure]:
+    """Everything that is measured on flat pictures."""
+    measures = _mask_measures(answers, "flat: ")
+    for language in LANGUAGES:
+        measures += _label_measures(answers, language, "flat: ")
+        brief = Question(Task.BRIEF, language)
+        found = [texts.stated(thing.from_box[brief], language) for thing in answers.objects]
+        right = [
+            stated["colour"] == {thing.known.facts.colour}
+            for stated, thing in zip(found, answers.objects, strict=True)
+        ]
+        measures.append(_mean("flat: colour, in brief", right, language))
+    return [*measures, _mean("flat: empty click refused", answers.refused)]
+
+
+class ShapeReport(NamedTuple):
+    """How one shape fares.
+
+    Attributes:
+        shape: its English name.
+        objects: how many there were.
+        box_iou: mean.
+        click_iou: mean.
+        label_right: fraction, English, from a box.
+        taken_for: wrong English labels and how often each came, most frequent first.
+    """
+
+    shape: str
+    objects: int
+    box_iou: float
+    click_iou: float
+    label_right: float
+    taken_for: dict[str, int]
+
+
+def by_shape(answers: Answers) -> list[ShapeReport]:
+    """Split masks and English labels by shape: what is taken for what."""
+    reports = []
+    question = Question(Task.LABEL, "en")
+    for index, word in enumerate(words.SHAPES):
+        things = [thing for thing in answers.objects if thing.known.facts.shape == index]
+        wrong = Counter(t.from_box[question] for t in things if not t.is_right(question))
+        reports.append(
+            ShapeReport(
+                word.en,
+                len(things),
+                _average([thing.box_iou for thing in things]),
+                _average([thing.click_iou for thing in things]),
+                _average([thing.is_right(question) for thing in things]),
+                dict(wrong.most_common()),
+            )
+        )
+    return reports
+
+
+def by_circumstance(answers: Answers) -> list[Measure]:
+    """Split English labels, from a box, by texture, size and ground, and by what is hidden."""
+    question = Question(Task.LABEL, "en")
+    groups: dict[str, Callable[[ObjectAnswers], bool]] = {
+        "whole": lambda thing: thing.known.visible >= 0.99,
+        "partly hidden": lambda thing: thing.known.visible < 0.99,
+    }
+    for field in ("texture", "size", "ground"):
+        for index, word in enumerate(texts.FIELDS[field]):
+            groups[f"{field} {word.en}"] = _has(field, index)
+    return [
+        _mean(name, [thing.is_right(question) for thing in answers.objects if belongs(thing)])
+        for name, belongs in groups.items()
+    ]
+
+
+def by_fact(answers: Answers) -> list[Measure]:
+    """Split detailed captions by the facts they state: which of them come out right."""
+    measures = []
+    for language in LANGUAGES:
+        question = Question(Task.DETAILED, language)
+        for field in texts.FIELDS:
+            right = []
+            for thing in answers.objects:
+                stated = texts.stated(thing.from_box[question], language)[field]
+                places = thing.known.places if field == "place" else ()
+                accepted = {getattr(thing.known.facts, field), *places}
+                right.append(len(stated) == 1 and stated <= accepted)
+            measures.append(_mean(f"{field} in detailed", right, language))
+    return measures
+
+
+def _segment(pam: PAM, group: Sequence[KnownPicture]) -> Segments:
+    """Segments of all boxes, then of all clicks, then of all empty clicks."""
+    parts: tuple[list[Segments], ...] = ([], [], [])
+    features = pam.encode_batch([picture.picture for picture in group])
+    for seen, picture in zip(features, group, strict=True):
+        things, empty = picture.objects, picture.empty_click
+        prompts = [thing.box for thing in things] + [thing.click for thing in things]
+        found = pam.segment(seen, prompts if empty is None else [*prompts, empty])
+        ends = (0, len(things), len(prompts), len(found))
+        for part, start, end in zip(parts, ends, ends[1:], strict=False):
+            part.append(found.select(range(start, end)))
+    return Segments.concatenate([segments for part in parts for segments in part])
+
+
+def _about_objects(
+    pam: PAM, known: Sequence[KnownObject], segments: Segments, questions: Sequence[Question]
+) -> list[ObjectAnswers]:
+    """Answers about each known object; `segments` are of their boxes, then of their clicks."""
+    count = len(known)
+    if not count:
+        return []
+    contexts = pam.prefill(segments)
+    boxes, clicks = contexts.select(range(count)), contexts.select(range(count, 2 * count))
+    from_box = pam.describe(boxes, questions, _OPTIONS)
+    from_click = pam.describe(clicks, _LABELS, _OPTIONS)
+    chosen = {
+        language: pam.classify(
+            boxes, [getattr(word, language) for word in NAMES], language=language
+        ).argmax(axis=1)
+        for language in LANGUAGES
+    }
+    return [
+        ObjectAnswers(
+            thing,
+            box_iou=mask_iou(segments.mask(index), thing.mask),
+            click_iou=mask_iou(segments.mask(count + index), thing.mask),
+            from_box=dict(zip(questions, from_box[index], strict=True)),
+            from_click=dict(zip(_LABELS, from_click[index], strict=True)),
+            chosen={language: int(best[index]) for language, best in chosen.items()},
+        )
+        for index, thing in enumerate(known)
+    ]
+
+
+def mask_iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
+    """Intersection over union of two masks of one size; 1 where both are empty."""
+    either = int((first | second).sum())
+    return int((first & second).sum()) / either if either else 1.0
+
+
+def _mask_measures(answers: Answers, prefix: str = "") -> list[Measure]:
+    return [
+        _mean(f"{prefix}box IoU", [thing.box_iou for thing in answers.objects]),
+        _mean(f"{prefix}click IoU", [thing.click_iou for thing in answers.objects]),
+    ]
+
+
+def _label_measures(answers: Answers, language: Language, prefix: str = "") -> list[Measure]:
+    question = Question(Task.LABEL, language)
+    things = answers.objects
+    from_click = [texts.is_right(t.from_click[question], question, t.known.facts) for t in things]
+    chosen = [thing.chosen[language] == thing.known.facts.shape for thing in things]
+    return [
+        _mean(f"{prefix}label, from a box", [t.is_right(question) for t in things], language),
+        _mean(f"{prefix}label, from a click", from_click, language),
+        _mean(f"{prefix}classify, of 20 names", chosen, language),
+    ]
+
+
+def _mean(name: str, values: Sequence[float], language: Language | None = None) -> Measure:
+    full_name = name if language is None else f"{name} ({language})"
+    return Measure(full_name, _average(values), len(values), _AIMS.get(name))
+
+
+def _average(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if len(values) else float("nan")
+
+
+def _has(field: str, index: int) -> Callable[[ObjectAnswers], bool]:
+    return lambda thing: bool(getattr(thing.known.facts, field) == index)
+
+
+def _groups(pictures: Iterator[KnownPicture]) -> Iterator[list[KnownPicture]]:
+    while group := list(islice(pictures, _PICTURES_AT_ONCE)):
+        yield group
