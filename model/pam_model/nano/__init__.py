@@ -1,1 +1,1 @@
-"""nano: a very small PAM that knows a drawn world, and the programs that draw it, train and test it."""
+"""nano: a very small PAM that knows a drawn world, which is drawn, learnt and examined here."""

@@ -94,7 +94,7 @@ def _local(
 
 
 def _index_maps_at_once(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
-    """All objects at all pixels without a branch: for `torch.compile`, which makes one kernel of it."""
+    """All objects at all pixels without a branch: `torch.compile` makes one kernel of it."""
 
     def per_object(values: Tensor) -> Tensor:
         return values[..., None, None]
@@ -155,7 +155,7 @@ def _paint(scenes: Scenes, maps: Tensor) -> Tensor:
     )
     edge = ~inside(shown(scenes.shape), u * scale, v * scale, proportions)
     edge = edge & (shown(scenes.outline) > 0)
-    ground = _ground(scenes, x, y, height, width)
+    ground = _ground(scenes, x, y)
     channels = []
     for channel in range(3):
         paints = scenes.paints[..., channel]
@@ -182,7 +182,7 @@ def _pattern(
     )
 
 
-def _ground(scenes: Scenes, x: Tensor, y: Tensor, height: int, width: int) -> list[Tensor]:
+def _ground(scenes: Scenes, x: Tensor, y: Tensor) -> list[Tensor]:
     """The ground's three channels, each `(B, H, W)`, as if nothing stood on it."""
 
     def per_scene(values: Tensor) -> Tensor:

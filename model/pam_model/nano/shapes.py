@@ -9,19 +9,22 @@ All functions work on tensors that broadcast against each other and return bool.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 Proportions = tuple[Tensor, Tensor, Tensor]
 
 
-def _circle(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
+def _circle(x: Tensor, y: Tensor, _p: Proportions) -> Tensor:
     return x * x + y * y < 1
 
 
-def _square(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
+def _square(x: Tensor, y: Tensor, _p: Proportions) -> Tensor:
     return torch.maximum(x.abs(), y.abs()) < math.sqrt(0.5)
 
 
@@ -53,7 +56,7 @@ def _star(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
     return beside * (1 - notch_y) < (1 - along) * notch_x
 
 
-def _hexagon(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
+def _hexagon(x: Tensor, y: Tensor, _p: Proportions) -> Tensor:
     across, up = x.abs(), y.abs()
     apothem = math.sqrt(0.75)
     return torch.maximum(up, apothem * across + 0.5 * up) < apothem

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pam_model.nano import words
 from pam_model.tasks import Language, Question, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 TEMPLATES = 3
 """Wordings of each caption."""

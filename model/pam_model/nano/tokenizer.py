@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerFast
 from pam_model.nano import texts
 from pam_model.tasks import BEFORE_REGION, LANGUAGES, Question, Task, after_region
 
+EMBEDDED = Path(__file__).parent / "checkpoint"
 VOCABULARY_SIZE = 1024
 SPECIAL_TOKENS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 # How Qwen2.5 splits text before the merges.
@@ -63,6 +64,7 @@ def save_tokenizer(folder: Path) -> None:
     (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """Load what `save_tokenizer` wrote."""
-    return PreTrainedTokenizerFast.from_pretrained(folder)
+def load_tokenizer(folder: Path = EMBEDDED) -> PreTrainedTokenizerFast:
+    """Load what `save_tokenizer` wrote; without a folder, the tokenizer of the embedded nano."""
+    tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder)
+    return tokenizer

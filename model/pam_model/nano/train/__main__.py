@@ -6,13 +6,15 @@ import argparse
 import time
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from pam_model.checkpoint import save_checkpoint
 from pam_model.nano import render
-from pam_model.nano.tokenizer import save_tokenizer
+from pam_model.nano.sizes import nano_config
+from pam_model.nano.tokenizer import load_tokenizer, save_tokenizer
 from pam_model.nano.train.answers import AnswerTables
 from pam_model.nano.train.batch import Drawing, make_batch
 from pam_model.nano.train.loop import Schedule, Trainer
@@ -20,11 +22,16 @@ from pam_model.nano.train.objective import Objective
 from pam_model.nano.train.setup import (
     compile_parts,
     fresh_network,
+    scene_seed,
     skip_position_codes,
     trained_parameters,
 )
 from pam_model.nano.train.state import FlatParameters
-from pam_model.network import PAMNetwork
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from pam_model.network import PAMNetwork
 
 _STARTED = time.monotonic()
 _SECONDS_TO_FINISH = 12.0  # writing files
@@ -35,9 +42,9 @@ def main() -> None:
     options = _parser().parse_args()
     device = torch.device(options.device)
     _say(f"torch {torch.__version__} on {device}")
-    tokenizer_folder = options.output / "tokenizer"
-    save_tokenizer(tokenizer_folder)
-    network = fresh_network(tokenizer_folder, options.seed)
+    save_tokenizer(options.output / "tokenizer")
+    tokenizer = load_tokenizer(options.output / "tokenizer")
+    network = fresh_network(nano_config(), tokenizer, options.seed)
     trained = trained_parameters(network)
     network.to(device)
     if device.type == "cuda":
@@ -58,8 +65,7 @@ def main() -> None:
     if options.resume is not None:
         _put_back(network, trainer.load(options.resume))
         _say(f"resumed after {trainer.steps} steps, {trainer.trained_seconds:.0f} s")
-    # Scenes of each call are new.
-    torch.manual_seed(options.seed * 1_000_003 + trainer.steps + 1)
+    torch.manual_seed(scene_seed(options.seed, trainer.steps))
     trainer.prepare()
     _say(f"ready; {_memory(device)}")
     until = _STARTED + 60 * options.minutes - _SECONDS_TO_FINISH
@@ -76,7 +82,7 @@ def main() -> None:
     if options.save_state:
         trainer.save(options.output, _frozen(network), compact=not options.exact)
     parameters.use_average()
-    _export(network, options.output / "nano")
+    _export(network, tokenizer, options.output / "nano")
     _say(f"written to {options.output}; {_memory(device)}")
 
 
@@ -133,7 +139,7 @@ def _put_back(network: PAMNetwork, frozen: dict[str, Tensor]) -> None:
         places[name].copy_(value)
 
 
-def _export(network: PAMNetwork, folder: Path) -> None:
+def _export(network: PAMNetwork, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     pam_state = {
         prefix + name: tensor
         for prefix, part in network.published_parts
@@ -144,7 +150,7 @@ def _export(network: PAMNetwork, folder: Path) -> None:
         network.config,
         pam_state,
         network.segmenter.sam2.state_dict(),
-        network.language.tokenizer,
+        tokenizer,
         torch.float16,
     )
 

@@ -1,19 +1,22 @@
-"""The answers of the drawn world as tables of tokens, so that a GPU can put texts together itself."""
+"""The answers of the drawn world as tables of tokens: a GPU puts the texts together itself."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from itertools import product
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from pam_model.language import Tokenizer
 from pam_model.nano import texts, words
-from pam_model.nano.scene import Random
 from pam_model.nano.texts import TEMPLATES, Facts
 from pam_model.tasks import END, LANGUAGES, Question, Task, after_region
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pam_model.language import Tokenizer
+    from pam_model.nano.scene import Random
 
 QUESTIONS = tuple(Question(task, language) for language in LANGUAGES for task in Task)
 _ODDS = {Task.LABEL: 0.2, Task.DEFINITION: 0.1, Task.BRIEF: 0.34, Task.DETAILED: 0.36}

@@ -7,9 +7,8 @@ each kind of prompt has a fixed run of slots.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +18,9 @@ from pam_model.nano import render
 from pam_model.nano.scene import Random, Scenes, sample_scenes
 from pam_model.nano.train.answers import AnswerTables, FactTensors, Texts
 from pam_model.segmenter import BOX_LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 REGIONS = 4
 SIDE = 512
@@ -102,6 +104,9 @@ class Drawing(NamedTuple):
     visible_fractions: Callable[[Scenes, Tensor], Tensor] = render.visible_fractions
 
 
+_PLAIN_DRAWING = Drawing()
+
+
 def slot_counts(pictures: int) -> dict[str, int]:
     """How many of the 4 B prompts are of each kind; the last kind takes the remainder."""
     total = pictures * REGIONS
@@ -127,7 +132,8 @@ def make_batch(
     device: torch.device,
     *,
     generator: torch.Generator | None = None,
-    drawing: Drawing = Drawing(),
+    drawing: Drawing = _PLAIN_DRAWING,
+    side: int = SIDE,
 ) -> Batch:
     """Draw new scenes and ask about them.
 
@@ -137,11 +143,12 @@ def make_batch(
         device: where to draw.
         generator: of that device; None takes the device's own (needed inside a CUDA graph).
         drawing: the renderer.
+        side: S, of the square pictures in pixels, a multiple of 16.
     """
     random = Random(device, generator)
     counts = slot_counts(pictures)
     scenes = sample_scenes(pictures, device, generator)
-    maps = drawing.index_maps(scenes, SIDE, SIDE)
+    maps = drawing.index_maps(scenes, side, side)
     seen = drawing.pictures(scenes, maps) * 255
     visible = drawing.visible_fractions(scenes, maps)
     picture = torch.arange(pictures * REGIONS, device=device) % pictures
@@ -271,23 +278,24 @@ def _open_ground(maps: Tensor) -> Tensor:
 
 
 def _pick(random: Random, weights: Tensor) -> Tensor:
-    """One pixel of each map, with probabilities in proportion to the weights: `(n, 2)`."""
+    """One pixel for each map of every second pixel, in proportion to its weights: `(n, 2)`."""
     side = weights.shape[-1]
     flat = weights.flatten(1)
     # The largest of u ** (1 / weight) falls on each pixel in proportion to its weight.
     keys = torch.log(random.uniform(*flat.shape, low=1e-7)) / flat.clamp(min=1e-12)
     best = keys.argmax(dim=1)
-    point = torch.stack([best % side, best // side], dim=1).float() * (SIDE / side)
+    point = torch.stack([best % side, best // side], dim=1).float() * 2
     return point + random.uniform(len(flat), 2)
 
 
 def _boxes(random: Random, masks: Tensor) -> tuple[Tensor, Tensor]:
     """Boxes around the masks as a person draws them: corners `(n, 2, 2)` and their labels."""
-    steps = torch.arange(SIDE, device=masks.device, dtype=torch.float32)
+    side = masks.shape[-1]
+    steps = torch.arange(side, device=masks.device, dtype=torch.float32)
     ends = []
     for axis in (1, 2):  # columns (x), then rows (y)
         taken = masks.any(dim=axis)
-        low = torch.where(taken, steps, SIDE).amin(dim=1)
+        low = torch.where(taken, steps, side).amin(dim=1)
         high = torch.where(taken, steps + 1, 0).amax(dim=1)
         ends.append(torch.stack([low, high], dim=1))
     corners = torch.stack(ends, dim=2)  # [n, (low, high), (x, y)]
@@ -297,7 +305,7 @@ def _boxes(random: Random, masks: Tensor) -> tuple[Tensor, Tensor]:
     shift = random.normal(len(masks), 2, 2) * (sides * looseness + 1.0)
     shift = shift.clamp(-0.25 * sides, 0.25 * sides) * ~exact
     labels = [torch.full((len(masks),), label, device=masks.device) for label in BOX_LABELS]
-    return (corners + shift).clamp(0, SIDE), torch.stack(labels, dim=1)
+    return (corners + shift).clamp(0, side), torch.stack(labels, dim=1)
 
 
 def _roughen(random: Random, masks: Tensor) -> Tensor:

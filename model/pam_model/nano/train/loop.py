@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from pam_model.nano.train.batch import Batch
 from pam_model.nano.train.objective import METRICS, Objective
 from pam_model.nano.train.state import FlatParameters, read_shards, write_shards
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from pam_model.nano.train.batch import Batch
 
 _REPORT_SECONDS = 5.0
 _WARM_UP = 0.03  # of the schedule
@@ -80,7 +84,7 @@ class Trainer:
             return
         self.parameters.learning_rate.zero_()
         before = {name: value.clone() for name, value in self._moving().items()}
-        stream = torch.cuda.Stream()
+        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch's, untyped
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(3):

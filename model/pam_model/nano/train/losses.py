@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pam_model.nano import words
-from pam_model.nano.train.answers import FactTensors
-from pam_model.nano.train.batch import Dense
+
+if TYPE_CHECKING:
+    from pam_model.nano.train.answers import FactTensors
+    from pam_model.nano.train.batch import Dense
 
 _BCE_WEIGHT, _DICE_WEIGHT = 8.0, 1.0
 _SIZES_OF_FACTS = {
@@ -143,7 +145,7 @@ class HelperHeads(nn.Module):
         return loss, (right * weight).sum() / total
 
     def dense_loss(self, embedding: Tensor, dense: Dense, ground: Tensor) -> Tensor:
-        """Facts of the cells of a picture embedding `(B, C, h, w)`, and the ground of each picture."""
+        """Facts of the cells of embeddings `(B, C, h, w)`, and of each picture its ground."""
         cells = embedding.float().permute(0, 2, 3, 1)  # [B, h, w, C]
         loss = F.cross_entropy(self.thing(cells).flatten(0, 2), dense.thing.flatten())
         for name, head in self.cell.items():

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor, nn
 
 from pam_model.nano.train.batch import Batch, of_slots
 from pam_model.nano.train.losses import HelperHeads, iou, mask_losses, word_loss
-from pam_model.network import PAMNetwork
 from pam_model.segmenter import DecoderOutput, FeatureMaps
 from pam_model.tasks import BEFORE_REGION
+
+if TYPE_CHECKING:
+    from pam_model.network import PAMNetwork
 
 WEIGHTS = {
     "mask": 1.0,
@@ -65,16 +69,15 @@ class Objective(nn.Module):
     def _segment(self, features: FeatureMaps, batch: Batch) -> DecoderOutput:
         """Decode every run of prompts; mask logits are those of the point and box prompts only."""
         segmenter = self.network.segmenter
-        outputs = []
-        for run in batch.points:
-            outputs.append(
-                segmenter.decode_points(
-                    _features_of(features, run.first, len(run.points)),
-                    run.points[:, None],
-                    run.labels[:, None],
-                    all_masks=True,
-                )
+        outputs = [
+            segmenter.decode_points(
+                _features_of(features, run.first, len(run.points)),
+                run.points[:, None],
+                run.labels[:, None],
+                all_masks=True,
             )
+            for run in batch.points
+        ]
         masked = segmenter.decode_masks(
             _features_of(features, len(batch.is_object) - len(batch.masks), len(batch.masks)),
             batch.masks,

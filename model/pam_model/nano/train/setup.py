@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
-from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
-from pam_model.nano.sizes import nano_config
-from pam_model.nano.tokenizer import load_tokenizer
+from pam_model.nano.world import HELD_OUT_SEED
 from pam_model.network import PAMNetwork
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
+
+    from pam_model.config import PAMConfig
 
 # Parts that only a video needs; they stay as they are.
 _OF_VIDEO = (
@@ -29,14 +31,25 @@ _OF_VIDEO = (
 )
 
 
-def fresh_network(tokenizer_folder: Path, seed: int) -> PAMNetwork:
-    """Build nano on the CPU with random weights, ready to be trained from scratch."""
+def fresh_network(config: PAMConfig, tokenizer: PreTrainedTokenizerBase, seed: int) -> PAMNetwork:
+    """Build a network on the CPU with random weights, ready to be trained from scratch."""
     torch.manual_seed(seed)
-    network = PAMNetwork(nano_config(), load_tokenizer(tokenizer_folder))
+    # transformers widens the types that a tokenizer takes and returns.
+    network = PAMNetwork(config, tokenizer)  # type: ignore[arg-type]
     _initialise(network.segmenter.sam2)
     for module in network.modules():
         _tie_queries_to_keys(module)
     return network
+
+
+def scene_seed(seed: int, steps: int) -> int:
+    """Return the seed of the scenes of a call: new for each, and none of those held out.
+
+    Args:
+        seed: of the whole training.
+        steps: trained in earlier calls.
+    """
+    return (seed * 1_000_003 + steps + 1) % HELD_OUT_SEED
 
 
 def trained_parameters(network: PAMNetwork) -> list[nn.Parameter]:
@@ -77,6 +90,7 @@ def _initialise(sam2: Sam2VideoModel) -> None:
 @torch.no_grad()
 def _tie_queries_to_keys(module: nn.Module) -> None:
     """Start cross attention between prompt and picture where positions agree."""
+    attention: Any
     for name, attention in module.named_children():
         if "token_to_image" in name or "image_to_token" in name:
             attention.q_proj.weight.copy_(attention.k_proj.weight)
@@ -102,17 +116,9 @@ def compile_parts(network: PAMNetwork) -> None:
     ]
     for block in blocks:
         block.compile(dynamic=False)
-    compiled(network.segmenter, "_masks")
+    _compile_method(network.segmenter, "_masks")
 
 
-def compiled(owner: Any, name: str) -> Callable[..., Any]:
-    """Replace a method by its compiled self; return it."""
+def _compile_method(owner: Any, name: str) -> None:
     method = getattr(owner, name)
-    fast: Callable[..., Any] = wraps(method)(torch.compile(method, dynamic=False))
-    setattr(owner, name, fast)
-    return fast
-
-
-def parameter_count(network: PAMNetwork) -> int:
-    """How many numbers a network's parameters hold."""
-    return sum(parameter.numel() for parameter in network.parameters())
+    setattr(owner, name, wraps(method)(torch.compile(method, dynamic=False)))

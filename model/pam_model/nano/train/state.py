@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
 
 _ALIGNMENT = 64  # elements: kernels read a parameter fastest when it starts at a multiple of this
 _SHARD_BYTES = 15_000_000
@@ -20,7 +22,7 @@ _AVERAGE_SCALE, _MOMENTUM_SCALE = 2.0**8, 2.0**12
 
 
 class _Run(NamedTuple):
-    """Parameters of one dtype: their slice of the flat buffers, and what the model computes with."""
+    """Parameters of one dtype: their slice of the flat buffers, and what the model computes by."""
 
     place: slice
     values: Tensor
@@ -96,7 +98,7 @@ class FlatParameters:
         A step whose gradients are not finite changes nothing. No wait for the device.
         """
         gradient = torch.cat([run.gradients.float() for run in self._runs])
-        norm = gradient.norm()
+        norm: Tensor = gradient.norm()
         good = norm.isfinite()
         gradient = torch.where(
             good, gradient * (self._max_norm / (norm + 1e-6)).clamp(max=1.0), 0.0
