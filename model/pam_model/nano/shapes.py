@@ -1,8 +1,8 @@
 """The ten shapes as tests of points: is (x, y) inside?
 
-Every shape lies in its own frame: x to the right, y down, centre at (0, 0), within the circle of
-radius 1 (nearly: the corners of none reach beyond 1). Three numbers from 0 to 1, its proportions,
-vary it: how deep a star's notches are, how thick a ring is, how long an arrow's head is.
+Every shape lies in its own frame: x to the right, y down, centre at (0, 0), within the square from
+-1 to 1 and mostly within the circle of radius 1. Three numbers from 0 to 1, its proportions, vary
+it: how deep a star's notches are, how thick a ring is, how long an arrow's head is.
 All functions work on tensors that broadcast against each other and return bool.
 """
 

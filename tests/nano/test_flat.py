@@ -1,0 +1,99 @@
+"""Flat pictures show what they say they show."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+from PIL import ImageColor
+
+from pam_model.nano import words
+from pam_model.nano.flat import COLOURS, draw_flat_picture
+
+SEEDS = range(40)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [draw_flat_picture(seed) for seed in SEEDS]
+
+
+def things_of(pictures, shape):
+    return [thing for flat in pictures for thing in flat.objects if thing.shape == shape]
+
+
+def fill(mask):
+    """How much of its box a mask fills."""
+    _, _, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    return mask.sum() / (width * height)
+
+
+def test_a_seed_always_gives_the_same_picture(pictures):
+    again = draw_flat_picture(SEEDS[3])
+    np.testing.assert_array_equal(again.picture, pictures[3].picture)
+    assert [thing.shape for thing in again.objects] == [t.shape for t in pictures[3].objects]
+
+
+def test_every_shape_and_colour_of_the_drawn_world_occurs(pictures):
+    things = [thing for flat in pictures for thing in flat.objects]
+    assert {thing.shape for thing in things} == {word.en for word in words.SHAPES}
+    assert {thing.colour for thing in things} == {word.en for word in words.COLOURS}
+    assert all(1 <= len(flat.objects) <= 10 for flat in pictures)
+
+
+def test_the_pixels_of_an_object_have_its_colour(pictures):
+    for flat in pictures:
+        for thing in flat.objects:
+            expected = ImageColor.getrgb(COLOURS[thing.colour])
+            assert (flat.picture[thing.mask] == expected).all()
+
+
+def test_objects_lie_apart_and_stand_out_from_the_ground(pictures):
+    for flat in pictures:
+        masks = np.stack([thing.mask for thing in flat.objects])
+        assert masks.sum(axis=0).max() == 1
+        beside = flat.picture[~masks.any(axis=0)].astype(float).mean(axis=0)
+        for thing in flat.objects:
+            colour = flat.picture[thing.mask][0].astype(float)
+            assert np.linalg.norm(colour - beside) > 60
+
+
+def test_grounds_are_plain_or_lightly_textured(pictures):
+    spreads = []
+    for flat in pictures:
+        ground = ~np.any([thing.mask for thing in flat.objects], axis=0)
+        spreads.append(flat.picture[ground].astype(float).std(axis=0).max())
+    assert 0 < sum(spread == 0 for spread in spreads) < len(spreads)
+    assert max(spreads) < 20
+
+
+@pytest.mark.parametrize(
+    ("shape", "low", "high"),
+    [
+        ("circle", 0.76, 0.81),  # a quarter of pi
+        ("square", 1, 1),
+        ("triangle", 0.46, 0.56),  # a half
+        ("hexagon", 0.72, 0.79),  # three quarters
+        ("star", 0.28, 0.48),
+        ("cross", 0.36, 0.66),
+        ("heart", 0.55, 0.72),
+        ("ring", 0.31, 0.58),
+        ("crescent", 0.35, 0.65),
+        ("arrow", 0.3, 0.62),
+    ],
+)
+def test_a_shape_fills_as_much_of_its_box_as_its_geometry_says(pictures, shape, low, high):
+    fills = [fill(thing.mask) for thing in things_of(pictures, shape)]
+    assert len(fills) >= 3
+    assert low <= min(fills)
+    assert max(fills) <= high
+
+
+@pytest.mark.parametrize("shape", [word.en for word in words.SHAPES])
+def test_a_shape_is_one_piece_and_a_ring_alone_has_a_hole(pictures, shape):
+    for thing in things_of(pictures, shape):
+        pieces, _ = cv2.connectedComponents(thing.mask.astype(np.uint8), connectivity=8)
+        assert pieces - 1 == 1
+        framed = np.pad(~thing.mask, 1, constant_values=True).astype(np.uint8)
+        outside, _ = cv2.connectedComponents(framed, connectivity=4)
+        assert outside - 1 == (2 if shape == "ring" else 1)
