@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Point = tuple[float, float]
 
@@ -105,7 +109,7 @@ def _arrow(point, a, b, c):
     return _in_polygon(point, upper + [(x, -y) for x, y in reversed(upper[:3])])
 
 
-_TESTS = {
+_TESTS: dict[str, Callable[..., bool]] = {
     "circle": _circle,
     "square": _square,
     "triangle": _triangle,

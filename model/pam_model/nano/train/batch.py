@@ -100,7 +100,7 @@ class Drawing(NamedTuple):
     """The parts of the renderer that a compiler may replace by faster ones."""
 
     index_maps: Callable[[Scenes, int, int], Tensor] = render.index_maps
-    pictures: Callable[[Scenes, Tensor], Tensor] = render.pictures
+    pictures: Callable[[Scenes, Tensor, torch.Generator | None], Tensor] = render.pictures
     visible_fractions: Callable[[Scenes, Tensor], Tensor] = render.visible_fractions
 
 
@@ -149,7 +149,7 @@ def make_batch(
     counts = slot_counts(pictures)
     scenes = sample_scenes(pictures, device, generator)
     maps = drawing.index_maps(scenes, side, side)
-    seen = drawing.pictures(scenes, maps) * 255
+    seen = drawing.pictures(scenes, maps, generator) * 255
     visible = drawing.visible_fractions(scenes, maps)
     picture = torch.arange(pictures * REGIONS, device=device) % pictures
     chosen = _choose(random, scenes, visible).T.flatten()  # [N]: slot s is region s // B

@@ -1,0 +1,196 @@
+"""Training batches ask what is true."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pam_model.nano import render, texts
+from pam_model.nano.scene import Random, sample_scenes
+from pam_model.nano.texts import Facts
+from pam_model.nano.train.answers import QUESTIONS, FactTensors
+from pam_model.nano.train.batch import (
+    REGIONS,
+    _choose,
+    _open_ground,
+    _pick,
+    of_slots,
+    slot_counts,
+)
+from pam_model.tasks import END, after_region
+from tests.nano.training import CPU, PICTURES, SIDE, batches
+
+FACTS = 400
+
+
+@pytest.fixture(scope="module")
+def batch(tables):
+    return batches(tables, seed=2)()
+
+
+@pytest.fixture(scope="module")
+def counts():
+    return slot_counts(PICTURES)
+
+
+@pytest.fixture(scope="module")
+def sampled(tables):
+    """Facts of many objects, and a text about each."""
+    generator = torch.Generator().manual_seed(4)
+    facts = FactTensors(
+        *(
+            torch.randint(len(texts.FIELDS[name]), (FACTS,), generator=generator)
+            for name in FactTensors._fields
+        )
+    )
+    return facts, tables.sample(facts, Random(CPU, generator))
+
+
+def test_every_text_asks_a_question_and_answers_it_rightly(sampled, tokenizer):
+    facts, drawn = sampled
+    asked = {after_region(question.text): question for question in QUESTIONS}
+    seen = set()
+    for row in range(FACTS):
+        ids, answer = drawn.ids[row], drawn.supervised[row]
+        start = int(answer.nonzero()[0])
+        question = asked[tokenizer.decode(ids[:start].tolist())]
+        text = tokenizer.decode(ids[answer].tolist())
+        assert text.endswith(END)
+        own = Facts(**{name: int(values[row]) for name, values in facts._asdict().items()})
+        assert texts.is_right(text.removesuffix(END), question, own)
+        seen.add(question)
+    assert seen == set(QUESTIONS)
+
+
+def test_all_wordings_are_used(sampled, tokenizer):
+    _, drawn = sampled
+    answers = [
+        tokenizer.decode(ids[mask].tolist())
+        for ids, mask in zip(drawn.ids, drawn.supervised, strict=True)
+    ]
+    for opening in ("This is a", "A ", "The subject is a", "这是一个", "一个", "图中有一个"):
+        assert any(answer.startswith(opening) for answer in answers), opening
+
+
+def test_padding_after_the_answer_is_id_0(sampled):
+    _, drawn = sampled
+    steps = torch.arange(drawn.ids.shape[1])
+    last = (drawn.supervised * steps).amax(dim=1, keepdim=True)
+    assert (drawn.ids[steps > last] == 0).all()
+    assert (last < drawn.ids.shape[1]).all()
+
+
+def test_slots_of_every_kind_are_as_many_as_prompts():
+    for pictures in (8, 16, 128, 200):
+        counts = slot_counts(pictures)
+        assert sum(counts.values()) == pictures * REGIONS
+        assert min(counts.values()) >= 1
+
+
+def test_a_slot_takes_the_features_of_its_picture():
+    values = torch.arange(5)[:, None]
+    assert of_slots(values, 3, 9).flatten().tolist() == [(3 + k) % 5 for k in range(9)]
+
+
+def test_the_same_generator_gives_the_same_batch(tables, batch):
+    again = batches(tables, seed=2)()
+    assert torch.equal(again.pictures, batch.pictures)
+    assert torch.equal(again.texts.ids, batch.texts.ids)
+    assert torch.equal(again.points[1].points, batch.points[1].points)
+
+
+def test_shapes_are_as_documented(batch, counts):
+    total = PICTURES * REGIONS
+    assert batch.pictures.shape == (PICTURES, 3, SIDE, SIDE)
+    assert batch.areas.shape == (total, SIDE // 4, SIDE // 4)
+    assert batch.masks.shape == (counts["mask"], 1, SIDE, SIDE)
+    assert batch.dense.shape.shape == (PICTURES, SIDE // 16, SIDE // 16)
+    assert [run.points.shape[1] for run in batch.points] == [1, 2, 3]
+    assert sum(len(run.points) for run in batch.points) == total - counts["mask"]
+    assert batch.pictures.min() >= 0
+    assert batch.pictures.max() <= 255
+
+
+def covered(batch, slot, point):
+    """How much of the cell that holds a point the slot's object covers."""
+    x, y = (point / 4).long().clamp(0, SIDE // 4 - 1)
+    return float(batch.areas[slot, y, x])
+
+
+def test_points_on_the_object_are_on_it_and_those_beside_it_are_not(tables):
+    on = beside = 0
+    for seed in range(4):
+        batch = batches(tables, seed=seed)()
+        for run in batch.points:
+            for index, (points, labels) in enumerate(zip(run.points, run.labels, strict=True)):
+                slot = run.first + index
+                if not batch.is_object[slot]:
+                    continue
+                for point, label in zip(points, labels, strict=True):
+                    if label == 1:
+                        assert covered(batch, slot, point) > 0
+                        on += 1
+                    elif label == 0:
+                        assert covered(batch, slot, point) < 1
+                        beside += 1
+    assert on > 30
+    assert beside >= 4
+
+
+def test_empty_clicks_ask_for_no_object(batch, counts):
+    first, end = counts["click"], counts["click"] + counts["empty"]
+    assert counts["empty"] >= 2
+    assert not batch.is_object[first:end].any()
+    assert not batch.areas[first:end].any()
+    assert (batch.points[0].labels[first:end] == 1).all()
+
+
+def test_empty_clicks_keep_away_from_objects():
+    maps = torch.zeros(50, SIDE, SIDE, dtype=torch.uint8)
+    maps[:, :, 40:] = 3
+    maps[:, 60:70, 10:20] = 1
+    random = Random(CPU, torch.Generator().manual_seed(0))
+    for x, y in _pick(random, _open_ground(maps)).tolist():
+        assert x < 40 - 7
+        assert not (2 < x < 28 and 52 < y < 78)
+
+
+def test_boxes_lie_about_their_objects(batch, counts):
+    run = batch.points[1]
+    for index in range(counts["box"]):
+        slot = run.first + index
+        rows, columns = torch.nonzero(batch.areas[slot] > 0.5, as_tuple=True)
+        if not batch.is_object[slot] or not len(rows):
+            continue
+        tight = (
+            torch.tensor([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]]) * 4.0
+        )
+        sides = tight[1] - tight[0]
+        assert run.labels[index].tolist() == [2, 3]
+        assert ((run.points[index] - tight).abs() <= 0.27 * sides + 5).all()
+
+
+def test_masks_hold_their_objects(batch, counts):
+    areas = torch.nn.functional.avg_pool2d(batch.masks, 4)[:, 0]
+    own = batch.areas[-counts["mask"] :]
+    assert (areas >= own - 1e-6).all()
+    assert areas.sum() < 4 * own.sum()
+
+
+def test_prompts_ask_about_objects_that_are_there(batch, counts):
+    asked = torch.ones(PICTURES * REGIONS, dtype=torch.bool)
+    asked[counts["click"] : counts["click"] + counts["empty"]] = False
+    assert (batch.areas[asked].sum(dim=(1, 2)) > 0).all()
+
+
+def test_objects_asked_about_are_at_least_half_visible():
+    scenes = sample_scenes(30, CPU, torch.Generator().manual_seed(0))
+    visible = render.visible_fractions(scenes, render.index_maps(scenes, 64, 64))
+    chosen = _choose(Random(CPU, torch.Generator().manual_seed(0)), scenes, visible)
+    there = (visible >= 0.5) & scenes.present
+    some = there.any(dim=1)
+    assert some.sum() > 20
+    assert there.gather(1, chosen)[some].all()
+    enough = there.sum(dim=1) >= REGIONS
+    for row in chosen[enough].tolist():
+        assert len(set(row)) == REGIONS

@@ -1,0 +1,42 @@
+"""A network small enough that a training step takes a fraction of a second."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+
+from pam_model.nano.train.batch import make_batch
+from pam_model.nano.train.loop import Trainer
+from pam_model.nano.train.objective import Objective
+from pam_model.nano.train.setup import fresh_network, skip_position_codes, trained_parameters
+from pam_model.nano.train.state import FlatParameters
+from tests.model.tiny import tiny_config
+
+CPU = torch.device("cpu")
+SIDE = 128
+PICTURES = 8
+
+
+def batches(tables, seed, side=SIDE):
+    """A function that makes batches, always the same ones for a seed."""
+    generator = torch.Generator().manual_seed(seed)
+    return partial(make_batch, PICTURES, tables, CPU, generator=generator, side=side)
+
+
+def tiny_network(tokenizer, seed=0):
+    """The network of `tests.model.tiny`, with nano's tokenizer and fresh weights."""
+    config = tiny_config()
+    config.language.vocab_size = len(tokenizer)
+    network = fresh_network(config, tokenizer, seed)
+    skip_position_codes(network)
+    return network
+
+
+def tiny_trainer(tokenizer, make):
+    """A trainer of a tiny network; `make` makes its batches."""
+    network = tiny_network(tokenizer)
+    trained = trained_parameters(network)
+    objective = Objective(network)
+    parameters = FlatParameters([*trained, *objective.heads.parameters()])
+    return Trainer(objective, parameters, make)
