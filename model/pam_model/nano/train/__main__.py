@@ -1,4 +1,4 @@
-"""Train nano: `python -m pam_model.nano.train --minutes 19 --output FOLDER`."""
+"""Train nano: `python -m pam_model.nano.train --minutes 22 --output FOLDER`."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from pam_model.nano.train.objective import Objective
 from pam_model.nano.train.setup import (
     compile_parts,
     fresh_network,
+    interpolate_positions_linearly,
     scene_seed,
     skip_position_codes,
     trained_parameters,
@@ -44,15 +45,15 @@ def main() -> None:
     _say(f"torch {torch.__version__} on {device}")
     save_tokenizer(options.output / "tokenizer")
     tokenizer = load_tokenizer(options.output / "tokenizer")
-    network = fresh_network(nano_config(), tokenizer, options.seed)
+    config = nano_config()
+    network = fresh_network(config, tokenizer, options.seed)
     trained = trained_parameters(network)
     network.to(device)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # shapes never change
         network.cast(torch.bfloat16)
-        if options.cache is not None:
-            _load_cache(options.cache)
     skip_position_codes(network)
+    interpolate_positions_linearly(network)
     objective = Objective(network).to(device)
     parameters = FlatParameters([*trained, *objective.heads.parameters()])
     drawing = _compile(network, options.compile)
@@ -60,7 +61,14 @@ def main() -> None:
     trainer = Trainer(
         objective,
         parameters,
-        partial(make_batch, options.pictures, tables, device, drawing=drawing),
+        partial(
+            make_batch,
+            options.pictures,
+            tables,
+            device,
+            drawing=drawing,
+            side=config.image_size,
+        ),
     )
     if options.resume is not None:
         _put_back(network, trainer.load(options.resume))
@@ -77,8 +85,6 @@ def main() -> None:
     trainer.run(schedule, until=until, most_steps=options.steps, report=_say)
     if options.profile:
         _profile(trainer)
-    if options.save_cache:
-        _save_cache(options.output / "compiled.bin")
     if options.save_state:
         trainer.save(options.output, _frozen(network), compact=not options.exact)
     parameters.use_average()
@@ -90,20 +96,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pam_model.nano.train", description=__doc__)
     add = parser.add_argument
     add("--output", type=Path, required=True, help="folder for the checkpoint and the state")
-    add("--minutes", type=float, default=19, help="of this call, from its start to its end")
+    add("--minutes", type=float, default=22, help="of this call, from its start to its end")
     add(
         "--schedule-minutes",
         type=float,
         help="of training over all calls (default: till this call ends)",
     )
-    add("--pictures", type=int, default=128, help="a step")
+    add("--pictures", type=int, default=64, help="a step")
     add("--rate", type=float, default=1.5e-3, help="peak learning rate")
     add("--steps", type=int, help="stop after so many steps of this call")
     add("--seed", type=int, default=0)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--compile", choices=("none", "drawing", "all"), default="all", help="what to compile")
-    add("--cache", type=Path, help="compiled kernels of an earlier call")
-    add("--save-cache", action="store_true", help="write compiled.bin, for --cache")
     add("--profile", action="store_true", help="print where the GPU's time goes")
     add("--resume", type=Path, help="folder with the state-*.safetensors of an earlier call")
     add("--save-state", action="store_true", help="write state-*.safetensors, for --resume")
@@ -163,20 +167,6 @@ def _profile(trainer: Trainer) -> None:
             torch.cuda.synchronize()
     key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
     print(profile.key_averages().table(sort_by=key, row_limit=45, max_name_column_width=90))
-
-
-def _save_cache(path: Path) -> None:
-    artifacts = torch.compiler.save_cache_artifacts()
-    if artifacts is None:
-        _say("nothing was compiled")
-        return
-    path.write_bytes(artifacts[0])
-    _say(f"{path.name}: {len(artifacts[0]) / 1e6:.1f} MB")
-
-
-def _load_cache(path: Path) -> None:
-    if torch.compiler.load_cache_artifacts(path.read_bytes()) is None:
-        _say(f"{path} was not usable; everything is compiled again")
 
 
 def _memory(device: torch.device) -> str:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 REGIONS = 4
-SIDE = 512
 MAP_STRIDE = 16
 MASK_STRIDE = 4
 _LEAST_VISIBLE = 0.5
@@ -133,7 +132,7 @@ def make_batch(
     *,
     generator: torch.Generator | None = None,
     drawing: Drawing = _PLAIN_DRAWING,
-    side: int = SIDE,
+    side: int = 512,
 ) -> Batch:
     """Draw new scenes and ask about them.
 
