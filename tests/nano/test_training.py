@@ -6,15 +6,19 @@ import time
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from pam_model import PAM, Prompt, Question, Task
 from pam_model.nano.sizes import nano_config
+from pam_model.nano.tokenizer import VOCABULARY_SIZE
+from pam_model.nano.train import __main__ as train_command
 from pam_model.nano.train.__main__ import _export, _frozen, _put_back
 from pam_model.nano.train.loop import Schedule
 from pam_model.nano.train.objective import METRICS
-from pam_model.nano.train.setup import trained_parameters
+from pam_model.nano.train.setup import fresh_network, trained_parameters
 from pam_model.nano.train.state import FlatParameters, read_shards, write_shards
 from pam_model.network import PAMNetwork
+from tests.model.tiny import tiny_config
 from tests.nano.training import batches, tiny_network, tiny_trainer
 
 RATE = 1e-3
@@ -57,6 +61,17 @@ def test_every_trained_parameter_gets_a_gradient_and_none_of_video_does(tokenize
     assert any("memory_attention" in name for name in frozen)
     assert any("memory_encoder" in name for name in frozen)
     assert not any("mask_decoder" in name or "language" in name for name in frozen)
+
+
+def test_what_makes_training_faster_changes_no_answer(tokenizer, fixed_batch):
+    config = tiny_config()
+    config.language.vocab_size = len(tokenizer)
+    plain = fresh_network(config, tokenizer, seed=0).segmenter
+    fast = tiny_network(tokenizer).segmenter
+    with torch.no_grad():
+        ours, theirs = fast.encode(fixed_batch.pictures), plain.encode(fixed_batch.pictures)
+    for one, other in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
 
 def test_resuming_is_exact(tokenizer, tables, tmp_path):
@@ -213,6 +228,34 @@ def test_what_training_writes_is_a_checkpoint_that_answers(tokenizer, tmp_path):
     weights = dict(network.named_parameters())
     for name, parameter in pam.network.named_parameters():
         torch.testing.assert_close(parameter, weights[name].half().float(), atol=1e-3, rtol=1e-3)
+
+
+@pytest.fixture
+def tiny_command(monkeypatch):
+    """The command trains a tiny network instead of nano, on the CPU."""
+    config = tiny_config()
+    config.language.vocab_size = VOCABULARY_SIZE
+    monkeypatch.setattr(train_command, "nano_config", lambda: config)
+    usual = ["--device", "cpu", "--compile", "none", "--pictures", "8", "--minutes", "1000"]
+    return lambda folder, *options: train_command.main(["--output", str(folder), *usual, *options])
+
+
+def test_the_command_trains_saves_and_resumes(tiny_command, tmp_path, capsys):
+    first, second = tmp_path / "first", tmp_path / "second"
+    tiny_command(first, "--steps", "2", "--schedule-minutes", "10", "--save-state")
+    assert "step 2 " in capsys.readouterr().out
+    assert list(first.glob("state-*.safetensors"))
+    tiny_command(second, "--steps", "1", "--schedule-minutes", "10", "--resume", str(first))
+    printed = capsys.readouterr().out
+    assert "resumed after 2 steps" in printed
+    assert "step 3 " in printed
+    assert not list(second.glob("state-*.safetensors"))
+    before = load_file(first / "nano" / "model.safetensors")
+    after = load_file(second / "nano" / "model.safetensors")
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert any("layers" in name for name in changed)
+    assert not any("memory" in name for name in changed)  # parts for video stay as they were
+    assert PAM.from_pretrained(second / "nano", device="cpu").network.config.image_size == 128
 
 
 def test_nano_fits_16_million_bytes_in_float16(tokenizer):

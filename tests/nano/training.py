@@ -9,7 +9,12 @@ import torch
 from pam_model.nano.train.batch import make_batch
 from pam_model.nano.train.loop import Trainer
 from pam_model.nano.train.objective import Objective
-from pam_model.nano.train.setup import fresh_network, skip_position_codes, trained_parameters
+from pam_model.nano.train.setup import (
+    fresh_network,
+    interpolate_positions_linearly,
+    skip_position_codes,
+    trained_parameters,
+)
 from pam_model.nano.train.state import FlatParameters
 from tests.model.tiny import tiny_config
 
@@ -30,6 +35,7 @@ def tiny_network(tokenizer, seed=0):
     config.language.vocab_size = len(tokenizer)
     network = fresh_network(config, tokenizer, seed)
     skip_position_codes(network)
+    interpolate_positions_linearly(network)
     return network
 
 

@@ -30,6 +30,8 @@ from pam_model.nano.train.setup import (
 from pam_model.nano.train.state import FlatParameters
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from transformers import PreTrainedTokenizerBase
 
     from pam_model.network import PAMNetwork
@@ -38,15 +40,33 @@ _STARTED = time.monotonic()
 _SECONDS_TO_FINISH = 12.0  # writing files
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    options = _parser().parse_args()
+    options = _parser().parse_args(arguments)
     device = torch.device(options.device)
     _say(f"torch {torch.__version__} on {device}")
     save_tokenizer(options.output / "tokenizer")
     tokenizer = load_tokenizer(options.output / "tokenizer")
-    config = nano_config()
-    network = fresh_network(config, tokenizer, options.seed)
+    network = fresh_network(nano_config(), tokenizer, options.seed)
+    trainer = _trainer(network, options, device)
+    if options.resume is not None:
+        _put_back(network, trainer.load(options.resume))
+        _say(f"resumed after {trainer.steps} steps, {trainer.trained_seconds:.0f} s")
+    torch.manual_seed(scene_seed(options.seed, trainer.steps))
+    trainer.prepare()
+    _say(f"ready; {_memory(device)}")
+    _train(trainer, options)
+    if options.profile:
+        _profile(trainer)
+    if options.save_state:
+        trainer.save(options.output, _frozen(network), compact=not options.exact)
+    trainer.parameters.use_average()
+    _export(network, tokenizer, options.output / "nano")
+    _say(f"written to {options.output}; {_memory(device)}")
+
+
+def _trainer(network: PAMNetwork, options: argparse.Namespace, device: torch.device) -> Trainer:
+    """Put a fresh network on its device, in the dtype to compute with, and a trainer around it."""
     trained = trained_parameters(network)
     network.to(device)
     if device.type == "cuda":
@@ -56,26 +76,18 @@ def main() -> None:
     interpolate_positions_linearly(network)
     objective = Objective(network).to(device)
     parameters = FlatParameters([*trained, *objective.heads.parameters()])
-    drawing = _compile(network, options.compile)
-    tables = AnswerTables(network.language.tokenizer, device)
-    trainer = Trainer(
-        objective,
-        parameters,
-        partial(
-            make_batch,
-            options.pictures,
-            tables,
-            device,
-            drawing=drawing,
-            side=config.image_size,
-        ),
+    make = partial(
+        make_batch,
+        options.pictures,
+        AnswerTables(network.language.tokenizer, device),
+        device,
+        drawing=_compile(network, options.compile),
+        side=network.config.image_size,
     )
-    if options.resume is not None:
-        _put_back(network, trainer.load(options.resume))
-        _say(f"resumed after {trainer.steps} steps, {trainer.trained_seconds:.0f} s")
-    torch.manual_seed(scene_seed(options.seed, trainer.steps))
-    trainer.prepare()
-    _say(f"ready; {_memory(device)}")
+    return Trainer(objective, parameters, make)
+
+
+def _train(trainer: Trainer, options: argparse.Namespace) -> None:
     until = _STARTED + 60 * options.minutes - _SECONDS_TO_FINISH
     seconds = trainer.trained_seconds + until - time.monotonic()
     if options.schedule_minutes is not None:
@@ -83,13 +95,6 @@ def main() -> None:
     schedule = Schedule(seconds, peak=options.rate)
     _say(f"the schedule has {seconds:.0f} s, of which {trainer.trained_seconds:.0f} s are over")
     trainer.run(schedule, until=until, most_steps=options.steps, report=_say)
-    if options.profile:
-        _profile(trainer)
-    if options.save_state:
-        trainer.save(options.output, _frozen(network), compact=not options.exact)
-    parameters.use_average()
-    _export(network, tokenizer, options.output / "nano")
-    _say(f"written to {options.output}; {_memory(device)}")
 
 
 def _parser() -> argparse.ArgumentParser:
