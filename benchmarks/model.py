@@ -12,7 +12,7 @@ import json
 import statistics
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -22,8 +22,9 @@ from rich.table import Table
 from transformers import Qwen2Config
 
 from pam_model import PAM, GenerationOptions, Prompt, Question, Task
+from pam_model.checkpoint import load_tokenizer
 from pam_model.config import PAMConfig, sam2_config
-from pam_model.nano.tokenizer import load_tokenizer
+from pam_model.hub import NANO
 from pam_model.nano.world import HELD_OUT_SEED, render_scene
 from pam_model.network import PAMNetwork
 from pam_model.parameters import parameters_on_meta
@@ -51,8 +52,9 @@ def random_pam(size: str, device: torch.device, dtype: torch.dtype) -> PAM:
         num_key_value_heads=2,
         tie_word_embeddings=True,
     )
+    tokenizer: Any = load_tokenizer(NANO, language.vocab_size)
     with parameters_on_meta():
-        network = PAMNetwork(PAMConfig(sam2_config(), language), load_tokenizer())
+        network = PAMNetwork(PAMConfig(sam2_config(), language), tokenizer)
     network.language.end_id = -1  # never ends
     for parameter in network.parameters():
         parameter.data = torch.randn(parameter.shape, device=device, dtype=dtype) * 0.02
@@ -115,9 +117,9 @@ def ratios(pam: PAM, clock: Clock) -> dict[str, float]:
     assert len(clicks) == REGIONS
     options = GenerationOptions(max_new_tokens=32)
 
-    def words(prompts: list[Prompt], questions: list[Question], encode: bool = False) -> None:
+    def words(prompts: list[Prompt], questions: list[Question], encode: bool = False) -> object:
         seen = pam.encode(picture) if encode else features
-        pam.describe(pam.prefill(pam.segment(seen, prompts)), questions, options)
+        return pam.describe(pam.prefill(pam.segment(seen, prompts)), questions, options)
 
     brief = [Question(Task.BRIEF)]
     together, apart, again = clock.measure(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     Colour = tuple[int, int, int]
 
 _LONGEST_SIDE = (720, 1600)  # pixels: small pictures are enlarged, so that words stay legible
-_TINT = 0.45
+_TINT = 0.3
 _INK: Colour = (30, 30, 30)
 _PAPER = 255
 _LINE = 26  # pixels from line to line
