@@ -30,8 +30,8 @@ class EverythingOptions:
 
     points_per_side: int = 32
     points_per_batch: int = 64
-    iou_threshold: float = 0.8
-    stability_threshold: float = 0.92
+    iou_threshold: float = 0.7
+    stability_threshold: float = 0.85
     nms_threshold: float = 0.7
     min_area: float = 0.0001
     max_area: float = 0.95

@@ -182,22 +182,12 @@ class PAM:
         points = everything.grid(options.points_per_side, features.size)
         prompts, masks, scores = [], [], []
         for start in range(0, len(points), options.points_per_batch):
-            clicks = [
-                Prompt.from_points([p]) for p in points[start : start + options.points_per_batch]
-            ]
-            found = self._decode_points(features, clicks)
-            logits, iou = found.mask_logits[:, 0], found.iou_scores[:, 0]
-            area = (logits > 0).flatten(1).float().mean(dim=1)
-            good = (
-                (found.object_scores > 0)
-                & (iou >= options.iou_threshold)
-                & (stability(logits, everything.STABILITY_DELTA) >= options.stability_threshold)
-                & (area >= options.min_area)
-                & (area <= options.max_area)
-            )
-            prompts += [clicks[index] for index in good.nonzero().flatten().tolist()]
-            masks.append(logits[good] > 0)
-            scores.append(iou[good])
+            batch = points[start : start + options.points_per_batch]
+            clicks = [Prompt.from_points([point]) for point in batch]
+            rows, found, iou_scores = self._try_clicks(features, clicks, options)
+            prompts += [clicks[row] for row in rows.tolist()]
+            masks.append(found)
+            scores.append(iou_scores)
         kept = everything.suppress(torch.cat(masks), torch.cat(scores), options.nms_threshold)
         # Region features of every click would fill the memory: decode the few that stay again.
         chosen = [prompts[index] for index in kept[: options.max_regions]]
@@ -274,17 +264,43 @@ class PAM:
         array: npt.NDArray[np.float32] = scores.cpu().numpy()
         return array
 
+    def _try_clicks(
+        self, features: PictureFeatures, clicks: Sequence[Prompt], options: EverythingOptions
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of some clicks those with a good mask: indices, masks `(n, 4 h, 4 w)`, IoU scores."""
+        segmenter = self.network.segmenter
+        attended = segmenter.attend_points(features.maps, *self._tensors(features, clicks))
+        iou_scores = attended.iou_scores[:, 0]
+        # Most clicks fall here, before their masks are drawn.
+        likely = (attended.object_scores > 0) & (iou_scores >= options.iou_threshold)
+        rows = likely.nonzero().flatten()
+        logits = segmenter.draw_masks(features.maps, attended.select(rows))[:, 0]
+        masks = logits > 0
+        area = masks.flatten(1).float().mean(dim=1)
+        good = (
+            (stability(logits, everything.STABILITY_DELTA) >= options.stability_threshold)
+            & (area >= options.min_area)
+            & (area <= options.max_area)
+        )
+        return rows[good], masks[good], iou_scores[rows[good]]
+
     def _decode_points(self, features: PictureFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
+        points, labels = self._tensors(features, prompts)
+        found = self.network.segmenter.decode_points(features.maps, points, labels)
+        return self._confine(features, prompts, found)
+
+    def _tensors(
+        self, features: PictureFeatures, prompts: Sequence[Prompt]
+    ) -> tuple[Tensor, Tensor]:
+        """Points `(1, P, K, 2)` in pixels of the square, and their labels `(1, P, K)`."""
         rows = [_points_of(prompt) for prompt in prompts]
         points = np.stack([points for points, _ in rows])
         labels = np.stack([labels for _, labels in rows])
         scale = self.network.config.image_size / np.array(features.size, dtype=np.float32)
-        found = self.network.segmenter.decode_points(
-            features.maps,
+        return (
             torch.from_numpy(points * scale)[None].to(self.device),
             torch.from_numpy(labels)[None].to(self.device),
         )
-        return self._confine(features, prompts, found)
 
     def _confine(
         self, features: PictureFeatures, prompts: Sequence[Prompt], found: DecoderOutput

@@ -71,6 +71,26 @@ class DecoderOutput(NamedTuple):
     object_pointers: Tensor
 
 
+class Attended(NamedTuple):
+    """What the mask decoder knows of N prompts before it draws their masks.
+
+    Attributes:
+        tokens: `(N, 4, C)`, the mask tokens.
+        iou_scores: `(N, 4)`, predicted IoU of the mask of each token.
+        object_scores: `(N,)` logits; at 0 or less there is no object.
+        image_embed: `(N, C, h, w)`: the decoder's image side, before upscaling.
+    """
+
+    tokens: Tensor
+    iou_scores: Tensor
+    object_scores: Tensor
+    image_embed: Tensor
+
+    def select(self, rows: Tensor) -> Attended:
+        """The prompts with these indices."""
+        return Attended(*(part[rows] for part in self))
+
+
 class Segmenter(nn.Module):
     """SAM 2.1 through transformers, with the mask decoder opened up.
 
@@ -117,16 +137,21 @@ class Segmenter(nn.Module):
         Returns:
             N = B * P answers, those of the first picture first.
         """
-        # In float32 also in a bf16 model: bf16 would move a point by pixels.
-        sparse, dense = self.sam2.prompt_encoder(points.float(), labels, None, None)
-        embedding = features.embedding + self.sam2.no_memory_embedding.view(1, -1, 1, 1)
-        output = self._decode(features._replace(embedding=embedding), sparse, dense, all_masks)
+        attended = self.attend_points(features, points, labels)
+        output = self._decode(features, attended, all_masks=all_masks)
         if all_masks:
             return output
         present = (output.object_scores > 0)[:, None, None, None]
         return output._replace(
             mask_logits=torch.where(present, output.mask_logits, NO_OBJECT_LOGIT)
         )
+
+    def attend_points(self, features: FeatureMaps, points: Tensor, labels: Tensor) -> Attended:
+        """The first half of `decode_points`: the scores, without the masks."""
+        # In float32 also in a bf16 model: bf16 would move a point by pixels.
+        sparse, dense = self.sam2.prompt_encoder(points.float(), labels, None, None)
+        embedding = features.embedding + self.sam2.no_memory_embedding.view(1, -1, 1, 1)
+        return self._attend(embedding, sparse, dense)
 
     def decode_masks(self, features: FeatureMaps, masks: Tensor) -> DecoderOutput:
         """Read the regions of masks: the mask itself is the answer, the decoder reads its features.
@@ -144,7 +169,8 @@ class Segmenter(nn.Module):
         if len(features.embedding) != count:
             features = features.repeat(count)
         # Without the "no memory" embedding: so the published weights were trained.
-        output = self._decode(features, sparse, dense, all_masks=False)
+        attended = self._attend(features.embedding, sparse, dense)
+        output = self._decode(features, attended, all_masks=False)
         present = masks.flatten(1).amax(dim=1) > 0  # the mask decides, not the object score
         logits = F.interpolate(
             masks.float() * _MASK_SCALE + _MASK_BIAS,
@@ -167,10 +193,14 @@ class Segmenter(nn.Module):
     def _dtype(self) -> torch.dtype:
         return self.sam2.mask_decoder.iou_token.weight.dtype
 
-    def _decode(
-        self, features: FeatureMaps, sparse: Tensor, dense: Tensor, all_masks: bool
-    ) -> DecoderOutput:
-        """Run the mask decoder: sparse `(B, P, K + 1, C)`, dense `(B, C, h, w)` -> N = B * P."""
+    def _attend(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> Attended:
+        """Let prompts and picture attend to each other.
+
+        Args:
+            embedding: `(B, C, h, w)` of B pictures.
+            sparse: `(B, P, K + 1, C)`, P prompts a picture.
+            dense: `(B, C, h, w)`.
+        """
         decoder = self.sam2.mask_decoder
         prompts = sparse.shape[1]
         own = torch.cat(
@@ -179,7 +209,7 @@ class Segmenter(nn.Module):
         tokens = torch.cat(
             [own.expand(*sparse.shape[:2], -1, -1), sparse.to(own.dtype)], dim=2
         ).flatten(0, 1)  # [N, 6 + K + 1, C]
-        image = (features.embedding + dense.to(own.dtype)).repeat_interleave(prompts, dim=0)
+        image = (embedding + dense.to(own.dtype)).repeat_interleave(prompts, dim=0)
         code = self.sam2.get_image_wide_positional_embeddings().to(own.dtype)
         tokens, image_side = decoder.transformer(
             point_embeddings=tokens.unsqueeze(1),
@@ -188,32 +218,48 @@ class Segmenter(nn.Module):
             attention_similarity=None,
         )
         tokens = tokens.squeeze(1)
-        image_embed = image_side.squeeze(1).transpose(1, 2).unflatten(2, image.shape[-2:])
-        masks = self._masks(features, image_embed, tokens[:, 2:], 4 if all_masks else 1)
-        iou_scores = decoder.iou_prediction_head(tokens[:, 1]).float()
-        object_scores = decoder.pred_obj_score_head(tokens[:, 0]).squeeze(-1).float()
+        return Attended(
+            tokens=tokens[:, 2:6],
+            iou_scores=decoder.iou_prediction_head(tokens[:, 1]).float(),
+            object_scores=decoder.pred_obj_score_head(tokens[:, 0]).squeeze(-1).float(),
+            image_embed=image_side.squeeze(1).transpose(1, 2).unflatten(2, image.shape[-2:]),
+        )
+
+    def _decode(
+        self, features: FeatureMaps, attended: Attended, *, all_masks: bool
+    ) -> DecoderOutput:
+        """Draw the masks, and choose the tokens that the Perceiver reads."""
+        tokens, iou_scores, object_scores, image_embed = attended
+        masks = self.draw_masks(features, attended, 4 if all_masks else 1)
         pointers = torch.where(
             object_scores[:, None] > 0,
-            self.sam2.object_pointer_proj(tokens[:, 2]),
+            self.sam2.object_pointer_proj(tokens[:, 0]),
             self.sam2.no_object_pointer,
         )
         chosen = self._stable_token(masks[:, 0], iou_scores)
         rows = torch.arange(len(chosen), device=chosen.device)
-        mask_tokens = torch.stack([tokens[rows, 2 + chosen], tokens[:, 2]], dim=1)
+        mask_tokens = torch.stack([tokens[rows, chosen], tokens[:, 0]], dim=1)
         return DecoderOutput(masks, iou_scores, object_scores, mask_tokens, image_embed, pointers)
 
-    def _masks(
-        self, features: FeatureMaps, image_embed: Tensor, mask_tokens: Tensor, count: int
-    ) -> Tensor:
-        """Upscale the image side and read `count` masks from it: float32 `(N, count, 4 h, 4 w)`."""
+    def draw_masks(self, features: FeatureMaps, attended: Attended, count: int = 1) -> Tensor:
+        """Upscale the image side and read `count` masks from it: float32 `(N, count, 4 h, 4 w)`.
+
+        Args:
+            features: of B pictures; of one, or as many prompts a picture.
+            attended: N prompts.
+            count: of token 0 on.
+        """
         decoder = self.sam2.mask_decoder
-        prompts = len(image_embed) // len(features.embedding)
-        fine = features.repeat(prompts) if prompts > 1 else features
-        upscaled = decoder.upscale_conv1(image_embed) + fine.stride8
+        stride4, stride8 = features.stride4, features.stride8
+        if len(stride4) > 1:
+            prompts = len(attended.tokens) // len(stride4)
+            stride4, stride8, _ = features.repeat(prompts)
+        upscaled = decoder.upscale_conv1(attended.image_embed) + stride8
         upscaled = decoder.activation(decoder.upscale_layer_norm(upscaled))
-        upscaled = decoder.activation(decoder.upscale_conv2(upscaled) + fine.stride4)
+        upscaled = decoder.activation(decoder.upscale_conv2(upscaled) + stride4)
         weights = torch.stack(
-            [decoder.output_hypernetworks_mlps[i](mask_tokens[:, i]) for i in range(count)], dim=1
+            [decoder.output_hypernetworks_mlps[i](attended.tokens[:, i]) for i in range(count)],
+            dim=1,
         )
         return torch.einsum("nmc,nchw->nmhw", weights, upscaled).float()
 
