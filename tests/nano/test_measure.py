@@ -110,7 +110,7 @@ def test_a_shape_that_is_taken_for_another_is_reported(scenes):
     def lie(question, facts):
         return "blob" if facts.shape == shape and question == Question(Task.LABEL) else None
 
-    reports = {r.shape: r for r in measure.by_shape(measure.ask(Oracle(scenes, lie), scenes))}
+    reports = {r.group: r for r in measure.by_shape(measure.ask(Oracle(scenes, lie), scenes))}
     count = sum(thing.facts.shape == shape for known in scenes for thing in known.objects)
     mistaken = reports.pop(name)
     assert mistaken.objects == count
@@ -136,8 +136,9 @@ def test_labels_are_split_by_circumstance(scenes):
     rows = measure.by_circumstance(measure.ask(Oracle(scenes), scenes))
     total = sum(len(picture.objects) for picture in scenes)
     for prefix in ("texture", "size", "ground"):
-        assert sum(row.objects for row in rows if row.name.startswith(prefix)) == total
-    assert sum(row.objects for row in rows if row.name in ("whole", "partly hidden")) == total
+        assert sum(row.objects for row in rows if row.group.startswith(prefix)) == total
+    assert sum(row.objects for row in rows if row.group in ("whole", "partly hidden")) == total
+    assert {row.label_right for row in rows if row.objects} == {1.0}
 
 
 def test_a_colour_that_is_named_wrongly_shows_on_flat_pictures(flat):
@@ -202,9 +203,11 @@ def test_the_command_writes_all_numbers(oracle_for_the_command, capsys, tmp_path
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert (report["scenes"], report["flat_pictures"]) == (3, 2)
     assert all(row["value"] == 1 for row in report["measures"])
-    assert [shape["shape"] for shape in report["shapes"]] == [word.en for word in words.SHAPES]
-    empty = [row for row in report["splits"] if row["objects"] == 0]
-    assert all(row["value"] is None for row in empty)
+    shapes = report["groups"]["Scenes, by shape"]
+    assert [row["group"] for row in shapes] == [word.en for word in words.SHAPES]
+    for row in shapes:
+        assert row["box_iou"] == (1 if row["objects"] else None)
+    assert len(report["facts"]) == 12
 
 
 @pytest.mark.parametrize("count", ["0", "-3"])

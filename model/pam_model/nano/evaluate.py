@@ -29,7 +29,7 @@ from pam_model.pam import PAM
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from pam_model.nano.measure import Measure, ShapeReport
+    from pam_model.nano.measure import GroupReport, Measure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -53,12 +53,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measures = [*measure.scene_measures(scenes), *measure.flat_measures(flat)]
     title = f"{pam.name} on {pam.device}: {options.scenes} scenes, {options.flat} flat pictures"
     console.print(_table(f"{title}, {seconds:.0f} s", measures))
-    shapes = measure.by_shape(scenes)
-    splits = [*measure.by_circumstance(scenes), *measure.by_fact(scenes)]
+    groups = {
+        "Scenes, by shape": measure.by_shape(scenes),
+        "Scenes, by circumstance": measure.by_circumstance(scenes),
+        "Flat pictures, by shape": measure.by_shape(flat),
+    }
+    facts = measure.by_fact(scenes)
     if options.by_shape:
-        console.print(_shape_table("Scenes, by shape", shapes))
-        console.print(_shape_table("Flat pictures, by shape", measure.by_shape(flat)))
-        console.print(_table("Label (en, from a box) and facts of detailed captions", splits))
+        for heading, reports in groups.items():
+            console.print(_group_table(heading, reports))
+        console.print(_table("Facts that detailed captions state", facts))
     if options.json is not None:
         report = {
             "checkpoint": pam.name,
@@ -67,9 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "flat_pictures": options.flat,
             "seconds": round(seconds, 1),
             "measures": _document(measures),
-            "splits": _document(splits),
-            "shapes": [shape._asdict() for shape in shapes],
-            "flat_shapes": [shape._asdict() for shape in measure.by_shape(flat)],
+            "facts": _document(facts),
+            "groups": {
+                heading: [_without_nan(report._asdict()) for report in reports]
+                for heading, reports in groups.items()
+            },
         }
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
@@ -111,18 +117,18 @@ def _table(title: str, measures: Sequence[Measure]) -> Table:
     return table
 
 
-def _shape_table(title: str, shapes: Sequence[ShapeReport]) -> Table:
+def _group_table(title: str, reports: Sequence[GroupReport]) -> Table:
     table = Table(title=title, title_justify="left")
-    table.add_column("shape")
+    table.add_column("objects that are")
     for heading in ("objects", "box IoU", "click IoU", "label (en)"):
         table.add_column(heading, justify="right")
     table.add_column("taken for")
-    for row in shapes:
+    for row in reports:
         mistakes = ", ".join(
             f"{escape(repr(name[:24]))} {count}" for name, count in islice(row.taken_for.items(), 5)
         )
         table.add_row(
-            row.shape,
+            row.group,
             str(row.objects),
             _number("IoU", row.box_iou),
             _number("IoU", row.click_iou),
@@ -139,11 +145,17 @@ def _number(name: str, value: float) -> str:
 
 
 def _document(measures: Sequence[Measure]) -> list[dict[str, object]]:
+    return [_without_nan(row._asdict()) for row in measures]
+
+
+def _without_nan(fields: dict[str, object]) -> dict[str, object]:
     """JSON has no "not a number": what was measured on nothing is null."""
-    return [
-        {**row._asdict(), "value": None if math.isnan(row.value) else round(row.value, 4)}
-        for row in measures
-    ]
+    return {
+        name: (None if math.isnan(value) else round(value, 4))
+        if isinstance(value, float)
+        else value
+        for name, value in fields.items()
+    }
 
 
 if __name__ == "__main__":

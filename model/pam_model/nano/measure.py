@@ -154,11 +154,11 @@ def flat_measures(answers: Answers) -> list[Measure]:
     return [*measures, _mean("flat: empty click refused", answers.refused)]
 
 
-class ShapeReport(NamedTuple):
-    """How one shape fares.
+class GroupReport(NamedTuple):
+    """How the objects of a group fare.
 
     Attributes:
-        shape: its English name.
+        group: what they have in common.
         objects: how many there were.
         box_iou: mean.
         click_iou: mean.
@@ -166,7 +166,7 @@ class ShapeReport(NamedTuple):
         taken_for: wrong English labels and how often each came, most frequent first.
     """
 
-    shape: str
+    group: str
     objects: int
     box_iou: float
     click_iou: float
@@ -174,29 +174,15 @@ class ShapeReport(NamedTuple):
     taken_for: dict[str, int]
 
 
-def by_shape(answers: Answers) -> list[ShapeReport]:
+def by_shape(answers: Answers) -> list[GroupReport]:
     """Split masks and English labels by shape: what is taken for what."""
-    reports = []
-    question = Question(Task.LABEL, "en")
-    for index, word in enumerate(words.SHAPES):
-        things = [thing for thing in answers.objects if thing.known.facts.shape == index]
-        wrong = Counter(t.from_box[question] for t in things if not t.is_right(question))
-        reports.append(
-            ShapeReport(
-                word.en,
-                len(things),
-                _average([thing.box_iou for thing in things]),
-                _average([thing.click_iou for thing in things]),
-                _average([thing.is_right(question) for thing in things]),
-                dict(wrong.most_common()),
-            )
-        )
-    return reports
+    return [
+        _report(word.en, answers, _has("shape", index)) for index, word in enumerate(words.SHAPES)
+    ]
 
 
-def by_circumstance(answers: Answers) -> list[Measure]:
-    """Split English labels, from a box, by texture, size and ground, and by what is hidden."""
-    question = Question(Task.LABEL, "en")
+def by_circumstance(answers: Answers) -> list[GroupReport]:
+    """Split masks and English labels by texture, size and ground, and by what is hidden."""
     groups: dict[str, Callable[[ObjectAnswers], bool]] = {
         "whole": lambda thing: thing.known.visible >= 0.99,
         "partly hidden": lambda thing: thing.known.visible < 0.99,
@@ -204,10 +190,21 @@ def by_circumstance(answers: Answers) -> list[Measure]:
     for field in ("texture", "size", "ground"):
         for index, word in enumerate(texts.FIELDS[field]):
             groups[f"{field} {word.en}"] = _has(field, index)
-    return [
-        _mean(name, [thing.is_right(question) for thing in answers.objects if belongs(thing)])
-        for name, belongs in groups.items()
-    ]
+    return [_report(name, answers, belongs) for name, belongs in groups.items()]
+
+
+def _report(group: str, answers: Answers, belongs: Callable[[ObjectAnswers], bool]) -> GroupReport:
+    question = Question(Task.LABEL, "en")
+    things = [thing for thing in answers.objects if belongs(thing)]
+    wrong = Counter(t.from_box[question] for t in things if not t.is_right(question))
+    return GroupReport(
+        group,
+        len(things),
+        _average([thing.box_iou for thing in things]),
+        _average([thing.click_iou for thing in things]),
+        _average([thing.is_right(question) for thing in things]),
+        dict(wrong.most_common()),
+    )
 
 
 def by_fact(answers: Answers) -> list[Measure]:
