@@ -23,7 +23,7 @@ def test_the_mask_is_tinted_and_the_rest_is_left():
     overlay = draw_overlay(GREY, [region(300, 200, 500, 400)])
     assert overlay.dtype == np.uint8
     assert (overlay[20, 20] == 128).all()
-    expected = 128 * 0.55 + np.array(colour_of(0)) * 0.45
+    expected = 128 * 0.7 + np.array(colour_of(0)) * 0.3
     np.testing.assert_allclose(overlay[300, 400], expected, atol=1)
 
 
