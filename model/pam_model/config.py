@@ -59,11 +59,6 @@ class PAMConfig:
         """Channels of SAM's picture embedding, and of the Perceiver."""
         return cast("Sam2VideoPromptEncoderConfig", self.sam2.prompt_encoder_config).hidden_size
 
-    @property
-    def map_size(self) -> int:
-        """Side of SAM's picture embedding in cells."""
-        return self.image_size // PATCH_SIZE
-
     def to_dict(self) -> dict[str, Any]:
         """`config.json`: the published keys, with `sam2` and `perceiver` beside them."""
         language = self.language.to_dict()

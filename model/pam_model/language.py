@@ -65,10 +65,14 @@ class GenerationOptions:
     deadline: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens is {self.max_new_tokens}, and must be 1 or more")
-        if not 0.0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}, and must be 0 or more")
+        if self.max_new_tokens != int(self.max_new_tokens) or self.max_new_tokens < 1:
+            raise ValueError(
+                f"max_new_tokens is {self.max_new_tokens}, and must be a whole number from 1"
+            )
+        if self.temperature != 0 and not 1e-4 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature is {self.temperature}, and must be 0, or 0.0001 or more")
+        if self.seed != int(self.seed) or not -(2**63) <= self.seed < 2**63:
+            raise ValueError(f"seed is {self.seed}, and must be a whole number of 64 bits")
         if not 0.0 < self.top_p <= 1.0:
             raise ValueError(f"top_p is {self.top_p}, and must be above 0 and at most 1")
 
@@ -332,7 +336,16 @@ class _Picker:
             self._warpers.append(TopPLogitsWarper(options.top_p))
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """float32 `(rows, vocabulary)` -> int64 `(rows,)`."""
+        """float32 `(rows, vocabulary)` -> int64 `(rows,)`.
+
+        Raises:
+            ArithmeticError: a logit is not a number: the checkpoint is damaged, or overflows.
+        """
+        if bool(logits.isnan().any()):
+            raise ArithmeticError(
+                "the language model's scores are not numbers: the checkpoint is damaged, or its "
+                "values do not fit the dtype (try float32)"
+            )
         if self._options.temperature == 0:
             return logits.argmax(dim=-1)
         # One number a step for all rows: an answer does not depend on what else is in the batch.

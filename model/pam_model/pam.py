@@ -18,9 +18,8 @@ import numpy.typing as npt
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers.utils.import_utils import is_flash_attn_2_available
 
-from pam_model import everything, hub
+from pam_model import devices, everything, hub
 from pam_model.checkpoint import load_checkpoint, load_network
 from pam_model.everything import EverythingOptions
 from pam_model.language import GenerationOptions
@@ -80,15 +79,16 @@ class PAM:
 
         Raises:
             CheckpointError: there is no such checkpoint, or it does not fit; all names are given.
+            ValueError: there is no such device, or this build of torch cannot use it.
         """
         source = hub.resolve(name_or_path, revision=revision)
-        place = torch.device(device) if device is not None else _best_device()
-        precision = dtype if dtype is not None else _best_dtype(place)
+        place = devices.available(device) if device is not None else devices.best_device()
+        precision = dtype if dtype is not None else devices.best_dtype(place)
         network = load_network(
             load_checkpoint(source.folder, sam2 if sam2 is not None else source.sam2),
             dtype=precision,
             device=place,
-            attn_implementation=attn_implementation or _best_attention(place, precision),
+            attn_implementation=attn_implementation or devices.best_attention(place, precision),
         )
         return cls(network, source.name)
 
@@ -345,22 +345,6 @@ class PAM:
     def _no_segments(self, features: PictureFeatures) -> Segments:
         click = Prompt.from_points([(features.size[0] / 2, features.size[1] / 2)])
         return self.segment(features, [click]).select([])
-
-
-def _best_device() -> torch.device:
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-
-
-def _best_dtype(device: torch.device) -> torch.dtype:
-    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if half else torch.float32
-
-
-def _best_attention(device: torch.device, dtype: torch.dtype) -> str:
-    fits = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
-    return "flash_attention_2" if fits and is_flash_attn_2_available() else "sdpa"
 
 
 def _check(prompt: Prompt, number: int, size: tuple[int, int]) -> None:

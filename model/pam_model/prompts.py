@@ -183,7 +183,7 @@ def _point_arrays(
     if len(points) == 0:
         return _NO_POINTS, _NO_LABELS
     try:
-        array = np.asarray(points, dtype=np.float32)
+        array = np.array(points, dtype=np.float32)  # a copy: a prompt never changes
     except (TypeError, ValueError) as error:
         raise PromptError(f"points are pairs of numbers, not {points!r}") from error
     if array.ndim != 2 or array.shape[1] != 2:

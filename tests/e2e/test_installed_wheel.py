@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
-from pycocotools import mask as coco_mask
+
+from pam_labeling.masks import decode_rle
 
 ROOT = Path(__file__).resolve().parents[2]
 CIRCLE = (60, 40, 180, 160)
@@ -95,7 +96,7 @@ def test_annotates_a_real_file(installed, outside, tmp_path):
     (answer,) = json.loads((tmp_path / "answers.json").read_text())["pictures"]
     (region,) = answer["regions"]
     assert "circle" in region["label"].lower()
-    found = coco_mask.decode(region["mask"]).astype(bool)
+    found = decode_rle(region["mask"])
     drawn = np.asarray(picture)[..., 1] < 128
     assert (found & drawn).sum() / (found | drawn).sum() > 0.9
     (overlay,) = (tmp_path / "overlays").iterdir()

@@ -147,11 +147,28 @@ def test_a_tiny_top_p_is_greedy(language: LanguageModel, regions: KeyValues) -> 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("max_new_tokens", 0), ("temperature", -1.0), ("temperature", float("nan")), ("top_p", 0.0)],
+    [
+        ("max_new_tokens", 0),
+        ("max_new_tokens", 2.5),
+        ("temperature", -1.0),
+        ("temperature", 1e-45),
+        ("temperature", float("nan")),
+        ("top_p", 0.0),
+        ("seed", 2**70),
+    ],
 )
 def test_options_out_of_range_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
         GenerationOptions(**{field: value})  # type: ignore[arg-type] # a table of fields
+
+
+def test_a_model_that_does_not_give_numbers_says_so(
+    language: LanguageModel, regions: KeyValues, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = (1, 320)
+    monkeypatch.setattr(language, "step", lambda *_: torch.full(rows, float("nan")))
+    with pytest.raises(ArithmeticError, match="not numbers"):
+        language.answer(regions.select(torch.tensor([0])), QUESTIONS[:1], GenerationOptions())
 
 
 def test_no_regions_and_no_questions_have_no_answers(

@@ -86,6 +86,14 @@ def test_a_box_turns_clockwise_about_its_centre() -> None:
     np.testing.assert_allclose(corners, [(25, 5), (25, 25), (15, 25), (15, 5)], atol=1e-4)
 
 
+def test_a_prompt_keeps_its_points_when_the_callers_change() -> None:
+    points = np.array([(10, 20)], dtype=np.float32)
+    prompt = Prompt.from_points(points.tolist())
+    own = Prompt.from_points(points)  # type: ignore[arg-type] # an array works as well
+    points[:] = NAN
+    np.testing.assert_array_equal(own.points, prompt.points)
+
+
 def test_a_polygon_is_the_mask_of_its_inside() -> None:
     mask = Prompt.from_polygon([(10, 20), (50, 20), (50, 60), (10, 60)], SIZE).mask
     assert mask is not None

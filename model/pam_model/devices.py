@@ -1,0 +1,44 @@
+"""Where a model computes, and how."""
+
+from __future__ import annotations
+
+import torch
+from transformers.utils.import_utils import is_flash_attn_2_available
+
+
+def available(device: str | torch.device) -> torch.device:
+    """The device of this name.
+
+    Raises:
+        ValueError: there is no such device, or this build of torch cannot use it.
+    """
+    try:
+        place = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"{device!r} is not a device: use cpu, cuda, cuda:1 or mps") from error
+    usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if not usable.get(place.type, True):
+        raise ValueError(
+            f"the device {place} is not usable here (no such hardware, or torch was built without "
+            f"it): torch {torch.__version__}; leave the device out, or use cpu"
+        )
+    return place
+
+
+def best_device() -> torch.device:
+    """The GPU if there is one (CUDA, then Apple's), else the CPU."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def best_dtype(device: torch.device) -> torch.dtype:
+    """bfloat16 on a CUDA GPU that has it, else float32."""
+    half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if half else torch.float32
+
+
+def best_attention(device: torch.device, dtype: torch.dtype) -> str:
+    """flash-attn where it is installed and fits, else PyTorch's own."""
+    fits = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+    return "flash_attention_2" if fits and is_flash_attn_2_available() else "sdpa"
