@@ -122,10 +122,10 @@ def document(
     return {
         "format": FORMAT,
         "version": VERSION,
-        "model": model,
+        "model": _valid(model),
         "language": language,
         "tasks": list(tasks),
-        "labels": None if labels is None else list(labels),
+        "labels": None if labels is None else [_valid(label) for label in labels],
         "pictures": list(pictures),
     }
 
@@ -190,7 +190,7 @@ def write_json(path: Path, content: object) -> None:
 
 
 def _valid(text: str) -> str:
-    """Text that can be written as UTF-8: names of files on Linux need not be."""
+    """Text that can be written as UTF-8: names of files and folders on Linux need not be."""
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

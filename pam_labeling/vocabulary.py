@@ -42,7 +42,8 @@ class Vocabulary:
         threshold: the score from 0 to 1 under which no label is chosen.
 
     Raises:
-        VocabularyError: no label, an empty or doubled one, or a threshold outside 0 to 1.
+        VocabularyError: no label; an empty or doubled one, or one that UTF-8 cannot spell; or a
+            threshold outside 0 to 1.
     """
 
     labels: tuple[str, ...]
@@ -56,6 +57,10 @@ class Vocabulary:
         for index, label in enumerate(self.labels):
             if not label.strip():
                 raise VocabularyError(f"label {index + 1} of the list is empty")
+            if not _is_unicode(label):
+                raise VocabularyError(
+                    f"label {index + 1} of the list, {label!r}, is not valid UTF-8"
+                )
             if label in self.labels[:index]:
                 raise VocabularyError(f"the label {label!r} is in the list twice")
         if not 0 <= self.threshold <= 1:
@@ -86,3 +91,12 @@ class Vocabulary:
         score = float(shares[best])
         label = self.labels[best] if score >= self.threshold else None
         return Choice(label, score, shares.astype(np.float32))
+
+
+def _is_unicode(text: str) -> bool:
+    # Bytes of a command line that are no UTF-8 arrive as lone surrogates.
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True

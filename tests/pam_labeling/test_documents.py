@@ -135,3 +135,10 @@ def test_a_written_file_has_the_usual_mode(tmp_path):
     write_json(tmp_path / "out.json", {})
     modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
     assert len(modes) == 1
+
+
+def test_names_that_are_not_utf_8_can_be_written(tmp_path):
+    content = document([], model="a\udcff", language="en", tasks=(), labels=("b\udcff",))
+    write_json(tmp_path / "out.json", content)
+    written = json.loads((tmp_path / "out.json").read_text("utf-8"))
+    assert (written["model"], written["labels"]) == ("a?", ["b?"])
