@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from pam_labeling.request import Request
 
 
+_LONGEST_STEM = 200  # bytes; most file systems end at 255, and a number and a suffix are to come
+
+
 class OverlayError(OSError):
-    """An overlay picture that cannot be written."""
+    """An overlay picture that cannot be drawn or written."""
 
 
 def picture_files(paths: Iterable[Path]) -> list[str]:
@@ -39,51 +43,67 @@ def picture_files(paths: Iterable[Path]) -> list[str]:
 
 def annotate_files(
     annotator: Annotator, files: Sequence[str], template: Request, *, overlays: Path | None = None
-) -> Generator[PictureEntry, None, None]:
+) -> Generator[tuple[PictureEntry, OverlayError | None], None, None]:
     """Annotate files one after the other, and give each one's entry in their order.
 
-    A file that fails has an entry with its error, and the others go on.
+    A file that fails has an entry with its error, and the others go on. Beside the entry is the
+    error of its overlay, if that could not be written; the annotation is whole all the same.
 
     Args:
         annotator: does the work.
         files: paths of picture files.
         template: the request for every picture; its own picture is not looked at.
         overlays: the folder to write overlay pictures to, or None.
-
-    Raises:
-        OverlayError: an overlay cannot be written.
     """
-    names = overlay_names(files)
+    names = {} if overlays is None else overlay_names(files)
     requests = (replace(template, picture=file) for file in files)
     with closing(annotator.annotate_many(requests)) as outcomes:
         for file, outcome in zip(files, outcomes, strict=True):
             if outcome.annotation is None:
                 assert outcome.error is not None
-                yield failed_entry(file, outcome.error)
+                yield failed_entry(file, outcome.error), None
                 continue
+            failure = None
             if overlays is not None:
-                _write_overlay(file, overlays / names[file], outcome.annotation.regions)
-            yield picture_entry(file, outcome.annotation)
+                failure = _try_overlay(file, overlays / names[file], outcome.annotation.regions)
+            yield picture_entry(file, outcome.annotation), failure
 
 
 def overlay_names(files: Iterable[str]) -> dict[str, str]:
-    """The overlay of each picture: `STEM.overlay.png`, numbered where stems are equal."""
+    """The overlay of each picture: `STEM.overlay.png`, numbered where stems are equal.
+
+    Names that differ only in case count as equal, and long stems are cut.
+    """
     names: dict[str, str] = {}
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
     for file in files:
-        stem = Path(file).stem
+        stem = _shortened(Path(file).stem)
         # Never the picture's own name: the overlays' folder may be the pictures'.
-        name, number = f"{stem}.overlay.png", 1
-        while name in names.values():
+        name, number = f"{stem}.overlay.png", numbers.get(stem.casefold(), 1)
+        while name.casefold() in taken:
             number += 1
             name = f"{stem}-{number}.overlay.png"
+        numbers[stem.casefold()] = number
+        taken.add(name.casefold())
         names[file] = name
     return names
 
 
-def _write_overlay(file: str, path: Path, regions: Sequence[Region]) -> None:
-    overlay = draw_overlay(read_picture(file).pixels, regions)
-    _, content = cv2.imencode(".png", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+def _shortened(stem: str) -> str:
+    stem = stem[:_LONGEST_STEM]
+    while len(os.fsencode(stem)) > _LONGEST_STEM:
+        stem = stem[:-1]
+    return stem
+
+
+def _try_overlay(file: str, path: Path, regions: Sequence[Region]) -> OverlayError | None:
     try:
+        overlay = draw_overlay(read_picture(file).pixels, regions)
+        _, content = cv2.imencode(".png", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         path.write_bytes(content.tobytes())
-    except OSError as error:
-        raise OverlayError(f"cannot write the overlay {path}: {error}") from error
+    except Exception as error:  # noqa: BLE001 - travels to the caller; the annotation is not lost
+        failure = OverlayError(f"cannot write the overlay {path}: {error}")
+        failure.__cause__ = error
+        return failure
+    return None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from pam_labeling.batch import OverlayError, annotate_files, picture_files
+from pam_labeling.batch import annotate_files, picture_files
 from pam_labeling.documents import coco_document, document, write_json
 from pam_labeling.exit_codes import CommandError, ExitCode
 from pam_labeling.prompt_options import parse_prompts
@@ -229,24 +229,25 @@ def _collect(
 ) -> tuple[list[PictureEntry], ExitCode]:
     """The entries of all pictures that were come to, and how it went."""
     entries: list[PictureEntry] = []
+    code = ExitCode.OK
     console = messages_console()
     done = annotate_files(annotator, files, request, overlays=overlay)
     with progress_bar(console, len(files)) as progress, closing(done):
         bar = progress.add_task("annotating", total=len(files))
         try:
-            for entry in done:
+            for entry, overlay_error in done:
                 entries.append(entry)
                 progress.advance(bar)
                 if entry["error"] is not None:
                     console.print(f"[red]failed:[/] {shown(_naming(entry))}")
+                    code = max(code, ExitCode.PICTURES_FAILED)
+                if overlay_error is not None:
+                    console.print(f"[red]error:[/] {shown(str(overlay_error))}")
+                    code = max(code, ExitCode.NOT_WRITTEN)
         except KeyboardInterrupt:
             console.print(f"[red]interrupted[/] after {len(entries)} of {len(files)} pictures")
             return entries, ExitCode.INTERRUPTED
-        except OverlayError as error:
-            console.print(f"[red]error:[/] {shown(str(error))}")
-            return entries, ExitCode.NOT_WRITTEN
-    failed = any(entry["error"] is not None for entry in entries)
-    return entries, ExitCode.PICTURES_FAILED if failed else ExitCode.OK
+    return entries, code
 
 
 def _naming(entry: PictureEntry) -> str:

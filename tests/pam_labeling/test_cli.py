@@ -250,14 +250,16 @@ def test_a_full_disk_ends_with_4_and_the_table_is_still_printed(pictures, tmp_pa
 
 
 @pytest.mark.usefixtures("opened")
-def test_an_overlay_that_cannot_be_written_ends_with_4_and_saves_what_was_done(pictures, tmp_path):
+def test_an_overlay_that_cannot_be_written_ends_with_4_and_loses_nothing(pictures, tmp_path):
     (tmp_path / "overlays" / "red.overlay.png").mkdir(parents=True)
     output = tmp_path / "out.json"
-    files = (pictures / "green.png", pictures / "red.png")
+    files = (pictures / "red.png", pictures / "green.png")
     result = annotate(*files, "--overlay", tmp_path / "overlays", "--output", output)
     assert result.exit_code == 4
     assert "cannot write the overlay" in result.stderr
-    assert len(json.loads(output.read_text("utf-8"))["pictures"]) == 1
+    written = json.loads(output.read_text("utf-8"))["pictures"]
+    assert [len(picture["regions"]) for picture in written] == [2, 1]
+    assert (tmp_path / "overlays" / "green.overlay.png").is_file()
 
 
 @pytest.mark.usefixtures("opened")
