@@ -114,7 +114,9 @@ class Pipeline:
             if index in words:
                 results.append(self._region(masks[index], prompt, scores, words[index]))
             elif prompt is not None:
-                results.append(_refusal(prompt, scores))
+                results.append(
+                    _refusal(prompt, scores, there=bool(segments.object_scores[index] > 0))
+                )
         return results
 
     def _region(self, mask: Mask, prompt: Prompt | None, scores: Scores, words: _Words) -> Region:
@@ -185,7 +187,10 @@ def _scores(segments: Segments) -> list[Scores]:
     ]
 
 
-def _refusal(prompt: Prompt, scores: Scores) -> Refusal:
+def _refusal(prompt: Prompt, scores: Scores, *, there: bool) -> Refusal:
+    if there:
+        reason = "something is here, but its mask is empty at the picture's size: draw a larger box"
+        return Refusal(prompt, reason, scores)
     reason = (
         f"the model sees no object here (probability {scores.object:.2f}): "
         "point inside the object, or draw a box around it"

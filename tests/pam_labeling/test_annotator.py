@@ -103,6 +103,14 @@ def test_a_prompt_where_nothing_is_gets_a_refusal_that_says_so(annotator, model)
     assert region.label == "red"
 
 
+def test_an_object_with_an_empty_mask_gets_a_refusal_of_its_own(annotator, monkeypatch):
+    monkeypatch.setattr(FakeSegments, "object_scores", np.array([4.0], np.float32))
+    nothing = Prompt.from_points([(1, 1)])
+    (refusal,) = annotator.annotate(Request(scene(), (nothing,))).refusals
+    assert "its mask is empty at the picture's size: draw a larger box" in refusal.reason
+    assert "no object" not in refusal.reason
+
+
 def test_without_questions_the_language_model_is_left_alone(annotator, model):
     annotation = annotator.annotate(Request(scene(), (RED_BOX,), questions=()))
     assert set(model.calls) == {"encode", "segment"}
