@@ -7,6 +7,7 @@ with Annotator(PAM.from_pretrained("nano")) as annotator:
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -132,7 +133,7 @@ class Annotator:
             DeadlineError: no place in the queue became free in time.
             ClosedError: the annotator is closed.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline(timeout)
         return self._submit(request, priority, deadline, wait=wait)
 
     def annotate(
@@ -147,14 +148,14 @@ class Annotator:
         Args:
             request: what to do.
             priority: interactive work goes before batches.
-            timeout: seconds after which to give up, or None.
+            timeout: seconds after which to give up; None or infinite: never.
 
         Raises:
             PictureError, PromptError, BusyError, ClosedError: as `submit` does.
             DeadlineError: the time was over, in the queue or at work.
             Exception: whatever the model raised.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline(timeout)
         return _result(self._submit(request, priority, deadline, wait=False), deadline)
 
     def annotate_many(
@@ -177,7 +178,7 @@ class Annotator:
         pending: deque[tuple[Request, Future[Annotation], float | None]] = deque()
         try:
             for request in requests:
-                deadline = None if timeout is None else time.monotonic() + timeout
+                deadline = _deadline(timeout)
                 pending.append((request, self._try(request, priority, deadline), deadline))
                 if len(pending) > _AHEAD:
                     yield _outcome(*pending.popleft())
@@ -209,6 +210,12 @@ class Annotator:
         return job.future
 
 
+def _deadline(timeout: float | None) -> float | None:
+    if timeout is None or timeout == math.inf:
+        return None
+    return time.monotonic() + timeout
+
+
 def _check_prompts(request: Request, picture: Picture) -> None:
     number = 0
     try:
@@ -222,6 +229,8 @@ def _result(future: Future[Annotation], deadline: float | None) -> Annotation:
     """Wait for a future; whoever stops waiting cancels the work."""
     try:
         seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
+        if seconds is not None:
+            seconds = min(seconds, threading.TIMEOUT_MAX)
         futures.wait([future], seconds)
     except BaseException:
         future.cancel()

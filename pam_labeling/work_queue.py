@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import logging
 import threading
 import time
 from concurrent.futures import Future
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_log = logging.getLogger(__name__)
 _LATE = "the time for this request was over before its work was"
 
 
@@ -156,13 +158,7 @@ class WorkQueue:
         After each step the first in line goes on: a job of higher priority, or the same one.
         """
         while (entry := self._take()) is not None:
-            if entry[2].advance():
-                continue
-            with self._changed:
-                if not self._closed:
-                    heapq.heappush(self._jobs, entry)
-                    continue
-            entry[2].fail(ClosedError("the annotator was closed"))
+            self._survive(entry)
 
     def close(self) -> None:
         """Accept no more, and fail what waits. The step in progress is not interrupted."""
@@ -172,6 +168,21 @@ class WorkQueue:
             self._changed.notify_all()
         for _, _, job in dropped:
             job.fail(ClosedError("the annotator was closed"))
+
+    def _survive(self, entry: tuple[Priority, int, Job[Any]]) -> None:
+        try:
+            self._advance(entry)
+        except BaseException:  # noqa: BLE001 - a future lets SystemExit of its callbacks through
+            _log.exception("a callback of a request tried to end the worker; it goes on")
+
+    def _advance(self, entry: tuple[Priority, int, Job[Any]]) -> None:
+        if entry[2].advance():
+            return
+        with self._changed:
+            if not self._closed:
+                heapq.heappush(self._jobs, entry)
+                return
+        entry[2].fail(ClosedError("the annotator was closed"))
 
     def _take(self) -> tuple[Priority, int, Job[Any]] | None:
         with self._changed:

@@ -398,3 +398,8 @@ def test_limits_below_their_range_are_refused(model):
     for limits in ({"regions_per_step": 0}, {"queue_size": 0}, {"cache_bytes": -1}):
         with pytest.raises(ValueError, match="from"):
             Annotator(model, **limits)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12])
+def test_an_endless_timeout_is_none(annotator, timeout):
+    assert annotator.annotate(Request(scene(), (RED_BOX,)), timeout=timeout).regions

@@ -175,6 +175,26 @@ def test_an_error_is_its_callers_and_the_worker_lives_on(error):
     assert good.future.result() == 5
 
 
+@pytest.mark.parametrize("result", [5, None])
+def test_a_callback_that_exits_does_not_end_the_worker(caplog, result):
+    def leave(_):
+        raise SystemExit(1)
+
+    def failing():
+        yield
+        raise ValueError("x")
+
+    queue = WorkQueue(9)
+    first = Job(steps([], "a", 1, 5) if result else failing(), Priority.BATCH)
+    second = Job(steps([], "b", 1, 6), Priority.BATCH)
+    first.future.add_done_callback(leave)
+    queue.put(first)
+    queue.put(second)
+    finish(queue, first, second)
+    assert second.future.result() == 6
+    assert "SystemExit" in caplog.text
+
+
 def test_a_timeout_error_is_a_missed_deadline_only_after_the_deadline():
     def failing(seconds):
         if seconds is None:
