@@ -62,7 +62,7 @@ class Pipeline:
         yield
         results: list[Region | Refusal] = []
         if not request.prompts:
-            segments = self._model.find_everything(features, request.everything)
+            segments = yield from self._model.everything_in_steps(features, request.everything)
             yield
             results += yield from self._results(request, [None] * len(segments), segments, deadline)
         for prompts in _chunks(request.prompts, _PROMPTS_PER_STEP):

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+Result = TypeVar("Result")
 
 # Masks that are cut this far above and below 0 and still agree are stable (as in SAM's generator).
 STABILITY_DELTA = 1.0
@@ -77,3 +83,12 @@ def suppress(masks: Tensor, scores: Tensor, threshold: float) -> list[int]:
         if not overlapping[index, kept].any():
             kept.append(index)
     return [int(index) for index in order[torch.tensor(kept, dtype=torch.long)]]
+
+
+def run(steps: Generator[None, None, Result]) -> Result:
+    """Take all steps, and return what they end in."""
+    try:
+        while True:
+            next(steps)
+    except StopIteration as end:
+        return cast("Result", end.value)

@@ -29,7 +29,7 @@ from pam_model.segments import PictureFeatures, RegionContexts, Segments
 from pam_model.tasks import Language, Question, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
     from pam_model.network import PAMNetwork
@@ -179,6 +179,13 @@ class PAM:
             features: of the picture.
             options: the grid of clicks and the filters.
         """
+        return everything.run(self.everything_in_steps(features, options))
+
+    @torch.inference_mode()
+    def everything_in_steps(
+        self, features: PictureFeatures, options: EverythingOptions = _USUAL
+    ) -> Generator[None, None, Segments]:
+        """`find_everything` for those who have other work in between: yields after each pass."""
         points = everything.grid(options.points_per_side, features.size)
         prompts, masks, scores = [], [], []
         for start in range(0, len(points), options.points_per_batch):
@@ -188,6 +195,7 @@ class PAM:
             prompts += [clicks[row] for row in rows.tolist()]
             masks.append(found)
             scores.append(iou_scores)
+            yield
         kept = everything.suppress(torch.cat(masks), torch.cat(scores), options.nms_threshold)
         # Region features of every click would fill the memory: decode the few that stay again.
         chosen = [prompts[index] for index in kept[: options.max_regions]]

@@ -222,6 +222,22 @@ def test_everything_finds_regions_best_first(pam: PAM, features: PictureFeatures
     assert len(pam.find_everything(features, EVERYTHING)) < len(found)
 
 
+def test_everything_can_be_found_in_steps(pam: PAM, features: PictureFeatures) -> None:
+    steps = pam.everything_in_steps(features, EVERYTHING)
+    passes = 0
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found = end.value
+            break
+        passes += 1
+    assert passes == 4  # 36 clicks, 10 at a time
+    np.testing.assert_array_equal(
+        found.mask_logits, pam.find_everything(features, EVERYTHING).mask_logits
+    )
+
+
 def test_of_overlapping_masks_the_best_stays() -> None:
     masks = torch.zeros(4, 10, 10, dtype=torch.bool)
     masks[0, :5] = True

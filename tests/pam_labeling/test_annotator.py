@@ -403,3 +403,24 @@ def test_limits_below_their_range_are_refused(model):
 @pytest.mark.parametrize("timeout", [float("inf"), 1e12])
 def test_an_endless_timeout_is_none(annotator, timeout):
     assert annotator.annotate(Request(scene(), (RED_BOX,)), timeout=timeout).regions
+
+
+def test_a_click_gets_in_while_everything_is_looked_for():
+    class Patient(FakePAM):
+        def everything_in_steps(self, features, options=None):
+            looking.set()
+            assert clicked.wait(20)
+            yield  # a click that came meanwhile goes first
+            assert done == ["click"]
+            return (yield from super().everything_in_steps(features))
+
+    looking, clicked, done = threading.Event(), threading.Event(), []
+    with Annotator(Patient()) as annotator:
+        batch = annotator.submit(Request(scene()), priority=Priority.BATCH)
+        batch.add_done_callback(lambda _: done.append("everything"))
+        assert looking.wait(20)
+        click = annotator.submit(Request(scene(ground="green"), prompts=(RED_BOX,)))
+        click.add_done_callback(lambda _: done.append("click"))
+        clicked.set()
+        assert len(batch.result(20).regions) == 2
+    assert done == ["click", "everything"]
