@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _ROWS_PER_HEAD = 256  # positions whose vocabulary logits are held at once
 _TOKENS_PER_PASS = 512  # tokens of labels scored in one pass
+_TOKENS_PER_LABEL = 128
 
 
 class Tokenizer(Protocol):
@@ -253,13 +254,18 @@ class LanguageModel(nn.Module):
             float32 `(N, L)`: mean log-likelihood per token, the end token included.
 
         Raises:
-            ValueError: a candidate has no tokens.
+            ValueError: a candidate has no tokens, or too many.
             TimeoutError: the deadline passed.
         """
         answers = [self.ids(candidate) for candidate in candidates]
         for candidate, ids in zip(candidates, answers, strict=True):
             if not len(ids):
                 raise ValueError(f"the label {candidate!r} is empty")
+            if len(ids) > _TOKENS_PER_LABEL:
+                raise ValueError(
+                    f"the label {candidate[:40]!r}... is {len(ids)} tokens long, and may be "
+                    f"{_TOKENS_PER_LABEL} at most"
+                )
         cache = regions.cache()
         asked = self.ids(after_region(question)).expand(len(regions), -1)
         first = self.qwen2.model(

@@ -118,6 +118,11 @@ def test_an_empty_label_is_refused(language: LanguageModel, regions: KeyValues) 
         language.score(regions, "label?", ["cat", ""])
 
 
+def test_a_label_that_is_a_text_is_refused(language: LanguageModel, regions: KeyValues) -> None:
+    with pytest.raises(ValueError, match="is 500 tokens long, and may be 128 at most"):
+        language.score(regions, "label?", ["cat", "x" * 500])
+
+
 def test_a_passed_deadline_ends_the_work(language: LanguageModel, regions: KeyValues) -> None:
     late = time.monotonic() - 1
     with pytest.raises(TimeoutError, match="the deadline passed"):
