@@ -8,18 +8,19 @@ configs with a document type either).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
-from xml.etree.ElementTree import Element, TreeBuilder
+from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring
 from xml.parsers import expat
 
 from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryIgnored
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 MAX_BYTES = 4 * 1024 * 1024
 """Longer configs are refused; a taxonomy of 20,000 classes has about 1.5 MiB."""
@@ -27,6 +28,10 @@ MAX_BYTES = 4 * 1024 * 1024
 BACKGROUND = frozenset({"background", "背景"})
 """Labels, in any case, that say "not this object" with a click and are never an answer."""
 
+NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that XML cannot hold, however it is written."""
+
+_MAX_DEPTH = 50  # of a task's own taxonomy
 _VIDEO_TAGS = frozenset({"video", "videorectangle"})
 _DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*\?>")
 
@@ -62,8 +67,11 @@ class Control:
         type: of its results: the tag in lower case, such as "brushlabels".
         to_name: the picture that it is on; the first one where `toName` lists several.
         labels: of tags with labels, and of Choices; each value once, in the config's order.
-        paths: of a Taxonomy: the path from the root to every node, parents before children.
-        smart: whether it can be used to ask (`smart="true"`).
+        paths: of a Taxonomy: the path from the root to every node, parents before children, as
+            results must spell it.
+        path_phrases: for each of the paths, what PAM scores for its last node.
+        smart: whether it may be used to ask. Label Studio's editor takes a missing `smart` for
+            "true"; only `smart="false"` turns it off.
         per_region: whether it describes a region, not the whole picture (`perRegion="true"`).
         attributes: as in the XML, read-only.
         task_key: the key of task data that its labels come from (`value="$key"`), if any.
@@ -75,7 +83,8 @@ class Control:
     to_name: str
     labels: tuple[ProjectLabel, ...] = ()
     paths: tuple[tuple[str, ...], ...] = ()
-    smart: bool = False
+    path_phrases: tuple[tuple[str, ...], ...] = ()
+    smart: bool = True
     per_region: bool = False
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     task_key: str | None = None
@@ -132,6 +141,30 @@ class LabelingConfig:
     def picture(self, name: str) -> PictureTag | None:
         """The picture of this name, or None."""
         return next((picture for picture in self.pictures if picture.name == name), None)
+
+    def for_task(self, data: object) -> LabelingConfig:
+        """The config as one task's data completes it.
+
+        Tags such as `<Labels value="$labels">` get the labels, choices or nodes of the taxonomy
+        that the task lists under that key: `[{"value": "car", "alias": ..., "children": [...]}]`.
+        What is not of this form is left out, as the editor cannot show it either.
+
+        Returns:
+            This config where no tag takes its labels from task data.
+
+        Raises:
+            LabelingConfigError: with the task's labels the config is too long.
+        """
+        keys = {control.name: control.task_key for control in self.controls if control.task_key}
+        if not keys or not isinstance(data, Mapping):
+            return self
+        root = parse_xml(_DECLARATION.sub("", self.xml))
+        for element in root.iter():
+            key = keys.get(element.get("name", ""))
+            if key is not None:
+                tag = "Label" if element.tag.lower().endswith("labels") else "Choice"
+                _add_children(element, tag, data.get(key))
+        return self.parse(tostring(root, encoding="unicode"))
 
     def errors_of(self, prediction: Mapping[str, Any]) -> list[str]:
         """What label_studio_sdk finds wrong with `{"result": [...], ...}`; empty if nothing."""
@@ -250,26 +283,27 @@ def _controls(root: Element, pictures: list[str]) -> Iterator[Control]:
 def _control(element: Element, name: str, to_name: str) -> Control:
     kind = element.tag.lower()
     labels: tuple[ProjectLabel, ...] = ()
-    paths: tuple[tuple[str, ...], ...] = ()
+    nodes: dict[tuple[str, ...], tuple[str, ...]] = {}
     if kind == "taxonomy":
-        paths = tuple(dict.fromkeys(_paths(element, ())))
+        nodes = _nodes(element)
     elif kind == "choices":
         labels = _labels(element, "Choice")
     elif kind.endswith("labels"):
         labels = _labels(element, "Label")
     value = _attribute(element.attrib, "value") or ""
-    dynamic = value.startswith("$") and (kind in ("choices", "taxonomy") or kind.endswith("labels"))
+    listed = kind in ("choices", "taxonomy") or kind.endswith("labels")
     return Control(
         name=name,
         tag=element.tag,
         type=kind,
         to_name=to_name,
         labels=labels,
-        paths=paths,
-        smart=_is_true(element, "smart"),
-        per_region=_is_true(element, "perRegion"),
+        paths=tuple(nodes),
+        path_phrases=tuple(nodes.values()),
+        smart=(_attribute(element.attrib, "smart") or "").lower() != "false",
+        per_region=(_attribute(element.attrib, "perRegion") or "").lower() == "true",
         attributes=MappingProxyType(dict(element.attrib)),
-        task_key=value[1:] if dynamic else None,
+        task_key=value[1:] if listed and value.startswith("$") else None,
     )
 
 
@@ -289,9 +323,25 @@ def _label(element: Element) -> ProjectLabel | None:
         return None
     listed = (_attribute(element.attrib, "predicted_values") or "").split(",")
     phrases = [text.strip() for text in listed if text.strip()]
-    phrases = phrases or [text.strip() for text in spelled if text.strip()]
+    phrases = phrases or [" ".join(text.split()) for text in spelled if text.strip()]
     background = element.tag == "Label" and any(is_background(text) for text in spelled)
     return ProjectLabel(spelled[-1], tuple(dict.fromkeys(phrases)), background)
+
+
+def _add_children(element: Element, tag: str, listed: object, depth: int = 0) -> None:
+    if not isinstance(listed, list) or depth == _MAX_DEPTH:
+        return
+    for item in listed:
+        if not isinstance(item, Mapping):
+            continue
+        attributes = {
+            name: text
+            for name in ("value", "alias", "predicted_values")
+            if isinstance(text := item.get(name), str) and not NOT_XML.search(text)
+        }
+        if "value" in attributes:
+            child = SubElement(element, tag, attributes)
+            _add_children(child, tag, item.get("children"), depth + 1)
 
 
 def is_background(label: str) -> bool:
@@ -299,17 +349,16 @@ def is_background(label: str) -> bool:
     return label.strip().lower() in BACKGROUND
 
 
-def _paths(element: Element, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+def _nodes(element: Element, above: tuple[str, ...] = ()) -> dict[tuple[str, ...], tuple[str, ...]]:
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
     for child in element:
-        name = (child.get("alias") or child.get("value")) if child.tag == "Choice" else None
-        path = (*above, name) if name else above
-        if name:
-            yield path
-        yield from _paths(child, path)
-
-
-def _is_true(element: Element, name: str) -> bool:
-    return (_attribute(element.attrib, name) or "").lower() == "true"
+        label = _label(child) if child.tag == "Choice" else None
+        path = (*above, label.value) if label else above
+        if label:
+            found.setdefault(path, label.phrases)
+        for below, phrases in _nodes(child, path).items():
+            found.setdefault(below, phrases)
+    return found
 
 
 def _attribute(attributes: Mapping[str, str], name: str) -> str | None:
