@@ -6,6 +6,7 @@ import io
 import sys
 import warnings
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,6 +25,8 @@ EXIT_CODES = (
     "3 the model cannot be loaded; 4 an output cannot be written; "
     "130 interrupted (what was done is saved)."
 )
+
+PLATFORMS = "pam_labeling.commands"
 
 app = typer.Typer(
     name="pam-labeling",
@@ -127,11 +130,19 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):
             # A terminal without Chinese letters shows question marks, and nothing is lost.
             stream.reconfigure(errors="replace")
+    add_platforms()
     app()
 
 
+def add_platforms() -> None:
+    """Add the commands of the platforms that are installed: the entry points of `PLATFORMS`."""
+    for entry_point in entry_points(group=PLATFORMS):
+        app.add_typer(entry_point.load())
+
+
 @contextmanager
-def _exit_codes() -> Iterator[None]:
+def exit_codes() -> Iterator[None]:
+    """End a command that raises `CommandError` with its message and its exit code."""
     try:
         yield
     except CommandError as error:
@@ -179,7 +190,7 @@ def annotate(
 
     What is pointed at is pointed at in every picture, in pixels of the upright picture.
     """
-    with _exit_codes():
+    with exit_codes():
         from pam_labeling import commands  # noqa: PLC0415 - loads torch, which --help does not need
 
         request = commands.build_request(
@@ -206,7 +217,7 @@ def download(
     ] = None,
 ) -> None:
     """Fetch a checkpoint and its SAM 2.1, going on where an earlier download broke off."""
-    with _exit_codes():
+    with exit_codes():
         from pam_labeling import commands  # noqa: PLC0415 - loads torch, which --help does not need
 
         code = commands.download(name, cache_dir=cache_dir)
@@ -219,7 +230,7 @@ def demo(
     model: _Model = None,
 ) -> None:
     """Draw a few pictures, annotate their files with the commands that it shows."""
-    with _exit_codes():
+    with exit_codes():
         from pam_labeling.demo import run_demo  # noqa: PLC0415 - loads torch
 
         code = run_demo(folder, model or "nano", app)

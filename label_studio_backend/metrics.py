@@ -1,0 +1,67 @@
+"""What the backend tells Prometheus, in a registry of its own."""
+
+from __future__ import annotations
+
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
+
+
+class Metrics:
+    """Counters, histograms and gauges; safe to use from any thread.
+
+    Attributes:
+        requests: HTTP requests by path and status.
+        stages: seconds by stage: media (fetching a picture, or finding it on the disk), decode,
+            model (waiting for a turn included), read (prompts), write (results, with run lengths).
+        busy: requests that were answered "busy".
+        refusals: prompts that no object answers.
+        failures: tasks without a prediction, by the kind of error.
+        pictures: decoded pictures that were kept (hit), and that were not (miss).
+        results: pre-annotations that were kept (hit), under way (joined) or new (miss).
+        events: webhook events by action.
+    """
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = self._counter("requests", "HTTP requests.", "path", "status")
+        self.stages = Histogram(
+            "pam_stage_seconds",
+            "Seconds by stage.",
+            ("stage",),
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.busy = self._counter("busy", "Requests that were answered busy.")
+        self.refusals = self._counter("refusals", "Prompts that no object answers.")
+        self.failures = self._counter("failures", "Tasks without a prediction.", "kind")
+        self.pictures = self._counter("picture_cache", "Look-ups of decoded pictures.", "found")
+        self.results = self._counter("result_cache", "Look-ups of pre-annotations.", "found")
+        self.events = self._counter("webhook_events", "Events of Label Studio.", "action")
+
+    def _counter(self, name: str, text: str, *labels: str) -> Counter:
+        return Counter(f"pam_{name}", text, labels, registry=self.registry)
+
+    def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+        """Add a gauge that is read when Prometheus asks."""
+        Gauge(f"pam_{name}", text, registry=self.registry).set_function(value)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        """Count the seconds inside `with` as this stage's, also where it fails."""
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.stages.labels(name).observe(time.perf_counter() - start)
+
+    def text(self) -> bytes:
+        """Everything in Prometheus' text format."""
+        return generate_latest(self.registry)

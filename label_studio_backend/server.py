@@ -1,0 +1,194 @@
+"""HTTP around the backend: the paths that Label Studio calls, served by waitress.
+
+Label Studio drops the body of an answer that is not 2xx, and shows only its status line: in the
+connect form, and as the state of the connected model. So our sentences travel in the status line
+too, as the reason phrase.
+"""
+
+from __future__ import annotations
+
+import hmac
+import logging
+import re
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, Protocol
+
+import msgspec
+import waitress
+from flask import Flask, Response, request
+from prometheus_client import CONTENT_TYPE_LATEST
+from werkzeug.exceptions import HTTPException
+
+from label_studio_backend.bodies import read_event, read_predict, read_setup
+from label_studio_backend.errors import RequestError
+from label_studio_backend.turns import NoTurnError
+from pam_labeling import BusyError
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from label_studio_backend.backend import Backend
+    from label_studio_backend.settings import ServerSettings
+
+_log = logging.getLogger(__name__)
+
+# Label Studio calls webhooks without credentials. /ready tells an orchestrator nothing secret.
+_OPEN_PATHS = ("/webhook", "/ready")
+_REASON_LENGTH = 400
+
+
+class Server(Protocol):
+    """What is used of waitress' servers."""
+
+    def run(self) -> None:
+        """Serve until the process is told to end."""
+
+    def print_listen(self, format_str: str, /) -> None:
+        """Log each address that is listened on."""
+
+    def close(self) -> None:
+        """Close the port."""
+
+
+def create_app(backend: Backend, settings: ServerSettings) -> Flask:
+    """The WSGI application around a backend."""
+    app = Flask("label_studio_backend", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.url_map.strict_slashes = False
+    _add_paths(app, backend)
+    _add_errors(app, backend)
+
+    @app.before_request
+    def authorise() -> Response | None:
+        if settings.basic_auth_user is None or request.path in _OPEN_PATHS or _knows(settings):
+            return None
+        answer = _failure(401, "the name or the password of Basic Auth is missing or wrong")
+        answer.headers["WWW-Authenticate"] = 'Basic realm="pam-labeling"'
+        return answer
+
+    @app.after_request
+    def count(answer: Response) -> Response:
+        path = request.url_rule.rule if request.url_rule else "other"
+        backend.metrics.requests.labels(path, str(answer.status_code)).inc()
+        return answer
+
+    return app
+
+
+def _add_paths(app: Flask, backend: Backend) -> None:
+    @app.get("/")
+    @app.get("/health")
+    def health() -> Response:
+        return _json(backend.health())
+
+    @app.get("/ready")
+    def ready() -> Response:
+        state = backend.health()["state"]
+        return _json({"state": state}, 200 if state == "ready" else 503)
+
+    @app.get("/versions")
+    def versions() -> Response:
+        return _json(backend.versions())
+
+    @app.get("/metrics")
+    def metrics() -> Response:
+        return Response(backend.metrics.text(), content_type=CONTENT_TYPE_LATEST)
+
+    @app.post("/setup")
+    def setup() -> Response:
+        return _json(backend.setup(read_setup(request.get_data(cache=False))))
+
+    @app.post("/predict")
+    def predict() -> Response:
+        return _json(backend.predict(read_predict(request.get_data(cache=False))))
+
+    @app.post("/webhook")
+    def webhook() -> Response:
+        return _json(backend.webhook(read_event(request.get_data(cache=False))))
+
+
+def _add_errors(app: Flask, backend: Backend) -> None:
+    @app.errorhandler(RequestError)
+    def refused(error: RequestError) -> Response:
+        if isinstance(error, NoTurnError):
+            backend.metrics.busy.inc()
+        _log.warning("%s: %s", request.path, error)
+        answer = _failure(error.status, str(error))
+        if error.retry_after is not None:
+            answer.headers["Retry-After"] = str(error.retry_after)
+        return answer
+
+    @app.errorhandler(BusyError)
+    def busy(error: BusyError) -> Response:
+        return refused(NoTurnError(f"busy: {error}"))
+
+    @app.errorhandler(HTTPException)
+    def unknown(error: HTTPException) -> Response:
+        if error.code == 404:
+            return _failure(404, f"there is nothing at {request.path[:100]}")
+        return _failure(error.code or 500, error.description or error.name)
+
+    @app.errorhandler(Exception)
+    def failed(error: Exception) -> Response:
+        _log.error("%s failed", request.path, exc_info=error)
+        # What an unexpected error says may hold anything; its kind is enough for the other side.
+        return _failure(500, f"{type(error).__name__}: see the backend's log")
+
+
+def _knows(settings: ServerSettings) -> bool:
+    """Whether the request has the right name and password; compared in constant time."""
+    given = request.authorization
+    if given is None or given.type != "basic":
+        return False
+    pairs = (
+        (given.username, settings.basic_auth_user),
+        (given.password, settings.basic_auth_pass),
+    )
+    same = [hmac.compare_digest((a or "").encode(), (b or "").encode()) for a, b in pairs]
+    return all(same)  # the second was compared whatever the first gave
+
+
+def _json(content: Any, status: int | str = 200) -> Response:
+    return Response(msgspec.json.encode(content), status=status, content_type="application/json")
+
+
+def _failure(status: int, sentence: str) -> Response:
+    return _json({"error": sentence}, f"{status} {reason_phrase(sentence)}")
+
+
+def reason_phrase(sentence: str) -> str:
+    """A sentence as it may stand in a status line: printable ASCII on one line, not too long."""
+    line = re.sub(r"[^\x20-\x7e]+", "?", " ".join(sentence.split()))
+    return line if len(line) <= _REASON_LENGTH else f"{line[: _REASON_LENGTH - 3]}..."
+
+
+def create_server(app: Flask, settings: ServerSettings) -> Server:
+    """Open the port; `run` on the result serves until the process is told to end.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    server: Server = waitress.create_server(
+        app,
+        host=settings.host,
+        port=settings.port,
+        threads=settings.server_threads,
+        max_request_body_size=settings.max_body_bytes,
+        ident="pam-labeling",
+        clear_untrusted_proxy_headers=True,
+    )
+    return server
+
+
+def serve_until_told(server: Server) -> None:
+    """Serve until SIGINT or SIGTERM. To be called in the main thread."""
+
+    def stop(_signal: int, _frame: FrameType | None) -> None:
+        sys.exit(0)
+
+    signal.signal(signal.SIGTERM, stop)
+    try:
+        server.run()
+    finally:
+        server.close()

@@ -1,0 +1,88 @@
+"""From settings to a running server; torch is loaded with this module, before the port opens."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from label_studio_backend.backend import Backend
+from label_studio_backend.server import create_app, create_server, serve_until_told
+from label_studio_backend.settings import ServerSettings
+from label_studio_backend.task_media import TaskMedia
+from pam_labeling.exit_codes import CommandError
+from pam_labeling.settings import Settings, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pam_labeling import Annotator
+
+_log = logging.getLogger(__name__)
+
+
+def read_settings(
+    model: Mapping[str, Any], server: Mapping[str, Any]
+) -> tuple[Settings, ServerSettings]:
+    """Both kinds of settings from the environment, with overrides by name.
+
+    Raises:
+        CommandError: a setting that cannot be used.
+    """
+    try:
+        return Settings.from_environment(**model), ServerSettings.from_environment(**server)
+    except SettingsError as error:
+        raise CommandError(str(error)) from error
+
+
+def open_backend(model: Settings, server: ServerSettings) -> Backend:
+    """A backend whose model begins to load."""
+
+    def open_annotator() -> Annotator:
+        torch.set_num_threads(server.model_threads)
+        return model.open_annotator()
+
+    return Backend(
+        open_annotator,
+        TaskMedia(server.media),
+        server,
+        model=model.model,
+        max_pixels=model.max_pixels,
+    )
+
+
+def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
+    """Serve until told to end.
+
+    Args:
+        model: settings of the model by name, None for what the environment says.
+        server: settings of the server likewise.
+
+    Raises:
+        CommandError: a setting that cannot be used, or an address that cannot be listened on.
+    """
+    model_settings, settings = read_settings(model, server)
+    settings.configure_logging()
+    _warn(settings)
+    with open_backend(model_settings, settings) as backend:
+        app = create_app(backend, settings)
+        try:
+            http = create_server(app, settings)
+        except (OSError, ValueError) as error:
+            raise CommandError(
+                f"cannot listen on {settings.host}:{settings.port}: {error}"
+            ) from error
+        http.print_listen("listening on http://{}:{}")
+        serve_until_told(http)
+
+
+def _warn(settings: ServerSettings) -> None:
+    if settings.label_studio_url is None:
+        _log.warning(
+            "LABEL_STUDIO_URL is not set: pictures that Label Studio itself keeps may not be "
+            "fetched"
+        )
+    if os.environ.get("WORKERS", "1").strip() not in ("", "1"):
+        _log.warning("WORKERS is not used: one process owns the model; see THREADS")
