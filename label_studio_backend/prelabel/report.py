@@ -1,0 +1,168 @@
+"""What people see of a run: progress, failures, how it ended."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, TextIO
+
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from pam_labeling.terminal import shown
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from label_studio_backend.prelabel.run import Failure
+    from label_studio_backend.prelabel.sink import Written
+    from label_studio_backend.prelabel.source import Tally
+
+_SHOWN = 20  # failures listed at the end
+_LINE = 30.0  # seconds between two lines where there is no terminal
+
+
+class Report:
+    """Counts what happens and shows it; a context manager around the run.
+
+    Args:
+        console: where to; on stderr.
+        chosen: tasks that the selection has, done or not.
+        limit: no more tasks than this are done.
+        tally: what the source leaves out.
+        failures_file: each failure is written there at once, as a line of JSON.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        chosen: int,
+        tally: Tally,
+        *,
+        limit: int | None = None,
+        failures_file: TextIO | None = None,
+    ) -> None:
+        self.written: Counter[Written] = Counter()
+        self.failures = 0
+        self._first: list[Failure] = []
+        self._console = console
+        self._chosen = chosen
+        self._limit = limit
+        self._tally = tally
+        self._file = failures_file
+        self._began = self._lined = time.monotonic()
+        self._progress = Progress(
+            TextColumn("[bold]pre-labelling"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+            TextColumn("{task.fields[failed]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._bar = self._progress.add_task("", total=self._total(), rate="", failed="")
+
+    def __enter__(self) -> Report:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    @property
+    def done(self) -> int:
+        """Tasks that are over: written or failed."""
+        return self.written.total() + self.failures
+
+    def say(self, sentence: str) -> None:
+        """Show a sentence above the progress bar; from any thread."""
+        self._progress.console.print(f"[yellow]{shown(sentence)}[/]")
+
+    def wrote(self, written: Written) -> None:
+        """A prediction is in Label Studio."""
+        self.written[written] += 1
+        self.tick()
+
+    def failed(self, failure: Failure) -> None:
+        """A task failed."""
+        self.failures += 1
+        if len(self._first) < _SHOWN:
+            self._first.append(failure)
+        if self._file is not None:
+            line = {"task": failure.task, "reason": failure.reason}
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+            self._file.flush()
+        self.tick()
+
+    def tick(self) -> None:
+        """Show how far it is."""
+        failed = f"[red]{self.failures} failed[/]" if self.failures else ""
+        rate = f"{self._rate():.2f} tasks/s" if self.done else ""
+        self._progress.update(
+            self._bar, completed=self.done, total=self._total(), rate=rate, failed=failed
+        )
+        now = time.monotonic()
+        if not self._console.is_terminal and now - self._lined >= _LINE:
+            self._lined = now
+            self._console.print(
+                f"{self.done} of {self._total()} tasks, {self._rate():.2f} tasks/s, "
+                f"{self.failures} failed"
+            )
+
+    def summary(self, model_version: str) -> None:
+        """Say how it ended."""
+        self._console.print(
+            f"{_tasks(self.written.total())} pre-annotated as {shown(repr(model_version))}, "
+            f"{self._rate():.2f} tasks/s"
+        )
+        for left_out in left_out_sentences(self._tally, model_version):
+            self._console.print(left_out)
+        if self.failures:
+            self._console.print(f"[red]{_tasks(self.failures)} failed:[/]")
+        for failure in self._first:
+            self._console.print(f"  task {failure.task}: {shown(failure.reason)}")
+        if self.failures > len(self._first):
+            more = self.failures - len(self._first)
+            self._console.print(f"  ... and {more} more: --failures FILE.jsonl keeps all")
+
+    def _rate(self) -> float:
+        return self.done / max(time.monotonic() - self._began, 1e-3)
+
+    def _total(self) -> int:
+        """How many tasks there are to do, as far as is known now."""
+        left_out = self._tally.done_before + self._tally.excluded + len(self._tally.vanished)
+        total = max(self._chosen - left_out, self.done)
+        return total if self._limit is None else min(total, self._limit)
+
+
+def left_out_sentences(tally: Tally, model_version: str) -> list[str]:
+    """Which tasks are left out, and why; marked up for a console."""
+    sentences = []
+    if tally.done_before:
+        sentences.append(
+            f"{_tasks(tally.done_before)} left out: they have a prediction of "
+            f"{shown(repr(model_version))} (--overwrite does them again)"
+        )
+    if tally.excluded:
+        sentences.append(f"{_tasks(tally.excluded)} left out: not selected in the view")
+    if tally.vanished:
+        ids = ", ".join(str(task) for task in tally.vanished[:_SHOWN])
+        sentences.append(
+            f"{_tasks(len(tally.vanished))} left out: deleted meanwhile ({escape(ids)})"
+        )
+    return sentences
+
+
+def _tasks(number: int) -> str:
+    return "1 task" if number == 1 else f"{number} tasks"

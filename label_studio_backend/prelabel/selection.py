@@ -1,0 +1,200 @@
+"""Which tasks of a project: what the command line says, as Label Studio's Data Manager asks it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from label_studio_backend.prelabel.api import RefusedError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from label_studio_backend.prelabel.api import Api
+
+Item = dict[str, Any]
+"""One filter of the Data Manager: filter, operator, type, value, and maybe a child_filter."""
+
+_OPERATORS = {
+    "!=": "not_equal",
+    ">=": "greater_or_equal",
+    "<=": "less_or_equal",
+    "!~": "not_contains",
+    "=": "equal",
+    ">": "greater",
+    "<": "less",
+    "~": "contains",
+}
+_FILTER = re.compile(r"\s*(?P<column>[^=<>!~]+?)\s*(?P<operator>[!<>]=|!~|[=<>~])\s*(?P<value>.*)")
+_IDS = 200  # in one address
+_ORDERED = frozenset({"greater", "less", "greater_or_equal", "less_or_equal"})
+
+
+class SelectionError(ValueError):
+    """The command line chooses tasks in a way that cannot be; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """A part of a project's tasks.
+
+    Attributes:
+        items: filters of the Data Manager.
+        conjunction: "and", or "or" as a view may have it.
+        included: only these task ids; None for all.
+        excluded: not these; `after` still has them.
+    """
+
+    items: tuple[Item, ...] = ()
+    conjunction: str = "and"
+    included: tuple[int, ...] | None = None
+    excluded: tuple[int, ...] = ()
+
+    def narrowed(self, items: Sequence[Item]) -> Selection:
+        """Only those that meet these filters as well."""
+        merged = (*self.items, *items)
+        if self.conjunction == "and" or not self.items:
+            return replace(self, items=merged, conjunction="and")
+        if len(items) != 1 or any(item.get("child_filter") for item in self.items):
+            raise SelectionError(
+                "the view joins its filters by 'or' and cannot be narrowed further: make a view "
+                "whose filters are joined by 'and'"
+            )
+        # (a or b) and c, spelled as the server can read it: (a and c) or (b and c).
+        with_child = tuple({**item, "child_filter": items[0]} for item in self.items)
+        return replace(self, items=with_child)
+
+    def after(self, task_id: int) -> dict[str, object]:
+        """The query for the tasks behind this id, in the order of their ids.
+
+        Ids instead of page numbers: what annotators and this program write meanwhile changes
+        which tasks a filter chooses, and would shift pages.
+        """
+        behind = number_filter("id", "greater", task_id)
+        narrowed = self.narrowed([behind])
+        query: dict[str, object] = {
+            "filters": {"conjunction": narrowed.conjunction, "items": list(narrowed.items)},
+            "ordering": ["tasks:id"],
+        }
+        if self.included is not None:
+            query["selectedItems"] = {"all": False, "included": list(self.included)}
+        return query
+
+    def parts(self) -> Iterator[Selection]:
+        """The same tasks in parts whose ids fit into an address."""
+        if self.included is None:
+            yield self
+            return
+        ids = sorted(self.included)
+        for begin in range(0, len(ids), _IDS):
+            yield replace(self, included=tuple(ids[begin : begin + _IDS]))
+
+
+def number_filter(column: str, operator: str, value: float) -> Item:
+    """A filter of the Data Manager that compares a number."""
+    return _filter(column, operator, "Number", value)
+
+
+def _filter(column: str, operator: str, kind: str, value: object) -> Item:
+    return {
+        "filter": f"filter:tasks:{column}",
+        "operator": operator,
+        "type": kind,
+        "value": value,
+    }
+
+
+UNLABELED = number_filter("total_annotations", "equal", 0)
+"""Tasks without an annotation (skipped ones have none)."""
+
+
+def read_view(api: Api, project: int, view: int) -> Selection:
+    """The tasks that a tab of the Data Manager shows.
+
+    Raises:
+        SelectionError: the project has no such view.
+        ApiFailure: the server cannot be asked.
+    """
+    try:
+        answer = api.get(f"api/dm/views/{view}/")
+    except RefusedError as error:
+        raise SelectionError(f"there is no view {view}: {error}") from error
+    if answer.get("project") != project:
+        raise SelectionError(f"view {view} belongs to project {answer.get('project')}")
+    data = answer.get("data") or {}
+    filters = data.get("filters") or {}
+    items = tuple(item for item in filters.get("items") or () if item.get("value") is not None)
+    chosen = answer.get("selected_items") or {}
+    return Selection(
+        items=items,
+        conjunction=filters.get("conjunction") or "and",
+        included=tuple(chosen["included"]) if chosen.get("included") else None,
+        excluded=tuple(chosen.get("excluded") or ()),
+    )
+
+
+def read_filters(api: Api, project: int, texts: Sequence[str]) -> list[Item]:
+    """Filters as people write them: `data.split=train`, `id>100`, `file_upload~park`.
+
+    Raises:
+        SelectionError: a text is no filter, or names a column that the project does not have.
+        ApiFailure: the server cannot be asked.
+    """
+    parsed = [_parse(text) for text in texts]
+    if not parsed:
+        return []
+    columns = _columns(api.get("api/dm/columns/", project=project))
+    return [_item(column, operator, value, columns) for column, operator, value in parsed]
+
+
+def _parse(text: str) -> tuple[str, str, str]:
+    match = _FILTER.fullmatch(text)
+    if match is None:
+        raise SelectionError(
+            f"{text!r} is no filter: write COLUMN, one of {' '.join(_OPERATORS)}, and a value, as "
+            "in 'data.split=train' or 'id>100'"
+        )
+    return match["column"], _OPERATORS[match["operator"]], match["value"].strip()
+
+
+def _columns(answer: Mapping[str, Any]) -> dict[str, str]:
+    """The project's columns and their types: "Number", "String", ..."""
+    columns = {}
+    for column in answer["columns"]:
+        parent = column.get("parent")
+        name = f"{parent}.{column['id']}" if parent else column["id"]
+        columns[name] = str(column.get("type", "Unknown"))
+    return columns
+
+
+def _item(column: str, operator: str, value: str, columns: Mapping[str, str]) -> Item:
+    if column not in columns:
+        raise SelectionError(
+            f"the project's tasks have no column {column!r} to filter by; they have "
+            + ", ".join(sorted(columns))
+        )
+    kind = columns[column]
+    if kind == "Datetime":
+        return _filter(column, operator, kind, _server_time(column, value))
+    if kind in {"Number", "Time"} or operator in _ORDERED:
+        try:
+            return number_filter(column, operator, float(value))
+        except ValueError:
+            raise SelectionError(f"{column} is compared with {value!r}, no number") from None
+    if column == "predictions_model_versions":
+        return _filter(column, operator, kind, [value])  # any of them
+    return _filter(column, operator, "Boolean" if kind == "Boolean" else "String", value)
+
+
+def _server_time(column: str, value: str) -> str:
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise SelectionError(
+            f"{column} is compared with {value!r}, no time such as 2026-01-31 or 2026-01-31T12:00"
+        ) from None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=timezone.utc)
+    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

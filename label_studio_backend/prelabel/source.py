@@ -1,0 +1,221 @@
+"""The tasks to do, streamed from Label Studio page by page."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from label_studio_backend.prelabel.api import Api
+    from label_studio_backend.prelabel.selection import Selection
+
+LISTED = 1000  # ids in one page
+READ = 16  # whole tasks, with all their masks, in one page
+_CUT = 200  # characters: Label Studio cuts a task's list of model versions somewhere behind it
+_UNSAFE = frozenset(",\"'\\")  # what Label Studio joins versions with, or drops
+
+
+@dataclass(frozen=True)
+class Project:
+    """A project of Label Studio.
+
+    Attributes:
+        id: its number.
+        title: its name.
+        config: its labelling config, XML.
+        evaluates: whether listing its tasks would make Label Studio ask its own backends first.
+    """
+
+    id: int
+    title: str
+    config: str
+    evaluates: bool
+
+
+@dataclass(frozen=True)
+class Todo:
+    """A task to do.
+
+    Attributes:
+        task: as Label Studio shows it, with annotations, drafts and the predictions of others.
+        replaces: ids of its predictions of our model version, oldest first.
+    """
+
+    task: Mapping[str, Any]
+    replaces: tuple[int, ...] = ()
+
+    @property
+    def id(self) -> int:
+        return int(self.task["id"])
+
+
+@dataclass
+class Tally:
+    """What became of the tasks that were chosen, so far.
+
+    Attributes:
+        done_before: left out, because they have a prediction of this model version.
+        excluded: left out by the view.
+        vanished: deleted between listing and reading.
+    """
+
+    done_before: int = 0
+    excluded: int = 0
+    vanished: list[int] = field(default_factory=list)
+
+
+def read_project(api: Api, project: int) -> Project:
+    """Read a project.
+
+    Raises:
+        RefusedError: there is none of this number (404).
+        ApiFailure: the server cannot be asked.
+    """
+    answer = api.get(f"api/projects/{project}/")
+    return Project(
+        id=project,
+        title=str(answer.get("title") or ""),
+        config=str(answer.get("label_config") or ""),
+        evaluates=bool(answer.get("evaluate_predictions_automatically")),
+    )
+
+
+class TaskSource:
+    """Streams the chosen tasks that have no prediction of a model version yet.
+
+    First ids come with the names of their predictions' versions, which is cheap; then the tasks
+    that are left are read whole, with the predictions themselves, where it shows exactly.
+
+    Args:
+        api: the server.
+        project: whose tasks.
+        selection: which of them.
+        model_version: tasks with a prediction of it are left out ...
+        overwrite: ... unless they are to be done again.
+    """
+
+    def __init__(
+        self,
+        api: Api,
+        project: Project,
+        selection: Selection,
+        model_version: str,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        self.tally = Tally()
+        self._api = api
+        self._project = project
+        self._selection = selection
+        self._model_version = model_version
+        self._overwrite = overwrite
+
+    def count(self) -> int:
+        """How many tasks are chosen, done or not."""
+        parts = self._selection.parts()
+        return sum(self._page(p.after(0), page_size=1, include="id")["total"] for p in parts)
+
+    def ids(self) -> Iterator[int]:
+        """Ids of tasks that are not seen to be done, in their order."""
+        visible = not self._overwrite and self._versions_are_visible()
+        excluded = set(self._selection.excluded)
+        for part in self._selection.parts():
+            for task in self._listed(part, visible=visible):
+                if task["id"] in excluded:
+                    self.tally.excluded += 1
+                elif visible and self._is_seen_done(task["predictions_model_versions"]):
+                    self.tally.done_before += 1
+                else:
+                    yield task["id"]
+
+    def _listed(self, selection: Selection, *, visible: bool) -> Iterator[Mapping[str, Any]]:
+        include = "id,predictions_model_versions" if visible else "id"
+        last = 0
+        while True:
+            query = selection.after(last)
+            if visible:
+                query["hiddenColumns"] = _HIDDEN
+            page = self._page(query, page_size=LISTED, include=include)["tasks"]
+            yield from page
+            # Servers may limit pages to fewer.
+            if not page:
+                return
+            last = page[-1]["id"]
+
+    def __iter__(self) -> Iterator[Todo]:
+        for ids in _batches(self.ids(), READ):
+            query = {"selectedItems": {"all": False, "included": ids}, "ordering": ["tasks:id"]}
+            tasks = self._page(query, page_size=READ, fields="all")["tasks"]
+            self.tally.vanished += sorted(set(ids) - {task["id"] for task in tasks})
+            for task in tasks:
+                todo = self._todo(task)
+                if todo.replaces and not self._overwrite:
+                    self.tally.done_before += 1
+                else:
+                    yield todo
+
+    def _todo(self, task: Mapping[str, Any]) -> Todo:
+        """Our own earlier predictions are kept apart: they prompt nothing."""
+        predictions = task.get("predictions") or []
+        ours = [p for p in predictions if p.get("model_version") == self._model_version]
+        others = [p for p in predictions if p.get("model_version") != self._model_version]
+        return Todo({**task, "predictions": others}, tuple(sorted(int(p["id"]) for p in ours)))
+
+    def _page(self, query: Mapping[str, object], **params: object) -> Any:
+        if self._project.evaluates:
+            params["review"] = "true"  # then the server asks no backend for predictions
+        return self._api.get(
+            "api/tasks/",
+            project=self._project.id,
+            query=json.dumps(query, separators=(",", ":")),
+            page=1,
+            **params,
+        )
+
+    def _versions_are_visible(self) -> bool:
+        """Whether a list of ids can show who is done: Label Studio joins names by commas."""
+        if self._project.evaluates or _UNSAFE & set(self._model_version):
+            return False
+        known = self._api.get(f"api/projects/{self._project.id}/model-versions/", extended="true")
+        names = [str(version.get("model_version") or "") for version in known.get("static", ())]
+        return not any(
+            self._model_version in _split(name) for name in names if name != self._model_version
+        )
+
+    def _is_seen_done(self, versions: str | None) -> bool:
+        text = versions or ""
+        return len(text) < _CUT and self._model_version in _split(text)
+
+
+# Without these Label Studio shows no versions; with fewer of them it computes the others too.
+_HIDDEN_COLUMNS = [
+    f"tasks:{column}"
+    for column in (
+        "annotations_ids",
+        "annotations_results",
+        "annotators",
+        "avg_lead_time",
+        "completed_at",
+        "draft_exists",
+        "file_upload",
+        "predictions_results",
+        "predictions_score",
+        "state",
+        "storage_filename",
+    )
+]
+_HIDDEN = {"explore": _HIDDEN_COLUMNS, "labeling": _HIDDEN_COLUMNS}
+
+
+def _split(versions: str) -> list[str]:
+    return [name.strip() for name in versions.replace('"', "").split(",")]
+
+
+def _batches(ids: Iterable[int], size: int) -> Iterator[list[int]]:
+    iterator = iter(ids)
+    while batch := list(islice(iterator, size)):
+        yield batch
