@@ -1,0 +1,110 @@
+"""What task data holds in the place of a picture, where it needs no network: data URIs, files."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import stat
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote_to_bytes
+
+from label_studio_backend.addresses import MediaError, WebAddress
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+_EXAMPLES = "such as /data/upload/1/picture.jpg, s3://bucket/picture.jpg or https://..."
+
+
+def picture_text(value: object) -> str:
+    """The one text that a picture's value is, without spaces around it.
+
+    Raises:
+        MediaError: it is something else, or empty.
+    """
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if value is None or value == "":
+        found = "nothing"
+    elif isinstance(value, str):
+        found = "only spaces"
+    elif isinstance(value, list):
+        found = f"a list of {len(value)}"
+    else:
+        found = {"dict": "an object", "bool": "true or false"}.get(type(value).__name__, "a number")
+    raise MediaError(
+        f"the task has {found} where the address of one picture belongs, {_EXAMPLES}; "
+        'check the value="$..." of the picture tag against the task\'s data'
+    )
+
+
+def read_data_uri(text: str, max_bytes: int) -> bytes:
+    """The content of a `data:` URI, base64 or percent-encoded.
+
+    Raises:
+        MediaError: damaged, empty, or larger than `max_bytes`.
+    """
+    head, comma, body = text.partition(",")
+    if not comma:
+        raise MediaError("the picture is a data: URI without a comma, and so without content")
+    is_base64 = head.rstrip().lower().endswith(";base64")
+    # Before anything is copied: 4 letters are 3 bytes, or 1 if everything is percent-encoded.
+    if len(body) > 3 * max_bytes + 1024 or (is_base64 and len(body) // 4 * 3 > 3 * max_bytes):
+        raise _too_large("the picture in a data: URI", max_bytes)
+    try:
+        content = unquote_to_bytes(body)
+        if is_base64:
+            letters = re.sub(rb"[\s=]+", b"", content).translate(bytes.maketrans(b"-_", b"+/"))
+            content = base64.b64decode(letters + b"=" * (-len(letters) % 4), validate=True)
+    except (binascii.Error, UnicodeError) as error:
+        raise MediaError(f"the picture is a damaged data: URI ({error})") from error
+    if len(content) > max_bytes:
+        raise _too_large("the picture in a data: URI", max_bytes)
+    if not content:
+        raise MediaError("the picture is a data: URI without content")
+    return content
+
+
+def read_local_file(root: Path, address: WebAddress, max_bytes: int) -> bytes:
+    """The file of `/data/local-files/?d=...`, from the folder that Label Studio serves too.
+
+    Args:
+        root: Label Studio's LOCAL_FILES_DOCUMENT_ROOT, as this machine sees it.
+        address: what the task names, in Label Studio.
+        max_bytes: the largest file that is read.
+
+    Raises:
+        MediaError: no `d`, not there, outside of `root` (links count as where they lead to), not
+            a regular file, or too large.
+    """
+    name = parse_qs(address.query).get("d", [""])[0].lstrip("/")
+    if not name or "\0" in name:
+        raise MediaError("a local file is named as /data/local-files/?d=folder/picture.jpg")
+    # Of the name only this much is shown: it tells a stranger nothing that the task does not.
+    shown = f"the local file {name[:200]!r}"
+    try:
+        path, top = (root / name).resolve(strict=True), root.resolve(strict=True)
+    except (OSError, RuntimeError) as error:
+        raise MediaError(
+            f"{shown} is not in LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT of this backend; set it to "
+            "the folder of Label Studio, or unset it to fetch local files from Label Studio"
+        ) from error
+    if not path.is_relative_to(top):
+        raise MediaError(f"{shown} is outside of LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")
+    try:
+        # Neither follows a link that was put there just now, nor waits for a pipe.
+        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - of a descriptor
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise MediaError(f"{shown} is not a regular file")
+            content = file.read(max_bytes + 1)
+    except OSError as error:
+        raise MediaError(f"{shown} cannot be read ({error.strerror})") from error
+    if len(content) > max_bytes:
+        raise _too_large(shown, max_bytes)
+    return content
+
+
+def _too_large(what: str, max_bytes: int) -> MediaError:
+    return MediaError(f"{what} is larger than {max_bytes:,} bytes (PAM_MEDIA_MAX_BYTES)")
