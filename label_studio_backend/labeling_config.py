@@ -158,7 +158,7 @@ class LabelingConfig:
         keys = {control.name: control.task_key for control in self.controls if control.task_key}
         if not keys or not isinstance(data, Mapping):
             return self
-        root = parse_xml(_DECLARATION.sub("", self.xml))
+        root = read_tree(self.xml)
         for element in root.iter():
             key = keys.get(element.get("name", ""))
             if key is not None:
@@ -174,10 +174,9 @@ class LabelingConfig:
 
 @lru_cache(maxsize=32)
 def _parse(xml: str) -> LabelingConfig:
-    text = _DECLARATION.sub("", xml)
-    root = parse_xml(text)
+    root = read_tree(xml)
     try:
-        interface = LabelInterface(text)
+        interface = LabelInterface(_DECLARATION.sub("", xml))  # lxml refuses it in a str
     except (LabelStudioXMLSyntaxErrorSentryIgnored, ValueError) as error:
         message = f"Label Studio's SDK cannot read the labelling config: {error}"
         raise LabelingConfigError(message) from error
@@ -190,8 +189,8 @@ def _parse(xml: str) -> LabelingConfig:
     return LabelingConfig(xml, pictures, controls, interface)
 
 
-def parse_xml(text: str) -> Element:
-    """The tree of a config's XML (without its declaration).
+def read_tree(xml: str) -> Element:
+    """The tree of a config's XML.
 
     Raises:
         LabelingConfigError: not well-formed, or a document type or processing instruction.
@@ -205,7 +204,7 @@ def parse_xml(text: str) -> Element:
     parser.StartDoctypeDeclHandler = _refuse_document_type
     parser.ProcessingInstructionHandler = _refuse_instruction
     try:
-        parser.Parse(text.encode("utf-8"), True)
+        parser.Parse(_DECLARATION.sub("", xml).encode("utf-8"), True)
     except (expat.ExpatError, UnicodeEncodeError) as error:
         raise LabelingConfigError(f"The labelling config is not valid XML: {error}.") from error
     return builder.close()
