@@ -7,7 +7,6 @@ as it was probably meant.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from label_studio_backend.answer_plan import (
@@ -26,6 +25,8 @@ from label_studio_backend.labeling_config import LabelingConfig, LabelingConfigE
 from label_studio_backend.options import Options, OptionsError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from label_studio_backend.answer_plan import AnswerPlan
     from label_studio_backend.labeling_config import Control
 
@@ -51,11 +52,6 @@ class Findings(NamedTuple):
         return [*self.errors, *self.hints]
 
 
-def check(config: LabelingConfig, options: Options) -> list[str]:
-    """Sentences about a config and a project's options, errors first; empty if all is well."""
-    return examine(config, options).sentences
-
-
 def check_project(xml: object, extra_params: object) -> Findings:
     """Check what `/setup` brings: the config's XML and the extra parameters, valid or not."""
     errors: list[str] = []
@@ -68,12 +64,12 @@ def check_project(xml: object, extra_params: object) -> Findings:
         config = LabelingConfig.parse(xml)
     except LabelingConfigError as error:
         errors.append(str(error))
-    findings = Findings() if config is None else examine(config, options)
+    findings = Findings() if config is None else check_config(config, options)
     return Findings((*errors, *findings.errors), findings.hints)
 
 
-def examine(config: LabelingConfig, options: Options) -> Findings:
-    """Check a config that could be read."""
+def check_config(config: LabelingConfig, options: Options) -> Findings:
+    """What is wrong with a config that could be read, and a project's options for it."""
     hints = [hint for hints in _OF_CONFIG for hint in hints(config)]
     try:
         plan = plan_answer(config, options)
