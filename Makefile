@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+LABEL_STUDIO_VENV ?= .venv-label-studio
+LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready
 
 .PHONY: demo test e2e lint
 
@@ -12,8 +14,8 @@ demo: $(READY)  ## draw pictures, annotate the files, show masks and words
 test: $(READY)  ## all tests but the end-to-end ones, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term
 
-e2e: $(READY)  ## the built package, installed afresh, from the outside
-	$(BIN)/python -m pytest tests/e2e
+e2e: $(READY) $(LABEL_STUDIO_READY)  ## from the outside: the built package, a real Label Studio
+	LABEL_STUDIO_VENV=$(LABEL_STUDIO_VENV) $(BIN)/python -m pytest tests/e2e
 
 lint: $(READY)  ## style, formatting, types, direction of imports
 	$(BIN)/ruff check .
@@ -23,4 +25,8 @@ lint: $(READY)  ## style, formatting, types, direction of imports
 
 $(READY): pyproject.toml constraints.txt scripts/set_up scripts/install_torch.py
 	scripts/set_up $(PYTHON) $(VENV)
+	@touch $@
+
+$(LABEL_STUDIO_READY): tests/e2e/label_studio/constraints.txt scripts/set_up_label_studio
+	scripts/set_up_label_studio $(PYTHON) $(LABEL_STUDIO_VENV)
 	@touch $@

@@ -39,7 +39,7 @@ def wheel(tmp_path_factory):
     folder = tmp_path_factory.mktemp("build")
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder)
-    for name in ("model", "pam_labeling"):
+    for name in ("model", "pam_labeling", "label_studio_backend"):
         shutil.copytree(
             ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info")
         )

@@ -1,0 +1,133 @@
+"""Pages of Label Studio as an annotator uses them."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Literal
+
+from playwright.sync_api import expect
+
+from tests.e2e.label_studio.servers import ARTEFACTS, PASSWORD, USER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from playwright.sync_api import Locator, Page, Response
+
+    from tests.e2e.label_studio.api import Project
+
+Tool = Literal["brush", "key-point", "rectangle"]
+_TAGS: dict[Tool, str] = {
+    "brush": "BrushLabels",
+    "key-point": "KeyPointLabels",
+    "rectangle": "RectangleLabels",
+}
+SECONDS = 1000  # playwright counts milliseconds
+_ACCEPT = "[data-testid=bottombar-accept-suggestions-button]"
+
+
+def log_in(page: Page, url: str) -> None:
+    page.goto(f"{url}/user/login/")
+    page.fill("input[name=email]", USER)
+    page.fill("input[name=password]", PASSWORD)
+    page.click("button[type=submit]")
+    page.wait_for_url(lambda address: "/login" not in address)
+
+
+def screenshot(page: Page, name: str) -> Path:
+    """Keep what is to be seen now as `out/e2e/NAME.png`."""
+    path = ARTEFACTS / f"{name}.png"
+    page.screenshot(path=path, animations="disabled")
+    return path
+
+
+class LabelingPage:
+    """A task, opened for labelling. Places are pixels of the upright picture."""
+
+    def __init__(self, page: Page, project: Project, task: int, size: tuple[int, int]) -> None:
+        self.page, self._project, self._size = page, project, size
+        page.goto(f"{project.url}/data?task={task}")
+        expect(self._picture).to_be_visible(timeout=60 * SECONDS)
+        expect(self.submit_button).to_be_enabled(timeout=30 * SECONDS)
+
+    @property
+    def _picture(self) -> Locator:
+        return self.page.locator("img[alt=image]")
+
+    @property
+    def submit_button(self) -> Locator:
+        return self.page.locator(
+            "[data-testid=bottombar-submit-button], [data-testid=bottombar-update-button]"
+        ).first
+
+    @property
+    def regions(self) -> Locator:
+        """The rows of the region list."""
+        return self.page.locator(".lsf-outliner-item")
+
+    def text(self, region: int, row: int) -> Locator:
+        """One text of a region in the list, both counted from 0."""
+        item = self.regions.nth(region)
+        return item.locator("[data-testid=textarea-region-input]").nth(row)
+
+    def switch_auto_annotation_on(self) -> None:
+        self.page.get_by_text("Auto-Annotation", exact=True).click()
+        expect(self.page.locator(".lsf-tool_smart").first).to_be_visible()
+
+    def choose(self, tool: Tool, label: str) -> None:
+        """Take a smart tool and one of its labels; Label Studio drops the label after each use."""
+        # Nothing in the page says whose labels a row shows; the rows are in the config's order.
+        row = self._project.label_tags.index(_TAGS[tool])
+        self.page.locator(".lsf-tool_smart").first.hover()
+        self.page.click(f".lsf-toolbar__smart [aria-label={tool}-tool]")
+        labels = self.page.locator(".lsf-labels").nth(row)
+        labels.locator(f'.lsf-label:has(:text-is("{label}"))').click()
+
+    def click(self, x: float, y: float, *, negative: bool = False) -> None:
+        """Click, or Alt+click, and wait for the backend's answer."""
+        with self._answered():
+            if negative:
+                self.page.keyboard.down("Alt")
+            self.page.mouse.click(*self._on_screen(x, y))
+            if negative:
+                self.page.keyboard.up("Alt")
+
+    def drag(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        """Draw a rectangle and wait for the backend's answer."""
+        with self._answered():
+            self.page.mouse.move(*self._on_screen(x1, y1))
+            self.page.mouse.down()
+            self.page.mouse.move(*self._on_screen((x1 + x2) / 2, (y1 + y2) / 2))
+            self.page.mouse.move(*self._on_screen(x2, y2))
+            self.page.mouse.up()
+
+    def accept(self) -> None:
+        self.page.click(_ACCEPT)
+        expect(self.page.locator(_ACCEPT)).to_be_hidden()
+
+    def write_text(self, region: int, row: int, text: str) -> None:
+        field = self.text(region, row)
+        field.fill(text)
+        field.press("Enter")
+
+    def submit(self) -> Response:
+        """Submit, or update, and return Label Studio's answer."""
+        with self.page.expect_response(
+            lambda answer: "/annotations" in answer.url and answer.request.method != "GET"
+        ) as answer:
+            self.submit_button.click()
+        return answer.value
+
+    def _on_screen(self, x: float, y: float) -> tuple[float, float]:
+        self._picture.scroll_into_view_if_needed()
+        box = self._picture.bounding_box()
+        assert box is not None
+        width, height = self._size
+        return box["x"] + x / width * box["width"], box["y"] + y / height * box["height"]
+
+    @contextmanager
+    def _answered(self) -> Iterator[None]:
+        with self.page.expect_response(lambda answer: "/interactive-annotating" in answer.url):
+            yield
+        expect(self.page.locator(_ACCEPT)).to_be_visible(timeout=10 * SECONDS)
