@@ -20,7 +20,6 @@ from urllib3.exceptions import HTTPError, ReadTimeoutError
 
 from label_studio_backend.addresses import MediaError, Reach, WebAddress
 from label_studio_backend.guarded_http import GuardedAdapter, time_limit
-from pam_labeling import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +211,7 @@ class Downloader:
 
 def _headers(hop: Hop, more: dict[str, str]) -> dict[str, str]:
     headers = {
-        "User-Agent": f"pam-labeling/{__version__}",
+        "User-Agent": "pam-labeling",
         "Accept": "*/*",
         "Accept-Encoding": "identity",
         **more,
