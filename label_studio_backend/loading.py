@@ -53,8 +53,8 @@ class ModelLoader:
         """The annotator, if it is there already."""
         return self._annotator
 
-    def wait(self, seconds: float) -> Annotator:
-        """The annotator, waiting up to `seconds` for it.
+    def wait(self, seconds: float | None) -> Annotator:
+        """The annotator, waiting up to `seconds` for it; None: as long as it takes.
 
         Raises:
             UnavailableError: the model is still loading, or could not be loaded.
