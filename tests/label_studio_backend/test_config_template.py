@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import pytest
+from label_studio_sdk.label_interface.interface import LabelInterface
+
+from label_studio_backend.answer_plan import plan_answer
+from label_studio_backend.config_check import Findings, check_config
+from label_studio_backend.config_template import GEOMETRIES, build_config
+from label_studio_backend.labeling_config import LabelingConfig, LabelingConfigError
+from label_studio_backend.options import Options
+from pam_model.tasks import LANGUAGES, Task
+
+AWKWARD = ["cat", "a \"b\" <&> 'c'", "小狗", "true", "12", "名]]>", "a,b", "x" * 200]
+
+
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("background", [True, False])
+def test_a_template_is_valid_and_nothing_is_found_wrong_with_it(geometry, language, background):
+    xml = build_config(AWKWARD, language=language, geometry=geometry, background=background)
+    LabelInterface(xml).validate()
+    assert check_config(LabelingConfig.parse(xml), Options()) == Findings()
+
+
+@pytest.mark.parametrize(
+    ("geometry", "tag"),
+    [
+        ("brush", "BrushLabels"),
+        ("polygon", "PolygonLabels"),
+        ("ellipse", "EllipseLabels"),
+        ("rectangle", "RectangleLabels"),
+    ],
+)
+def test_shapes_are_answered_in_the_geometry_that_was_asked_for(geometry, tag):
+    config = LabelingConfig.parse(build_config(AWKWARD, geometry=geometry))
+    plan = plan_answer(config, Options())
+    assert plan.shape.tag == tag
+    assert plan.vocabulary is not None
+    assert list(plan.vocabulary.labels) == AWKWARD
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_texts_and_labels_are_asked_for_in_the_language(language):
+    config = LabelingConfig.parse(build_config(["a"], language=language, texts=list(Task)))
+    plan = plan_answer(config, Options())
+    assert [text.question for text in plan.texts] == [(task, language) for task in Task]
+    assert plan.vocabulary is not None
+    assert plan.vocabulary.language == language
+
+
+def test_points_and_boxes_are_smart():
+    config = LabelingConfig.parse(build_config(["a"], geometry="polygon"))
+    smart = {control.tag for control in config.controls if control.attribute("smart") == "true"}
+    assert smart == {"KeyPointLabels", "RectangleLabels"}
+
+
+@pytest.mark.parametrize(
+    ("labels", "language", "background"),
+    [
+        (["a"], "en", "background"),
+        (["a"], "zh", "背景"),
+        (["Background", "a"], "en", "Background"),
+    ],
+)
+def test_only_points_have_a_background(labels, language, background):
+    config = LabelingConfig.parse(build_config(labels, language=language))
+    for control in config.controls:
+        values = [label.value for label in control.labels]
+        if control.tag == "KeyPointLabels":
+            assert values == ["a", background]
+        elif control.tag.endswith("Labels"):
+            assert values == ["a"]
+
+
+def test_the_background_can_be_left_out():
+    assert "background=" in build_config(["a"], background=False)
+    assert 'value="background"' not in build_config(["a"], background=False)
+
+
+def test_labels_next_to_each_other_have_different_colours():
+    config = build_config([str(number) for number in range(50)], background=False)
+    colours = [part[:7] for part in config.split('background="')[1:51]]
+    assert len(set(colours)) == 50
+
+
+def test_the_picture_comes_from_the_given_key():
+    config = LabelingConfig.parse(build_config(["a"], data_key="photo"))
+    assert config.pictures[0].value == "$photo"
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([], "at least one label besides the background"),
+        (["background"], "at least one label besides the background"),
+        (["a", " "], "Label 2 is empty"),
+        (["a", " a "], 'The label "a" is given twice'),
+        (["a", "背景", "背景"], 'The label "背景" is given twice'),
+        (["$a"], 'starts with "\\$"'),
+        (["a\x00"], "XML cannot hold a character of the label 'a\\\\x00'"),
+        (["\ud800"], "XML cannot hold a character"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(labels, message):
+    with pytest.raises(LabelingConfigError, match=message):
+        build_config(labels)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"language": "de"}, "The language is one of en, zh, not de"),
+        ({"geometry": "box"}, "The geometry is one of brush, polygon, rectangle, ellipse"),
+        ({"data_key": 'a"b'}, "The key of the picture"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(arguments, message):
+    with pytest.raises(LabelingConfigError, match=message):
+        build_config(["a"], **arguments)
