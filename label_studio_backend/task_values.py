@@ -85,25 +85,36 @@ def read_local_file(root: Path, address: WebAddress, max_bytes: int) -> bytes:
     # Of the name only this much is shown: it tells a stranger nothing that the task does not.
     shown = f"the local file {name[:200]!r}"
     try:
-        path, top = (root / name).resolve(strict=True), root.resolve(strict=True)
-    except (OSError, RuntimeError) as error:
+        # Whether something is there is only told of what is below the folder.
+        path = (root / name).resolve()
+        if not path.is_relative_to(root.resolve()):
+            raise MediaError(f"{shown} is outside of LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")
+        content = _read_regular_file(path, max_bytes + 1)
+    except FileNotFoundError as error:
         raise MediaError(
             f"{shown} is not in LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT of this backend; set it to "
             "the folder of Label Studio, or unset it to fetch local files from Label Studio"
         ) from error
-    if not path.is_relative_to(top):
-        raise MediaError(f"{shown} is outside of LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")
-    try:
-        # Neither follows a link that was put there just now, nor waits for a pipe.
-        with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - of a descriptor
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise MediaError(f"{shown} is not a regular file")
-            content = file.read(max_bytes + 1)
-    except OSError as error:
-        raise MediaError(f"{shown} cannot be read ({error.strerror})") from error
+    except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
+        reason = error.strerror if isinstance(error, OSError) else "a circle of links"
+        raise MediaError(f"{shown} cannot be read ({reason})") from error
+    if content is None:
+        raise MediaError(f"{shown} is not a regular file")
     if len(content) > max_bytes:
         raise _too_large(shown, max_bytes)
     return content
+
+
+def _read_regular_file(path: Path, max_bytes: int) -> bytes | None:
+    # Neither follows a link that was put there just now, nor waits for a pipe.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            return None
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read(max_bytes)
+    finally:
+        os.close(descriptor)
 
 
 def _too_large(what: str, max_bytes: int) -> MediaError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import socket
 import ssl
@@ -61,7 +62,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         self.body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.server.requests.append(self)
+        # A copy: this object goes on with the next request on its connection.
+        self.server.requests.append(copy.copy(self))
         route = self.server.routes.get(self.path.partition("?")[0])
         if route is None:
             self.answer(b"", status=404)
@@ -126,9 +128,9 @@ class Internet:
         self.names[name] = [address]
         self.servers[address] = server
 
-    def _getaddrinfo(self, host, port, *args, **kwargs):
+    def _getaddrinfo(self, host, port, family=0, kind=socket.SOCK_STREAM, *args, **kwargs):
         if host not in self.names:
-            return _resolve(host, port, *args, flags=socket.AI_NUMERICHOST, type=socket.SOCK_STREAM)
+            return _resolve(host, port, family, kind, flags=socket.AI_NUMERICHOST)
         self.asked.append(host)
         answers = self.names[host]
         if answers and isinstance(answers[0], list):
