@@ -32,7 +32,7 @@ def only_control(tags: str):
 
 
 def schema(name: str) -> str:
-    return json.loads((FIXTURES / name).read_text())["json"]["schema"]
+    return str(json.loads((FIXTURES / name).read_text())["json"]["schema"])
 
 
 def test_reads_what_label_studio_sends_at_setup():
@@ -154,7 +154,7 @@ def test_results_may_have_the_alias_and_not_the_value_it_stands_for():
         "</RectangleLabels>"
     )
 
-    def errors(label: str) -> list[str]:
+    def errors(label):
         value = {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": [label]}
         result = {"from_name": "r", "to_name": "image", "type": "rectanglelabels", "value": value}
         return config.errors_of({"result": [result]})
@@ -182,6 +182,7 @@ def test_a_taxonomy_is_its_paths_from_the_root():
     control = only_control(
         '<Taxonomy name="t" toName="image"><Choice value="Animal"><Choice value="Dog" alias="dog"/>'
         '<Choice value="Other"/></Choice><Choice value="Other" predicted_values="thing"/>'
+        '<View><Choice/><Choice value="Other" alias="Other"/></View>'
         "</Taxonomy>"
     )
     assert dict(zip(control.paths, control.path_phrases, strict=True)) == {
