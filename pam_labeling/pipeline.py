@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from pam_labeling.masks import Mask
     from pam_labeling.media import Picture
     from pam_labeling.request import Request
-    from pam_model import PAM, Language, PictureFeatures, Prompt, Question, Segments
+    from pam_labeling.vocabulary import Choice, Vocabulary
+    from pam_model import (
+        PAM,
+        Language,
+        PictureFeatures,
+        Prompt,
+        Question,
+        RegionContexts,
+        Segments,
+    )
 
 T = TypeVar("T")
 
@@ -126,12 +135,13 @@ class Pipeline:
             Provenance(self._model.name, VERSION, prompt),
             label=words.label,
             texts=words.texts,
+            choices=words.choices,
         )
 
     def _words(self, request: Request, segments: Segments, deadline: float | None) -> list[_Words]:
         """The words for each region: one prefill, shared by all questions and labels."""
-        questions, vocabulary = request.questions, request.vocabulary
-        if len(segments) == 0 or not (questions or vocabulary):
+        questions = request.questions
+        if len(segments) == 0 or not (questions or request.vocabulary or request.choices):
             return [_Words()] * len(segments)
         contexts = self._model.prefill(segments)
         answers: list[list[str]] = [[]] * len(segments)
@@ -141,16 +151,34 @@ class Pipeline:
             )
             answers = self._model.describe(contexts, questions, options)
         words = [_read_answers(questions, texts) for texts in answers]
-        if vocabulary is None:
-            return words
-        likelihoods = self._model.classify(
-            contexts, vocabulary.labels, language=vocabulary.language, deadline=deadline
-        )
-        choices = vocabulary.choose(likelihoods)
-        return [
-            replace(said, label=choice.label, label_score=choice.score)
-            for said, choice in zip(words, choices, strict=True)
-        ]
+        for name, choices in self._choices(contexts, request, deadline):
+            words = [
+                said.with_choice(name, choice) for said, choice in zip(words, choices, strict=True)
+            ]
+        return words
+
+    def _choices(
+        self, contexts: RegionContexts, request: Request, deadline: float | None
+    ) -> Iterator[tuple[str | None, list[Choice]]]:
+        """What is chosen of each list, by its name, or None for the labels.
+
+        Phrases that lists of one language share are scored once.
+        """
+        lists: list[tuple[str | None, Vocabulary]] = [*request.choices.items()]
+        if request.vocabulary is not None:
+            lists.append((None, request.vocabulary))
+        for language in dict.fromkeys(vocabulary.language for _, vocabulary in lists):
+            alike = [entry for entry in lists if entry[1].language == language]
+            column: dict[str, int] = {}
+            for _, vocabulary in alike:
+                for phrase in vocabulary.spoken:
+                    column.setdefault(phrase, len(column))
+            scores = self._model.classify(
+                contexts, list(column), language=language, deadline=deadline
+            )
+            for name, vocabulary in alike:
+                columns = [column[phrase] for phrase in vocabulary.spoken]
+                yield name, vocabulary.choose(scores[:, columns])
 
 
 @dataclass(frozen=True)
@@ -158,6 +186,12 @@ class _Words:
     label: str | None = None
     label_score: float | None = None
     texts: Mapping[tuple[Task, Language], str] = field(default_factory=dict)
+    choices: Mapping[str, Choice] = field(default_factory=dict)
+
+    def with_choice(self, name: str | None, choice: Choice) -> _Words:
+        if name is None:
+            return replace(self, label=choice.label, label_score=choice.score)
+        return replace(self, choices={**self.choices, name: choice})
 
 
 def _read_answers(questions: Sequence[Question], answers: Sequence[str]) -> _Words:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
+    from pam_labeling.vocabulary import Choice
     from pam_model.tasks import Language, Task
 
 __all__ = ["Annotation", "Prompt", "PromptError", "Provenance", "Refusal", "Region", "Scores"]
@@ -69,6 +70,7 @@ class Region:
             of the project's own was likely enough.
         texts: the answers by (task, language). Of a definition only its own part is kept; its label
             becomes `label` where no other was asked for.
+        choices: what was chosen of each of the request's further lists, by the list's name.
     """
 
     size: tuple[int, int]
@@ -78,9 +80,11 @@ class Region:
     provenance: Provenance
     label: str | None = None
     texts: Mapping[tuple[Task, Language], str] = field(default_factory=dict)
+    choices: Mapping[str, Choice] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", MappingProxyType(dict(self.texts)))
+        object.__setattr__(self, "choices", MappingProxyType(dict(self.choices)))
         self.crop.setflags(write=False)
 
     @classmethod
@@ -92,6 +96,7 @@ class Region:
         *,
         label: str | None = None,
         texts: Mapping[tuple[Task, Language], str] | None = None,
+        choices: Mapping[str, Choice] | None = None,
     ) -> Region:
         """A region of the picture that `mask`, bool `(height, width)`, covers.
 
@@ -101,7 +106,7 @@ class Region:
         x1, y1, x2, y2 = box = box_of(mask)
         size = (mask.shape[1], mask.shape[0])
         crop = mask[y1:y2, x1:x2].copy()
-        return cls(size, box, crop, scores, provenance, label, texts or {})
+        return cls(size, box, crop, scores, provenance, label, texts or {}, choices or {})
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:

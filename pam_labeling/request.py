@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from pam_model import EverythingOptions, GenerationOptions, Question, Task
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     from pam_labeling.media import Picture
@@ -27,6 +29,8 @@ class Request:
         vocabulary: the project's own labels to choose from, or None for open labels.
         everything: how to find everything.
         generation: how to generate the answers.
+        choices: further lists of the project, by any name; one of each is chosen for every region.
+            Read-only.
     """
 
     picture: Picture | Path | str | bytes
@@ -35,9 +39,11 @@ class Request:
     vocabulary: Vocabulary | None = None
     everything: EverythingOptions = field(default_factory=EverythingOptions)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
+    choices: Mapping[str, Vocabulary] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompts", tuple(self.prompts))
+        object.__setattr__(self, "choices", MappingProxyType(dict(self.choices)))
         object.__setattr__(self, "questions", tuple(dict.fromkeys(self.questions)))
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy.typing as npt
 
     from pam_model.tasks import Language
@@ -40,18 +43,23 @@ class Vocabulary:
         labels: the labels as the project spells them, each once.
         language: the language of the question that they answer.
         threshold: the score from 0 to 1 under which no label is chosen.
+        phrases: how the model is asked about a label, where that is not how the project spells it:
+            "Airplane" for "cls_07", or several names of one class. Read-only.
 
     Raises:
-        VocabularyError: no label; an empty or doubled one, or one that UTF-8 cannot spell; or a
-            threshold outside 0 to 1.
+        VocabularyError: no label; an empty or doubled one, or one that UTF-8 cannot spell; phrases
+            of a label that is not in the list; or a threshold outside 0 to 1.
     """
 
     labels: tuple[str, ...]
     language: Language = "en"
     threshold: float = 0.0
+    phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "labels", tuple(self.labels))
+        phrases = {label: tuple(phrases) for label, phrases in self.phrases.items()}
+        object.__setattr__(self, "phrases", MappingProxyType(phrases))
         if not self.labels:
             raise VocabularyError("the label list is empty")
         for index, label in enumerate(self.labels):
@@ -63,25 +71,58 @@ class Vocabulary:
                 )
             if label in self.labels[:index]:
                 raise VocabularyError(f"the label {label!r} is in the list twice")
+        self._check_phrases()
         if not 0 <= self.threshold <= 1:
             raise VocabularyError(f"the threshold is from 0 to 1, not {self.threshold}")
 
-    def choose(self, log_likelihoods: npt.NDArray[np.floating]) -> list[Choice]:
-        """Choose for each region from `(regions, labels)` mean log-likelihoods per token.
+    def _check_phrases(self) -> None:
+        for label, phrases in self.phrases.items():
+            if label not in self.labels:
+                raise VocabularyError(f"there are phrases for {label!r}, which is not in the list")
+            if not phrases:
+                raise VocabularyError(f"there are no phrases for {label!r}: leave it out")
+            for phrase in phrases:
+                if not phrase.strip() or not _is_unicode(phrase):
+                    raise VocabularyError(
+                        f"the phrase {phrase!r} for {label!r} is empty or not valid UTF-8"
+                    )
 
-        A label's score is its share (softmax) among the list. Of equal labels the first wins.
+    def phrases_of(self, label: str) -> tuple[str, ...]:
+        """What the model is asked about for a label of the list."""
+        return self.phrases.get(label, (label,))
+
+    @property
+    def spoken(self) -> tuple[str, ...]:
+        """Everything that the model is asked about, each once; the columns that `choose` takes."""
+        return tuple(dict.fromkeys(p for label in self.labels for p in self.phrases_of(label)))
+
+    def choose(self, log_likelihoods: npt.NDArray[np.floating]) -> list[Choice]:
+        """Choose for each region from `(regions, phrases)` mean log-likelihoods per token.
+
+        The columns are those of `spoken`. A label is as likely as the likeliest of its phrases, and
+        its score is its share (softmax) among the list. Of equal labels the first wins.
 
         Raises:
             VocabularyError: the array has another shape, or a region without a comparable number.
         """
+        spoken = self.spoken
         values = np.asarray(log_likelihoods, dtype=np.float64)
-        if values.ndim != 2 or values.shape[1] != len(self.labels):
+        if values.ndim != 2 or values.shape[1] != len(spoken):
             raise VocabularyError(
-                f"{len(self.labels)} labels need (regions, {len(self.labels)}) log-likelihoods, "
+                f"{len(spoken)} phrases need (regions, {len(spoken)}) log-likelihoods, "
                 f"not {values.shape}"
             )
         if not np.isfinite(values.max(axis=1)).all():
             raise VocabularyError("the model gave log-likelihoods that are not finite numbers")
+        if self.phrases:
+            column = {phrase: index for index, phrase in enumerate(spoken)}
+            values = np.stack(
+                [
+                    values[:, [column[phrase] for phrase in self.phrases_of(label)]].max(axis=1)
+                    for label in self.labels
+                ],
+                axis=1,
+            )
         shares = np.exp(values - values.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         return [self._choose(row) for row in shares]

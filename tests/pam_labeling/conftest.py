@@ -120,8 +120,9 @@ class FakePAM:
 
     def classify(self, contexts, labels, *, language="en", deadline=None):
         self._count("classify")
+        names = [CHINESE[name] if language == "zh" else name for name in contexts]
         return np.array(
-            [[-0.1 if label == name else -5.0 for label in labels] for name in contexts],
+            [[-0.1 if label == name else -5.0 for label in labels] for name in names],
             dtype=np.float32,
         )
 

@@ -56,3 +56,31 @@ def test_unusable_lists_are_refused(labels, threshold, message):
 def test_unusable_likelihoods_are_refused(values):
     with pytest.raises(VocabularyError):
         Vocabulary(("cat", "dog")).choose(values)
+
+
+def test_a_label_is_as_likely_as_the_likeliest_of_its_phrases():
+    vocabulary = Vocabulary(("c1", "dog"), phrases={"c1": ("cat", "kitten")})
+    assert vocabulary.spoken == ("cat", "kitten", "dog")
+    (choice,) = vocabulary.choose(np.log([[0.1, 0.6, 0.2]]))
+    assert (choice.label, choice.score) == ("c1", pytest.approx(0.75))
+    assert choice.scores == pytest.approx([0.75, 0.25])
+
+
+def test_labels_may_share_a_phrase_which_is_asked_once():
+    vocabulary = Vocabulary(("a", "b"), phrases={"a": ("dog",), "b": ("dog", "cat")})
+    assert vocabulary.spoken == ("dog", "cat")
+    (choice,) = vocabulary.choose(np.log([[0.2, 0.6]]))
+    assert choice.label == "b"
+
+
+@pytest.mark.parametrize(
+    ("phrases", "message"),
+    [
+        ({"cow": ("cow",)}, "'cow', which is not in the list"),
+        ({"cat": ()}, "no phrases for 'cat'"),
+        ({"cat": (" ",)}, "phrase ' ' for 'cat'"),
+    ],
+)
+def test_phrases_that_cannot_be_are_refused(phrases, message):
+    with pytest.raises(VocabularyError, match=message):
+        Vocabulary(("cat", "dog"), phrases=phrases)

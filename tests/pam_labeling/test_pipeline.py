@@ -1,0 +1,179 @@
+"""From prompts and questions to regions and their words, through a whole annotator."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pam_labeling.annotator import Annotator, Request
+from pam_labeling.media import Picture
+from pam_labeling.regions import Refusal
+from pam_labeling.vocabulary import Vocabulary
+from pam_model import EverythingOptions, Prompt, Question, Task
+from tests.pam_labeling.conftest import COLOURS, FakeSegments, draw
+
+OBJECTS = (("red", 5, 6, 25, 20), ("blue", 30, 10, 60, 40))
+RED_BOX, BLUE_BOX = (
+    Prompt.from_box((5, 6, 25, 20)),
+    Prompt.from_box((30, 10, 60, 40)),
+)
+
+
+def scene(*objects, **options):
+    return Picture.from_pixels(draw(*(objects or OBJECTS), **options))
+
+
+def test_each_prompt_has_its_region_in_order(annotator):
+    click = Prompt.from_points([(10, 10)])
+    annotation = annotator.annotate(Request(scene(), prompts=(BLUE_BOX, click)))
+    assert annotation.size == (64, 48)
+    assert [region.box for region in annotation.regions] == [(30, 10, 60, 40), (5, 6, 25, 20)]
+    assert [region.label for region in annotation.regions] == ["blue", "red"]
+    first = annotation.regions[0]
+    assert first.provenance.prompt is BLUE_BOX
+    assert first.provenance.model == "fake"
+    assert first.provenance.version
+    assert first.scores.iou == pytest.approx(0.9)
+    assert first.scores.object == pytest.approx(1 / (1 + np.exp(-4)))
+    assert first.scores.label is None
+    np.testing.assert_array_equal(first.mask, (scene().pixels == COLOURS["blue"]).all(axis=2))
+
+
+def test_one_call_of_each_kind_serves_all_prompts_and_questions(annotator, model):
+    questions = tuple(Question(task, language) for task in Task for language in ("en", "zh"))
+    request = Request(scene(), (RED_BOX, BLUE_BOX), questions, Vocabulary(("red", "blue")))
+    annotation = annotator.annotate(request)
+    assert set(model.calls.values()) == {1}
+    assert set(model.calls) == {"encode", "segment", "prefill", "describe", "classify"}
+    assert len(annotation.regions[0].texts) == 8
+
+
+def test_a_picture_is_encoded_once_for_many_requests(annotator, model):
+    for prompt in (RED_BOX, BLUE_BOX, RED_BOX):
+        annotator.annotate(Request(scene(), (prompt,)))
+    assert model.calls["encode"] == 1
+    assert model.calls["segment"] == 3
+    assert annotator.statistics.cache_hits == 2
+    assert annotator.statistics.cached_bytes == 64 * 48 * 3
+
+
+def test_features_are_kept_within_the_limit(model):
+    with Annotator(model, cache_bytes=2 * 64 * 48 * 3) as annotator:
+        for ground in ("white", "yellow", "green", "white"):
+            annotator.annotate(Request(scene(ground=ground)))
+            assert annotator.statistics.cached_bytes <= 2 * 64 * 48 * 3
+    assert model.calls["encode"] == 4
+
+
+def test_without_prompts_everything_is_found(annotator):
+    annotation = annotator.annotate(Request(scene()))
+    assert [region.label for region in annotation.results] == ["red", "blue"]
+    assert all(region.provenance.prompt is None for region in annotation.regions)
+
+
+def test_everything_passes_its_options_on_and_may_find_nothing(annotator):
+    one = annotator.annotate(Request(scene(), everything=EverythingOptions(max_regions=1)))
+    assert len(one.results) == 1
+    blank = Picture.from_pixels(draw())
+    assert annotator.annotate(Request(blank)).results == ()
+
+
+def test_a_prompt_where_nothing_is_gets_a_refusal_that_says_so(annotator, model):
+    nothing = Prompt.from_points([(1, 1)])
+    annotation = annotator.annotate(Request(scene(), (nothing, RED_BOX)))
+    refusal, region = annotation.results
+    assert isinstance(refusal, Refusal)
+    assert refusal.prompt is nothing
+    assert "no object here (probability 0.02)" in refusal.reason
+    assert region.label == "red"
+
+
+def test_an_object_with_an_empty_mask_gets_a_refusal_of_its_own(annotator, monkeypatch):
+    monkeypatch.setattr(FakeSegments, "object_scores", np.array([4.0], np.float32))
+    nothing = Prompt.from_points([(1, 1)])
+    (refusal,) = annotator.annotate(Request(scene(), (nothing,))).refusals
+    assert "its mask is empty at the picture's size: draw a larger box" in refusal.reason
+    assert "no object" not in refusal.reason
+
+
+def test_without_questions_the_language_model_is_left_alone(annotator, model):
+    annotation = annotator.annotate(Request(scene(), (RED_BOX,), questions=()))
+    assert set(model.calls) == {"encode", "segment"}
+    assert annotation.regions[0].label is None
+    assert annotation.regions[0].texts == {}
+
+
+def test_the_projects_own_label_wins_over_the_open_one(annotator):
+    request = Request(scene(), (RED_BOX,), vocabulary=Vocabulary(("blue", "red")))
+    (region,) = annotator.annotate(request).regions
+    assert region.label == "red"
+    assert region.scores.label == pytest.approx(1 / (1 + np.exp(-4.9)), abs=1e-5)
+
+
+def test_an_unlikely_label_is_not_given(annotator):
+    vocabulary = Vocabulary(("cat", "dog"), threshold=0.9)
+    (region,) = annotator.annotate(Request(scene(), (RED_BOX,), vocabulary=vocabulary)).regions
+    assert region.label is None
+    assert region.scores.label == pytest.approx(0.5)
+    assert region.texts[Task.LABEL, "en"] == "red"
+
+
+def test_a_definition_is_split_and_names_the_region_where_no_label_was_asked(annotator):
+    request = Request(scene(), (RED_BOX,), questions=(Question(Task.DEFINITION),))
+    (region,) = annotator.annotate(request).regions
+    assert region.label == "red"
+    assert region.texts == {(Task.DEFINITION, "en"): "something that is red"}
+
+
+def test_many_regions_are_described_a_few_at_a_time(model):
+    objects = [("red", x, y, x + 3, y + 3) for x in range(1, 60, 6) for y in range(1, 45, 6)]
+    with Annotator(model, regions_per_step=16) as annotator:
+        annotation = annotator.annotate(Request(scene(*objects)))
+    assert len(annotation.regions) == len(objects) == 80
+    assert model.calls["prefill"] == model.calls["describe"] == 5
+
+
+def test_very_many_prompts_are_segmented_in_passes_and_stay_in_order(annotator, model):
+    points = [(x + 0.5, 8) for x in range(5, 25)] * 4
+    annotation = annotator.annotate(
+        Request(scene(), tuple(Prompt.from_points([p]) for p in points))
+    )
+    assert len(annotation.regions) == 80
+    assert model.calls["segment"] == 2
+    found = [tuple(region.provenance.prompt.points[0]) for region in annotation.regions]
+    assert found == points
+
+
+def test_further_lists_are_chosen_from_beside_the_label_with_phrases_of_their_own(annotator, model):
+    warmth = Vocabulary(("warm", "cold"), phrases={"warm": ("red", "yellow"), "cold": ("blue",)})
+    request = Request(
+        scene(),
+        (RED_BOX, BLUE_BOX),
+        vocabulary=Vocabulary(("blue", "red")),
+        choices={"warmth": warmth, "strict": Vocabulary(("cat", "dog"), threshold=0.9)},
+    )
+    red, blue = annotator.annotate(request).regions
+    assert (red.label, blue.label) == ("red", "blue")
+    assert (red.choices["warmth"].label, blue.choices["warmth"].label) == ("warm", "cold")
+    assert red.choices["strict"].label is None
+    assert model.calls["classify"] == 1, "lists of one language are scored together"
+
+
+def test_one_list_may_serve_the_label_and_a_choice(annotator):
+    colours = Vocabulary(("blue", "red"))
+    request = Request(scene(), (RED_BOX,), vocabulary=colours, choices={"colour": colours})
+    (region,) = annotator.annotate(request).regions
+    assert region.label == region.choices["colour"].label == "red"
+
+
+def test_lists_of_two_languages_are_asked_in_their_own(annotator, model):
+    request = Request(
+        scene(),
+        (RED_BOX,),
+        questions=(),
+        vocabulary=Vocabulary(("blue", "red")),
+        choices={"zh": Vocabulary(("蓝色", "红色"), language="zh")},
+    )
+    (region,) = annotator.annotate(request).regions
+    assert (region.label, region.choices["zh"].label) == ("red", "红色")
+    assert model.calls["classify"] == 2
