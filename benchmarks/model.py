@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 from transformers import Qwen2Config
 
 from pam_model import PAM, GenerationOptions, Prompt, Question, Task
@@ -55,9 +56,14 @@ def random_pam(size: str, device: torch.device, dtype: torch.dtype) -> PAM:
     tokenizer: Any = load_tokenizer(NANO, language.vocab_size)
     with parameters_on_meta():
         network = PAMNetwork(PAMConfig(sam2_config(), language), tokenizer)
-    network.language.end_id = -1  # never ends
-    for parameter in network.parameters():
-        parameter.data = torch.randn(parameter.shape, device=device, dtype=dtype) * 0.02
+    network.language.end_id = language.vocab_size - 1  # random weights hardly ever choose it
+    fresh: dict[nn.Parameter, nn.Parameter] = {}  # tied ones stay tied
+    for module in network.modules():
+        for name, parameter in module.named_parameters(recurse=False):
+            if parameter not in fresh:
+                values = torch.randn(parameter.shape, device=device, dtype=dtype) * 0.02
+                fresh[parameter] = nn.Parameter(values)
+            setattr(module, name, fresh[parameter])
     segmenter = network.segmenter.to(device)
     segmenter.sam2.prompt_encoder.float()
     segmenter.sam2.mask_downsample.float()

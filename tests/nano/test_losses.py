@@ -30,7 +30,7 @@ def losses(*masks, target=None, iou_scores=(1.0, 1.0, 1.0, 1.0), score=SURE, is_
         logits_of(*masks),
         torch.tensor([iou_scores]),
         torch.tensor([score]),
-        (square(2, 2) if target is None else target)[None],
+        (square(2, 2) if target is None else target)[None] > 0,
         torch.tensor([is_object]),
     )
 
@@ -52,7 +52,8 @@ def test_dice_loss_is_0_for_the_right_mask_and_near_1_for_a_mask_beside_it():
 def test_right_masks_and_scores_lose_nothing():
     right = square(2, 2)
     found = losses(right, right, right, right)
-    assert all(value == pytest.approx(0, abs=1e-5) for value in found)
+    assert found.reached == 1
+    assert all(value == pytest.approx(0, abs=1e-5) for value in found[:-1])
 
 
 def test_the_best_of_the_other_three_tokens_counts():
@@ -68,14 +69,22 @@ def test_the_answers_mask_costs_8_times_bce_plus_dice():
     assert losses(wrong, wrong, wrong, wrong).mask == pytest.approx(expected, rel=1e-4)
 
 
-def test_a_cell_half_covered_wants_the_logit_0():
-    target = torch.full((1, 8, 8), 0.5)
-    logits = torch.zeros(1, 4, 8, 8, requires_grad=True)
+def test_an_edge_between_two_cells_is_seen_in_the_logits_of_both():
+    truth = torch.zeros(1, 32, 32, dtype=torch.bool)
+    truth[..., :13] = True  # cells of 4 pixels, and one pixel of the fourth
     scores = (torch.ones(1, 4), torch.ones(1))
-    found = mask_losses(logits, *scores, target, torch.tensor([True]))
-    bce_only = found.mask - dice_loss(logits, target[:, None].expand_as(logits))[0, 0]
-    (gradient,) = torch.autograd.grad(bce_only, logits)
-    torch.testing.assert_close(gradient, torch.zeros_like(gradient), atol=1e-7, rtol=0)
+
+    def lost(logit):
+        logits = torch.full((1, 4, 8, 8), -SURE)
+        logits[..., :3] = SURE
+        logits[..., 3] = logit
+        return mask_losses(logits, *scores, truth, torch.tensor([True]))
+
+    # The resized logit is 0 between the centres of cells 2 and 3 (pixels 9.5 and 13.5): at 13
+    # where it falls from 20 at 9.5 to -2.86 at 13.5.
+    assert lost(-20 / 7).reached == 1
+    assert lost(-SURE).reached == pytest.approx(12 / 13)
+    assert lost(-20 / 7).mask < min(lost(-SURE).mask, lost(SURE).mask)
 
 
 def test_the_iou_head_learns_the_true_iou():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pam_model.checkpoint import save_checkpoint
+from pam_model.checkpoint import load_checkpoint, load_network, save_checkpoint
 from pam_model.nano import render
 from pam_model.nano.sizes import nano_config
 from pam_model.nano.tokenizer import load_tokenizer, save_tokenizer
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     _say(f"torch {torch.__version__} on {device}")
     save_tokenizer(options.output / "tokenizer")
     tokenizer = load_tokenizer(options.output / "tokenizer")
-    network = fresh_network(nano_config(), tokenizer, options.seed)
+    network = _network(options, tokenizer)
     trainer = _trainer(network, options, device)
     if options.resume is not None:
         _put_back(network, trainer.load(options.resume))
@@ -63,6 +63,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer.parameters.use_average()
     _export(network, tokenizer, options.output / "nano")
     _say(f"written to {options.output}; {_memory(device)}")
+
+
+def _network(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> PAMNetwork:
+    network = fresh_network(nano_config(), tokenizer, options.seed)
+    if options.weights is not None:
+        start = load_network(load_checkpoint(options.weights), dtype=torch.float32)
+        network.load_state_dict(start.state_dict())
+    return network
 
 
 def _trainer(network: PAMNetwork, options: argparse.Namespace, device: torch.device) -> Trainer:
@@ -115,6 +123,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--compile", choices=("none", "drawing", "all"), default="all", help="what to compile")
     add("--profile", action="store_true", help="print where the GPU's time goes")
     add("--resume", type=Path, help="folder with the state-*.safetensors of an earlier call")
+    add(
+        "--weights",
+        type=Path,
+        help="a checkpoint of nano's sizes to start from, instead of random weights",
+    )
     add("--save-state", action="store_true", help="write state-*.safetensors, for --resume")
     add("--exact", action="store_true", help="the state takes 16 bytes a parameter instead of 7")
     return parser

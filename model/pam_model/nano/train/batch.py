@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 REGIONS = 4
 MAP_STRIDE = 16
-MASK_STRIDE = 4
+_PLACE_STRIDE = 4
 _LEAST_VISIBLE = 0.5
+_LEAST_PIXELS = 32
 # Kinds of prompts in the order of their slots, and how many of them there are.
 _SHARES = (
     ("click", 0.29),
@@ -76,7 +77,7 @@ class Batch:
         pictures: float32 `(B, 3, S, S)`, RGB from 0 to 255.
         points: the runs of point and box prompts, in the order of the slots.
         masks: float32 `(m, 1, S, S)`, 0 or 1: the mask prompts, of the last m slots.
-        areas: float32 `(N, S / 4, S / 4)`: how much of each cell the object covers, 0 to 1.
+        truth: bool `(N, S, S)`: the pixels of the object; none for a click on the ground.
         is_object: bool `(N,)`; false for a click on the ground.
         facts: of the objects (meaningless where there is none).
         texts: one question and its answer each.
@@ -87,7 +88,7 @@ class Batch:
     pictures: Tensor
     points: tuple[PointPrompts, ...]
     masks: Tensor
-    areas: Tensor
+    truth: Tensor
     is_object: Tensor
     facts: FactTensors
     texts: Texts
@@ -155,15 +156,14 @@ def make_batch(
     masks = maps[picture] == (chosen + 1)[:, None, None]
     empty = torch.zeros(len(picture), dtype=torch.bool, device=device)
     empty[counts["click"] : counts["click"] + counts["empty"]] = True
-    areas = F.avg_pool2d(masks[:, None].float(), MASK_STRIDE)[:, 0]
-    facts = _facts(scenes, picture, chosen, areas)
+    facts = _facts(scenes, picture, chosen, masks)
     points = _prompts(random, maps, masks, picture, counts)
     return Batch(
         pictures=seen,
         points=points,
         masks=_roughen(random, masks[-counts["mask"] :]),
-        areas=areas * ~empty[:, None, None],
-        is_object=~empty & (areas.sum(dim=(1, 2)) > 2),
+        truth=masks & ~empty[:, None, None],
+        is_object=~empty & (masks.sum(dim=(1, 2)) >= _LEAST_PIXELS),
         facts=facts,
         texts=tables.sample(facts, random),
         dense=_dense(scenes, maps, visible),
@@ -182,7 +182,8 @@ def _choose(random: Random, scenes: Scenes, visible: Tensor) -> Tensor:
     return order.gather(1, rank)
 
 
-def _facts(scenes: Scenes, picture: Tensor, chosen: Tensor, areas: Tensor) -> FactTensors:
+def _facts(scenes: Scenes, picture: Tensor, chosen: Tensor, masks: Tensor) -> FactTensors:
+    areas = F.avg_pool2d(masks[:, None].float(), _PLACE_STRIDE)[:, 0]
     cells = areas.shape[-1]
     steps = (torch.arange(cells, device=areas.device) + 0.5) / cells
     total = areas.sum(dim=(1, 2)).clamp(min=1e-6)

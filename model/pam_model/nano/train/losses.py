@@ -34,40 +34,46 @@ class MaskLosses(NamedTuple):
         others: of the best of tokens 1 to 3.
         iou: error of the predicted IoU, over all four tokens.
         object: whether there is an object.
+        reached: the IoU of token 0, which is watched and not minimised.
     """
 
     mask: Tensor
     others: Tensor
     iou: Tensor
     object: Tensor
+    reached: Tensor
 
 
 def mask_losses(
-    logits: Tensor, iou_scores: Tensor, object_scores: Tensor, areas: Tensor, is_object: Tensor
+    logits: Tensor, iou_scores: Tensor, object_scores: Tensor, truth: Tensor, is_object: Tensor
 ) -> MaskLosses:
-    """Losses of the mask decoder.
+    """Losses of the mask decoder, at full size.
+
+    Cells of 4 pixels can say more than one bit each: their logits are resized as they are in use,
+    and compared with the pixels, so that thin points and edges come out between the cells.
 
     Args:
         logits: float32 `(N, 4, h, w)`, of all four tokens.
         iou_scores: float32 `(N, 4)`.
         object_scores: float32 `(N,)` logits.
-        areas: float32 `(N, h, w)`, how much of each cell the object covers. Fractions make the
-            logit 0 where half a cell is covered, so edges are finer than cells.
+        truth: bool `(N, S, S)`, the object's pixels.
         is_object: bool `(N,)`; where false only the object score is trained.
     """
     weight = is_object.float()
     total = weight.sum().clamp(min=1)
-    target = areas[:, None].expand_as(logits)
+    logits = F.interpolate(logits, size=truth.shape[-2:], mode="bilinear", align_corners=False)
+    target = truth[:, None].float().expand_as(logits)
     each = _BCE_WEIGHT * F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(
         dim=(2, 3)
     ) + _DICE_WEIGHT * dice_loss(logits, target)  # [N, 4]
-    true_iou = iou(logits.detach() > 0, target > 0.5)
+    true_iou = iou(logits.detach() > 0, truth[:, None])
     iou_error = F.smooth_l1_loss(iou_scores, true_iou, reduction="none", beta=0.1).mean(dim=1)
     return MaskLosses(
         mask=(each[:, 0] * weight).sum() / total,
         others=(each[:, 1:].amin(dim=1) * weight).sum() / total,
         iou=(iou_error * weight).sum() / total,
         object=F.binary_cross_entropy_with_logits(object_scores, weight),
+        reached=(true_iou[:, 0] * weight).sum() / total,
     )
 
 

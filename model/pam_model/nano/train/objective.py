@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from pam_model.nano.train.batch import Batch, of_slots
-from pam_model.nano.train.losses import HelperHeads, iou, mask_losses, word_loss
+from pam_model.nano.train.losses import HelperHeads, mask_losses, word_loss
 from pam_model.segmenter import DecoderOutput, FeatureMaps
 from pam_model.tasks import BEFORE_REGION
 
@@ -51,7 +51,7 @@ class Objective(nn.Module):
             found.mask_logits,
             found.iou_scores[:pointed],
             found.object_scores[:pointed],
-            batch.areas[:pointed],
+            batch.truth[:pointed],
             batch.is_object[:pointed],
         )
         perceived = network.perceiver(found.mask_tokens, found.image_embed)
@@ -63,7 +63,7 @@ class Objective(nn.Module):
         parts = {**masks._asdict(), "words": words, "region": region, "dense": dense}
         loss = torch.stack([WEIGHTS[name] * parts[name] for name in WEIGHTS]).sum()
         watched = [parts[name] for name in WEIGHTS]
-        watched += [self._mask_iou(found, batch, pointed), shape_right, right]
+        watched += [masks.reached, shape_right, right]
         return loss, torch.stack([value.detach().float() for value in watched])
 
     def _segment(self, features: FeatureMaps, batch: Batch) -> DecoderOutput:
@@ -106,13 +106,6 @@ class Objective(nn.Module):
         loss = word_loss(logits, targets, supervised)
         right = (logits.argmax(dim=2) == targets) & supervised
         return loss, right.sum() / supervised.sum().clamp(min=1)
-
-    @staticmethod
-    def _mask_iou(found: DecoderOutput, batch: Batch, pointed: int) -> Tensor:
-        true = batch.areas[:pointed] > 0.5
-        each = iou(found.mask_logits[:, 0].detach() > 0, true)
-        weight = batch.is_object[:pointed].float()
-        return (each * weight).sum() / weight.sum().clamp(min=1)
 
 
 def _features_of(features: FeatureMaps, first: int, count: int) -> FeatureMaps:
