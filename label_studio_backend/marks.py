@@ -28,6 +28,8 @@ from pam_labeling.masks import MaskError
 from pam_model.prompts import Prompt, PromptError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from label_studio_backend.geometry import Mask, Size
     from label_studio_backend.labeling_config import Control, LabelingConfig
 
@@ -111,15 +113,11 @@ def drawn_regions(results: object, config: LabelingConfig, picture: str | None) 
     """
     if not isinstance(results, list | tuple):
         raise PromptDataError(f"The results must be a list, not {type(results).__name__}.")
+    on_pictures = list(_known(results, config))
+    if picture is None:
+        picture = next((on for _, on, control, _ in on_pictures if _kind(control)), None)
     regions: dict[object, _Region] = {}
-    for index, result in enumerate(results):
-        control = _control(result, config)
-        if control is None or result.get("item_index") not in (None, 0):
-            continue
-        on = _picture(result, control, config)
-        kind = _KINDS.get(control.type.removesuffix("labels"))
-        if picture is None and kind:
-            picture = on
+    for index, on, control, result in on_pictures:
         if on != picture:
             continue
         region_id = result.get("id")
@@ -127,6 +125,7 @@ def drawn_regions(results: object, config: LabelingConfig, picture: str | None) 
         region = regions.setdefault(key, _Region())
         if control.type.endswith("labels"):
             _add_labels(region, result, control)
+        kind = _kind(control)
         if kind and region.drawn is None:
             region.drawn = Drawn(key if isinstance(key, str) else None, control, kind, result)
     return [_finished(region.drawn, region) for region in regions.values() if region.drawn]
@@ -161,11 +160,21 @@ def read_mark(drawn: Drawn, size: Size) -> Mark:
         raise PromptDataError(f"{name}: {error}") from error
 
 
-def _control(result: object, config: LabelingConfig) -> Control | None:
-    if not isinstance(result, Mapping):
-        return None
-    name = result.get("from_name")
-    return config.control(name) if isinstance(name, str) else None
+def _known(
+    results: Sequence[object], config: LabelingConfig
+) -> Iterator[tuple[int, str, Control, Mapping[str, Any]]]:
+    """Results of the config's tags: number, picture, tag, result."""
+    for index, result in enumerate(results):
+        if not isinstance(result, Mapping) or result.get("item_index") not in (None, 0):
+            continue
+        name = result.get("from_name")
+        control = config.control(name) if isinstance(name, str) else None
+        if control is not None:
+            yield index, _picture(result, control, config), control, result
+
+
+def _kind(control: Control) -> Kind | None:
+    return _KINDS.get(control.type.removesuffix("labels"))
 
 
 def _picture(result: Mapping[str, Any], control: Control, config: LabelingConfig) -> str:

@@ -140,7 +140,8 @@ def _without_small(crop: Mask) -> Mask:
     areas[[0, around]] = 0
     holes = _largest(areas, least, MAX_HOLES)
     holes[around] = True
-    return ~holes[numbers[1:-1, 1:-1]]
+    filled: Mask = ~holes[numbers[1:-1, 1:-1]]
+    return filled
 
 
 def _largest(areas: npt.NDArray[Any], least: float, count: int) -> npt.NDArray[np.bool_]:

@@ -1,8 +1,7 @@
-"""The last look at a prediction: Label Studio saves nearly everything it is sent, right or wrong."""
+"""The last look at a prediction, because Label Studio saves nearly everything it is sent."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.answer_plan import SHAPE_TYPES, describe, is_nested
@@ -10,7 +9,7 @@ from label_studio_backend.rle import decode
 from pam_labeling.masks import MaskError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from label_studio_backend.geometry import Size
     from label_studio_backend.labeling_config import Control, LabelingConfig
