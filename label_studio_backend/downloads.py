@@ -256,6 +256,8 @@ def _status_error(status: int, address: WebAddress, hop: Hop) -> StatusError:
         404: "there is no such file",
         429: "too many requests; try again later",
     }
+    if hop.label_studio:
+        advice[500] = "it has a fault, look at its log; so it also answers for deleted uploads"
     if hop.label_studio and hop.authorization:
         advice[401] = (
             "the token is not accepted; set LABEL_STUDIO_API_KEY to a valid one (legacy tokens may "

@@ -159,7 +159,8 @@ class GuardedAdapter(HTTPAdapter):
 
     def __init__(self, reach: Reach) -> None:
         self._reach = reach
-        logging.getLogger("urllib3.connectionpool").addFilter(_without_queries)
+        for name in ("urllib3.connectionpool", "urllib3.connection"):
+            logging.getLogger(name).addFilter(_without_queries)
         super().__init__(pool_connections=16, pool_maxsize=16)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

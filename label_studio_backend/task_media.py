@@ -28,12 +28,13 @@ for a day; everything else is asked for again after five minutes (by ETag, where
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from label_studio_backend.addresses import AllowedHosts, MediaError, Reach, WebAddress
 from label_studio_backend.downloads import Downloader, Hop, StatusError, Validators
@@ -46,9 +47,6 @@ from label_studio_backend.media_cache import MediaCache, cache_key
 from label_studio_backend.task_values import picture_text, read_data_uri, read_local_file
 from label_studio_backend.tokens import Credentials
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 __all__ = ["Access", "MediaError", "MediaSettings", "TaskMedia"]
 
 UPLOAD_SECONDS = 24 * 3600.0
@@ -57,6 +55,11 @@ OTHER_SECONDS = 300.0
 _CLOUD = ("s3", "gs", "azure-blob")
 _MAX_CREDENTIALS = 256
 _LOCAL_FILES = "/data/local-files"
+
+
+def _ca_bundle() -> Path | None:
+    name = os.environ.get("REQUESTS_CA_BUNDLE")
+    return Path(name) if name else None
 
 
 @dataclass(frozen=True)
@@ -87,10 +90,12 @@ class MediaSettings:
         max_bytes: of one picture file.
         cache_dir: where files are kept; None for nowhere.
         cache_bytes: how much of them; 0 for nothing.
-        ca_bundle: certificates of authorities to trust instead of the usual ones.
+        ca_bundle: certificates of authorities to trust instead of the usual ones, a file or a
+            folder; what REQUESTS_CA_BUNDLE of the environment names by default.
 
     Raises:
-        MediaError: an address or host that is not understood, or a token without an address.
+        MediaError: an address or host that is not understood, a token without an address, or no
+            such file of certificates.
     """
 
     label_studio_url: str | None = None
@@ -101,9 +106,11 @@ class MediaSettings:
     max_bytes: int = 256 << 20
     cache_dir: Path | None = None
     cache_bytes: int = 4 << 30
-    ca_bundle: Path | None = None
+    ca_bundle: Path | None = field(default_factory=_ca_bundle)
 
     def __post_init__(self) -> None:
+        if self.ca_bundle is not None and not self.ca_bundle.exists():
+            raise MediaError(f"REQUESTS_CA_BUNDLE names {self.ca_bundle}, which is not there")
         AllowedHosts(self.allowed_hosts)
         if self.label_studio_url:
             base_address(self.label_studio_url, "LABEL_STUDIO_URL")
@@ -351,11 +358,8 @@ class TaskMedia:
 
 
 def _worth_a_retry(error: StatusError, site: LabelStudioSite | None, deadline: float) -> bool:
-    """Whether a token was refused that can be renewed.
-
-    Label Studio answers 403 to a token that has run out where it serves local files.
-    """
-    if error.status not in (401, 403) or error.authorization is None:
+    """Whether a token was refused that can be renewed."""
+    if error.status != 401 or error.authorization is None:
         return False
     credentials = site.credentials if site else None
     return credentials is not None and credentials.renewed(error.authorization, deadline)

@@ -388,6 +388,7 @@ def test_an_error_names_the_host_and_what_to_do(downloader, server, status, advi
         (401, "Token secret", "token is not accepted.*personal access token"),
         (403, "Token secret", "may not see it"),
         (404, "Token secret", "storage that it came from is not connected"),
+        (500, "Token secret", "look at its log; so it also answers for deleted uploads"),
         (401, None, "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"),
         (403, None, "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"),
     ],

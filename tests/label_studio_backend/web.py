@@ -28,8 +28,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
-        self.routes = {}
-        self.requests = []
+        self.routes: dict = {}
+        self.requests: list = []
         super().__init__(("127.0.0.1", 0), _Handler)
 
     def handle_error(self, request, client_address):
