@@ -68,7 +68,7 @@ def serve(
         ),
     ] = None,
     threads: Annotated[
-        int | None, _option("THREADS, or 8", "How many predictions may be under way.", "NUMBER")
+        int | None, _option("THREADS, or 16", "How many predictions may be under way.", "NUMBER")
     ] = None,
     log_level: Annotated[
         str | None, _option("LOG_LEVEL, or INFO", "How much to tell.", "DEBUG|INFO|WARNING|ERROR")

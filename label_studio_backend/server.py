@@ -37,6 +37,8 @@ _log = logging.getLogger(__name__)
 # Label Studio calls webhooks without credentials. /ready tells an orchestrator nothing secret.
 _OPEN_PATHS = ("/webhook", "/ready")
 _REASON_LENGTH = 400
+# Above waitress' 100: whoever comes when all are taken is not even told that it is busy.
+_CONNECTIONS = 1000
 
 
 class Server(Protocol):
@@ -178,6 +180,7 @@ def create_server(app: Flask, settings: ServerSettings) -> Server:
         host=settings.host,
         port=settings.port,
         threads=settings.server_threads,
+        connection_limit=_CONNECTIONS,
         max_request_body_size=settings.max_body_bytes,
         ident="pam-labeling",
         clear_untrusted_proxy_headers=True,

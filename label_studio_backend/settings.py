@@ -11,7 +11,7 @@ The names are those that Label Studio and its ML backends use, where they have o
     BASIC_AUTH_PASS
     LOG_LEVEL                   DEBUG, INFO (default), WARNING or ERROR
     PORT                        where to listen; 9090
-    THREADS                     how many clicks may be under way at once, and how many batches; 8
+    THREADS                     how many clicks may be under way at once, and how many batches; 16
     PAM_HOST                    the address to listen on; 127.0.0.1, and 0.0.0.0 for all of them
     PAM_THREADS                 cores that the model computes with on the CPU; all but one
     PAM_ALLOWED_HOSTS           further hosts that pictures may come from, comma-separated
@@ -26,7 +26,7 @@ The names are those that Label Studio and its ML backends use, where they have o
                                 Label Studio hangs up after 100
     PAM_BACKGROUND_SECONDS      how long the rest of such a batch goes on afterwards; 3600
     PAM_LOADING_SECONDS         how long a prediction waits for the model to load; 30
-    PAM_BUSY_SECONDS            how long a prediction waits for its turn before "busy"; 2
+    PAM_BUSY_SECONDS            how long a prediction waits for its turn before "busy"; 5
     PAM_MAX_BODY_BYTES          the largest request body; 256 MiB
 
 `WORKERS` and `MODEL_DIR` of other backends have no counterpart: one process owns the model, and
@@ -96,7 +96,7 @@ class ServerSettings:
     log_level: str = _named("INFO", "LOG_LEVEL")
     host: str = _named("127.0.0.1", "PAM_HOST")
     port: int = _named(9090, "PORT")
-    predictions: int = _named(8, "THREADS")
+    predictions: int = _named(16, "THREADS")
     model_threads: int = _named(_cores, "PAM_THREADS")
     allowed_hosts: tuple[str, ...] = _named((), "PAM_ALLOWED_HOSTS")
     media_timeout: float = _named(30.0, "PAM_MEDIA_TIMEOUT")
@@ -109,7 +109,7 @@ class ServerSettings:
     batch_seconds: float = _named(90.0, "PAM_BATCH_SECONDS")
     background_seconds: float = _named(3600.0, "PAM_BACKGROUND_SECONDS")
     loading_seconds: float = _named(30.0, "PAM_LOADING_SECONDS")
-    busy_seconds: float = _named(2.0, "PAM_BUSY_SECONDS")
+    busy_seconds: float = _named(5.0, "PAM_BUSY_SECONDS")
     max_body_bytes: int = _named(256 * _MIB, "PAM_MAX_BODY_BYTES")
 
     def __post_init__(self) -> None:

@@ -80,7 +80,7 @@ class Translator:
         plan = plan_answer(config, options, prompt_control=control)
         picture = self._picture(task, plan, access)
         with self._metrics.stage("read"):
-            pointed = tuple(read_context(prompts, config, picture.size))
+            pointed = tuple(read_context(prompts, config, picture.size, picture=plan.picture.name))
         if not pointed:
             return None
         return _work(task, picture, pointed, plan, config, options)
@@ -98,7 +98,9 @@ class Translator:
         plan = plan_answer(config, options)
         picture = self._picture(task, plan, access)
         with self._metrics.stage("read"):
-            pointed = tuple(read_regions(task, config, picture.size, options))
+            pointed = tuple(
+                read_regions(task, config, picture.size, options, picture=plan.picture.name)
+            )
         return _work(task, picture, pointed, plan, config, options)
 
     def prediction(

@@ -1,0 +1,121 @@
+"""Settings from the environment, by the names that Label Studio's backends use."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from label_studio_backend import settings as module
+from label_studio_backend.settings import ServerSettings, SettingsError
+
+
+def test_defaults_need_no_environment():
+    settings = ServerSettings.from_environment({})
+    assert settings == ServerSettings()
+    assert (settings.host, settings.port, settings.label_studio_url) == ("127.0.0.1", 9090, None)
+
+
+def test_each_kind_of_value_is_read():
+    settings = ServerSettings.from_environment(
+        {
+            "LABEL_STUDIO_URL": "http://labels:8080/ls",
+            "LABEL_STUDIO_API_KEY": "key",
+            "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": "/files",
+            "BASIC_AUTH_USER": "me",
+            "BASIC_AUTH_PASS": "secret",
+            "LOG_LEVEL": "debug",
+            "PORT": "9_191",
+            "THREADS": "3",
+            "PAM_THREADS": "2",
+            "PAM_ALLOWED_HOSTS": "a.example.org, b.example.org,",
+            "PAM_BATCH_SECONDS": "12.5",
+            "PAM_MEDIA_CACHE_DIR": "/cache",
+        }
+    )
+    assert settings.label_studio_url == "http://labels:8080/ls"
+    assert (settings.api_key, settings.basic_auth_pass) == ("key", "secret")
+    assert settings.local_files_root == Path("/files")
+    assert (settings.log_level, settings.port, settings.predictions) == ("DEBUG", 9191, 3)
+    assert settings.model_threads == 2
+    assert settings.allowed_hosts == ("a.example.org", "b.example.org")
+    assert settings.batch_seconds == 12.5
+    assert settings.media_cache_dir == Path("/cache")
+
+
+def test_the_first_of_two_names_wins_and_empty_is_not_set():
+    names = {"LABEL_STUDIO_URL": "http://one", "LABEL_STUDIO_HOST": "http://two"}
+    assert ServerSettings.from_environment(names).label_studio_url == "http://one"
+    names["LABEL_STUDIO_URL"] = " "
+    assert ServerSettings.from_environment(names).label_studio_url == "http://two"
+
+
+def test_overrides_win_over_the_environment_unless_they_are_none():
+    settings = ServerSettings.from_environment({"PORT": "1", "THREADS": "2"}, port=3, host=None)
+    assert (settings.port, settings.predictions, settings.host) == (3, 2, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("environment", "message"),
+    [
+        ({"PORT": "many"}, "PORT is a whole number, not 'many'"),
+        ({"PORT": "70000"}, "PORT is from 0 to 65535, not 70000"),
+        ({"THREADS": "0"}, "THREADS is at least 1, not 0"),
+        ({"PAM_BATCH_SECONDS": "soon"}, "PAM_BATCH_SECONDS is a number of seconds, not 'soon'"),
+        ({"PAM_BATCH_SECONDS": "nan"}, "PAM_BATCH_SECONDS is from 0.001 to 86400, not nan"),
+        ({"PAM_BUSY_SECONDS": "-1"}, "PAM_BUSY_SECONDS is from 0 to 86400, not -1"),
+        ({"PAM_PICTURE_CACHE_BYTES": "-1"}, "PAM_PICTURE_CACHE_BYTES is at least 0, not -1"),
+        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL is one of DEBUG, INFO, WARNING, ERROR, not 'LOUD'"),
+        ({"LABEL_STUDIO_URL": "labels:8080"}, "LABEL_STUDIO_URL is an address like https://"),
+        ({"LABEL_STUDIO_URL": "http://[x"}, "LABEL_STUDIO_URL is an address like https://"),
+        ({"BASIC_AUTH_USER": "me"}, "BASIC_AUTH_USER and BASIC_AUTH_PASS go together"),
+    ],
+)
+def test_what_cannot_be_used_is_told_by_its_variable(environment, message):
+    with pytest.raises(SettingsError, match=re.escape(message)):
+        ServerSettings.from_environment(environment)
+
+
+def test_secrets_are_not_shown():
+    settings = ServerSettings(
+        label_studio_url="http://x", api_key="k3y", basic_auth_user="me", basic_auth_pass="s3cret"
+    )
+    assert "k3y" not in repr(settings)
+    assert "s3cret" not in repr(settings)
+    assert "k3y" not in repr(settings.media)
+
+
+def test_predictions_can_never_take_all_threads_of_the_server():
+    for predictions in (1, 8, 100):
+        settings = ServerSettings(predictions=predictions)
+        # Clicks and batches, at work and waiting.
+        assert settings.server_threads > 4 * predictions
+
+
+def test_every_variable_stands_in_the_table_at_the_top():
+    for setting in fields(ServerSettings):
+        for name in setting.metadata["variables"]:
+            assert re.search(rf"^    {name}\b", module.__doc__, re.MULTILINE), name
+
+
+def test_media_settings_are_a_part():
+    settings = ServerSettings(
+        label_studio_url="http://x",
+        api_key="k",
+        allowed_hosts=("a.example.org",),
+        local_files_root=Path("/files"),
+        media_timeout=1.5,
+        media_max_bytes=7,
+        media_cache_dir=Path("/cache"),
+        media_cache_bytes=9,
+    )
+    media = settings.media
+    assert (media.label_studio_url, media.api_key, media.allowed_hosts) == (
+        "http://x",
+        "k",
+        ("a.example.org",),
+    )
+    assert (media.local_files_root, media.cache_dir) == (Path("/files"), Path("/cache"))
+    assert (media.timeout, media.max_bytes, media.cache_bytes) == (1.5, 7, 9)
