@@ -18,6 +18,7 @@ The rules, all on the picture that is asked about:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -104,6 +105,7 @@ class AnswerPlan:
             and where there is no label to give.
         questions: of the texts, and of the open label; each once.
         spellings: for the open mode: what PAM may call it, in lower case -> the project's label.
+            A label's own value wins over the option `mapping`, and that over its phrases.
     """
 
     picture: PictureTag
@@ -337,28 +339,33 @@ def _vocabulary(
             f"{describe(control)} has {len(phrases):,} labels, and at most {MAX_CHOICES:,} are "
             'scored for a region; set the option labels to "open".'
         )
-    return Vocabulary(
-        tuple(phrases),
-        language=language_of(control, options),
-        threshold=threshold_of(control, options),
-        phrases=phrases,
-    )
+    listed = tuple(phrases.items())
+    return _checked(listed, language_of(control, options), threshold_of(control, options))
+
+
+@lru_cache(maxsize=64)
+def _checked(
+    listed: tuple[tuple[str, tuple[str, ...]], ...], language: Language, threshold: float
+) -> Vocabulary:
+    # Every click plans anew, and to check a list of a thousand labels takes longer than the plan.
+    phrases = dict(listed)
+    return Vocabulary(tuple(phrases), language, threshold, phrases)
 
 
 def _spellings(labels: Control, options: Options) -> dict[str, str]:
     values = {label.value for label in answers(labels)}
     spellings: dict[str, str] = {}
     for label in answers(labels):
-        for text in (label.value, *label.phrases):
-            spellings.setdefault(_folded(text), label.value)
-    for called, label_value in options.mapping.items():
-        if label_value not in values:
+        for phrase in label.phrases:
+            spellings.setdefault(_folded(phrase), label.value)
+    for called, value in options.mapping.items():
+        if value not in values:
             raise LabelingConfigError(
-                f'The option mapping makes "{called}" into "{label_value}", which is no label of '
+                f'The option mapping makes "{called}" into "{value}", which is no label of '
                 f"{describe(labels)}."
             )
-        spellings[_folded(called)] = label_value
-    return spellings
+        spellings[_folded(called)] = value
+    return spellings | {_folded(label.value): label.value for label in answers(labels)}
 
 
 def _pam(control: Control) -> str | None:

@@ -37,7 +37,8 @@ class Options:
         mapping: what PAM may call it (in any case) -> a label of the project; for "open".
         keep_label: whether the label that the annotator chose stays.
         label_threshold: 0 to 1; a label with a lower score is not given.
-        iou_threshold: 0 to 1; in pre-annotation, a region with a lower predicted IoU is left out.
+        iou_threshold: 0 to 1; a region that is found by itself and has a lower predicted IoU is
+            left out; 0 stands for the 0.7 of `EverythingOptions`.
         output: the name of the tag to answer in; None: see `answer_plan`.
         polygon_tolerance: pixels that a polygon may be off the mask's border.
         max_regions: pre-annotation keeps this many of the best; None: all.

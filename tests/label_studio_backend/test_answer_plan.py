@@ -324,6 +324,12 @@ def test_open_labels_are_asked_for_and_become_labels_of_the_project():
     assert [plan.project_label(text) for text in called] == expected
 
 
+def test_a_labels_own_name_wins_over_the_mapping():
+    plan = plan_of(BRUSH, labels="open", mapping={"Cat": "dog", "puma": "cat"})
+    assert plan.project_label("cat") == "cat"
+    assert plan.project_label("puma") == "cat"
+
+
 def test_projects_of_their_own_labels_map_nothing():
     assert plan_of(BRUSH).project_label("cat") is None
 
