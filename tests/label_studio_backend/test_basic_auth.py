@@ -6,7 +6,6 @@ import base64
 
 import pytest
 
-
 NONE = ("", "Basic", "Basic *", "Basic ü", "Bearer bWU6cGFzcw==", "x y z")
 
 
