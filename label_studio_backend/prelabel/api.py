@@ -9,6 +9,7 @@ lost, which doubles it.
 from __future__ import annotations
 
 import json
+import logging
 import math
 import re
 import threading
@@ -30,6 +31,8 @@ TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 _MOST_WAIT = 60.0  # seconds between two attempts
 _TROUBLE = 4  # answers 500 to one request before it is given up: the others may well succeed
 _DETAIL = 300  # characters of the server's own words
+
+logging.getLogger("httpcore").setLevel(logging.INFO)  # its debug lines show cookies
 
 
 class ApiFailure(RuntimeError):  # noqa: N818 - a failure of the server's, of several kinds

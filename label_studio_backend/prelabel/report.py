@@ -85,10 +85,6 @@ class Report:
         """Tasks that are over: written or failed."""
         return self.written.total() + self.failures
 
-    def say(self, sentence: str) -> None:
-        """Show a sentence above the progress bar; from any thread."""
-        self._progress.console.print(f"[yellow]{shown(sentence)}[/]")
-
     def wrote(self, written: Written) -> None:
         """A prediction is in Label Studio."""
         self.written[written] += 1

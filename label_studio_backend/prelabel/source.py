@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 LISTED = 1000  # ids in one page
 READ = 16  # whole tasks, with all their masks, in one page
 _CUT = 200  # characters: Label Studio cuts a task's list of model versions somewhere behind it
-_UNSAFE = frozenset(",\"'\\")  # what Label Studio joins versions with, or drops
 
 
 @dataclass(frozen=True)
@@ -26,12 +25,14 @@ class Project:
     Attributes:
         id: its number.
         title: its name.
+        tasks: how many it has.
         config: its labelling config, XML.
         evaluates: whether listing its tasks would make Label Studio ask its own backends first.
     """
 
     id: int
     title: str
+    tasks: int
     config: str
     evaluates: bool
 
@@ -79,6 +80,7 @@ def read_project(api: Api, project: int) -> Project:
     return Project(
         id=project,
         title=str(answer.get("title") or ""),
+        tasks=int(answer.get("task_number") or 0),
         config=str(answer.get("label_config") or ""),
         evaluates=bool(answer.get("evaluate_predictions_automatically")),
     )
@@ -177,18 +179,21 @@ class TaskSource:
         )
 
     def _versions_are_visible(self) -> bool:
-        """Whether a list of ids can show who is done: Label Studio joins names by commas."""
-        if self._project.evaluates or _UNSAFE & set(self._model_version):
+        """Whether a list of ids can show who is done.
+
+        Label Studio joins the names of a task's versions by commas, in any order, and names have
+        commas themselves: other versions together must not look like ours.
+        """
+        if self._project.evaluates:
             return False
         known = self._api.get(f"api/projects/{self._project.id}/model-versions/", extended="true")
-        names = [str(version.get("model_version") or "") for version in known.get("static", ())]
-        return not any(
-            self._model_version in _split(name) for name in names if name != self._model_version
-        )
+        names = {str(version.get("model_version") or "") for version in known.get("static", ())}
+        others = set().union(*(_parts(name) for name in names - {self._model_version}))
+        return not _parts(self._model_version) <= others
 
     def _is_seen_done(self, versions: str | None) -> bool:
         text = versions or ""
-        return len(text) < _CUT and self._model_version in _split(text)
+        return len(text) < _CUT and _parts(self._model_version) <= _parts(text)
 
 
 # Without these Label Studio shows no versions; with fewer of them it computes the others too.
@@ -211,8 +216,9 @@ _HIDDEN_COLUMNS = [
 _HIDDEN = {"explore": _HIDDEN_COLUMNS, "labeling": _HIDDEN_COLUMNS}
 
 
-def _split(versions: str) -> list[str]:
-    return [name.strip() for name in versions.replace('"', "").split(",")]
+def _parts(versions: str) -> set[str]:
+    """What is between the commas; Label Studio drops quotation marks."""
+    return {part.strip() for part in versions.replace('"', "").split(",")}
 
 
 def _batches(ids: Iterable[int], size: int) -> Iterator[list[int]]:

@@ -1,0 +1,280 @@
+"""The command `pam-labeling prelabel`: from its options to a run, and to how it ended."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from label_studio_backend.config_check import examine
+from label_studio_backend.labeling_config import LabelingConfig, LabelingConfigError
+from label_studio_backend.options import Options, OptionsError
+from label_studio_backend.prelabel.api import (
+    AccessError,
+    Api,
+    ApiFailure,
+    RefusedError,
+    StoppedError,
+)
+from label_studio_backend.prelabel.report import Report, left_out_sentences
+from label_studio_backend.prelabel.run import Run
+from label_studio_backend.prelabel.selection import (
+    UNLABELED,
+    Selection,
+    SelectionError,
+    read_filters,
+    read_view,
+)
+from label_studio_backend.prelabel.sink import PredictionSink
+from label_studio_backend.prelabel.source import Project, TaskSource, read_project
+from label_studio_backend.serving import open_backend, read_settings
+from label_studio_backend.task_media import Access
+from pam_labeling.exit_codes import CommandError, ExitCode
+from pam_labeling.terminal import messages_console, shown
+from pam_labeling.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import FrameType
+
+    from rich.console import Console
+
+    from label_studio_backend.backend import Backend
+
+_GO_ON = "What is written stays written; the same command goes on from there."
+_TICK = 0.1  # seconds between looks whether the model is there
+
+
+@dataclass(frozen=True)
+class Order:
+    """What the command line asks for.
+
+    Attributes:
+        project: its number.
+        view: only what this tab of the Data Manager shows.
+        tasks: only tasks of these ids; () for all.
+        filters: only tasks that meet all of these, such as "data.split=train".
+        only_unlabeled: only tasks without an annotation.
+        limit: no more tasks than this.
+        model_version: the name of the predictions; None: as the backend names its own.
+        overwrite: do tasks again that have a prediction of this name, and replace it.
+        dry_run: only say what would be done.
+        options: as the model connection's extra parameters, "name=value" with JSON values.
+        failures: where to write failed tasks, a line of JSON for each.
+        patience: seconds to wait for a Label Studio that is away.
+    """
+
+    project: int
+    view: int | None = None
+    tasks: tuple[int, ...] = ()
+    filters: tuple[str, ...] = ()
+    only_unlabeled: bool = False
+    limit: int | None = None
+    model_version: str | None = None
+    overwrite: bool = False
+    dry_run: bool = False
+    options: tuple[str, ...] = ()
+    failures: Path | None = None
+    patience: float = 900.0
+
+
+def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) -> ExitCode:
+    """Pre-annotate a project.
+
+    Args:
+        order: what to do.
+        model: settings of the model by name, None for what the environment says.
+        server: settings of the server likewise.
+
+    Raises:
+        CommandError: it cannot be done, with the exit code.
+    """
+    model_settings, settings = read_settings(model, server)
+    if settings.label_studio_url is None or settings.api_key is None:
+        raise CommandError(
+            "prelabel needs Label Studio's address and an API key: --label-studio-url and "
+            "--api-key, or LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"
+        )
+    console = messages_console()
+    stop = threading.Event()
+    with _stopping(stop, console):
+        try:
+            with closing(
+                Api(
+                    settings.label_studio_url,
+                    settings.api_key,
+                    patience=order.patience,
+                    stop=stop,
+                    tell=lambda sentence: console.print(f"[yellow]{shown(sentence)}[/]"),
+                )
+            ) as api:
+                job = _prepare(api, order, model_settings.model, console)
+                if order.dry_run:
+                    return _dry_run(job, order, console)
+                return _run(job, order, open_backend(model_settings, settings), console, stop)
+        except (StoppedError, KeyboardInterrupt):
+            return _interrupted(console)
+        except AccessError as error:
+            raise CommandError(str(error)) from error
+        except ApiFailure as error:
+            raise CommandError(f"{error}. {_GO_ON}", ExitCode.NOT_WRITTEN) from error
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What is known before the work begins."""
+
+    api: Api
+    project: Project
+    config: LabelingConfig
+    options: Options
+    source: TaskSource
+    model_version: str
+
+
+def read_options(texts: Sequence[str]) -> Options:
+    """Options as the command line spells them: `labels=open`, `max_regions=20`.
+
+    Args:
+        texts: name=value, where the value is JSON or else a text.
+
+    Raises:
+        OptionsError: a text without "=", or what `Options.read` does not take.
+    """
+    given: dict[str, object] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise OptionsError(f"{text!r} is no option: write NAME=VALUE, as in max_regions=20.")
+        try:
+            given[name.strip()] = json.loads(value)
+        except ValueError:
+            given[name.strip()] = value.strip()
+    return Options.read(given)
+
+
+def default_model_version(model: str) -> str:
+    """The name that the backend gives its predictions with this model."""
+    return f"{Path(model).name}, pam-labeling {VERSION}"
+
+
+def _prepare(api: Api, order: Order, model: str, console: Console) -> _Job:
+    """Read the project, and check what can be checked."""
+    try:
+        options = read_options(order.options)
+        project = read_project(api, order.project)
+        config = LabelingConfig.parse(project.config)
+        selection = _read_selection(api, order)
+    except (OptionsError, LabelingConfigError, SelectionError) as error:
+        raise CommandError(str(error)) from error
+    except RefusedError as error:
+        raise CommandError(f"project {order.project} cannot be used: {error}") from error
+    findings = examine(config, options)
+    for hint in findings.hints if order.dry_run else ():
+        console.print(f"[yellow]{shown(hint)}[/]")
+    if findings.errors:
+        raise CommandError(" ".join(findings.errors))
+    version = order.model_version or default_model_version(model)
+    source = TaskSource(api, project, selection, version, overwrite=order.overwrite)
+    return _Job(api, project, config, options, source, version)
+
+
+def _read_selection(api: Api, order: Order) -> Selection:
+    if order.view is not None and order.tasks:
+        raise SelectionError("--view and --task exclude each other")
+    selection = Selection(included=order.tasks or None)
+    if order.view is not None:
+        selection = read_view(api, order.project, order.view)
+    filters = read_filters(api, order.project, order.filters)
+    if order.only_unlabeled:
+        filters.append(UNLABELED)
+    for item in filters:
+        selection = selection.narrowed([item])
+    selection.after(0)  # a view that cannot be paged through is better found now
+    return selection
+
+
+def _dry_run(job: _Job, order: Order, console: Console) -> ExitCode:
+    """Say what a run would do."""
+    # The list of ids tells who is done; where it cannot, the tasks themselves do.
+    todo = sum(1 for _ in (job.source if job.project.evaluates else job.source.ids()))
+    doing = todo if order.limit is None else min(todo, order.limit)
+    console.print(
+        f"project {job.project.id}, {shown(repr(job.project.title))}: "
+        f"{job.source.count()} of {job.project.tasks} tasks chosen"
+    )
+    for sentence in left_out_sentences(job.source.tally, job.model_version):
+        console.print(sentence)
+    if doing < todo:
+        console.print(f"{todo - doing} left for later by --limit")
+    console.print(f"{doing} would be pre-annotated as {shown(repr(job.model_version))}")
+    return ExitCode.OK
+
+
+def _run(
+    job: _Job, order: Order, backend: Backend, console: Console, stop: threading.Event
+) -> ExitCode:
+    predict = partial(backend.predict_task, config=job.config, options=job.options, access=Access())
+    with backend, _open_failures(order.failures) as failures:
+        chosen = job.source.count()
+        _wait_for_model(backend, stop)
+        tally = job.source.tally
+        report = Report(console, chosen, tally, limit=order.limit, failures_file=failures)
+        sink = PredictionSink(job.api, job.model_version)
+        try:
+            with report:
+                Run(job.source, predict, sink, report, stop=stop, limit=order.limit)()
+        finally:
+            report.summary(job.model_version)
+    if stop.is_set():
+        return _interrupted(console)
+    return ExitCode.PICTURES_FAILED if report.failures else ExitCode.OK
+
+
+def _wait_for_model(backend: Backend, stop: threading.Event) -> None:
+    while (health := backend.health())["state"] == "loading":
+        if stop.wait(_TICK):
+            raise StoppedError("stopped while the model was loaded")
+    if health["error"]:
+        raise CommandError(health["error"], ExitCode.NO_MODEL)
+
+
+@contextmanager
+def _open_failures(path: Path | None) -> Iterator[TextIO | None]:
+    if path is None:
+        yield None
+        return
+    try:
+        file = path.open("w", encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"cannot write {path}: {error}", ExitCode.NOT_WRITTEN) from error
+    with file:
+        yield file
+
+
+@contextmanager
+def _stopping(stop: threading.Event, console: Console) -> Iterator[None]:
+    """Inside, the first Ctrl-C (or SIGTERM) sets `stop`, and the second interrupts."""
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            signal.default_int_handler(number, frame)
+        stop.set()
+        console.print("[yellow]stopping: what is finished is still written[/]")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _interrupted(console: Console) -> ExitCode:
+    console.print(f"[yellow]stopped. {_GO_ON}[/]")
+    return ExitCode.INTERRUPTED
