@@ -162,10 +162,8 @@ def _shapes(answer: Answer, plan: AnswerPlan, options: Options) -> list[dict[str
         case "rectangle":
             # The angle of a prompt without a box is 0.
             return [rectangle_of(mask, answer.pointed.prompt.angle if answer.pointed else 0.0)]
-        case "keypoint":
+        case _:  # keypoint, the last of answer_plan.SHAPES
             return [keypoint_of(mask)]
-        case other:
-            raise ValueError(f"a plan's shape is no tag of type {other}")
 
 
 def _region_results(

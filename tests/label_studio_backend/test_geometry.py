@@ -185,6 +185,7 @@ def test_a_painted_object_is_no_stroke():
 # --- going out
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_the_rectangle_of_a_mask_is_its_box(mask):
     size = mask.shape[1], mask.shape[0]
@@ -219,6 +220,7 @@ def test_the_ellipse_of_an_ellipse_is_itself(angle):
     assert iou(mask, again) > 0.97
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_every_ellipse_keeps_to_the_limits(mask):
     value = ellipse_of(mask)
@@ -229,12 +231,14 @@ def test_every_ellipse_keeps_to_the_limits(mask):
     assert 0 <= value["rotation"] <= 180
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_the_keypoint_of_a_mask_is_on_it(mask):
     x, y = read_point(keypoint_of(mask), (mask.shape[1], mask.shape[0]))
     assert mask[int(y), int(x)]
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_exact_polygons_cover_all_large_parts(mask):
     size = mask.shape[1], mask.shape[0]
@@ -249,7 +253,7 @@ def test_exact_polygons_cover_all_large_parts(mask):
     )
 
 
-@settings(max_examples=30)
+@settings(deadline=None, max_examples=30)
 @given(st.integers(40, 140), st.integers(30, 100), st.integers(0, 180), st.floats(0, 2))
 def test_polygons_of_objects_are_close_to_them(across, down, angle, tolerance):
     mask = drawn(SIZE, lambda m: cv2.ellipse(m, (320, 240), (across, down), angle, 0, 360, 1, -1))

@@ -261,6 +261,7 @@ def test_what_is_no_shape_of_this_picture_is_passed_over():
         shape("track", {"sequence": []}),
         shape("rect", BOX, item_index=1),
         {"from_name": ["rect"], "value": BOX},
+        shape("labels", "Dog"),
     )
     assert len(regions) == 1
 
@@ -282,6 +283,7 @@ def test_the_picture_may_be_named():
         (shape("rect", None), 'RectangleLabels "rect": the result has no value'),
         (shape("rect", BOX | {"width": -1}), '"width" is -1'),
         (shape("rect", BOX | {"x": math.nan}), '"x" is nan'),
+        (shape("rect", BOX | {"width": 1e-300, "rotation": 30}), "is empty"),
         (shape("poly", {"points": [[200, 200], [300, 200], [300, 300]]}), "outside the picture"),
         (shape("poly", {"points": 3}), "points"),
         (shape("paint", {"rle": [], "touches": [1]}), "no mask yet"),
