@@ -5,11 +5,12 @@ The entry point "pam_labeling.commands" names `app`; its commands join `pam-labe
 
 from __future__ import annotations
 
+from pathlib import Path  # noqa: TC003 - typer looks at it when it runs
 from typing import Annotated
 
 import typer
 
-from pam_labeling.cli import exit_codes
+from pam_labeling.cli import EXIT_CODES, exit_codes
 from pam_labeling.exit_codes import CommandError
 
 app = typer.Typer()
@@ -99,3 +100,128 @@ def serve(
                 "log_level": log_level and log_level.upper(),
             },
         )
+
+
+@app.command(epilog=EXIT_CODES)
+def prelabel(
+    project: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="The project's number.")],
+    label_studio_url: Annotated[
+        str | None, _option("LABEL_STUDIO_URL", "Label Studio's address.", "URL")
+    ] = None,
+    api_key: Annotated[
+        str | None,
+        _option(
+            "LABEL_STUDIO_API_KEY",
+            f"Legacy or personal access token of someone who may change the project. {_SEEN} the "
+            "variable.",
+            "TOKEN",
+        ),
+    ] = None,
+    only_unlabeled: Annotated[
+        bool, typer.Option("--only-unlabeled", help="Only tasks without an annotation.")
+    ] = False,
+    view: Annotated[
+        int | None,
+        typer.Option(
+            metavar="NUMBER",
+            min=1,
+            help="Only what this tab of the Data Manager shows: 'tab' in its address.",
+        ),
+    ] = None,
+    task: Annotated[
+        list[int] | None,
+        typer.Option(metavar="NUMBER", min=1, help="Only this task; repeatable."),
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--filter",
+            metavar="FILTER",
+            help="Only tasks with this in a column of the Data Manager: 'data.split=train', "
+            "'id>100', 'data.image~park'; repeatable, all must be true.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, help="At most so many tasks.")
+    ] = None,
+    model_version: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Name of these predictions. Tasks that have one of this name are left out, so "
+            "the same command goes on after an interruption. (Model and version.)",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Do those tasks again and replace their predictions."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be done and what the config lacks.")
+    ] = False,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=VALUE",
+            help="As the extra parameters of a connected model: 'labels=open', 'max_regions=20', "
+            "'tasks=[\"brief\"]'; repeatable.",
+        ),
+    ] = None,
+    failures: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.jsonl", help="Write failed tasks here, one a line."),
+    ] = None,
+    patience: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="How long to wait for a server that is away."),
+    ] = 900.0,
+    model: Annotated[
+        str | None,
+        _option("PAM_MODEL, or nano", "nano, PAM-1.5B, PAM-3B, a folder or a hub id.", "NAME"),
+    ] = None,
+    device: Annotated[
+        str | None, _option("PAM_DEVICE, or the fastest", "Where to compute.", "cpu|cuda|mps")
+    ] = None,
+    allowed_host: Annotated[
+        list[str] | None,
+        _option(
+            "PAM_ALLOWED_HOSTS", "A further host that pictures may come from; repeatable.", "HOST"
+        ),
+    ] = None,
+) -> None:
+    """Pre-annotate a whole project of Label Studio through its API.
+
+    Predictions are written as they are made. Interrupted or killed, the same command goes on where
+    it was: no prediction is lost or doubled.
+    """
+    with exit_codes():
+        try:
+            from label_studio_backend.prelabel import command  # noqa: PLC0415 - loads torch
+        except ModuleNotFoundError as error:
+            raise CommandError(
+                f"{error.name} is not installed: pip install 'pam-labeling[label-studio]'"
+            ) from error
+        order = command.Order(
+            project=project,
+            view=view,
+            tasks=tuple(task or ()),
+            filters=tuple(where or ()),
+            only_unlabeled=only_unlabeled,
+            limit=limit,
+            model_version=model_version,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            options=tuple(option or ()),
+            failures=failures,
+            patience=patience,
+        )
+        code = command.prelabel(
+            order,
+            {"model": model, "device": device},
+            {
+                "label_studio_url": label_studio_url,
+                "api_key": api_key,
+                "allowed_hosts": tuple(allowed_host) if allowed_host else None,
+            },
+        )
+    raise typer.Exit(code)

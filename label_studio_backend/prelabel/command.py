@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from label_studio_backend.config_check import examine
+from label_studio_backend.config_check import check_config
 from label_studio_backend.labeling_config import LabelingConfig, LabelingConfigError
 from label_studio_backend.options import Options, OptionsError
 from label_studio_backend.prelabel.api import (
@@ -174,7 +174,7 @@ def _prepare(api: Api, order: Order, model: str, console: Console) -> _Job:
         raise CommandError(str(error)) from error
     except RefusedError as error:
         raise CommandError(f"project {order.project} cannot be used: {error}") from error
-    findings = examine(config, options)
+    findings = check_config(config, options)
     for hint in findings.hints if order.dry_run else ():
         console.print(f"[yellow]{shown(hint)}[/]")
     if findings.errors:

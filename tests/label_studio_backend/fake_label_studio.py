@@ -61,6 +61,7 @@ class FakeLabelStudio:
         self.views: dict[int, dict[str, Any]] = {}
         self.faults: list[Fault] = []
         self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.files: dict[str, bytes] = {}  # by path
         self.evaluated = 0  # how often backends were asked because someone listed tasks
         self._ids = itertools.count(1)
         for number in range(1, tasks + 1):
@@ -128,9 +129,9 @@ class FakeLabelStudio:
                 case ("POST", "api", "predictions"):
                     if body["task"] not in self.tasks:
                         return 400, {"validation_errors": {"task": ["Invalid pk"]}}
-                    number = self.add_prediction(body["task"], body["model_version"])
-                    self.predictions[number].update(body)
-                    return 201, self.predictions[number]
+                    saved = self.add_prediction(body["task"], body["model_version"])
+                    self.predictions[saved].update(body)
+                    return 201, self.predictions[saved]
                 case (_, "api", "predictions", number) if int(number) in self.predictions:
                     if method == "DELETE":
                         del self.predictions[int(number)]
@@ -173,10 +174,8 @@ class FakeLabelStudio:
 
     def _is_chosen(self, task: dict[str, Any], asked: dict[str, Any]) -> bool:
         selected = asked.get("selectedItems") or {"all": True}
-        if selected["all"] is False and selected.get("included"):
-            if task["id"] not in selected["included"]:
-                return False
-        if task["id"] in selected.get("excluded", ()):
+        included = selected["all"] is False and selected.get("included")  # no ids are all tasks
+        if (included and task["id"] not in included) or task["id"] in selected.get("excluded", ()):
             return False
         filters = asked.get("filters") or {"conjunction": "and", "items": []}
         met = [self._meets(task, item) for item in filters["items"]]
@@ -235,11 +234,13 @@ class _Handler(BaseHTTPRequestHandler):
             self._fail(fault, lambda: fake.answer(self.command, parts.path, query, body))
         elif self.headers.get("Authorization") != fake.authorization:
             self._send(401, b'{"detail": "Invalid token."}')
+        elif parts.path in fake.files:
+            self._send(200, fake.files[parts.path])
         else:
             status, answer = fake.answer(self.command, parts.path, query, body)
             self._send(status, b"" if answer is None else json.dumps(answer).encode())
 
-    do_POST = do_PATCH = do_DELETE = do_GET
+    do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - names of the base class
 
     def _fault(self, path: str) -> Fault | None:
         with self.fake.lock:
@@ -269,5 +270,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    def log_message(self, *_: object) -> None:
+        """Nothing on the standard error."""
