@@ -77,7 +77,8 @@ _Labels = Annotated[
     typer.Option(metavar="A,B,C", help="Your own labels to choose from, instead of open ones."),
 ]
 _Threshold = Annotated[
-    float, typer.Option(min=0, max=1, help="Give no label of your own with a lower score.")
+    float | None,
+    typer.Option(min=0, max=1, help="Give no label of your own with a lower score. (0.)"),
 ]
 _Tasks = Annotated[
     str | None,
@@ -175,7 +176,7 @@ def annotate(
     everything: _Everything = False,
     max_regions: _MaxRegions = None,
     labels: _Labels = None,
-    threshold: _Threshold = 0.0,
+    threshold: _Threshold = None,
     tasks: _Tasks = None,
     language: _Language = "en",
     max_new_tokens: _MaxNewTokens = 128,

@@ -59,7 +59,7 @@ class Asked:
     tasks: str | None = None
     labels: str | None = None
     language: str = "en"
-    threshold: float = 0.0
+    threshold: float | None = None
     max_new_tokens: int = 128
 
 
@@ -90,6 +90,12 @@ def build_request(pointed: Pointed, asked: Asked) -> Request:
         prompts = parse_prompts(pointed.boxes, pointed.points, pointed.masks)
         if prompts and pointed.everything:
             raise CommandError("--everything stands alone: leave out --box, --point and --mask")
+        if prompts and pointed.max_regions is not None:
+            raise CommandError(
+                "--max-regions is for everything: leave out --box, --point and --mask"
+            )
+        if asked.threshold is not None and asked.labels is None:
+            raise CommandError("--threshold is for labels of your own: name them with --labels")
         language = _language(asked.language)
         return Request(
             "",
@@ -279,4 +285,4 @@ def _vocabulary(asked: Asked, language: Language) -> Vocabulary | None:
     if asked.labels is None:
         return None
     labels = tuple(label.strip() for label in asked.labels.split(","))
-    return Vocabulary(labels, language, asked.threshold)
+    return Vocabulary(labels, language, asked.threshold or 0.0)

@@ -6,7 +6,7 @@ import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from transformers import Qwen2Config
+from transformers import PreTrainedConfig, Qwen2Config
 from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig, Sam2VisionConfig
 from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
 
@@ -25,6 +25,9 @@ _BLOCKS = "vision_encoder.backbone.blocks."
 _LARGEST = 1 << 20  # no size of a language model comes near it
 # Published settings that are left out of config.json where they are the authors' defaults.
 _ROPE_THETA = 1_000_000.0
+# Keys that every config of transformers has and that say nothing of SAM 2.1's sizes.
+_GENERAL = PreTrainedConfig().to_dict().keys() - {"model_type"}
+_LARGEST_KERNEL = 64  # no kernel, stride or padding of SAM 2.1 is larger
 _OPTIONAL = ("hidden_act", "max_position_embeddings", "rms_norm_eps")
 
 
@@ -73,7 +76,8 @@ def sam2_from_dict(raw: object, where: str) -> Sam2VideoConfig:
     if not isinstance(raw, dict):
         raise CheckpointError(f"{where} must be an object, not {type(raw).__name__}")
     try:
-        config = Sam2VideoConfig.from_dict(_harmless(raw))
+        sizes = _harmless(raw)
+        config = Sam2VideoConfig.from_dict(sizes)
         vision = config.vision_config
         known = isinstance(vision, Sam2VisionConfig) and isinstance(
             vision.backbone_config, Sam2HieraDetConfig
@@ -83,6 +87,7 @@ def sam2_from_dict(raw: object, where: str) -> Sam2VideoConfig:
         raise CheckpointError(f"{where} does not describe SAM 2.1 ({error})") from error
     if not known:
         raise CheckpointError(f"{where} describes a trunk that is not Hiera")
+    _check_kernels(sizes, where)
     config.multimask_output_in_sam = False  # PAM reads one mask, of token 0
     return config
 
@@ -191,15 +196,30 @@ def _perceiver(raw: object) -> PerceiverConfig:
 
 
 def _harmless(value: Any) -> Any:
-    """Drop keys that choose code: attention kernels by hub id, classes, pretrained parts."""
+    """Drop keys that choose code (attention kernels by hub id, pretrained parts) or no size."""
     if isinstance(value, dict):
         return {
             key: _harmless(inner)
             for key, inner in value.items()
             if isinstance(key, str)
             and not key.startswith("_")
+            and key not in _GENERAL
             and not re.search("attn_implementation|auto_map|quantization|pretrained|timm", key)
         }
     if isinstance(value, list):
         return [_harmless(inner) for inner in value]
     return value
+
+
+def _check_kernels(section: Mapping[str, Any], where: str) -> None:
+    """Refuse strides, kernels and paddings that no picture survives."""
+    for key, value in section.items():
+        if isinstance(value, dict):
+            _check_kernels(value, f"{where}.{key}")
+        elif key.endswith(("_stride", "_kernel_size", "_padding")):
+            least = 0 if key.endswith("_padding") else 1
+            for number in value if isinstance(value, (list, tuple)) else [value]:
+                if type(number) is not int or not least <= number <= _LARGEST_KERNEL:
+                    raise CheckpointError(
+                        f"{where}.{key} is {value!r}, and must be from {least} to {_LARGEST_KERNEL}"
+                    )

@@ -136,6 +136,32 @@ def test_settings_cannot_choose_code():
         assert not hasattr(part, "auto_map")
 
 
+def test_general_switches_of_transformers_are_left_alone():
+    section = json.loads(json.dumps(ALONE["sam2"]))
+    section["vision_config"].update(return_dict=[], output_hidden_states=True)
+    config = pam_config({**ALONE, "sam2": section}, TENSORS)
+    assert config.sam2.to_dict() == tiny.config().sam2.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("part", "change", "message"),
+    [
+        (("vision_config", "backbone_config"), {"query_stride": [0, 2]}, "must be from 1 to 64"),
+        (("vision_config", "backbone_config"), {"patch_stride": [4, 65]}, "from 1 to 64"),
+        (("vision_config",), {"fpn_padding": 1_000_000}, r"vision_config.fpn_padding is 1000000"),
+        ((), {"mask_downsampler_stride": 0}, "mask_downsampler_stride is 0"),
+    ],
+)
+def test_kernels_that_no_picture_survives_are_refused(part, change, message):
+    section = json.loads(json.dumps(ALONE["sam2"]))
+    inner = section
+    for key in part:
+        inner = inner[key]
+    inner.update(change)
+    with pytest.raises(CheckpointError, match=message):
+        sam2_from_dict(section, "config.json: sam2")
+
+
 def test_depths_are_those_of_the_weights():
     built = tiny.network()
     sam2 = tiny.sam2_state(built)
