@@ -62,6 +62,7 @@ class Vocabulary:
         object.__setattr__(self, "phrases", MappingProxyType(phrases))
         if not self.labels:
             raise VocabularyError("the label list is empty")
+        seen: set[str] = set()
         for index, label in enumerate(self.labels):
             if not label.strip():
                 raise VocabularyError(f"label {index + 1} of the list is empty")
@@ -69,15 +70,17 @@ class Vocabulary:
                 raise VocabularyError(
                     f"label {index + 1} of the list, {label!r}, is not valid UTF-8"
                 )
-            if label in self.labels[:index]:
+            if label in seen:
                 raise VocabularyError(f"the label {label!r} is in the list twice")
+            seen.add(label)
         self._check_phrases()
         if not 0 <= self.threshold <= 1:
             raise VocabularyError(f"the threshold is from 0 to 1, not {self.threshold}")
 
     def _check_phrases(self) -> None:
+        known = set(self.labels)
         for label, phrases in self.phrases.items():
-            if label not in self.labels:
+            if label not in known:
                 raise VocabularyError(f"there are phrases for {label!r}, which is not in the list")
             if not phrases:
                 raise VocabularyError(f"there are no phrases for {label!r}: leave it out")
