@@ -23,7 +23,7 @@ lint: $(READY)  ## style, formatting, types, direction of imports
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-$(READY): pyproject.toml constraints.txt scripts/set_up scripts/install_torch.py
+$(READY): pyproject.toml constraints.txt scripts/set_up scripts/install_torch.py scripts/install_database
 	scripts/set_up $(PYTHON) $(VENV)
 	@touch $@
 
