@@ -11,7 +11,7 @@ import torch
 from label_studio_backend.backend import Backend
 from label_studio_backend.server import create_app, create_server, serve_until_told
 from label_studio_backend.settings import ServerSettings
-from label_studio_backend.task_media import TaskMedia
+from label_studio_backend.task_media import MediaError, TaskMedia
 from pam_labeling.exit_codes import CommandError
 from pam_labeling.settings import Settings, SettingsError
 
@@ -38,15 +38,23 @@ def read_settings(
 
 
 def open_backend(model: Settings, server: ServerSettings) -> Backend:
-    """A backend whose model begins to load."""
+    """A backend whose model begins to load.
+
+    Raises:
+        CommandError: settings of media that cannot be used.
+    """
 
     def open_annotator() -> Annotator:
         torch.set_num_threads(server.model_threads)
         return model.open_annotator()
 
+    try:
+        media = TaskMedia(server.media)
+    except (MediaError, OSError) as error:
+        raise CommandError(str(error)) from error
     return Backend(
         open_annotator,
-        TaskMedia(server.media),
+        media,
         server,
         model=model.model,
         max_pixels=model.max_pixels,

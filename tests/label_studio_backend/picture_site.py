@@ -21,7 +21,8 @@ class PictureSite:
         self.pictures = {}
         self.asked = []
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,))
+        self._thread.daemon = True
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 

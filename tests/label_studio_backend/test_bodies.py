@@ -64,7 +64,10 @@ def test_the_token_is_not_shown(traffic):
             r"Expected `array`, got `int`",
         ),
         (
-            b'{"label_config": "", "tasks": [{"data": {"x": ' + b"[" * 10**5 + b"]" * 10**5 + b"}}]}",
+            b'{"label_config": "", "tasks": [{"data": {"x": '
+            + b"[" * 10**5
+            + b"]" * 10**5
+            + b"}}]}",
             "nested too deeply",
         ),
     ],

@@ -88,6 +88,14 @@ def test_a_key_is_made_of_data_regions_and_context():
 
 
 def test_a_key_does_not_change_with_times_and_the_order_of_entries():
-    one = {"id": 1, "data": {"a": 1, "b": 2}, "drafts": [{"result": [], "created_ago": "0 minutes"}]}
-    two = {"id": 1, "data": {"b": 2, "a": 1}, "drafts": [{"result": [], "created_ago": "2 minutes"}]}
+    one = {
+        "id": 1,
+        "data": {"a": 1, "b": 2},
+        "drafts": [{"result": [], "created_ago": "0 minutes"}],
+    }
+    two = {
+        "id": 1,
+        "data": {"b": 2, "a": 1},
+        "drafts": [{"result": [], "created_ago": "2 minutes"}],
+    }
     assert result_key(one) == result_key(two)

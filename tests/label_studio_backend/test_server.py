@@ -51,7 +51,9 @@ def test_every_event_of_label_studio_is_taken(client, backend, traffic, name, ca
 def test_an_unknown_event_is_ignored_and_its_name_makes_no_metric(client, backend):
     assert client.post("/webhook", json={"action": "X" * 1000}).status_code == 200
     assert client.post("/webhook", json={}).status_code == 200
-    value = backend.metrics.registry.get_sample_value("pam_webhook_events_total", {"action": "other"})
+    value = backend.metrics.registry.get_sample_value(
+        "pam_webhook_events_total", {"action": "other"}
+    )
     assert value == 2
 
 
@@ -163,9 +165,7 @@ def milliseconds(url, path, body=None):
     return 1000 * elapsed
 
 
-def test_health_and_setup_answer_within_50_ms_while_the_model_loads(
-    open_backend, serve, traffic
-):
+def test_health_and_setup_answer_within_50_ms_while_the_model_loads(open_backend, serve, traffic):
     go = threading.Event()
     backend = open_backend(open_annotator=lambda: go.wait(60) and Stuck(), loading_seconds=0.01)
     url = serve(backend)

@@ -1,0 +1,139 @@
+"""The command `pam-labeling serve`, from its options to a process that answers."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+import requests
+from typer.testing import CliRunner
+
+from label_studio_backend import serving
+from label_studio_backend.commands import app
+from pam_labeling.exit_codes import CommandError
+
+# Leading to the program as people start it.
+PROGRAM = "from pam_labeling.cli import main; main()"
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """What the command would serve."""
+    calls = []
+    monkeypatch.setattr(serving, "serve", lambda model, server: calls.append((model, server)))
+    return calls
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, ["serve", *arguments])
+
+
+def test_options_become_settings_and_what_is_not_given_is_left_to_the_environment(served):
+    arguments = ["--host", "0.0.0.0", "--port", "1234", "--model", "PAM-3B", "--device", "cuda"]
+    arguments += ["--label-studio-url", "http://ls", "--api-key", "k", "--log-level", "debug"]
+    arguments += ["--basic-auth-user", "me", "--basic-auth-pass", "p", "--threads", "3"]
+    arguments += ["--allowed-host", "a.org", "--allowed-host", "b.org"]
+    assert invoke(*arguments).exit_code == 0
+    assert invoke().exit_code == 0
+    (model, server), (no_model, no_server) = served
+    assert model == {"model": "PAM-3B", "device": "cuda"}
+    assert server == {
+        "host": "0.0.0.0",
+        "port": 1234,
+        "label_studio_url": "http://ls",
+        "api_key": "k",
+        "basic_auth_user": "me",
+        "basic_auth_pass": "p",
+        "allowed_hosts": ("a.org", "b.org"),
+        "predictions": 3,
+        "log_level": "DEBUG",
+    }
+    assert set(no_model.values()) == {None}
+    assert set(no_server.values()) == {None}
+
+
+def test_help_says_that_others_can_read_secrets_and_needs_neither_torch_nor_flask():
+    program = (
+        "import sys\n"
+        "from pam_labeling.cli import main\n"
+        "sys.argv = ['pam-labeling', 'serve', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print({'torch', 'flask', 'label_studio_sdk'} & set(sys.modules))\n"
+    )
+    environment = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.rstrip().endswith("set()")
+    text = " ".join(re.sub(r"[│\s]+", " ", done.stdout).split())
+    assert text.count("Others on this machine can read it") == 2
+
+
+def test_without_the_platforms_packages_the_command_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "label_studio_backend.serving", None)
+    monkeypatch.delattr("label_studio_backend.serving", raising=False)
+    result = invoke()
+    assert result.exit_code == 2
+
+
+def test_a_setting_that_cannot_be_used_is_wrong_usage(monkeypatch):
+    monkeypatch.setenv("THREADS", "none")
+    with pytest.raises(CommandError, match="THREADS is a whole number"):
+        serving.serve({}, {})
+    monkeypatch.setenv("THREADS", "1")
+    monkeypatch.setenv("PAM_DEVICE", "abacus")
+    with pytest.raises(CommandError, match="PAM_DEVICE"):
+        serving.serve({}, {})
+    monkeypatch.delenv("PAM_DEVICE")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "a key without an address")
+    with pytest.raises(CommandError, match="LABEL_STUDIO_URL"):
+        serving.serve({}, {})
+
+
+def test_a_port_that_is_taken_is_told(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("PAM_MEDIA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("WORKERS", "4")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandError, match=f"cannot listen on 127.0.0.1:{port}"):
+            serving.serve({}, {"port": port, "model_threads": 1})
+    assert "LABEL_STUDIO_URL is not set" in caplog.text
+    assert "WORKERS is not used" in caplog.text
+
+
+def test_the_program_serves_until_it_is_told_to_end(tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PAM_MEDIA_CACHE_DIR": str(tmp_path), "PAM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "serve", "--port", str(port)],
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        end = time.monotonic() + 60
+        while not _is_ready(url):
+            assert time.monotonic() < end
+            assert process.poll() is None
+            time.sleep(0.1)
+        assert requests.get(f"{url}/health", timeout=10).json()["model"] == "nano"
+    finally:
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert f"listening on http://127.0.0.1:{port}" in log
+
+
+def _is_ready(url):
+    try:
+        return requests.get(f"{url}/ready", timeout=10).status_code == 200
+    except requests.ConnectionError:
+        return False
