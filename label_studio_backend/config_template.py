@@ -23,6 +23,22 @@ _SHAPES: dict[Geometry, tuple[str, str]] = {
     "polygon": ("PolygonLabels", "polygon"),
     "ellipse": ("EllipseLabels", "ellipse"),
 }
+_TITLES: dict[Language, dict[str, str]] = {
+    "en": {
+        "BrushLabels": "Mask",
+        "PolygonLabels": "Polygon",
+        "EllipseLabels": "Ellipse",
+        "KeyPointLabels": "Click",
+        "RectangleLabels": "Box",
+    },
+    "zh": {
+        "BrushLabels": "掩码",
+        "PolygonLabels": "多边形",
+        "EllipseLabels": "椭圆",
+        "KeyPointLabels": "点击",
+        "RectangleLabels": "方框",
+    },
+}
 _BACKGROUND: dict[Language, str] = {"en": "background", "zh": "背景"}
 _BACKGROUND_COLOUR = "#808080"
 _PLACEHOLDERS: dict[Language, dict[Task, str]] = {
@@ -84,7 +100,7 @@ def build_config(
     if background and named_background is None:
         named_background = _BACKGROUND[language]
     root = Element("View")
-    SubElement(root, "Image", name="image", value=f"${data_key}", zoom="true")
+    # Labels stand above the picture: a tall one would push them out of sight.
     if geometry in _SHAPES:
         tag, name = _SHAPES[geometry]
         smart = {"smart": "true"} if geometry == "brush" else {}
@@ -92,6 +108,7 @@ def build_config(
     smart = {"smart": "true"}
     _add_labels(root, "KeyPointLabels", "point", language, things, named_background, smart)
     _add_labels(root, "RectangleLabels", "box", language, things, None, smart)
+    SubElement(root, "Image", name="image", value=f"${data_key}", zoom="true")
     for task in dict.fromkeys(texts):
         _add_text(root, task, language)
     indent(root)
@@ -145,7 +162,11 @@ def _add_labels(
     background: str | None,
     attributes: dict[str, str],
 ) -> None:
-    parent = SubElement(root, tag, {"name": name, "toName": "image", **attributes})
+    # A row has a title, because Label Studio does not show which tool its labels belong to.
+    row = SubElement(root, "View", style="display: flex; align-items: center")
+    title = _TITLES[language][tag]
+    SubElement(row, "Header", value=title, size="5", style="width: 6em; margin: 0")
+    parent = SubElement(row, tag, {"name": name, "toName": "image", **attributes})
     if language != "en":
         parent.set("pam_language", language)
     for index, label in enumerate(things):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from xml.etree import ElementTree as ET
+
 import pytest
 from label_studio_sdk.label_interface.interface import LabelInterface
 
@@ -117,3 +119,15 @@ def test_labels_that_cannot_be_are_refused(labels, message):
 def test_arguments_that_cannot_be_are_refused(arguments, message):
     with pytest.raises(LabelingConfigError, match=message):
         build_config(["a"], **arguments)
+
+
+@pytest.mark.parametrize(
+    ("language", "titles"), [("en", "Mask Click Box"), ("zh", "掩码 点击 方框")]
+)
+def test_rows_of_labels_have_a_title_and_stand_above_the_picture(language, titles):
+    root = ET.fromstring(build_config(["a"], language=language))
+    kinds = [element.tag for element in root.iter()]
+    labels = [index for index, kind in enumerate(kinds) if kind.endswith("Labels")]
+    assert max(labels) < kinds.index("Image")
+    assert [header.get("value") for header in root.iter("Header")] == titles.split()
+    assert [kinds[index - 1] for index in labels] == ["Header"] * 3
