@@ -12,7 +12,9 @@ import hmac
 import logging
 import re
 import signal
+import socket
 import sys
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
@@ -177,8 +179,7 @@ def create_server(app: Flask, settings: ServerSettings) -> Server:
     """
     server: Server = waitress.create_server(
         app,
-        host=settings.host,
-        port=settings.port,
+        sockets=_listen(settings.host, settings.port),
         threads=settings.server_threads,
         connection_limit=_CONNECTIONS,
         max_request_body_size=settings.max_body_bytes,
@@ -186,6 +187,22 @@ def create_server(app: Flask, settings: ServerSettings) -> Server:
         clear_untrusted_proxy_headers=True,
     )
     return server
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """A socket for each address that the host has.
+
+    Raises:
+        OSError: the host is unknown, or one of its addresses cannot be listened on.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    with ExitStack() as opened:
+        sockets = [
+            opened.enter_context(socket.create_server(address[:2], family=family))
+            for family, _, _, _, address in found
+        ]
+        opened.pop_all()
+    return sockets
 
 
 def serve_until_told(server: Server) -> None:

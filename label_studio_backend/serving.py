@@ -78,7 +78,7 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
         app = create_app(backend, settings)
         try:
             http = create_server(app, settings)
-        except (OSError, ValueError) as error:
+        except OSError as error:
             raise CommandError(
                 f"cannot listen on {settings.host}:{settings.port}: {error}"
             ) from error
