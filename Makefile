@@ -6,10 +6,13 @@ READY := $(VENV)/.ready
 LABEL_STUDIO_VENV ?= .venv-label-studio
 LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready
 
-.PHONY: demo test e2e lint
+.PHONY: demo serve test e2e lint
 
 demo: $(READY)  ## draw pictures, annotate the files, show masks and words
 	$(BIN)/pam-labeling demo out/demo
+
+serve: $(READY)  ## answer Label Studio at http://localhost:9090, with nano or PAM_MODEL
+	$(BIN)/pam-labeling serve
 
 test: $(READY)  ## all tests but the end-to-end ones, with coverage
 	$(BIN)/python -m pytest --cov --cov-report=term

@@ -1,7 +1,8 @@
 """The same backend under Label Studio's official SDK 2.x: `label-studio-ml start` this folder.
 
-The SDK (`label_studio_ml`, published as a git repository only) makes a new object for every
-request; the backend behind them is one for the process. The settings are those of `pam-labeling
+The SDK (`label_studio_ml`, published as a git repository only; this was tested against a stand-in,
+and not run under the real one) makes a new object for every request; the backend behind them is one
+for the process. The settings are those of `pam-labeling
 serve`, from the environment. What the SDK's server cannot do is missing: it has no /metrics, no
 "busy", its setup brings no token and checks no config, and a failure is a plain 500.
 """
