@@ -1,0 +1,325 @@
+"""Writes what a run finds, a few hundred regions at a time.
+
+Each flush reads what it is about to change (one query), writes that into the journal, and then sets
+all values of a document by one operation. Killed between any two of these, every document holds all
+of a flush or nothing of it, the journal holds at least what was changed, and `undo_run` and a
+resumed run go on from there. Memory depends on the size of a flush, not on the dataset.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from bson import ObjectId
+from mongoengine.errors import ValidationError
+
+from . import fields, runs
+from .errors import PluginError
+from .fields import Attribute
+from .flush import Pending, flush
+from .journal import Journal, collect
+from .runs import KEPT_FAILURES, Failure, RunRecord
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    import fiftyone as fo
+    from fiftyone.core.collections import SampleCollection
+
+ERROR = Attribute("pam_error", "text", "Why PAM's last run on this sample failed.")
+_FLUSH_BYTES = 16 * 1024 * 1024
+_REASON_LIMIT = 1000
+_RECENT = 1000
+
+
+class RunWriter:
+    """One run on one field of labels: declares, writes, and records. Use it in a `with` block.
+
+    Leaving the block writes what waits, and marks the run as finished, or as interrupted where an
+    exception (or a generator's closing) leaves it.
+
+    Ids of samples are those of the source dataset also where the collection is a view of patches,
+    and ids of frames where the field is one of frames.
+    """
+
+    def __init__(
+        self,
+        collection: SampleCollection,
+        field_name: str,
+        *,
+        operator: str,
+        attributes: Sequence[Attribute] = (),
+        sample_attributes: Sequence[Attribute] = (),
+        create: type[fo.Label] | None = None,
+        description: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        model: str = "",
+        version: str = "",
+        key: str = "",
+        resume: bool = False,
+        flush_regions: int = 500,
+        flush_seconds: float = 10.0,
+    ) -> None:
+        """Check names and types; nothing is changed before the `with` block.
+
+        Args:
+            collection: a dataset or view.
+            field_name: the field of labels, as the collection calls it.
+            operator: such as `"caption_regions"`.
+            attributes: what will be written onto labels, also of `fields.OWN`.
+            sample_attributes: what will be written onto samples.
+            create: the class of the field, such as `fo.Detections`, where it may be missing.
+            description: of the field, where it is made.
+            parameters: what to record; values as JSON has them.
+            model: the checkpoint's name.
+            version: the version of pam-labeling.
+            key: the run's name; by default the operator and the time.
+            resume: go on with the interrupted run `key`, in its record and its journal.
+            flush_regions: a flush every so many regions.
+            flush_seconds: and whenever the last one was so long ago.
+
+        Raises:
+            PluginError: the field, a name, a type or the run's name will not do.
+        """
+        self._collection = collection
+        self._place = fields.label_field(collection, field_name, create)
+        self._dataset = self._place.dataset
+        self._missing: dict[str, Attribute | fields.Labels] = {}
+        if create is not None:
+            self._missing |= fields.undeclared_labels(self._place, create, description)
+        self._missing |= fields.undeclared(self._place, attributes)
+        self._missing |= fields.undeclared_on_samples(self._place, sample_attributes)
+        self._flush_regions = flush_regions
+        self._flush_seconds = flush_seconds
+        self._resume = resume
+        self._record = RunRecord(
+            key=key,
+            operator=operator,
+            parameters=dict(parameters or {}),
+            model=model,
+            version=version,
+            field=field_name,
+            started=runs.now(),
+            declared=tuple(self._missing),
+            paths=_paths(self._place, attributes, sample_attributes, create),
+            process=runs.this_process(),
+            seen=runs.now(),
+        )
+        self._types: dict[str, Any] = {}
+        self._pending: dict[ObjectId, Pending] = {}
+        self._regions = self._bytes = 0
+        self._last_flush = time.monotonic()
+        self._last_results: set[ObjectId] = set()
+        self._recently_failed: dict[ObjectId, None] = {}
+        self._broken = False
+
+    @property
+    def record(self) -> RunRecord:
+        """The record as of the last flush."""
+        return self._record
+
+    def __enter__(self) -> RunWriter:
+        collect(runs.journals_in_use)
+        if self._resume:
+            self._record = runs.resumed(self._collection, self._record)
+            runs.save(self._collection, self._record)
+        else:
+            self._record = runs.register(self._collection, self._record)
+        self._journal = Journal(self._record.journal)
+        fields.declare(self._dataset, self._missing)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._broken:  # the database refused a flush: what waits stays undone
+            return
+        self.flush()
+        self._record = replace(
+            self._record,
+            state="finished" if kind is None else "interrupted",
+            finished=runs.now(),
+        )
+        runs.save(self._collection, self._record)
+        if self._collection._dataset is not self._dataset:
+            self._collection.reload()  # patches and frames are copies
+
+    def write(self, sample_id: str, values: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set attributes of labels.
+
+        Args:
+            sample_id: the sample in the source dataset, or the frame.
+            values: by label's id, then by attribute. An attribute may be None, to clear it.
+
+        Raises:
+            PluginError: a value does not fit its attribute.
+        """
+        pending = self._of(sample_id)
+        for label, attributes in values.items():
+            found = {
+                name: self._for_mongo(f"{self._place.schema_root}.{name}", value)
+                for name, value in attributes.items()
+            }
+            pending.labels.setdefault(ObjectId(label), {}).update(found)
+        self._regions += len(values)
+        self._flush_if_due()
+
+    def write_sample(self, sample_id: str, values: Mapping[str, Any]) -> None:
+        """Set fields of a sample (of `sample_attributes`).
+
+        Raises:
+            PluginError: a value does not fit its field.
+        """
+        found = {
+            name: self._for_mongo(self._place.field_path(name), value)
+            for name, value in values.items()
+        }
+        self._of(sample_id).fields.update(found)
+        self._flush_if_due()
+
+    def add_labels(self, sample_id: str, labels: Sequence[fo.Label]) -> None:
+        """Add new labels behind those that the field's list has.
+
+        Raises:
+            PluginError: the field has no list.
+        """
+        if not self._place.in_list:
+            raise PluginError(
+                f"{self._place.name!r} holds one {self._place.label_class.__name__} for each "
+                "sample, so none can be added; choose a field with a list of labels."
+            )
+        documents = [label.to_dict() for label in labels]
+        self._bytes += sum(_size(value) for each in documents for value in each.values())
+        self._of(sample_id).added.extend(documents)
+        self._regions += len(documents)
+        self._flush_if_due()
+
+    def fail(self, sample_id: str, reason: str) -> None:
+        """Record why a sample has not all results, in `pam_error` and in the run's record."""
+        _id = ObjectId(sample_id)
+        self._note_failure(_id, reason)
+        self._of(sample_id).fields[ERROR.name] = reason[:_REASON_LIMIT]
+        self._flush_if_due()
+
+    def flush(self) -> None:
+        """Write what waits, and the record."""
+        while True:
+            pending, self._pending = self._pending, {}
+            self._regions = self._bytes = 0
+            self._broken = True
+            if pending:
+                self._write(pending)
+            self._record = replace(self._record, seen=runs.now())
+            runs.save(self._collection, self._record)
+            self._broken = False
+            self._last_flush = time.monotonic()
+            if not self._pending:
+                return  # else: reasons of samples that refused what was written
+
+    def _write(self, pending: dict[ObjectId, Pending]) -> None:
+        if any(ERROR.name in one.fields for one in pending.values()):
+            self._declare_error()
+        outcome = flush(
+            self._place, self._journal, pending, ERROR.name, self._recently_failed.keys()
+        )
+        counts = self._record.counts
+        self._record = replace(
+            self._record,
+            counts=replace(
+                counts,
+                samples=counts.samples + len(outcome.results - self._last_results),
+                regions=counts.regions + outcome.regions,
+                added=counts.added + outcome.added,
+                gone=counts.gone + outcome.gone,
+            ),
+        )
+        self._last_results = outcome.results
+        if outcome.cleared:
+            self._add_path(self._place.field_path(ERROR.name), ())
+        for document, reason in outcome.refused.items():
+            if document in outcome.documents:
+                self.fail(str(document), reason)
+            else:  # there is no sample left to write the reason into
+                self._note_failure(document, reason)
+
+    def _declare_error(self) -> None:
+        """Make the field of reasons when the first sample fails, having recorded so."""
+        missing = fields.undeclared_on_samples(self._place, [ERROR])
+        self._add_path(self._place.field_path(ERROR.name), missing)
+        fields.declare(self._dataset, missing)
+
+    def _add_path(self, path: str, declared: Iterable[str]) -> None:
+        if path not in self._record.paths:
+            self._record = replace(
+                self._record,
+                declared=(*self._record.declared, *declared),
+                paths=(*self._record.paths, path),
+            )
+            runs.save(self._collection, self._record)
+
+    def _note_failure(self, document: ObjectId, reason: str) -> None:
+        counts, failures = self._record.counts, self._record.failures
+        if len(failures) < KEPT_FAILURES:
+            failures = (*failures, Failure(str(document), reason[:_REASON_LIMIT]))
+        if document not in self._recently_failed:
+            counts = replace(counts, failed=counts.failed + 1)
+        self._record = replace(self._record, counts=counts, failures=failures)
+        self._recently_failed[document] = None
+        if len(self._recently_failed) > _RECENT:
+            del self._recently_failed[next(iter(self._recently_failed))]
+
+    def _flush_if_due(self) -> None:
+        late = time.monotonic() - self._last_flush > self._flush_seconds
+        if late or self._regions >= self._flush_regions or self._bytes >= _FLUSH_BYTES:
+            self.flush()
+
+    def _of(self, sample_id: str) -> Pending:
+        return self._pending.setdefault(ObjectId(sample_id), Pending())
+
+    def _for_mongo(self, path: str, value: Any) -> Any:
+        """A value as MongoDB has it.
+
+        Raises:
+            PluginError: it does not fit the type that the path has in the schema.
+        """
+        if value is None:
+            return None
+        if path not in self._types:
+            self._types[path] = self._dataset.get_field(path)
+        field = self._types[path]
+        if field is None:
+            raise PluginError(f"{path!r} was not declared: name it when the run starts.")
+        if isinstance(value, np.generic):
+            value = value.item()
+        try:
+            field.validate(value)
+        except ValidationError as error:
+            raise PluginError(f"{value!r} does not fit {path!r}: {error}") from error
+        found = field.to_mongo(value)
+        self._bytes += _size(found)
+        return found
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, bytes | str) else 8
+
+
+def _paths(
+    place: fields.LabelField,
+    attributes: Sequence[Attribute],
+    sample_attributes: Sequence[Attribute],
+    create: type[fo.Label] | None,
+) -> tuple[str, ...]:
+    """The paths in the schema that a run writes."""
+    return (
+        *([place.schema_root] if create is not None else ()),
+        *(f"{place.schema_root}.{attribute.name}" for attribute in attributes),
+        *(place.field_path(attribute.name) for attribute in sample_attributes),
+    )
