@@ -189,6 +189,11 @@ def single_labels(label: Any) -> list[Any]:
     return [label] if name is None else list(label[name] or [])
 
 
+def class_of(label_id: str) -> str | None:
+    """The class's value in the id of a Segmentation's region, None in another label's."""
+    return label_id.partition(":")[2] or None
+
+
 def _copied(source: Any) -> dict[str, Any]:
     copied = dict(source.iter_attributes())
     for name in ("tags", "index", "instance", "confidence"):

@@ -1,0 +1,400 @@
+"""What a run works on: which pictures, and which labels of them.
+
+Before the first picture the ids of all samples and labels are noted in a temporary file (12 bytes
+each): what the run itself writes cannot move samples into or out of the view it works on, and
+memory stays the same however large the dataset is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import fiftyone as fo
+from fiftyone.core.clips import ClipsView
+from fiftyone.core.patches import EvaluationPatchesView, PatchesView
+from fiftyone.core.video import FramesView
+
+from .errors import PluginError
+from .labels import LABEL_TYPES, LabelResult, UnusableLabel, class_of, regions_of
+from .listing import Entry, Listing, Only, counting_stages, listing_stages
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+Where = Literal["dataset", "view", "selected_samples", "selected_labels"]
+Slices: TypeAlias = "Sequence[str] | Literal['all'] | None"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much work there is.
+
+    Attributes:
+        samples: pictures with at least one region to work on.
+        regions: labels to work on; of a Segmentation each counts once, as its classes are not known
+            before its mask is read.
+    """
+
+    samples: int
+    regions: int
+
+
+@dataclass(frozen=True, eq=False)
+class SampleWork:
+    """One picture and its labels to work on.
+
+    Attributes:
+        sample_id: the sample's id in the root dataset (not a patch's or a frame's).
+        filepath: the picture.
+        label: the field's label or list of labels, with **all** its attributes; None where the
+            target has no field.
+        label_ids: the labels to work on.
+        frame_id: the frame's id, if the labels are a video frame's.
+        frame_number: its number, from 1.
+    """
+
+    sample_id: str
+    filepath: str
+    label: Any
+    label_ids: frozenset[str]
+    frame_id: str | None = None
+    frame_number: int | None = None
+    _target: Target | None = field(default=None, repr=False)
+
+    def regions(self, size: tuple[int, int], *, use_masks: bool = True) -> list[LabelResult]:
+        """The regions to work on in the upright picture of `size` = (width, height)."""
+        if self.label is None or self._target is None:
+            return []
+        found = regions_of(
+            self.label,
+            size,
+            label_ids=self.label_ids,
+            use_masks=use_masks,
+            mask_targets=self._target.mask_targets,
+        )
+        return [result for result in found if self._target.wants(result)]
+
+    def address(self, label_id: str, value: Any) -> dict[str, Any]:
+        """One entry of the list that the root dataset's `set_label_values` takes."""
+        place = {"frame_id": self.frame_id} if self.frame_id else {"sample_id": self.sample_id}
+        return {**place, "label_id": label_id, "value": value}
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Labels of a field, or whole pictures. Build it with `resolve` or `resolve_context`.
+
+    Attributes:
+        collection: the samples, as the caller sees them.
+        dataset: the root dataset. Everything is read from and written to it, by id.
+        field: the field in the root dataset, as "ground_truth" or "frames.detections"; None: whole
+            pictures.
+        label_type: the field's type, one of `LABEL_TYPES`, or None.
+        only: "all" labels; those where an attribute is "missing" (null or not there), so that a run
+            goes on where it stopped; or where one is "empty" (missing, or nothing but blanks).
+        attributes: the attributes that `only` looks at.
+    """
+
+    collection: Any
+    dataset: Any
+    field: str | None
+    label_type: Any
+    only: Only = "all"
+    attributes: tuple[str, ...] = ()
+
+    @property
+    def frames(self) -> bool:
+        """Whether the labels are those of video frames."""
+        return self.field is not None and self.field.startswith("frames.")
+
+    @property
+    def path(self) -> str:
+        """Where the labels are: "ground_truth.detections" of Detections, else the field itself.
+
+        `f"{path}.{attribute}"` is what `set_label_values` and `add_sample_field` take.
+        """
+        list_name = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
+        return f"{self.field}.{list_name}" if list_name else str(self.field)
+
+    @property
+    def mask_targets(self) -> Mapping[Any, str]:
+        """What the values of a Segmentation are called."""
+        named: Mapping[Any, str] = (
+            self.dataset.mask_targets.get(self.field) or self.dataset.default_mask_targets or {}
+        )
+        return named
+
+    def wants(self, result: LabelResult) -> bool:
+        """Whether a region is one that `only` asks for.
+
+        Labels were chosen by the database; but a Segmentation's attribute has a value for each
+        class, `{"7": "a red car", ...}`, and its classes are chosen here.
+        """
+        value = class_of(result.label_id)
+        if self.only == "all" or value is None or isinstance(result, UnusableLabel):
+            return True
+        for name in self.attributes:
+            known = result.document[name] if result.document.has_field(name) else None
+            text = (known or {}).get(value)
+            if text is None or (self.only == "empty" and not str(text).strip()):
+                return True
+        return False
+
+    def count(self) -> Counts:
+        """How much work there is now, counted by the database."""
+        rows = list(self._rows(counting_stages()))
+        return Counts(rows[0]["samples"], rows[0]["regions"]) if rows else Counts(0, 0)
+
+    def chunks(self, size: int = 32) -> Iterator[list[SampleWork]]:
+        """The work, at most `size` pictures at a time, in the collection's order.
+
+        What is worked on is settled when the first chunk is asked for; each chunk's labels are
+        read when it is asked for, and samples that were deleted since are left out.
+        """
+        with Listing(self._rows([])) as listing:
+            entries = iter(listing)
+            while page := list(islice(entries, size)):
+                works = self._read(page)
+                if works:
+                    yield works
+
+    def refresh(self) -> None:
+        """Show in a view of patches or frames, which are copies, what was written."""
+        if isinstance(self.collection, _GENERATED):
+            self.collection.reload()
+
+    def _rows(self, more: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        view, field = self.collection, self.field
+        if field is not None and self.frames:
+            field = field.removeprefix("frames.")
+        document_id, list_name, frames_only = "_id", None, False
+        if isinstance(view, _PATCHES):
+            document_id = "_frame_id" if self.frames else "_sample_id"
+        elif not isinstance(view, FramesView):
+            frames_only = self.frames
+        if field is not None:
+            kind = _label_type(view, f"frames.{field}" if frames_only else field)
+            list_name = getattr(kind, "_LABEL_LIST_FIELD", None)
+        # A Segmentation's attributes have a value for each class: `wants` looks at them.
+        only = "all" if self.label_type is fo.Segmentation else self.only
+        stages = listing_stages(document_id, field, list_name, only, self.attributes)
+        # FiftyOne's public `values` would give all ids at once; this is what it is made of.
+        rows: Iterator[Mapping[str, Any]] = view._aggregate(
+            frames_only=frames_only, post_pipeline=[*stages, *more]
+        )
+        return rows
+
+    def _read(self, page: Sequence[Entry]) -> list[SampleWork]:
+        name = self.field.removeprefix("frames.") if self.field else None
+        # By id from the collection itself: any slice of a group, and frames without their video.
+        documents = (
+            self.dataset._frame_collection if self.frames else self.dataset._sample_collection
+        )
+        fields = ["filepath", "_sample_id", "frame_number", *([name] if name else [])]
+        ids = list({entry.document_id for entry in page})
+        found = {
+            document["_id"]: document for document in documents.find({"_id": {"$in": ids}}, fields)
+        }
+        return [
+            self._work(entry, found[entry.document_id], name)
+            for entry in page
+            if entry.document_id in found
+        ]
+
+    def _work(self, entry: Entry, document: Mapping[str, Any], name: str | None) -> SampleWork:
+        label: Any = document
+        for part in name.split(".") if name else ():
+            label = (label or {}).get(part)
+        return SampleWork(
+            sample_id=str(document["_sample_id"] if self.frames else document["_id"]),
+            filepath=document["filepath"],
+            label=self.label_type.from_dict(label) if name and label else None,
+            label_ids=frozenset(str(label_id) for label_id in entry.label_ids),
+            frame_id=str(document["_id"]) if self.frames else None,
+            frame_number=document["frame_number"] if self.frames else None,
+            _target=self,
+        )
+
+
+_PATCHES = (PatchesView, EvaluationPatchesView)
+_GENERATED = (*_PATCHES, FramesView)
+
+
+def resolve(
+    collection: Any,
+    *,
+    field: str | None,
+    slices: Slices = None,
+    only: Only = "all",
+    attributes: Sequence[str] = (),
+) -> Target:
+    """What to work on in a dataset or a view; only the labels that a view shows are meant.
+
+    Args:
+        collection: a dataset or any view: filtered, of patches, of frames, of groups.
+        field: a label field; "frames.detections" of a video's frames; None: whole pictures.
+        slices: of a grouped dataset: some slices by name, "all" with pictures, or None: the one
+            that the collection shows. The view's filters of the field hold in all of them.
+        only: see `Target`.
+        attributes: see `Target`.
+
+    Raises:
+        PluginError: there are no such labels or pictures; the message says what there is.
+    """
+    if not isinstance(collection, fo.core.collections.SampleCollection):
+        raise PluginError(f"give a dataset or a view, not {type(collection).__name__}")
+    if isinstance(collection, ClipsView):
+        raise PluginError(
+            "a view of clips has no pictures: choose to_frames(sample_frames=True) instead"
+        )
+    dataset = collection._root_dataset
+    collection = _flat(collection, field, slices)
+    in_root = _root_field(collection, dataset, field)
+    _check_media(collection, in_root)
+    kind = None if field is None else _label_type(collection, field)
+    if in_root is not None:
+        kind = _label_type(dataset, in_root)
+    return Target(collection, dataset, in_root, kind, only, tuple(attributes))
+
+
+def resolve_context(
+    ctx: Any,
+    *,
+    field: str | None,
+    where: Where = "view",
+    slices: Slices = None,
+    only: Only = "all",
+    attributes: Sequence[str] = (),
+) -> Target:
+    """What to work on, as it is shown and selected in the App.
+
+    Args:
+        ctx: an operator's execution context.
+        field: as of `resolve`.
+        where: the dataset, the current view, or what is selected in it.
+        slices: as of `resolve`; None: the slice that the App shows.
+        only: see `Target`.
+        attributes: see `Target`.
+
+    Raises:
+        PluginError: nothing is selected, or as of `resolve`.
+    """
+    grouped = ctx.dataset.media_type == "group"
+    if grouped and slices is None and where in ("dataset", "view") and ctx.group_slice:
+        slices = (ctx.group_slice,)
+    if where == "dataset":
+        collection = ctx.view._base_view if isinstance(ctx.view, _GENERATED) else ctx.dataset
+    elif where == "view":
+        collection = ctx.view
+    elif where == "selected_samples":
+        if not ctx.selected:
+            raise PluginError("no sample is selected: select some, or choose the view")
+        shown = ctx.view if slices or not grouped else _flat(ctx.dataset.view(), None, "all")
+        collection = shown.select(list(ctx.selected))
+    else:
+        collection = _selected_labels(ctx, field, grouped=grouped)
+        slices = None
+    return resolve(collection, field=field, slices=slices, only=only, attributes=attributes)
+
+
+def selected_fields(selected_labels: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The ids of the App's selected labels by their field, in the order of selection."""
+    fields: dict[str, list[str]] = {}
+    for selected in selected_labels:
+        fields.setdefault(selected["field"], []).append(selected["label_id"])
+    return fields
+
+
+def label_fields(collection: Any) -> dict[str, type[Any]]:
+    """The fields of a collection that regions can be read from, with their types."""
+    schemas = [("", collection.get_field_schema(flat=True))]
+    if collection._contains_videos(any_slice=True):
+        schemas.append(("frames.", collection.get_frame_field_schema(flat=True)))
+    fields = {
+        prefix + name: getattr(value, "document_type", None)
+        for prefix, schema in schemas
+        for name, value in schema.items()
+    }
+    return {name: kind for name, kind in fields.items() if kind in LABEL_TYPES}
+
+
+def _selected_labels(ctx: Any, field: str | None, *, grouped: bool) -> Any:
+    by_field = selected_fields(ctx.selected_labels or [])
+    if not by_field:
+        raise PluginError("no label is selected: select some in a sample, or choose the view")
+    if field not in by_field:
+        raise PluginError(f"the selected labels are in {_listed(by_field)}, not in {field!r}")
+    if isinstance(ctx.view, _GENERATED):
+        shown = ctx.view
+    else:
+        shown = _flat(ctx.dataset.view(), None, "all") if grouped else ctx.dataset
+    samples = {item["sample_id"] for item in ctx.selected_labels if item["field"] == field}
+    return shown.select(list(samples)).select_labels(ids=by_field[field], fields=field)
+
+
+def _flat(collection: Any, field: str | None, slices: Slices) -> Any:
+    """A grouped collection as that of some slices' samples; any other as it is."""
+    if collection.media_type != "group" or slices is None:
+        return collection
+    kinds: Mapping[str, str] = collection._root_dataset.group_media_types
+    pictures = [name for name, kind in kinds.items() if kind == "image"]
+    chosen = pictures if slices == "all" else list(slices)
+    unknown = [name for name in chosen if name not in pictures]
+    if unknown or not chosen:
+        raise PluginError(
+            f"the slices with pictures are {_listed(pictures) or 'none'}, "
+            f"which {_listed(unknown) or 'nothing'} is not among"
+        )
+    flat = collection.select_group_slices(chosen)
+    if field is not None and isinstance(collection, fo.DatasetView):
+        # Looking up the other slices forgets the filters of labels: they are put on again.
+        for stage in collection._stages:
+            if any(path.startswith(field) for path in stage.get_filtered_fields(collection) or ()):
+                flat = flat.add_stage(stage)
+    return flat
+
+
+def _root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
+    if field is None:
+        return None
+    if _label_type(collection, field) not in LABEL_TYPES:
+        there = label_fields(collection)
+        raise PluginError(
+            f"{field!r} is no field with regions; "
+            + (f"there is {_listed(there)}" if there else "this dataset or view has none")
+        )
+    if isinstance(collection, _GENERATED) and dataset.media_type == "video":
+        field = f"frames.{field}"
+    if _label_type(dataset, field) not in LABEL_TYPES:
+        raise PluginError(f"{field!r} is not in the dataset {dataset.name!r} that the view is of")
+    return field
+
+
+def _check_media(collection: Any, field: str | None) -> None:
+    of_video = not isinstance(collection, _GENERATED) and collection.media_type == "video"
+    if of_video and not (field or "").startswith("frames."):
+        raise PluginError(
+            "these samples are videos: choose a field of their frames ('frames.…'), "
+            "or the view to_frames(sample_frames=True)"
+        )
+    if of_video and "filepath" not in collection.get_frame_field_schema():
+        raise PluginError(
+            "the frames of these videos have no pictures yet: make them with "
+            "to_frames(sample_frames=True), which needs ffmpeg"
+        )
+    shown = collection.media_type
+    if shown == "group":
+        dataset = collection._root_dataset
+        shown = dataset.group_media_types.get(collection.group_slice, "image")
+    if not of_video and shown not in ("image", "unknown"):
+        raise PluginError(f"these samples are {shown}, not pictures")
+
+
+def _label_type(collection: Any, field: str) -> Any:
+    return getattr(collection.get_field(field), "document_type", None)
+
+
+def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:
+    return ", ".join(repr(name) for name in names)
