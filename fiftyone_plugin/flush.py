@@ -99,34 +99,43 @@ def flush(
         operations += [*updates, *more]
         outcome.documents.add(document)
     journal.write(entries)
-    write(place, operations, outcome)
+    too_large = write(place.documents, place.frames, operations, outcome.documents)
+    outcome.refused |= dict.fromkeys(too_large, _FULL)
     return outcome
 
 
-def write(place: LabelField, operations: list[UpdateOne], outcome: Outcome) -> None:
-    """Change documents, and those samples and frames that the process holds in memory.
+def write(
+    collection: Any, frames: bool, operations: list[UpdateOne], documents: Iterable[ObjectId]
+) -> list[ObjectId]:
+    """Change documents, and those samples and frames that this process holds in memory.
+
+    Args:
+        collection: of MongoDB.
+        frames: whether it holds frames, or else samples.
+        operations: what to change, in any order.
+        documents: what they change.
+
+    Returns:
+        The documents that would have become too large, and are as before.
 
     Raises:
-        PluginError: MongoDB refuses for another reason than the size of a document.
+        PluginError: MongoDB refuses for another reason.
     """
     if not operations:
-        return
+        return []
+    too_large = []
     try:
-        place.documents.bulk_write(operations, ordered=False)
+        collection.bulk_write(operations, ordered=False)
     except BulkWriteError as refusal:
         for error in refusal.details["writeErrors"]:
             if error["code"] not in _TOO_LARGE:
                 raise PluginError(f"The database refused to write: {error['errmsg']}") from refusal
-            outcome.refused[error["op"]["q"]["_id"]] = _FULL
-    reload(place, outcome.documents)
-
-
-def reload(place: LabelField, documents: Iterable[ObjectId]) -> None:
-    """Bring samples or frames up to date that somebody in this process holds."""
-    if place.frames:
-        fofr.Frame._reload_docs(place.documents.name, frame_ids=documents)
+            too_large.append(operations[error["index"]]._filter["_id"])
+    if frames:
+        fofr.Frame._reload_docs(collection.name, frame_ids=documents)
     else:
-        fos.Sample._reload_docs(place.documents.name, sample_ids=documents)
+        fos.Sample._reload_docs(collection.name, sample_ids=documents)
+    return too_large
 
 
 def _read(

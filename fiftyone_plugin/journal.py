@@ -100,7 +100,9 @@ def label_stamp(label: Mapping[str, Any]) -> str:
 
 def same(one: Any, other: Any) -> bool:
     """Whether two values or stamps are equal for MongoDB, where NaN is NaN and 1 is not True."""
-    return bson.encode({"": one}) == bson.encode({"": other})
+    if type(one) is str and type(other) is str:  # nearly always, and much faster
+        return one == other
+    return bool(bson.encode({"": one}) == bson.encode({"": other}))
 
 
 class Journal:
@@ -136,6 +138,17 @@ def entries_of(
     order = [("document", ASCENDING), ("at", ASCENDING)]
     for document in _collection().find(query, {"_id": False}).sort(order).allow_disk_use(True):
         yield _entry(document)
+
+
+def documents_of(journal: str) -> Iterator[tuple[ObjectId, bool]]:
+    """The documents that a run changed, each once, and whether they are frames."""
+    query = {"journal": journal}
+    found = _collection().find(query, {"document": True, "frames": True})
+    last = None
+    for entry in found.sort([("document", ASCENDING), ("at", ASCENDING)]).allow_disk_use(True):
+        if entry["document"] != last:
+            last = entry["document"]
+            yield last, entry["frames"]
 
 
 def collect(in_use: Callable[[], Iterable[str]]) -> None:

@@ -1,0 +1,142 @@
+"""Two runs side by side: what each wrote onto the regions that both worked on.
+
+It is what the models said, from the journal: also where the other run, or somebody, wrote over it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from . import runs
+from .errors import PluginError
+from .fields import label_field
+from .journal import entries_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from bson import ObjectId
+    from fiftyone.core.collections import SampleCollection
+
+
+@dataclass(frozen=True)
+class Row:
+    """What two runs wrote onto one region.
+
+    Attributes:
+        sample_id: the sample, or the frame.
+        label_id: the region.
+        first: by attribute, what the one run wrote; masks are left out.
+        second: what the other wrote.
+    """
+
+    sample_id: str
+    label_id: str
+    first: dict[str, Any]
+    second: dict[str, Any]
+
+    @property
+    def same(self) -> bool:
+        """Whether both wrote the same, whatever their attributes are called."""
+        return list(self.first.values()) == list(self.second.values())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs on the same regions.
+
+    Attributes:
+        first: the one run.
+        second: the other.
+        rows: the first regions that both wrote to.
+        regions: how many there are of them, in all.
+        different: on how many of all these they differ.
+        view: the samples of `rows`, with no other labels in the field than those.
+    """
+
+    first: runs.RunRecord
+    second: runs.RunRecord
+    rows: tuple[Row, ...]
+    regions: int
+    different: int
+    view: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the view, as JSON has it."""
+        return {
+            "first": self.first.to_dict(),
+            "second": self.second.to_dict(),
+            "rows": [{**asdict(row), "same": row.same} for row in self.rows],
+            "regions": self.regions,
+            "different": self.different,
+        }
+
+
+def compare_runs(
+    collection: SampleCollection,
+    first: str,
+    second: str,
+    *,
+    limit: int = 1000,
+    only_different: bool = False,
+) -> Comparison:
+    """Put two runs side by side.
+
+    Args:
+        collection: the dataset, or a view on it: both runs are compared wholly.
+        first: the key of the one run.
+        second: the key of the other.
+        limit: how many rows at most.
+        only_different: rows only where the runs differ.
+
+    Raises:
+        PluginError: there is no such run, they are one, or they have no region in common.
+    """
+    dataset = collection._root_dataset
+    one, other = runs.read_run(dataset, first), runs.read_run(dataset, second)
+    if one.key == other.key:
+        raise PluginError("Choose two runs to compare, not one twice.")
+    rows: list[Row] = []
+    regions = different = 0
+    for row in _rows(one.journal, other.journal):
+        regions += 1
+        different += not row.same
+        if len(rows) < limit and not (only_different and row.same):
+            rows.append(row)
+    if not regions:
+        raise PluginError(
+            f"The runs {first!r} and {second!r} wrote to no region that both have: "
+            f"{one.field!r} and {other.field!r} are their fields."
+        )
+    view = _view(dataset, one.field, rows)
+    return Comparison(one, other, tuple(rows), regions, different, view)
+
+
+def _view(dataset: Any, name: str, rows: list[Row]) -> Any:
+    documents = list(dict.fromkeys(row.sample_id for row in rows))
+    labels = [row.label_id for row in rows]
+    place = label_field(dataset, name)
+    if place.frames:
+        return dataset.select_labels(ids=labels, fields=f"frames.{place.name}")
+    return dataset.select(documents).select_labels(ids=labels, fields=place.name)
+
+
+def _rows(first: str, second: str) -> Iterator[Row]:
+    """The regions that both runs wrote to, in constant memory."""
+    by_document = groupby(entries_of([first, second]), key=lambda entry: entry.document)
+    for document, entries in by_document:
+        written: dict[str, dict[ObjectId, dict[str, Any]]] = {
+            first: defaultdict(dict),
+            second: defaultdict(dict),
+        }
+        for entry in entries:
+            for change in entry.changes:
+                label, name = change.slot
+                if label is not None and not isinstance(change.new, dict | bytes):
+                    written[entry.journal][label][name] = change.new
+        for label, values in written[first].items():
+            if label in written[second]:
+                yield Row(str(document), str(label), values, written[second][label])
