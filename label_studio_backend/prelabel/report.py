@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -153,11 +152,18 @@ def left_out_sentences(tally: Tally, model_version: str) -> list[str]:
     if tally.excluded:
         sentences.append(f"{_tasks(tally.excluded)} left out: not selected in the view")
     if tally.vanished:
-        ids = ", ".join(str(task) for task in tally.vanished[:_SHOWN])
+        sentences.append(f"{_named(tally.vanished)} left out: deleted meanwhile")
+    if tally.missing:
         sentences.append(
-            f"{_tasks(len(tally.vanished))} left out: deleted meanwhile ({escape(ids)})"
+            f"{_named(tally.missing)} left out: not in the project, or not chosen by the filters"
         )
     return sentences
+
+
+def _named(tasks: list[int]) -> str:
+    ids = ", ".join(str(task) for task in tasks[:_SHOWN])
+    more = ", ..." if len(tasks) > _SHOWN else ""
+    return f"{_tasks(len(tasks))} ({ids}{more})"
 
 
 def _tasks(number: int) -> str:

@@ -62,11 +62,13 @@ class Tally:
         done_before: left out, because they have a prediction of this model version.
         excluded: left out by the view.
         vanished: deleted between listing and reading.
+        missing: asked for by their ids, but not in the project, or not with these filters.
     """
 
     done_before: int = 0
     excluded: int = 0
     vanished: list[int] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)
 
 
 def read_project(api: Api, project: int) -> Project:
@@ -126,13 +128,16 @@ class TaskSource:
         visible = not self._overwrite and self._versions_are_visible()
         excluded = set(self._selection.excluded)
         for part in self._selection.parts():
+            missing = set(part.included or ())
             for task in self._listed(part, visible=visible):
+                missing.discard(task["id"])
                 if task["id"] in excluded:
                     self.tally.excluded += 1
                 elif visible and self._is_seen_done(task["predictions_model_versions"]):
                     self.tally.done_before += 1
                 else:
                     yield task["id"]
+            self.tally.missing += sorted(missing)
 
     def _listed(self, selection: Selection, *, visible: bool) -> Iterator[Mapping[str, Any]]:
         include = "id,predictions_model_versions" if visible else "id"

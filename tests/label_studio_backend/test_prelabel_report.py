@@ -81,7 +81,9 @@ def test_a_terminal_sees_a_bar_with_the_rate_and_the_failures():
     [
         (Tally(done_before=1), "1 task left out: they have a prediction of 'v' "),
         (Tally(excluded=2), "2 tasks left out: not selected in the view"),
-        (Tally(vanished=[3, 4]), "2 tasks left out: deleted meanwhile (3, 4)"),
+        (Tally(vanished=[3, 4]), "2 tasks (3, 4) left out: deleted meanwhile"),
+        (Tally(missing=[3]), "1 task (3) left out: not in the project, or not chosen"),
+        (Tally(missing=[3] * 21), f"21 tasks ({'3, ' * 20}...) left out"),
     ],
 )
 def test_why_tasks_are_left_out(tally, sentence):

@@ -44,7 +44,9 @@ def test_only_unlabeled(api, fake):
 
 
 def test_tasks_by_their_ids(api):
-    assert chosen(api, Selection(included=(7, 3, 99))) == [3, 7]
+    source = TaskSource(api, read_project(api, 1), Selection(included=(7, 3, 99)), "v")
+    assert list(source.ids()) == [3, 7]
+    assert source.tally.missing == [99]
 
 
 def test_many_ids_are_asked_for_in_parts(api, fake):
