@@ -138,6 +138,8 @@ class Bench:
         )
         chosen = Settings.from_environment(model=model)
         backend = stack.enter_context(open_backend(chosen, settings))
+        while backend.health()["state"] == "loading":
+            time.sleep(0.05)
         server: Any = create_server(create_app(backend, settings), settings)
         threading.Thread(target=server.run, daemon=True).start()
         self.url = f"http://127.0.0.1:{server.effective_port}/predict"
