@@ -238,7 +238,8 @@ class Api:
         seconds = waiting.next(asked)
         if seconds is None:
             raise UnreachableError(
-                f"Label Studio at {self.url} {reason}, for {waiting.passed():.0f} seconds now"
+                f"Label Studio at {self.url} {reason}, also after {waiting.passed():.0f} s "
+                "(--patience)"
             )
         self._tell(f"Label Studio {reason}; trying again in {seconds:.0f} s")
         self.wait(seconds)

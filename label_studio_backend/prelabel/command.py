@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import threading
 from contextlib import closing, contextmanager
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from label_studio_backend.backend import Backend
+    from label_studio_backend.settings import ServerSettings
 
 _GO_ON = "What is written stays written; the same command goes on from there."
 _TICK = 0.1  # seconds between looks whether the model is there
@@ -100,6 +102,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
             "prelabel needs Label Studio's address and an API key: --label-studio-url and "
             "--api-key, or LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"
         )
+    _configure_logging(settings)
     console = messages_console()
     stop = threading.Event()
     with _stopping(stop, console):
@@ -234,6 +237,14 @@ def _run(
     if stop.is_set():
         return _interrupted(console)
     return ExitCode.PICTURES_FAILED if report.failures else ExitCode.OK
+
+
+def _configure_logging(settings: ServerSettings) -> None:
+    """LOG_LEVEL=DEBUG shows each request, and tracebacks of failed tasks and of the model."""
+    if settings.log_level == "DEBUG":
+        settings.configure_logging()
+    else:  # the command itself says why the model cannot be loaded
+        logging.getLogger("label_studio_backend.loading").setLevel(logging.CRITICAL)
 
 
 def _wait_for_model(backend: Backend, stop: threading.Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -47,6 +48,7 @@ def fake(monkeypatch, tmp_path):
         monkeypatch.setenv("PAM_THREADS", "1")
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
         yield fake
+        logging.getLogger("label_studio_backend.loading").setLevel(logging.NOTSET)
 
 
 @pytest.fixture
@@ -274,6 +276,19 @@ def test_wrong_usage_is_answered_with_a_sentence(prelabel, arguments, sentence):
     assert result.exit_code in (2, 3)
     assert sentence in " ".join(result.output.split())
     assert "pw" not in result.output
+
+
+def test_only_debugging_shows_tracebacks(prelabel, fake, monkeypatch, caplog):
+    fake.files["/data/upload/1.png"] = b"no picture"
+    monkeypatch.setattr(ServerSettings, "configure_logging", lambda _: caplog.set_level("DEBUG"))
+    prelabel("--model", "PAM 77")
+    assert prelabel("--task", "1").exit_code == 1
+    assert "Traceback" not in caplog.text
+    monkeypatch.setenv("LOG_LEVEL", "DEBUG")
+    assert prelabel("--task", "1").exit_code == 1
+    assert "task 1 failed" in caplog.text
+    assert "Traceback" in caplog.text
+    assert TOKEN not in caplog.text
 
 
 def test_a_config_without_a_place_for_answers_is_refused(prelabel, fake):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from label_studio_sdk.label_interface import LabelInterface
+from label_studio_sdk.label_interface.interface import LabelInterface
 
 from tests.e2e.label_studio import servers
 from tests.e2e.label_studio.pictures import LABELS, DrawnPicture, decode_brush
