@@ -98,7 +98,7 @@ def regions_of(
     Args:
         label: one of `LABEL_TYPES`.
         size: `(width, height)` of the upright picture in pixels.
-        label_ids: only these labels; None: all.
+        label_ids: only these labels (or a Segmentation's classes); None: all.
         use_masks: point with a Detection's instance mask where it has one, else with its box.
         mask_targets: what a Segmentation's values are called, as the dataset's `mask_targets`.
 
@@ -112,9 +112,12 @@ def regions_of(
         )
     wanted = None if label_ids is None else frozenset(label_ids)
     if isinstance(label, fo.Segmentation):
-        if wanted is not None and label.id not in wanted:
-            return []
-        return _classes(label, size, mask_targets or {})
+        classes = _classes(label, size, mask_targets or {})
+        return [
+            found
+            for found in classes
+            if wanted is None or label.id in wanted or found.label_id in wanted
+        ]
     return [
         _region(single, size, use_masks=use_masks)
         for single in single_labels(label)

@@ -8,7 +8,8 @@ memory stays the same however large the dataset is.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import fiftyone as fo
@@ -21,7 +22,7 @@ from .labels import LABEL_TYPES, LabelResult, UnusableLabel, class_of, regions_o
 from .listing import Entry, Listing, Only, counting_stages, listing_stages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 Where = Literal["dataset", "view", "selected_samples", "selected_labels"]
 Slices: TypeAlias = "Sequence[str] | Literal['all'] | None"
@@ -150,11 +151,13 @@ class Target:
     def chunks(self, size: int = 32) -> Iterator[list[SampleWork]]:
         """The work, at most `size` pictures at a time, in the collection's order.
 
+        Patches of one picture that follow each other are one piece of work.
+
         What is worked on is settled when the first chunk is asked for; each chunk's labels are
         read when it is asked for, and samples that were deleted since are left out.
         """
         with Listing(self._rows([])) as listing:
-            entries = iter(listing)
+            entries = _merged(listing)
             while page := list(islice(entries, size)):
                 works = self._read(page)
                 if works:
@@ -216,6 +219,11 @@ class Target:
             frame_number=document["frame_number"] if self.frames else None,
             _target=self,
         )
+
+
+def _merged(entries: Iterable[Entry]) -> Iterator[Entry]:
+    for document_id, same in groupby(entries, attrgetter("document_id")):
+        yield Entry(document_id, tuple(label for entry in same for label in entry.label_ids))
 
 
 _PATCHES = (PatchesView, EvaluationPatchesView)
