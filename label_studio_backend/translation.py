@@ -184,8 +184,10 @@ def _work(
     config: LabelingConfig,
     options: Options,
 ) -> Work:
-    # A label that somebody chose and that stays is not asked for again.
-    chosen = options.keep_label and pointed and all(one.label is not None for one in pointed)
+    # A label that somebody chose and that can stay is not asked for again.
+    chosen = (
+        options.keep_label and pointed and all(one.label in plan.label_values for one in pointed)
+    )
     request = Request(
         picture,
         prompts=tuple(one.prompt for one in pointed),
