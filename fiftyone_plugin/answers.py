@@ -1,0 +1,228 @@
+"""What is asked about each region, and which attributes the answers become. No database here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import fiftyone as fo
+
+from pam_labeling import Request
+from pam_model import Question, Task
+
+from .errors import PluginError
+from .fields import OWN, Attribute, Kind, short_text
+from .labels import mask_update, single_labels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from pam_labeling import Picture, Region, Vocabulary
+    from pam_model import EverythingOptions, Prompt
+
+    from .labels import LabelRegion
+
+    Values = dict[str, dict[str, Any]]
+
+_DESCRIPTIONS = {
+    Task.LABEL: "Open label, by PAM",
+    Task.DEFINITION: "Definition, by PAM",
+    Task.BRIEF: "Brief caption, by PAM",
+    Task.DETAILED: "Detailed caption, by PAM",
+}
+_SUMMARY_ORDER = (Task.BRIEF, Task.DETAILED, Task.DEFINITION, Task.LABEL)
+_SUMMARY_LENGTH = 120
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Where masks go.
+
+    Attributes:
+        folder: of one PNG file for each mask; None: into the document.
+        tighten: make the box tight around the mask; else the mask is cut at the box.
+    """
+
+    folder: Path | None = None
+    tighten: bool = False
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is asked about each region, and where it goes.
+
+    Attributes:
+        questions: the attribute of each answer.
+        vocabulary: classes to choose from, or None.
+        class_attribute: where the chosen class goes; `label` is the label itself.
+        score: where the class's share goes, or without classes the mask's expected IoU; or None.
+        only_disagreeing: write only where a class was chosen that is not the present label.
+        masks: where masks go; None: they are not kept.
+        summary: a field of the sample for one short line for each of its regions; or None.
+    """
+
+    questions: Mapping[Question, str] = field(default_factory=dict)
+    vocabulary: Vocabulary | None = None
+    class_attribute: str = "pam_label"
+    score: str | None = None
+    only_disagreeing: bool = False
+    masks: Masks | None = None
+    summary: str | None = None
+
+    def __post_init__(self) -> None:
+        names = [name for name in self._names if name != "label"]
+        doubled = next((name for name in names if names.count(name) > 1), None)
+        if doubled is not None:
+            raise PluginError(f"Two answers would go to the attribute {doubled!r}: rename one.")
+
+    @property
+    def _names(self) -> list[str]:
+        """The attributes of the words, in the order in which they are asked for."""
+        classes = [self.class_attribute] if self.vocabulary is not None else []
+        return [*self.questions.values(), *classes, *([self.score] if self.score else [])]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The attributes that tell whether a region is done."""
+        masks = (
+            () if self.masks is None else ("mask" if self.masks.folder is None else "mask_path",)
+        )
+        return (*self._names, *masks)
+
+    def attributes(self, label_type: type[Any]) -> tuple[Attribute, ...]:
+        """What is written onto each label; onto a Segmentation as dictionaries by class."""
+        by_class = label_type is fo.Segmentation
+        text: Kind = "record" if by_class else "text"
+        number: Kind = "record" if by_class else "number"
+        found = [
+            Attribute(name, text, f"{_DESCRIPTIONS[task]}{' (zh)' if language == 'zh' else ''}")
+            for (task, language), name in self.questions.items()
+        ]
+        if self.vocabulary is not None:
+            found.append(Attribute(self.class_attribute, text, "Class chosen from a list, by PAM"))
+        if self.score is not None:
+            meaning = "Share of the chosen class" if self.vocabulary else "Expected IoU of the mask"
+            found.append(Attribute(self.score, number, f"{meaning}, by PAM"))
+        if self.masks is not None:
+            found += [Attribute("mask"), Attribute("mask_path")]
+            found += [Attribute("bounding_box")] if self.masks.tighten else []
+        return tuple({attribute.name: attribute for attribute in found}.values())
+
+    @property
+    def sample_attributes(self) -> tuple[Attribute, ...]:
+        """What is written onto each sample."""
+        if self.summary is None:
+            return ()
+        return (Attribute(self.summary, "texts", "A line for each region, by PAM"),)
+
+    def request(
+        self,
+        picture: Picture,
+        prompts: Sequence[Prompt],
+        everything: EverythingOptions | None = None,
+    ) -> Request:
+        """What the annotator is asked about one picture."""
+        request = Request(picture, tuple(prompts), tuple(self.questions), self.vocabulary)
+        return request if everything is None else replace(request, everything=everything)
+
+    def values(self, region: Region, source: LabelRegion) -> dict[str, Any]:
+        """What a label gets; nothing where only disagreement counts, and there is none.
+
+        Args:
+            region: what was found.
+            source: the label that pointed at it.
+
+        Raises:
+            PluginError: the mask misses the label's box, or its file cannot be written.
+        """
+        if self.only_disagreeing and (region.label is None or _same(region.label, source.label)):
+            return {}
+        found = self.words(region)
+        if self.masks is not None:
+            box = None if self.masks.tighten else source.document.bounding_box
+            found |= mask_update(region, keep_box=box, file=self.file(source.label_id))
+        return found
+
+    def words(self, region: Region) -> dict[str, Any]:
+        """The attributes but for the mask."""
+        found: dict[str, Any] = {
+            name: region.texts[question.task, question.language]
+            for question, name in self.questions.items()
+        }
+        if self.vocabulary is not None and not (
+            region.label is None and self.class_attribute in OWN
+        ):
+            found[self.class_attribute] = region.label
+        if self.score is not None:
+            share = region.scores.label
+            found[self.score] = region.scores.iou if share is None else share
+        return found
+
+    def file(self, name: str) -> Path | None:
+        """Where a mask goes; None: into the document."""
+        if self.masks is None or self.masks.folder is None:
+            return None
+        return self.masks.folder / f"{name.replace(':', '-')}.png"
+
+    def summary_of(self, label: Any, written: Values, names: Mapping[str, str | None]) -> list[str]:
+        """A short line for each region of a picture that has an answer, also from earlier runs.
+
+        Args:
+            label: the field's label or list of labels.
+            written: what this run gave, by label's id and attribute.
+            names: what a Segmentation's classes are called, by `"{id}:{value}"`.
+        """
+        lines = []
+        for single in single_labels(label):
+            values = {**dict(single.iter_attributes()), **written.get(single.id, {})}
+            said = values.get(self._said)
+            if isinstance(said, dict):
+                lines += [
+                    _line(names.get(f"{single.id}:{value}") or value, text)
+                    for value, text in said.items()
+                ]
+            elif said:
+                lines.append(_line(values.get("label") or getattr(single, "label", None), said))
+        return lines
+
+    @property
+    def _said(self) -> str:
+        """The attribute that is summarised."""
+        by_task = {question.task: name for question, name in self.questions.items()}
+        asked = next((by_task[task] for task in _SUMMARY_ORDER if task in by_task), None)
+        return asked or self.class_attribute
+
+
+def by_label(values: Values, sources: Sequence[LabelRegion]) -> Values:
+    """The values of a Segmentation's classes as dictionaries of the whole label.
+
+    What earlier runs said about other classes stays.
+
+    Args:
+        values: by region's id and attribute.
+        sources: the regions.
+    """
+    merged: Values = {}
+    for source in sources:
+        found = values.get(source.label_id)
+        if not found:
+            continue
+        if not isinstance(source.document, fo.Segmentation):
+            merged[source.label_id] = found
+            continue
+        label_id, _, value = source.label_id.partition(":")
+        whole = merged.setdefault(label_id, {})
+        for name, said in found.items():
+            before = source.document[name] if source.document.has_field(name) else None
+            whole.setdefault(name, dict(before) if isinstance(before, dict) else {})[value] = said
+    return merged
+
+
+def _line(name: str | None, text: Any) -> str:
+    short = short_text(str(text), _SUMMARY_LENGTH)
+    return short if not name or name == text else f"{name}: {short}"
+
+
+def _same(one: str, other: str | None) -> bool:
+    return other is not None and one.casefold() == other.casefold()

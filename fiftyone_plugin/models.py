@@ -1,0 +1,159 @@
+"""One annotator for each model and device of the process, kept while it may be wanted again."""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pam_labeling import Settings, SettingsError
+from pam_model import CheckpointError
+
+from .errors import PluginError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pam_labeling import Annotator
+
+MODELS = ("nano", "PAM-1.5B", "PAM-3B")
+"""The checkpoints that the forms offer; a folder or a hub id may be typed instead."""
+
+IDLE_VARIABLE = "PAM_IDLE_SECONDS"
+_IDLE_SECONDS = 600.0
+
+
+@dataclass
+class _Entry:
+    annotator: Annotator | None = None
+    users: int = 0
+    timer: threading.Timer | None = None
+    loading: threading.Lock = field(default_factory=threading.Lock)
+
+
+class AnnotatorPool:
+    """Lends annotators by their settings. Thread-safe.
+
+    An annotator that nobody uses is closed after a while, and at once when another model is wanted:
+    two models may not fit on one device.
+
+    Args:
+        idle_seconds: how long an unused annotator is kept; None: as `PAM_IDLE_SECONDS` says, or ten
+            minutes; 0: not at all.
+    """
+
+    def __init__(self, idle_seconds: float | None = None) -> None:
+        self._idle_seconds = idle_seconds
+        self._lock = threading.Lock()
+        self._entries: dict[Settings, _Entry] = {}
+
+    def __len__(self) -> int:
+        """How many annotators are loaded."""
+        with self._lock:
+            return sum(entry.annotator is not None for entry in self._entries.values())
+
+    @contextmanager
+    def lend(self, settings: Settings) -> Iterator[Annotator]:
+        """The annotator of these settings, loaded on first use, for the length of the context.
+
+        Raises:
+            PluginError: the model cannot be loaded; the sentence says why.
+        """
+        entry = self._enter(settings)
+        try:
+            with entry.loading:
+                if entry.annotator is None:
+                    entry.annotator = _load(settings)
+            yield entry.annotator
+        finally:
+            self._leave(settings, entry)
+
+    def close(self) -> None:
+        """Close every annotator that nobody uses now."""
+        for settings in list(self._entries):
+            self._close_if_idle(settings)
+
+    def _enter(self, settings: Settings) -> _Entry:
+        with self._lock:
+            known = settings in self._entries
+        if not known:
+            self.close()
+        with self._lock:
+            entry = self._entries.setdefault(settings, _Entry())
+            entry.users += 1
+            if entry.timer is not None:
+                entry.timer.cancel()
+                entry.timer = None
+            return entry
+
+    def _leave(self, settings: Settings, entry: _Entry) -> None:
+        seconds = idle_seconds() if self._idle_seconds is None else self._idle_seconds
+        with self._lock:
+            entry.users -= 1
+            if entry.users:
+                return
+            if seconds > 0 and entry.annotator is not None:
+                entry.timer = threading.Timer(seconds, self._close_if_idle, [settings])
+                entry.timer.daemon = True
+                entry.timer.start()
+                return
+        self._close_if_idle(settings)
+
+    def _close_if_idle(self, settings: Settings) -> None:
+        with self._lock:
+            entry = self._entries.get(settings)
+            if entry is None or entry.users:
+                return
+            del self._entries[settings]
+            if entry.timer is not None:
+                entry.timer.cancel()
+        if entry.annotator is not None:
+            entry.annotator.close()
+
+
+POOL = AnnotatorPool()
+"""The annotators of this process: operators, panel and zoo model share them."""
+
+
+def settings_of(
+    model: str | None = None, device: str | None = None, batch_size: int | None = None
+) -> Settings:
+    """The settings of the environment, with what a person chose over them.
+
+    Raises:
+        PluginError: a setting that cannot be used.
+    """
+    try:
+        return Settings.from_environment(
+            model=model or None, device=device or None, regions_per_step=batch_size
+        )
+    except SettingsError as error:
+        raise PluginError(f"{error}.") from error
+
+
+def idle_seconds() -> float:
+    """How long unused annotators are kept, in seconds, from `PAM_IDLE_SECONDS`.
+
+    Raises:
+        PluginError: the variable is not a number from 0.
+    """
+    text = os.environ.get(IDLE_VARIABLE, "").strip()
+    if not text:
+        return _IDLE_SECONDS
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds <= threading.TIMEOUT_MAX:
+        raise PluginError(f"{IDLE_VARIABLE} is a number of seconds from 0, not {text!r}.")
+    return seconds
+
+
+def _load(settings: Settings) -> Annotator:
+    try:
+        return settings.open_annotator()
+    except (CheckpointError, OSError, ImportError, RuntimeError, ValueError) as error:
+        raise PluginError(f"The model {settings.model} cannot be used: {error}") from error

@@ -1,0 +1,62 @@
+"""The labels that are selected in a sample, captioned in one click."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fiftyone.operators import types
+
+from ..errors import PluginError
+from ..targets import selected_fields
+from .caption_regions import CaptionRegions
+from .options import CaptionOptions
+from .remembered import recall
+from .running import context_target
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class CaptionSelected(CaptionRegions):
+    """Captions the selected labels with the settings of the last run on the dataset."""
+
+    title = "Caption the selected labels"
+    description = "With the settings of the last run, or a brief caption at first"
+    name_in_plugin = "caption_selected"
+    unlisted = True
+
+    def resolve_input(self, ctx: Any) -> Any:
+        """No form: one click."""
+        return None
+
+    def options_of(self, ctx: Any, form: Any = None) -> CaptionOptions:
+        """The last settings, for the field of the labels that are selected."""
+        fields = list(selected_fields(ctx.selected_labels or []))
+        if not fields:
+            raise PluginError("No label is selected: click on one or more in the picture first.")
+        if len(fields) > 1:
+            raise PluginError(
+                f"Labels of {' and '.join(fields)} are selected: select those of one field."
+            )
+        params = {**recall(ctx.dataset, CaptionRegions.name_in_plugin), "field": fields[0]}
+        return CaptionOptions.from_params({**params, "target": "selected_labels"})
+
+    def execute(self, ctx: Any) -> Any:
+        """Run with messages to the App; what is wrong is said in one."""
+        try:
+            options = self.options_of(ctx)
+            plan = self.plan(options, context_target(ctx, options))
+        except PluginError as error:
+            return _warning(ctx, str(error))
+        return self.begin(ctx, plan)
+
+    def resolve_placement(self, ctx: Any) -> Any:
+        """A button beside the open sample."""
+        return types.Placement(
+            types.Places.SAMPLES_VIEWER_ACTIONS,
+            types.Button(label=self.title, icon=self.icon, prompt=False),
+        )
+
+
+def _warning(ctx: Any, sentence: str) -> Iterator[Any]:
+    yield ctx.ops.notify(sentence, variant="warning")

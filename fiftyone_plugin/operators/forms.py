@@ -1,0 +1,296 @@
+"""The parts that the operators' forms are made of.
+
+A form's names differ from the options' where a form asks in two steps: whether a caption is wanted
+(`ask_brief`), and the attribute it goes to (`brief`). `params_of` turns one into the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import fiftyone as fo
+from fiftyone.operators import types
+
+from ..labels import LABEL_TYPES
+from ..models import MODELS
+from .options import OWN_CLASSES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+TASKS = {
+    "brief": "Brief caption",
+    "detailed": "Detailed caption",
+    "label": "Open label",
+    "definition": "Definition",
+}
+"""What the form calls each task."""
+
+_ONLY = {
+    "all": ("All", "Write over what is there"),
+    "missing": ("Only missing", "Skip what has all the answers already: resume a run"),
+    "empty": ("Only empty", "Skip what has any of the answers already"),
+}
+_ASKED = (*TASKS, "score", "saved_view")
+_OF_THE_FORM = {f"ask_{name}" for name in _ASKED} | {
+    "classes_from",
+    "class_names",
+    "keep_masks",
+    "write_to",
+    "more",
+}
+_OF_THE_APP = {"panel_id", "panel_state", "view_target", "custom_view_target"}
+
+
+def params_of(form: Mapping[str, Any]) -> dict[str, Any]:
+    """The options' parameters from what a form holds; other parameters stay as they are."""
+    params = {name: value for name, value in form.items() if value is not None}
+    for name in _ASKED:
+        if params.get(f"ask_{name}") is False:
+            params[name] = ""
+    source = params.get("classes_from")
+    if source is not None:
+        params["classes"] = {"list": params.get("class_names", ""), "dataset": OWN_CLASSES}.get(
+            source
+        )
+    if "keep_masks" in params:
+        params["mask"] = None if params["keep_masks"] == "none" else params["keep_masks"]
+    if params.get("write_to") == "same":
+        params["new_field"] = None
+    return {name: value for name, value in params.items() if name not in _OF_THE_FORM | _OF_THE_APP}
+
+
+class Form:
+    """A form under construction, for one state of the context.
+
+    Args:
+        ctx: FiftyOne's execution context.
+        defaults: what the form starts with, by the options' names.
+    """
+
+    def __init__(self, ctx: Any, defaults: Mapping[str, Any]) -> None:
+        self.ctx = ctx
+        self.inputs = types.Object()
+        self._defaults = defaults
+
+    def value(self, name: str, default: Any = None) -> Any:
+        """What the person has chosen so far, or what the form starts with."""
+        given = self.ctx.params.get(name)
+        return self.default(name, default) if given is None else given
+
+    def values(self) -> dict[str, Any]:
+        """What the person has chosen so far, and where nothing yet, what the form starts with."""
+        found = {}
+        for name, each in self.inputs.properties.items():
+            given = self.ctx.params.get(name)
+            found[name] = each.default if given is None else given
+        return found
+
+    def default(self, name: str, default: Any = None) -> Any:
+        """What the form starts with."""
+        remembered = self._defaults.get(name)
+        return default if remembered is None else remembered
+
+    def title(self, name: str, label: str) -> None:
+        """A heading between the parts."""
+        self.inputs.view(name, types.Header(label=label, divider=True))
+
+    def target(self, *, labels: bool = True) -> None:
+        """Which samples or labels; only what there is to choose."""
+        ctx = self.ctx
+        choices = types.RadioGroup(orientation="vertical")
+        offered = {
+            "dataset": (True, "Entire dataset"),
+            "view": (ctx.has_custom_view, "Current view"),
+            "selected_samples": (bool(ctx.selected), f"{len(ctx.selected)} selected samples"),
+            "current_sample": (bool(ctx.current_sample), "This sample"),
+            "selected_labels": (
+                labels and bool(ctx.selected_labels),
+                f"{len(ctx.selected_labels or [])} selected labels",
+            ),
+        }
+        for name, (there, label) in offered.items():
+            if there:
+                choices.add_choice(name, label=label)
+        names = choices.values()
+        if len(names) > 1:
+            self.inputs.enum("target", names, default=names[-1], label="Work on", view=choices)
+        if ctx.dataset.media_type == fo.core.media.GROUP:
+            self.inputs.bool("all_slices", default=False, label="All slices of each group")
+
+    def target_now(self, *, labels: bool = True) -> str:
+        """The target that the form stands at."""
+        given = self.ctx.params.get("target")
+        if given is not None:
+            return str(given)
+        return default_target(self.ctx, labels=labels)
+
+    def field(self) -> str | None:
+        """The field with the regions; None if there is none."""
+        names = region_fields(self.ctx.view)
+        if not names:
+            return None
+        first = self.default("field")
+        chosen = _selected_field(self.ctx)
+        default = next((name for name in (chosen, first) if name in names), names[0])
+        choices = types.DropdownView()
+        for name in names:
+            choices.add_choice(name, label=name)
+        self.inputs.enum("field", names, default=default, label="Field", view=choices)
+        return str(self.ctx.params.get("field") or default)
+
+    def asked(self, name: str, label: str, proposal: str, *, on: bool, description: str) -> bool:
+        """A switch, and where it is on, the name of the attribute."""
+        remembered = self._defaults.get(name)
+        if name in self._defaults:
+            on = bool(remembered)
+        self.inputs.bool(f"ask_{name}", default=on, label=label, view=types.SwitchView())
+        wanted = bool(self.value(f"ask_{name}", on))
+        if wanted:
+            self.inputs.str(name, default=remembered or proposal, label=description)
+        return wanted
+
+    def words(self, *, on: str, proposals: Mapping[str, str]) -> None:
+        """What to say about each region: at first one task, `on`."""
+        for task, label in TASKS.items():
+            proposal = proposals.get(task, task)
+            self.asked(task, label, proposal, on=task == on, description=f"{label}: attribute")
+        self.language()
+
+    def score(self, label: str, *, on: bool, proposal: str = "pam_score") -> None:
+        """Whether a score is written."""
+        self.asked("score", label, proposal, on=on, description="Score: attribute")
+
+    def switch(self, name: str, label: str, *, on: bool) -> None:
+        """Yes or no."""
+        self.inputs.bool(name, default=self.default(name, on), label=label, view=types.SwitchView())
+
+    def write_to(self) -> None:
+        """Masks on the field's own detections, or detections in a new field."""
+        offered = {
+            "same": ("The detections themselves", ""),
+            "new": ("A new field", "detections with the label, attributes, tags and index"),
+        }
+        first = "new" if self.default("new_field") else "same"
+        self.enum("write_to", offered, first, "Write to")
+        if self.value("write_to", first) == "new":
+            self.text("new_field", "pam_regions", "New field")
+
+    def language(self) -> None:
+        """English or Chinese."""
+        self.enum("language", {"en": ("English", ""), "zh": ("中文", "")}, "en", "Language")
+
+    def classes(self, *, optional: bool) -> None:
+        """Where the list of classes comes from."""
+        offered = {
+            OWN_CLASSES: ("The dataset's classes", "of this field, or the labels that it has"),
+            "list": ("A list", ""),
+        }
+        if optional:
+            offered = {"none": ("No classes", ""), **offered}
+        first = "none" if optional else OWN_CLASSES
+        self.enum("classes_from", offered, first, "Choose a class from")
+        source = self.value("classes_from", first)
+        if source == "list":
+            self.inputs.str(
+                "class_names",
+                label="Classes, with commas between them",
+                view=types.TextFieldView(multiline=True, rows=3),
+            )
+        if source != "none":
+            if optional:
+                self.text("class_attribute", "pam_label", "Class: attribute")
+            self.inputs.float("threshold", min=0, max=1, default=0.0, label="Lowest score")
+
+    def masks(self, *, optional: bool) -> None:
+        """Whether masks are kept, and where."""
+        offered = {
+            "instance": ("In the dataset", "beside each label; suits small pictures"),
+            "mask_path": ("In PNG files", "in a folder; the database stays small"),
+        }
+        if optional:
+            offered = {"none": ("Not kept", ""), **offered}
+        first = "none" if optional else "instance"
+        remembered = self._defaults.get("mask") if "mask" in self._defaults else None
+        self.enum("keep_masks", offered, remembered or first, "Masks")
+        if self.value("keep_masks", remembered or first) == "mask_path":
+            self.text("mask_folder", "", "Folder of the PNG files")
+
+    def only(self) -> None:
+        """What to do with regions that have answers already."""
+        self.enum("only", _ONLY, "all", "Regions")
+
+    def model(self) -> None:
+        """Model, device and batch size."""
+        choices = types.AutocompleteView(allow_user_input=True)
+        for name in MODELS:
+            choices.add_choice(name, label=name)
+        self.inputs.str(
+            "model",
+            default=self.default("model", MODELS[0]),
+            label="Model",
+            description="nano knows drawn scenes only; take PAM-1.5B or PAM-3B for photographs",
+            view=choices,
+        )
+        self.inputs.bool("more", default=False, label="Device and batch", view=types.SwitchView())
+        if self.value("more"):
+            self.text("device", "", "Device: cpu, cuda, cuda:1, mps; empty: the fastest there is")
+            self.inputs.int("batch_size", min=1, max=4096, default=16, label="Regions at a time")
+
+    def enum(
+        self, name: str, offered: Mapping[str, tuple[str, str]], default: str, label: str
+    ) -> None:
+        """One of a few."""
+        choices = types.RadioGroup(orientation="horizontal")
+        for value, (title, description) in offered.items():
+            choices.add_choice(value, label=title, description=description or None)
+        first = self.default(name, default)
+        self.inputs.enum(
+            name,
+            choices.values(),
+            default=first if first in offered else default,
+            label=label,
+            view=choices,
+        )
+
+    def text(self, name: str, default: str, label: str) -> None:
+        """A line of text."""
+        self.inputs.str(name, default=self.default(name, default), label=label)
+
+    def notice(self, name: str, sentence: str) -> None:
+        """A sentence that only informs."""
+        self.inputs.view(name, types.Notice(label=sentence))
+
+    def refuse(self, sentence: str) -> None:
+        """A sentence that keeps the form from being executed."""
+        self.inputs.view(
+            "refusal", types.Error(label=sentence), invalid=True, error_message=sentence
+        )
+
+    def finish(self, title: str, description: str, button: str) -> types.Property:
+        """The form."""
+        view = types.PromptView(label=title, caption=description, submit_button_label=button)
+        return types.Property(self.inputs, view=view)
+
+
+def region_fields(collection: Any) -> list[str]:
+    """The names of the fields whose labels are regions, frames' fields among them."""
+    found = list(collection.get_field_schema(embedded_doc_type=LABEL_TYPES))
+    frames: Iterable[str] = collection.get_frame_field_schema(embedded_doc_type=LABEL_TYPES) or ()
+    return found + [f"frames.{name}" for name in frames]
+
+
+def default_target(ctx: Any, *, labels: bool = True) -> str:
+    """The narrowest target that there is."""
+    if labels and ctx.selected_labels:
+        return "selected_labels"
+    if ctx.current_sample:
+        return "current_sample"
+    if ctx.selected:
+        return "selected_samples"
+    return "view" if ctx.has_custom_view else "dataset"
+
+
+def _selected_field(ctx: Any) -> str | None:
+    fields = {label.get("field") for label in ctx.selected_labels or []}
+    return next(iter(fields)) if len(fields) == 1 else None

@@ -1,0 +1,300 @@
+"""From what a person chose to a run that is checked and only needs to begin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fiftyone as fo
+from fiftyone.core.clips import ClipsView
+from fiftyone.core.patches import EvaluationPatchesView, PatchesView
+from fiftyone.core.video import FramesView
+
+from pam_labeling import Vocabulary, VocabularyError
+from pam_labeling.version import VERSION
+from pam_model import EverythingOptions, Question, Task
+
+from ..answers import Answers, Masks
+from ..engine import Job, Progress, run
+from ..errors import PluginError
+from ..models import POOL, settings_of
+from ..writer import RunWriter
+from .options import OWN_CLASSES, CaptionOptions, FindOptions, LabelOptions, SegmentOptions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from pam_labeling import Settings
+    from pam_model.tasks import Language
+
+    from ..fields import Attribute
+    from ..runs import RunRecord
+    from ..targets import Target
+    from .options import ExistingOptions, MaskOptions, Options
+
+    Resolve = Callable[[str | None, str, tuple[str, ...]], Target]
+    """Field, which regions, and the attributes that tell -> target."""
+
+MOST_CLASSES = 1000
+_GENERATED = (PatchesView, EvaluationPatchesView, FramesView, ClipsView)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that is checked and only needs to begin.
+
+    Attributes:
+        job: what it does.
+        settings: of the annotator.
+        attributes: what it writes onto labels.
+    """
+
+    job: Job
+    settings: Settings
+    attributes: tuple[Attribute, ...]
+
+    def writer(self, model: str) -> RunWriter:
+        """A writer for the run.
+
+        Raises:
+            PluginError: a field or an attribute cannot be written; the sentence says why.
+        """
+        job = self.job
+        new = job.new_field
+        field = new or job.target.field
+        assert field is not None
+        if new is not None and job.target.frames:
+            field = f"frames.{new.removeprefix('frames.')}"
+        return RunWriter(
+            job.target.dataset,
+            field,
+            operator=job.operator,
+            attributes=self.attributes,
+            sample_attributes=job.answers.sample_attributes,
+            create=None if new is None else fo.Detections,
+            description="" if new is None else f"Regions by PAM ({job.operator})",
+            parameters=job.parameters,
+            model=model,
+            version=VERSION,
+        )
+
+    def run(self) -> Generator[Progress, None, RunRecord]:
+        """Load the model where it is not loaded, and do the job; as `engine.run`."""
+        yield Progress(0, 0, f"Loading {self.settings.model}")
+        with POOL.lend(self.settings) as annotator:
+            record = yield from run(self.job, annotator, self.writer(annotator.model_name))
+        self.job.target.refresh()
+        return record
+
+
+def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
+    """`caption_regions`.
+
+    Raises:
+        PluginError: it cannot be done; the sentence says why, and what to do.
+    """
+    dataset = resolve(options.field, "all", ()).dataset
+    answers = Answers(
+        questions=options.questions,
+        vocabulary=_vocabulary(
+            options.classes, options.threshold, options.language, dataset, options.field
+        ),
+        class_attribute=options.class_attribute,
+        score=options.score,
+        masks=_masks(options),
+        summary=_summary_field(options.field) if options.summary else None,
+    )
+    return _existing("caption_regions", options, answers, resolve)
+
+
+def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
+    """`label_regions`.
+
+    Raises:
+        PluginError: it cannot be done; the sentence says why, and what to do.
+    """
+    dataset = resolve(options.field, "all", ()).dataset
+    if options.saved_view is not None and dataset.has_saved_view(options.saved_view):
+        raise PluginError(
+            f"{dataset.name} has a saved view {options.saved_view!r} already: choose another name."
+        )
+    if options.saved_view is not None and options.attribute == "label":
+        raise PluginError(
+            "A view of disagreements compares the label with what PAM says: keep the label, and "
+            "let PAM's class go to another attribute."
+        )
+    answers = Answers(
+        vocabulary=_vocabulary(
+            options.classes, options.threshold, options.language, dataset, options.field
+        ),
+        class_attribute=options.attribute,
+        score=options.score,
+        only_disagreeing=options.only_disagreeing,
+    )
+    return _existing("label_regions", options, answers, resolve)
+
+
+def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
+    """`segment_regions`.
+
+    Raises:
+        PluginError: it cannot be done; the sentence says why, and what to do.
+    """
+    answers = Answers(score=options.score, masks=_masks(options))
+    if options.new_field is None:
+        return _existing("segment_regions", options, answers, resolve)
+    target = resolve(options.field, "all", ())
+    _refuse_present(target.dataset, options.new_field)
+    return _checked("segment_regions", options, answers, target, options.new_field)
+
+
+def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
+    """`find_regions`.
+
+    Raises:
+        PluginError: it cannot be done; the sentence says why, and what to do.
+    """
+    target = resolve(None, "all", ())
+    if isinstance(target.collection, _GENERATED):
+        raise PluginError(
+            "find_regions looks at whole pictures: choose the dataset or a view of samples, not of "
+            "patches, frames or clips."
+        )
+    _refuse_present(target.dataset, options.field)
+    vocabulary = _vocabulary(
+        options.classes, options.threshold, options.language, target.dataset, None
+    )
+    questions = options.questions
+    class_attribute = options.class_attribute
+    label = Question(Task.LABEL, options.language)
+    if vocabulary is not None and questions.get(label) == class_attribute:
+        del questions[label]  # the class takes the open label's place
+    answers = Answers(
+        questions=questions,
+        vocabulary=vocabulary,
+        class_attribute=class_attribute,
+        score=options.score,
+        masks=_masks(options),
+    )
+    everything = EverythingOptions(
+        points_per_side=options.points_per_side,
+        min_area=options.min_area,
+        max_regions=options.max_regions,
+    )
+    return _checked("find_regions", options, answers, target, options.field, everything)
+
+
+def _existing(operator: str, options: ExistingOptions, answers: Answers, resolve: Resolve) -> Plan:
+    """Onto the labels of a field, as many as `only` asks for."""
+    target = resolve(options.field, options.only, answers.names)
+    if answers.masks is not None:
+        _check_masks(target.label_type)
+    return _checked(operator, options, answers, target)
+
+
+def _checked(
+    operator: str,
+    options: Options,
+    answers: Answers,
+    target: Target,
+    new_field: str | None = None,
+    everything: EverythingOptions | None = None,
+) -> Plan:
+    settings = settings_of(options.model, options.device, options.batch_size)
+    job = Job(
+        operator=operator,
+        target=target,
+        answers=answers,
+        parameters=options.to_params(),
+        new_field=new_field,
+        use_masks=operator != "segment_regions",
+        everything=everything,
+        max_pixels=settings.max_pixels,
+    )
+    label_type = fo.Detection if new_field else _one_label(target.label_type)
+    plan = Plan(job, settings, answers.attributes(label_type))
+    plan.writer(settings.model)  # refuses names and types that cannot be written
+    return plan
+
+
+def _vocabulary(
+    classes: tuple[str, ...] | str | None,
+    threshold: float,
+    language: Language,
+    dataset: Any,
+    field: str | None,
+) -> Vocabulary | None:
+    if classes is None:
+        return None
+    names = classes_of(dataset, field) if classes == OWN_CLASSES else tuple(classes)
+    try:
+        return Vocabulary(names, language=language, threshold=threshold)
+    except VocabularyError as error:
+        raise PluginError(f"The classes cannot be chosen from: {error}.") from error
+
+
+def classes_of(dataset: Any, field: str | None) -> tuple[str, ...]:
+    """The classes that a dataset knows for a field: its own, the default ones, or those in use.
+
+    Args:
+        dataset: the root dataset.
+        field: a label field; None: only the dataset's default classes.
+
+    Raises:
+        PluginError: there are none, or too many.
+    """
+    names: Any = dataset.classes.get(field) if field else None
+    names = names or dataset.default_classes
+    if not names and field is not None:
+        kind = dataset.get_field(field).document_type
+        if kind is fo.Segmentation:
+            targets = dataset.mask_targets.get(field) or dataset.default_mask_targets or {}
+            names = list(targets.values())
+        else:
+            path = getattr(kind, "_LABEL_LIST_FIELD", None)
+            names = dataset.distinct(f"{field}.{path}.label" if path else f"{field}.label")
+    found = tuple(dict.fromkeys(str(name) for name in names or () if str(name).strip()))
+    if not found:
+        where = f"{dataset.name} has no classes" + (f" for {field!r}" if field else "")
+        raise PluginError(f"{where}: give a list, or set the dataset's default_classes.")
+    if len(found) > MOST_CLASSES:
+        raise PluginError(
+            f"The labels of {field!r} have {len(found):,} different names, more than "
+            f"{MOST_CLASSES:,}: give a list."
+        )
+    return found
+
+
+def _masks(options: MaskOptions) -> Masks | None:
+    if options.mask is None:
+        return None
+    folder = None
+    if options.mask == "mask_path":
+        folder = Path(str(options.mask_folder)).expanduser()
+        if not folder.is_absolute():
+            raise PluginError(f"The folder of the masks is an absolute path, not {str(folder)!r}.")
+    return Masks(folder, options.tighten)
+
+
+def _check_masks(label_type: Any) -> None:
+    if label_type not in (fo.Detections, fo.Detection):
+        raise PluginError(
+            f"{label_type.__name__} keep no instance masks: let segment_regions make detections in "
+            "a new field."
+        )
+
+
+def _refuse_present(dataset: Any, field: str) -> None:
+    if dataset.get_field(field) is not None:
+        raise PluginError(f"{dataset.name} has a field {field!r} already: choose another name.")
+
+
+def _one_label(label_type: Any) -> Any:
+    """The class of one label of a field."""
+    name = getattr(label_type, "_LABEL_LIST_FIELD", None)
+    return label_type if name is None else label_type._fields[name].field.document_type
+
+
+def _summary_field(field: str) -> str:
+    return f"{field.removeprefix('frames.').replace('.', '_')}_captions"
