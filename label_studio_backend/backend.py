@@ -170,7 +170,10 @@ class Backend:
             with self._posts.turn():
                 deadline = start + self._settings.batch_seconds
                 results = self._batches.predict(body.tasks, config, project, body.project, deadline)
-                return {"results": results, "model_version": self.model_version}
+            if project.hints:
+                # Label Studio saves none of them; "Send Test Request" shows them to an admin.
+                results = [{**result, "hints": project.hints} for result in results]
+            return {"results": results, "model_version": self.model_version}
         deadline = start + self._settings.click_seconds
         with self._clicks.turn():
             results = [

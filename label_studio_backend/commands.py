@@ -6,12 +6,15 @@ The entry point "pam_labeling.commands" names `app`; its commands join `pam-labe
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - typer looks at it when it runs
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from pam_labeling.cli import EXIT_CODES, exit_codes
-from pam_labeling.exit_codes import CommandError
+from pam_labeling.exit_codes import CommandError, ExitCode
+
+if TYPE_CHECKING:
+    from pam_model.tasks import Language
 
 app = typer.Typer()
 
@@ -225,3 +228,69 @@ def prelabel(
             },
         )
     raise typer.Exit(code)
+
+
+@app.command("label-config", epilog=EXIT_CODES)
+def label_config(
+    label: Annotated[
+        list[str],
+        typer.Option(metavar="NAME", help="What a region may be called; repeatable."),
+    ],
+    geometry: Annotated[
+        str, typer.Option(metavar="brush|polygon|rectangle|ellipse", help="What shapes become.")
+    ] = "brush",
+    tasks: Annotated[
+        str,
+        typer.Option(
+            metavar="LIST",
+            help="Texts about each region, comma-separated, of label, definition, brief and "
+            "detailed; '' for none.",
+        ),
+    ] = "brief,definition",
+    language: Annotated[str, typer.Option(metavar="en|zh", help="Language of the texts.")] = "en",
+    background: Annotated[
+        bool,
+        typer.Option(
+            "--background/--no-background",
+            help="Whether clicks have a label for what does not belong to an object; Alt+click "
+            "says it, too.",
+        ),
+    ] = True,
+    data_key: Annotated[
+        str, typer.Option(metavar="NAME", help="The key of task data that holds the picture.")
+    ] = "image",
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.xml", help="Write it here. (The standard output.)"),
+    ] = None,
+) -> None:
+    """Write a labelling config for a list of labels, ready to be pasted into a project.
+
+    It goes into Settings > Labeling Interface > Code of the project.
+    """
+    with exit_codes():
+        try:
+            from label_studio_backend import config_template  # noqa: PLC0415 - loads the SDK
+            from label_studio_backend.labeling_config import LabelingConfigError  # noqa: PLC0415
+        except ModuleNotFoundError as error:
+            raise CommandError(
+                f"{error.name} is not installed: pip install 'pam-labeling[label-studio]'"
+            ) from error
+        try:
+            xml = config_template.build_config(
+                label,
+                language=cast("Language", language),  # both are checked there
+                geometry=cast("config_template.Geometry", geometry),
+                texts=config_template.read_tasks(tasks),
+                background=background,
+                data_key=data_key,
+            )
+        except LabelingConfigError as error:
+            raise CommandError(str(error)) from error
+        if output is None:
+            typer.echo(xml, nl=False)
+            return
+        try:
+            output.write_text(xml, encoding="utf-8")
+        except OSError as error:
+            raise CommandError(f"cannot write {output}: {error}", ExitCode.NOT_WRITTEN) from error
