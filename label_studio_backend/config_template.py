@@ -115,6 +115,20 @@ def build_config(
     return tostring(root, encoding="unicode") + "\n"
 
 
+def read_tasks(text: str) -> list[Task]:
+    """Tasks by their names, comma-separated.
+
+    Raises:
+        LabelingConfigError: a name that is none; the message lists those that there are.
+    """
+    known = {task.value: task for task in Task}
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise LabelingConfigError(f"The tasks are {', '.join(known)}, and not {name!r}.")
+    return [known[name] for name in names]
+
+
 def _check_choices(language: str, geometry: str, data_key: str) -> None:
     if language not in LANGUAGES:
         raise LabelingConfigError(f"The language is one of {', '.join(LANGUAGES)}, not {language}.")
