@@ -66,8 +66,8 @@ class PamConfig:
         threshold: the score from 0 to 1 under which none of the classes is chosen.
         use_masks: take a prompt's instance mask as it is; False: segment its box.
         device: cpu, cuda, cuda:1, mps; None: as `PAM_DEVICE` says, or the fastest there is.
-        batch_size: how many regions the language model describes at once; None: as
-            `PAM_REGIONS_PER_STEP` says.
+        batch_size: how many regions the language model describes at once.
+        points_per_side: to find everything, clicks along each side of the picture.
 
     Raises:
         ValueError: another text or language.
@@ -82,6 +82,7 @@ class PamConfig:
     use_masks: bool = True
     device: str | None = None
     batch_size: int | None = None
+    points_per_side: int = 32
 
     def __post_init__(self) -> None:
         self.texts = tuple(self.texts)
@@ -111,7 +112,9 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         ValueError: a class list, threshold or setting that cannot be used.
     """
 
+    media_type = "image"  # FiftyOne gives it videos frame by frame
     preprocess = False
+    transforms = None  # PAM takes pictures as they are
 
     def __init__(self, config: PamConfig) -> None:
         super().__init__()
@@ -124,11 +127,6 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         self.needs_fields = {}
 
     @property
-    def media_type(self) -> str:
-        """PAM reads pictures; FiftyOne gives it videos frame by frame."""
-        return "image"
-
-    @property
     def ragged_batches(self) -> bool:
         """True: FiftyOne gives one picture at a time, whatever batch size it is told.
 
@@ -136,11 +134,6 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         PAM batches the regions of a picture anyway, not pictures.
         """
         return True
-
-    @property
-    def transforms(self) -> None:
-        """None: PAM takes pictures as they are."""
-        return
 
     @property
     def needs_fields(self) -> dict[str, str]:
@@ -356,7 +349,8 @@ def _request_options(config: PamConfig) -> dict[str, Any]:
         config.classes, language=config.language, threshold=config.threshold
     )
     questions = tuple(model.Question(model.Task(task), config.language) for task in tasks)
-    return {"questions": questions, "vocabulary": vocabulary}
+    everything = model.EverythingOptions(points_per_side=config.points_per_side)
+    return {"questions": questions, "vocabulary": vocabulary, "everything": everything}
 
 
 def _answers(outcome: Outcome) -> list[Region | str]:

@@ -182,9 +182,10 @@ def test_all_texts_in_chinese(nano, scene_dataset):
         assert any("\u4e00" <= letter <= "\u9fff" for letter in detection[name])
 
 
-def test_without_prompts_everything_is_found(nano, scene_dataset):
+def test_without_prompts_everything_is_found(scene_dataset):
     dataset = scene_dataset(0)
-    dataset.apply_model(nano, label_field="pam", skip_failures=False)
+    model = load_model("pam-nano", "", texts=["label"], points_per_side=8)
+    dataset.apply_model(model, label_field="pam", skip_failures=False)
     found = dataset.first().pam.detections
     for item in scene(0).objects:
         assert max(overlap(detection, item.mask) for detection in found) > 0.8
@@ -351,9 +352,10 @@ def test_prompts_named_at_loading_serve_the_app(scene_dataset):
     assert model.needs_fields == {"prompt_field": "ground_truth"}
 
 
-def test_pictures_that_fail_are_none_among_many(nano, caplog):
+def test_pictures_that_fail_are_none_among_many(caplog):
+    model = load_model("pam-nano", "", texts=["label"], points_per_side=4)
     with caplog.at_level(logging.WARNING):
-        first, second = nano.predict_all([np.zeros((4, 4), np.uint8), scene(0).picture])
+        first, second = model.predict_all([np.zeros((4, 4), np.uint8), scene(0).picture])
     assert first is None
     assert second.detections
     assert any("uint8 array (height, width, 3)" in line for line in caplog.messages)
@@ -386,6 +388,7 @@ def test_other_options_of_apply_model_are_refused(nano, scene_dataset):
         ({"classes": ["a", "a"]}, "'a' is in the list twice"),
         ({"classes": ["a"], "threshold": 2}, "from 0 to 1"),
         ({"device": "abacus"}, "PAM_DEVICE"),
+        ({"points_per_side": 0}, "points_per_side"),
     ],
 )
 def test_options_that_mean_nothing_are_refused(options, message):
