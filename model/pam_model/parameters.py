@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -14,27 +15,32 @@ from pam_model.tensor_files import CheckpointError, listed
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+_building = threading.RLock()
+
 
 @contextmanager
 def parameters_on_meta() -> Iterator[None]:
     """Give modules that are built inside parameters without memory; their buffers are real.
 
     Buffers that no checkpoint holds, such as rotary frequencies, so keep the values they are
-    built with, which the meta device would lose. Holds for every thread of the process.
+    built with, which the meta device would lose. Modules of other threads are left alone; a second
+    thread that wants the same waits, since torch keeps such hooks for the whole process.
     """
+    builder = threading.get_ident()
 
     def forget(_: nn.Module, __: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
         # A parameter that is shared comes again, and must stay the same one.
-        if parameter is None or parameter.is_meta:
+        if parameter is None or parameter.is_meta or threading.get_ident() != builder:
             return None
         return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
 
-    # torch types the hook as one that returns nothing, and takes what it returns.
-    handle = register_module_parameter_registration_hook(forget)  # type: ignore[arg-type]
-    try:
-        yield
-    finally:
-        handle.remove()
+    with _building:
+        # torch types the hook as one that returns nothing, and takes what it returns.
+        handle = register_module_parameter_registration_hook(forget)  # type: ignore[arg-type]
+        try:
+            yield
+        finally:
+            handle.remove()
 
 
 def load_parameters(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from pam_model import PAM
 from pam_model.checkpoint import Checkpoint, load_network
 from pam_model.checkpoint_config import pam_config
 from pam_model.parameters import load_parameters, parameters_on_meta
@@ -144,6 +146,20 @@ def test_the_hook_is_removed_after_an_error():
     with pytest.raises(RuntimeError), parameters_on_meta():
         raise RuntimeError
     assert not nn.Linear(1, 1).weight.is_meta
+
+
+def test_other_threads_build_their_modules_as_ever():
+    with ThreadPoolExecutor(1) as thread, parameters_on_meta():
+        assert nn.Linear(1, 1).weight.is_meta
+        assert not thread.submit(nn.Linear, 1, 1).result().weight.is_meta
+
+
+def test_models_may_be_loaded_by_several_threads_at_once():
+    with ThreadPoolExecutor(4) as threads:
+        models = list(threads.map(lambda _: PAM.from_pretrained("nano", device="cpu"), range(4)))
+    first, *others = (model.network.state_dict() for model in models)
+    for other in others:
+        assert all(torch.equal(other[name], value) for name, value in first.items())
 
 
 def test_parts_are_judged_together():
