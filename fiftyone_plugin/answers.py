@@ -71,10 +71,18 @@ class Answers:
     summary: str | None = None
 
     def __post_init__(self) -> None:
-        names = [name for name in self._names if name != "label"]
+        names = self._names
         doubled = next((name for name in names if names.count(name) > 1), None)
         if doubled is not None:
             raise PluginError(f"Two answers would go to the attribute {doubled!r}: rename one.")
+        texts = names[: len(names) - 1] if self.score else names
+        taken = next((name for name in texts if name in OWN - {"label"}), None)
+        if taken is None and self.score in OWN - {"confidence"}:
+            taken = self.score
+        if taken is not None:
+            raise PluginError(
+                f"{taken!r} is FiftyOne's own for something else: choose another name."
+            )
 
     @property
     def _names(self) -> list[str]:

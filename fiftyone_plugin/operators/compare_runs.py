@@ -56,7 +56,7 @@ class CompareRuns(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         """Two of the runs."""
         inputs = types.Object()
         try:
-            run_choice(inputs, ctx, "first", "First run", _is_comparable)
+            run_choice(inputs, ctx, "first", "First run", _is_comparable, first=1)
             run_choice(inputs, ctx, "second", "Second run", _is_comparable)
         except PluginError as error:
             refusal(inputs, error)

@@ -188,12 +188,16 @@ class Form:
         }
         if optional:
             offered = {"none": ("No classes", ""), **offered}
+        known = self.default("classes")
         first = "none" if optional else OWN_CLASSES
+        if known is not None:
+            first = OWN_CLASSES if known == OWN_CLASSES else "list"
         self.enum("classes_from", offered, first, "Choose a class from")
         source = self.value("classes_from", first)
         if source == "list":
             self.inputs.str(
                 "class_names",
+                default=", ".join(known) if isinstance(known, list) else None,
                 label="Classes, with commas between them",
                 view=types.TextFieldView(multiline=True, rows=3),
             )

@@ -16,21 +16,35 @@ if TYPE_CHECKING:
 
 
 def run_choice(
-    inputs: types.Object, ctx: Any, name: str, label: str, wanted: Callable[[RunRecord], bool]
+    inputs: types.Object,
+    ctx: Any,
+    name: str,
+    label: str,
+    wanted: Callable[[RunRecord], bool],
+    *,
+    first: int = 0,
 ) -> None:
     """Offer the runs of the dataset that are wanted, the newest first.
 
+    Args:
+        inputs: the form.
+        ctx: FiftyOne's execution context.
+        name: of the parameter.
+        label: of the choice.
+        wanted: which runs to offer.
+        first: which of them is chosen at first.
+
     Raises:
-        PluginError: there are none.
+        PluginError: there are not enough.
     """
     records = [record for record in reversed(list_runs(ctx.dataset)) if wanted(record)]
-    if not records:
-        raise PluginError("The dataset has no run for this.")
+    if len(records) <= first:
+        raise PluginError("The dataset has no run for this yet.")
     choices = types.DropdownView()
     for record in records:
         choices.add_choice(record.key, label=record.key, description=line_of(record))
     inputs.enum(
-        name, choices.values(), default=records[0].key, required=True, label=label, view=choices
+        name, choices.values(), default=records[first].key, required=True, label=label, view=choices
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,17 +18,17 @@ from pam_model import EverythingOptions, Question, Task
 from ..answers import Answers, Masks
 from ..engine import Job, Progress, run
 from ..errors import PluginError
+from ..fields import Attribute, Kind
 from ..models import POOL, settings_of
 from ..writer import RunWriter
 from .options import OWN_CLASSES, CaptionOptions, FindOptions, LabelOptions, SegmentOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from pam_labeling import Settings
     from pam_model.tasks import Language
 
-    from ..fields import Attribute
     from ..runs import RunRecord
     from ..targets import Target
     from .options import ExistingOptions, MaskOptions, Options
@@ -37,6 +37,13 @@ if TYPE_CHECKING:
     """Field, which regions, and the attributes that tell -> target."""
 
 MOST_CLASSES = 1000
+KINDS: dict[type, Kind] = {
+    fo.StringField: "text",
+    fo.FloatField: "number",
+    fo.IntField: "count",
+    fo.BooleanField: "flag",
+    fo.DictField: "record",
+}
 _GENERATED = (PatchesView, EvaluationPatchesView, FramesView, ClipsView)
 
 
@@ -146,7 +153,8 @@ def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
         return _existing("segment_regions", options, answers, resolve)
     target = resolve(options.field, "all", ())
     _refuse_present(target.dataset, options.new_field)
-    return _checked("segment_regions", options, answers, target, options.new_field)
+    plan = _checked("segment_regions", options, answers, target, options.new_field)
+    return replace(plan, attributes=(*plan.attributes, *_copied_attributes(target, answers)))
 
 
 def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
@@ -283,6 +291,17 @@ def _check_masks(label_type: Any) -> None:
             f"{label_type.__name__} keep no instance masks: let segment_regions make detections in "
             "a new field."
         )
+
+
+def _copied_attributes(target: Target, answers: Answers) -> Iterator[Attribute]:
+    """The attributes of a field's labels that detections in a new field take over."""
+    label_type = _one_label(target.label_type)
+    own = {*label_type._fields_ordered, *fo.Detection._fields_ordered, *answers.names}
+    labels = target.dataset.get_field(target.path)
+    for name, field in getattr(labels, "field", labels).get_field_schema().items():
+        kind = KINDS.get(type(field))
+        if name not in own and kind is not None and target.label_type is not fo.Segmentation:
+            yield Attribute(name, kind, field.description or "")
 
 
 def _refuse_present(dataset: Any, field: str) -> None:

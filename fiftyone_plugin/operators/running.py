@@ -152,7 +152,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             bar = None
             for report in reports:
                 if bar is None and report.key:
-                    bar = fo.ProgressBar(total=report.total, progress=progress)
+                    bar = fo.ProgressBar(report.total, progress, iters_str="regions")
                     stack.enter_context(bar)
                 elif bar is not None:
                     bar.set_iteration(report.done)
