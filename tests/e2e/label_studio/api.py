@@ -38,6 +38,7 @@ class Api:
         self.url = url
         self._session = requests.Session()
         self._session.headers["Authorization"] = authorization
+        self._personal_token: str | None = None
 
     def close(self) -> None:
         self._session.close()
@@ -84,6 +85,11 @@ class Api:
         path = f"/api/dm/actions?id=retrieve_tasks_predictions&project={project.id}"
         return dict(self.call("POST", path, json=selected))
 
+    def test_request(self, project: Project) -> dict[str, Any]:
+        """What Settings > Model > Send Test Request shows: a random task and its answer."""
+        backend = self.backend(project)
+        return dict(self.call("POST", f"/api/ml/{backend['id']}/predict/test?random=true"))
+
     def predictions(self, task: int) -> list[dict[str, Any]]:
         return list(self.call("GET", f"/api/predictions?task={task}"))
 
@@ -91,8 +97,10 @@ class Api:
         return list(self.call("GET", f"/api/tasks/{task}/annotations"))
 
     def personal_access_token(self) -> str:
-        """A new one of this user: a JWT that the backend must exchange for short-lived ones."""
-        return str(self.call("POST", "/api/token/")["token"])
+        """This user's: a JWT that the backend must exchange for short-lived ones."""
+        if self._personal_token is None:  # a user can have only one
+            self._personal_token = str(self.call("POST", "/api/token/")["token"])
+        return self._personal_token
 
     def allow_legacy_tokens(self, allowed: bool) -> None:
         tokens = {"api_tokens_enabled": True, "legacy_api_tokens_enabled": allowed}

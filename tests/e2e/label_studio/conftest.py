@@ -57,6 +57,7 @@ def logged_in(label_studio_url):
             executable_path=servers.chromium(), args=_CHROMIUM_OPTIONS
         )
         context = browser.new_context(viewport={"width": 1440, "height": 900})
+        context.set_default_timeout(60_000)  # milliseconds
         page = context.new_page()
         log_in(page, label_studio_url)
         page.close()
@@ -69,7 +70,11 @@ def page(logged_in, request):
     """A new tab. No script of the page may have failed; what is seen of a failed test is kept."""
     page = logged_in.new_page()
     errors = []
-    page.on("pageerror", errors.append)
+
+    def remember(error):
+        errors.append(error)
+
+    page.on("pageerror", remember)
     yield page
     if request.node.stash.get(_FAILED, False):
         screenshot(page, f"failed-{request.node.name}")

@@ -24,6 +24,7 @@ _TAGS: dict[Tool, str] = {
     "rectangle": "RectangleLabels",
 }
 SECONDS = 1000  # playwright counts milliseconds
+_EDGE = 12  # pixels along the picture's border where Label Studio begins no rectangle
 _ACCEPT = "[data-testid=bottombar-accept-suggestions-button]"
 
 
@@ -72,7 +73,10 @@ class LabelingPage:
         return item.locator("[data-testid=textarea-region-input]").nth(row)
 
     def switch_auto_annotation_on(self) -> None:
-        self.page.get_by_text("Auto-Annotation", exact=True).click()
+        # Label Studio remembers it from the last task.
+        switch = self.page.get_by_role("checkbox", name="Auto-Annotation")
+        if not switch.is_checked():
+            self.page.get_by_text("Auto-Annotation", exact=True).click()
         expect(self.page.locator(".lsf-tool_smart").first).to_be_visible()
 
     def choose(self, tool: Tool, label: str) -> None:
@@ -95,6 +99,9 @@ class LabelingPage:
 
     def drag(self, x1: float, y1: float, x2: float, y2: float) -> None:
         """Draw a rectangle and wait for the backend's answer."""
+        width, height = self._size
+        x1, y1 = max(x1, _EDGE), max(y1, _EDGE)
+        x2, y2 = min(x2, width - _EDGE), min(y2, height - _EDGE)
         with self._answered():
             self.page.mouse.move(*self._on_screen(x1, y1))
             self.page.mouse.down()
@@ -131,3 +138,24 @@ class LabelingPage:
         with self.page.expect_response(lambda answer: "/interactive-annotating" in answer.url):
             yield
         expect(self.page.locator(_ACCEPT)).to_be_visible(timeout=10 * SECONDS)
+
+
+class ModelSettings:
+    """Settings > Model of a project that has a backend."""
+
+    def __init__(self, page: Page, project: Project) -> None:
+        self.page = page
+        page.goto(f"{project.url}/settings/ml")
+
+    def expect_state(self, state: str) -> None:
+        """Wait for a state such as "Connected" or "Error"."""
+        expect(self.page.get_by_text(state, exact=True)).to_be_visible()
+
+    def open_form(self) -> None:
+        """Open the form that the backend was connected with."""
+        self.page.click("[aria-label='Machine learning model options']")
+        self.page.get_by_text("Edit", exact=True).click()
+        expect(self.page.get_by_text("Edit Model")).to_be_visible()
+
+    def validate_and_save(self) -> None:
+        self.page.get_by_text("Validate and Save").click()

@@ -49,7 +49,7 @@ def test_pictures_are_fetched_with_a_personal_access_token(personal, label_studi
     project = api.create_project("Personal", CONFIG, show_predictions=False)
     task = api.upload(project, "shapes.png", picture.png())
     for backend in servers.serve("backend-personal", tmp_path, label_studio_url, token):
-        api.connect(project, backend.url, **basic_auth())
+        api.connect(project, backend.url, **basic_auth(), extra_params={"points_per_side": 8})
         api.retrieve_predictions(project)
     [prediction] = api.predictions(task)
     masks = [decode_brush(one) for one in of_type(prediction["result"], "brushlabels")]

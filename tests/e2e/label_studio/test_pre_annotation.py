@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from playwright.sync_api import expect
 
@@ -12,6 +14,10 @@ from tests.e2e.label_studio.pages import LabelingPage, screenshot
 from tests.e2e.label_studio.pictures import LABELS, DrawnPicture, decode_brush
 
 CONFIG = build_config(LABELS, texts=(Task.BRIEF,))
+# A quarter of the clicks that look for everything: CI has two slow cores for three servers.
+FEWER_CLICKS = {"points_per_side": 16}
+USUAL = {"width": 1440, "height": 900}
+TALL = {"width": 1440, "height": 2000}  # the list of regions has only the rows that can be seen
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +27,7 @@ def pictures():
 
 def test_the_action_of_the_data_manager_predicts_every_task(connect, api, backend, pictures):
     files = [(f"shapes-{number}.png", one.png()) for number, one in enumerate(pictures)]
-    project, tasks = connect("Batch", CONFIG, *files)
+    project, tasks = connect("Batch", CONFIG, *files, extra_params=FEWER_CLICKS)
     mark = backend.mark()
     assert api.retrieve_predictions(project)["processed_items"] == len(pictures)
 
@@ -37,8 +43,11 @@ def test_the_action_of_the_data_manager_predicts_every_task(connect, api, backen
 def test_a_task_is_predicted_when_it_is_opened(connect, api, backend, page):
     picture = DrawnPicture(22)
     file = ("shapes.png", picture.png())
-    project, [task] = connect("Opened", CONFIG, file, show_predictions=True)
+    project, [task] = connect(
+        "Opened", CONFIG, file, show_predictions=True, extra_params=json.dumps(FEWER_CLICKS)
+    )
     mark = backend.mark()
+    page.set_viewport_size(TALL)
     labeling = LabelingPage(page, project, task, picture.size)
     backend.wait(mark, "/predict", lambda exchange: exchange.context is None)
     # Label Studio may have asked too late for this view of the task; the next one has it.
@@ -46,6 +55,7 @@ def test_a_task_is_predicted_when_it_is_opened(connect, api, backend, page):
     prediction = api.predictions(task)[0]
     regions = regions_of(prediction["result"])
     expect(labeling.regions).to_have_count(len(regions))
+    page.set_viewport_size(USUAL)
     screenshot(page, "pre-annotated")
     check_regions(prediction["result"], picture)
 

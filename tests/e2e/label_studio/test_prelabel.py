@@ -192,7 +192,7 @@ def test_tasks_are_chosen_and_failures_told(api, project, run, tmp_path):
     assert numbers(api, project) == [0, 0, 0, 0, 1, 1, 0]
     (line,) = map(json.loads, file.read_text().splitlines())
     assert line["task"] == tasks[-1] + 1
-    assert "404" in line["reason"]
+    assert "/data/upload/1/gone.png" in line["reason"]
 
 
 def equal(column, value):

@@ -6,24 +6,44 @@ import pytest
 from playwright.sync_api import expect
 
 from label_studio_backend.config_template import build_config
+from pam_model import Task
 from tests.e2e.label_studio.api import ApiError
 from tests.e2e.label_studio.conftest import basic_auth
-from tests.e2e.label_studio.pages import screenshot
+from tests.e2e.label_studio.pages import ModelSettings, screenshot
+from tests.e2e.label_studio.pictures import DrawnPicture
 
-CONFIG = build_config(("circle", "star"))
-NOT_SMART = CONFIG.replace(' smart="true"', "")
+CONFIG = build_config(("circle", "star"), texts=(Task.BRIEF,))
 
 
-def test_a_config_without_smart_tools_is_said_in_the_settings(connect, api, backend, page):
-    project, _ = connect("Config", CONFIG)
-    api.change_config(project, NOT_SMART)
+def test_a_config_that_cannot_work_is_refused_in_the_form(api, backend):
+    shapeless = '<View><Image name="image" value="$image"/></View>'
+    project = api.create_project("Shapeless", shapeless, show_predictions=False)
+    with pytest.raises(ApiError, match="BrushLabels") as refused:
+        api.connect(project, backend.url, **basic_auth())
+    assert refused.value.status == 400
+
+
+def test_a_config_that_was_broken_later_is_said_in_the_settings(connect, api, page):
+    project, _ = connect("Broken", CONFIG)
+    api.change_config(project, CONFIG.replace('pam="brief"', 'pam="breif"'))
     state = api.backend(project)
-    said = f"{state['error_message']} {state['model_version']}"
-    assert "KeyPointLabels" in said
-    assert 'smart="true"' in said
-    page.goto(f"{project.url}/settings/ml")
-    expect(page.get_by_text("PAM", exact=True)).to_be_visible()
+    assert state["readable_state"] == "Error"
+    assert 'pam="breif"' in state["error_message"]
+    settings = ModelSettings(page, project)
+    settings.expect_state("Error")
+    settings.open_form()
+    settings.validate_and_save()
+    expect(page.get_by_text('pam="breif"').first).to_be_visible()
     screenshot(page, "settings-wrong-config")
+
+
+def test_what_is_missing_in_a_config_is_said_by_the_test_request(connect, api):
+    file = ("shapes.png", DrawnPicture(17).png())
+    options = {"points_per_side": 8}
+    without = CONFIG.replace(' smart="true"', "")
+    project, _ = connect("Missing", without, file, extra_params=options)
+    [answer] = api.test_request(project)["response"]
+    assert any('KeyPointLabels "point" has no smart="true"' in hint for hint in answer["hints"])
 
 
 def test_a_wrong_password_is_refused_in_the_form(api, backend):
