@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from .journal import Entry, Journal
 
 _TOO_LARGE = frozenset({10334, 17280, 17419, 17420})  # a document of more than 16 MB, for MongoDB
-_DELETED = "The sample was deleted while the run was working on it."
+_MOST_BYTES = 15 * 1024 * 1024  # of values in one operation: the rest of the 16 MB is for paths
+DELETED = "The sample was deleted while the run was working on it."
 _FULL = (
     "The sample would grow beyond the 16 MB that FiftyOne's database allows for one: keep masks as "
     "files (mask_path)."
@@ -32,8 +33,9 @@ _FULL = (
 
 @dataclass
 class Pending:
-    """What waits to be written into one document, values as MongoDB has them."""
+    """What waits to be written into one document, values as MongoDB has them; `size` in bytes."""
 
+    size: int = 0
     labels: dict[ObjectId, dict[str, Any]] = field(default_factory=dict)
     fields: dict[str, Any] = field(default_factory=dict)
     added: list[dict[str, Any]] = field(default_factory=list)
@@ -84,7 +86,10 @@ def flush(
     operations: list[UpdateOne] = []
     for document, wanted in pending.items():
         if document not in before:
-            outcome.refused[document] = _DELETED
+            outcome.refused[document] = DELETED
+            continue
+        if wanted.size > _MOST_BYTES:
+            outcome.refused[document] = _FULL
             continue
         found = before[document]
         if wanted.labels or wanted.added or set(wanted.fields) - {error_field}:

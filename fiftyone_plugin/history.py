@@ -79,7 +79,7 @@ def without(run: str, steps: Iterable[Step], current: Any, undone: Collection[st
         if holder < 0:
             base = step.old
         chain = [*chain[: holder + 1], step]
-    holder = _holder(chain, current)
+    holder = _holder(chain, current, undone)
     if holder < 0:
         restored = equal(current, base)
         return Verdict(Fate.RESTORED if restored else Fate.KEPT)
@@ -100,9 +100,8 @@ def equal(one: Any, other: Any) -> bool:
     return same(plain, also)
 
 
-def _holder(chain: list[Step], value: Any) -> int:
-    """The last step that left `value`, or -1 where none did."""
-    for index in range(len(chain) - 1, -1, -1):
-        if equal(chain[index].new, value):
-            return index
-    return -1
+def _holder(chain: list[Step], value: Any, undone: Collection[str] = ()) -> int:
+    """The last step that left `value`, rather of a run that is not undone; -1 where none did."""
+    left = [index for index, step in enumerate(chain) if equal(step.new, value)]
+    standing = [index for index in left if chain[index].run not in undone]
+    return max(standing or left, default=-1)

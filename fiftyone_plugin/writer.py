@@ -19,7 +19,7 @@ from mongoengine.errors import ValidationError
 from . import fields, runs
 from .errors import PluginError
 from .fields import Attribute
-from .flush import Pending, flush
+from .flush import DELETED, Pending, flush
 from .journal import Journal, collect
 from .runs import KEPT_FAILURES, Failure, RunRecord
 
@@ -161,13 +161,16 @@ class RunWriter:
         Raises:
             PluginError: a value does not fit its attribute.
         """
-        pending = self._of(sample_id)
-        for label, attributes in values.items():
-            found = {
-                name: self._for_mongo(f"{self._place.schema_root}.{name}", value)
-                for name, value in attributes.items()
+        root = self._place.schema_root
+        found = {
+            ObjectId(label): {
+                name: self._for_mongo(f"{root}.{name}", value) for name, value in attributes.items()
             }
-            pending.labels.setdefault(ObjectId(label), {}).update(found)
+            for label, attributes in values.items()
+        }
+        pending = self._of(sample_id, *(each.values() for each in found.values()))
+        for label, attributes in found.items():
+            pending.labels.setdefault(label, {}).update(attributes)
         self._regions += len(values)
         self._flush_if_due()
 
@@ -181,7 +184,7 @@ class RunWriter:
             name: self._for_mongo(self._place.field_path(name), value)
             for name, value in values.items()
         }
-        self._of(sample_id).fields.update(found)
+        self._of(sample_id, found.values()).fields.update(found)
         self._flush_if_due()
 
     def add_labels(self, sample_id: str, labels: Sequence[fo.Label]) -> None:
@@ -196,8 +199,8 @@ class RunWriter:
                 "sample, so none can be added; choose a field with a list of labels."
             )
         documents = [label.to_dict() for label in labels]
-        self._bytes += sum(_size(value) for each in documents for value in each.values())
-        self._of(sample_id).added.extend(documents)
+        values = (each.values() for each in documents)
+        self._of(sample_id, *values).added.extend(documents)
         self._regions += len(documents)
         self._flush_if_due()
 
@@ -244,10 +247,9 @@ class RunWriter:
         if outcome.cleared:
             self._add_path(self._place.field_path(ERROR.name), ())
         for document, reason in outcome.refused.items():
-            if document in outcome.documents:
-                self.fail(str(document), reason)
-            else:  # there is no sample left to write the reason into
-                self._note_failure(document, reason)
+            self._note_failure(document, reason)
+            if reason != DELETED:  # or there is no sample left to write the reason into
+                self._of(str(document)).fields[ERROR.name] = reason
 
     def _declare_error(self) -> None:
         """Make the field of reasons when the first sample fails, having recorded so."""
@@ -280,8 +282,13 @@ class RunWriter:
         if late or self._regions >= self._flush_regions or self._bytes >= _FLUSH_BYTES:
             self.flush()
 
-    def _of(self, sample_id: str) -> Pending:
-        return self._pending.setdefault(ObjectId(sample_id), Pending())
+    def _of(self, sample_id: str, *values: Iterable[Any]) -> Pending:
+        """What waits for a sample, which is going to get these values too."""
+        pending = self._pending.setdefault(ObjectId(sample_id), Pending())
+        size = sum(_size(value) for each in values for value in each)
+        pending.size += size
+        self._bytes += size
+        return pending
 
     def _for_mongo(self, path: str, value: Any) -> Any:
         """A value as MongoDB has it.
@@ -302,9 +309,7 @@ class RunWriter:
             field.validate(value)
         except ValidationError as error:
             raise PluginError(f"{value!r} does not fit {path!r}: {error}") from error
-        found = field.to_mongo(value)
-        self._bytes += _size(found)
-        return found
+        return field.to_mongo(value)
 
 
 def _size(value: Any) -> int:
