@@ -193,3 +193,26 @@ def annotator() -> Iterator[Annotator]:
     with Settings(model="nano").open_annotator() as opened:
         yield opened
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def operator() -> Iterator[Callable[[str], Any]]:
+    """Gives the plugin's operators by name, from FiftyOne's registry.
+
+    The plugin's folder only points to the package, so that tests and operators share its modules.
+    """
+    import fiftyone.operators as foo
+
+    from fiftyone_plugin.models import POOL
+
+    folder = Path(os.environ["FIFTYONE_PLUGINS_DIR"]) / "pam"
+    folder.mkdir(parents=True, exist_ok=True)
+    source = Path(__file__).parents[2] / "fiftyone_plugin" / "fiftyone.yml"
+    shutil.copy(source, folder)
+    (folder / "__init__.py").write_text("from fiftyone_plugin import register as register\n")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield lambda name: foo.get_operator(f"@pam-labeling/pam/{name}")
+    torch.set_num_threads(threads)
+    POOL.close()
+    shutil.rmtree(folder)

@@ -1,0 +1,113 @@
+"""Annotators that are lent, kept and released."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from fiftyone_plugin import models
+from fiftyone_plugin.errors import PluginError
+from fiftyone_plugin.models import AnnotatorPool, idle_seconds, settings_of
+from pam_labeling import Settings
+
+
+class FakeAnnotator:
+    def __init__(self):
+        self.closed = threading.Event()
+
+    def close(self):
+        self.closed.set()
+
+
+@pytest.fixture
+def loaded(monkeypatch):
+    """The annotators that were loaded, in order."""
+    made = []
+
+    def load(settings):
+        made.append(FakeAnnotator())
+        return made[-1]
+
+    monkeypatch.setattr(models, "_load", load)
+    return made
+
+
+def test_one_annotator_serves_all_with_the_same_settings(loaded):
+    pool = AnnotatorPool(60)
+    with pool.lend(Settings()) as first, pool.lend(Settings()) as second:
+        assert first is second
+    with pool.lend(Settings()) as third:
+        assert third is first
+    assert len(loaded) == 1
+    pool.close()
+    assert loaded[0].closed.is_set()
+    assert len(pool) == 0
+
+
+def test_another_model_releases_the_one_that_nobody_uses(loaded):
+    pool = AnnotatorPool(60)
+    with pool.lend(Settings()):
+        pass
+    with pool.lend(Settings(model="PAM-3B")):
+        assert loaded[0].closed.is_set()
+    pool.close()
+
+
+def test_another_model_leaves_the_one_that_is_in_use(loaded):
+    pool = AnnotatorPool(0)
+    with pool.lend(Settings()), pool.lend(Settings(model="PAM-3B")):
+        assert not loaded[0].closed.is_set()
+        assert len(pool) == 2
+    assert len(pool) == 0
+
+
+def test_an_idle_annotator_is_closed_after_a_while(loaded):
+    pool = AnnotatorPool(0.05)
+    with pool.lend(Settings()):
+        assert not loaded[0].closed.wait(0.2)
+    assert loaded[0].closed.wait(10)
+    assert len(pool) == 0
+
+
+def test_an_annotator_that_is_wanted_again_in_time_stays(loaded):
+    pool = AnnotatorPool(0.3)
+    with pool.lend(Settings()):
+        pass
+    with pool.lend(Settings()):
+        assert not loaded[0].closed.wait(0.6)
+    pool.close()
+
+
+def test_a_model_that_cannot_be_loaded_is_a_sentence_and_leaves_nothing():
+    pool = AnnotatorPool(60)
+    with (
+        pytest.raises(PluginError, match="The model /nowhere/pam cannot be used"),
+        pool.lend(Settings(model="/nowhere/pam")),
+    ):
+        pass
+    assert len(pool) == 0
+
+
+def test_a_choice_wins_over_the_environment(monkeypatch):
+    monkeypatch.setenv("PAM_MODEL", "PAM-3B")
+    assert settings_of().model == "PAM-3B"
+    assert settings_of("nano", "cpu", 4) == Settings(model="nano", device="cpu", regions_per_step=4)
+
+
+def test_a_device_that_does_not_exist_is_a_sentence():
+    with pytest.raises(PluginError, match="PAM_DEVICE is one of cpu, cuda, mps, not 'tpu'"):
+        settings_of(device="tpu")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("", 600), ("5", 5), ("0.5", 0.5)])
+def test_how_long_to_keep_comes_from_the_environment(monkeypatch, text, seconds):
+    monkeypatch.setenv(models.IDLE_VARIABLE, text)
+    assert idle_seconds() == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf"])
+def test_what_is_no_number_of_seconds_is_refused(monkeypatch, text):
+    monkeypatch.setenv(models.IDLE_VARIABLE, text)
+    with pytest.raises(PluginError, match="PAM_IDLE_SECONDS is a number of seconds"):
+        idle_seconds()

@@ -1,0 +1,110 @@
+"""What a person may choose, and what not."""
+
+from __future__ import annotations
+
+import pytest
+
+from fiftyone_plugin.errors import PluginError
+from fiftyone_plugin.operators.forms import params_of
+from fiftyone_plugin.operators.options import (
+    CaptionOptions,
+    FindOptions,
+    LabelOptions,
+    SegmentOptions,
+)
+from pam_model import Question, Task
+
+
+def test_the_attributes_of_the_questions_that_are_asked():
+    options = CaptionOptions(field="gt", detailed="long", language="zh")
+    assert options.questions == {
+        Question(Task.BRIEF, "zh"): "caption",
+        Question(Task.DETAILED, "zh"): "long",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "names"),
+    [
+        (" cat, dog ,cat\nbird", ("cat", "dog", "bird")),
+        (["cat", "dog"], ("cat", "dog")),
+        ("dataset", "dataset"),
+        (" , ", None),
+        (None, None),
+    ],
+)
+def test_classes_are_a_list_or_a_text(given, names):
+    assert CaptionOptions(field="gt", classes=given).classes == names
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        CaptionOptions(field="gt", classes=["a", "b"], batch_size=4),
+        SegmentOptions(field="gt", new_field="other"),
+        FindOptions(field="new", max_regions=3),
+        LabelOptions(field="gt", classes=["a"], saved_view="suspects"),
+    ],
+)
+def test_options_survive_json(options):
+    assert type(options).from_params(options.to_params()) == options
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({}, "A field is missing"),
+        ({"field": " "}, "The parameter field is missing"),
+        ({"field": 3}, "The parameter field is a text, not 3"),
+        ({"field": "gt", "colour": 1}, "There is no parameter 'colour'"),
+        ({"field": "gt", "only": "some"}, "The parameter only is one of all, missing, empty"),
+        ({"field": "gt", "language": "fr"}, "The parameter language is one of en, zh"),
+        ({"field": "gt", "threshold": 2}, "The parameter threshold is a number from 0 to 1, not 2"),
+        ({"field": "gt", "batch_size": 0}, "The parameter batch_size is a whole number from 1"),
+        ({"field": "gt", "batch_size": True}, "The parameter batch_size is a whole number"),
+        ({"field": "gt", "summary": "yes"}, "The parameter summary is yes or no, not 'yes'"),
+        ({"field": "gt", "classes": [1]}, "The parameter classes is a list of names"),
+        ({"field": "gt", "mask": "polygon"}, "The parameter mask is one of instance, mask_path"),
+        ({"field": "gt", "mask": "mask_path"}, "Masks in files need a folder"),
+        ({"field": "gt", "brief": ""}, "Nothing is asked"),
+    ],
+)
+def test_what_cannot_be_used_is_a_sentence(params, sentence):
+    with pytest.raises(PluginError, match=sentence):
+        CaptionOptions.from_params(params)
+
+
+def test_a_segmentation_run_always_keeps_masks():
+    with pytest.raises(PluginError, match="The parameter mask is one of instance, mask_path"):
+        SegmentOptions(field="gt", mask=None)
+
+
+def test_limits_without_an_upper_end_are_said_so():
+    with pytest.raises(PluginError, match="max_regions is a whole number from 1, not 0"):
+        FindOptions(field="new", max_regions=0)
+
+
+def test_a_switch_that_is_off_takes_its_attribute_away():
+    params = params_of({"ask_brief": False, "brief": "caption", "ask_label": True, "label": "x"})
+    assert params == {"brief": "", "label": "x"}
+
+
+@pytest.mark.parametrize(
+    ("form", "classes"),
+    [
+        ({"classes_from": "none", "class_names": "a"}, None),
+        ({"classes_from": "dataset"}, "dataset"),
+        ({"classes_from": "list", "class_names": "a, b"}, "a, b"),
+    ],
+)
+def test_where_classes_come_from(form, classes):
+    assert params_of(form) == {"classes": classes}
+
+
+def test_masks_that_are_not_kept_and_a_field_that_is_not_new():
+    assert params_of({"keep_masks": "none"}) == {"mask": None}
+    assert params_of({"write_to": "same", "new_field": "x"}) == {"new_field": None}
+
+
+def test_what_the_app_adds_is_no_parameter():
+    assert params_of({"panel_id": "1", "field": "gt"}) == {"field": "gt"}
