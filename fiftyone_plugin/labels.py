@@ -1,7 +1,8 @@
 """FiftyOne's labels as prompts, and the annotator's regions as FiftyOne's labels.
 
-FiftyOne's coordinates are fractions of the **upright** picture's width and height: its metadata,
-its App and the annotator all apply the EXIF orientation. Nothing here knows datasets or databases.
+FiftyOne's coordinates are fractions of the **upright** picture's width and height: that is what
+browsers show and the annotator reads. Sizes come from the picture itself, never from FiftyOne's
+metadata, which knows the EXIF orientation of JPEGs only. Nothing here knows datasets or databases.
 """
 
 from __future__ import annotations

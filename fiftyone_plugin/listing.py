@@ -35,10 +35,14 @@ class Listing:
 
     def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
         self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        for row in rows:
-            labels = row["labels"]
-            self._file.write(_HEAD.pack(row["_id"].binary, len(labels)))
-            self._file.write(b"".join(label.binary for label in labels))
+        try:
+            for row in rows:
+                labels = row["labels"]
+                self._file.write(_HEAD.pack(row["_id"].binary, len(labels)))
+                self._file.write(b"".join(label.binary for label in labels))
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Listing:
         return self

@@ -10,22 +10,23 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from itertools import groupby, islice
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import fiftyone as fo
 from fiftyone.core.clips import ClipsView
-from fiftyone.core.patches import EvaluationPatchesView, PatchesView
 from fiftyone.core.video import FramesView
 
 from .errors import PluginError
-from .labels import LABEL_TYPES, LabelResult, UnusableLabel, class_of, regions_of
+from .labels import LabelResult, UnusableLabel, class_of, regions_of
 from .listing import Entry, Listing, Only, counting_stages, listing_stages
+from .views import GENERATED, PATCHES, check_media, flat, label_type, listed, root_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from .views import Slices
+
 Where = Literal["dataset", "view", "selected_samples", "selected_labels"]
-Slices: TypeAlias = "Sequence[str] | Literal['all'] | None"
 
 
 @dataclass(frozen=True)
@@ -165,7 +166,7 @@ class Target:
 
     def refresh(self) -> None:
         """Show in a view of patches or frames, which are copies, what was written."""
-        if isinstance(self.collection, _GENERATED):
+        if isinstance(self.collection, GENERATED):
             self.collection.reload()
 
     def _rows(self, more: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -173,12 +174,12 @@ class Target:
         if field is not None and self.frames:
             field = field.removeprefix("frames.")
         document_id, list_name, frames_only = "_id", None, False
-        if isinstance(view, _PATCHES):
+        if isinstance(view, PATCHES):
             document_id = "_frame_id" if self.frames else "_sample_id"
         elif not isinstance(view, FramesView):
             frames_only = self.frames
         if field is not None:
-            kind = _label_type(view, f"frames.{field}" if frames_only else field)
+            kind = label_type(view, f"frames.{field}" if frames_only else field)
             list_name = getattr(kind, "_LABEL_LIST_FIELD", None)
         # A Segmentation's attributes have a value for each class: `wants` looks at them.
         only = "all" if self.label_type is fo.Segmentation else self.only
@@ -226,10 +227,6 @@ def _merged(entries: Iterable[Entry]) -> Iterator[Entry]:
         yield Entry(document_id, tuple(label for entry in same for label in entry.label_ids))
 
 
-_PATCHES = (PatchesView, EvaluationPatchesView)
-_GENERATED = (*_PATCHES, FramesView)
-
-
 def resolve(
     collection: Any,
     *,
@@ -258,12 +255,10 @@ def resolve(
             "a view of clips has no pictures: choose to_frames(sample_frames=True) instead"
         )
     dataset = collection._root_dataset
-    collection = _flat(collection, field, slices)
-    in_root = _root_field(collection, dataset, field)
-    _check_media(collection, in_root)
-    kind = None if field is None else _label_type(collection, field)
-    if in_root is not None:
-        kind = _label_type(dataset, in_root)
+    collection = flat(collection, field, slices)
+    in_root = root_field(collection, dataset, field)
+    check_media(collection, in_root)
+    kind = None if in_root is None else label_type(dataset, in_root)
     return Target(collection, dataset, in_root, kind, only, tuple(attributes))
 
 
@@ -293,13 +288,15 @@ def resolve_context(
     if grouped and slices is None and where in ("dataset", "view") and ctx.group_slice:
         slices = (ctx.group_slice,)
     if where == "dataset":
-        collection = ctx.view._base_view if isinstance(ctx.view, _GENERATED) else ctx.dataset
+        collection = ctx.view._base_view if isinstance(ctx.view, GENERATED) else ctx.dataset
     elif where == "view":
         collection = ctx.view
     elif where == "selected_samples":
         if not ctx.selected:
             raise PluginError("no sample is selected: select some, or choose the view")
-        shown = ctx.view if slices or not grouped else _flat(ctx.dataset.view(), None, "all")
+        # The modal may show a sample of another slice than the grid.
+        any_slice = grouped and not slices and not isinstance(ctx.view, GENERATED)
+        shown = flat(ctx.dataset.view(), None, "all") if any_slice else ctx.view
         collection = shown.select(list(ctx.selected))
     else:
         collection = _selected_labels(ctx, field, grouped=grouped)
@@ -315,94 +312,15 @@ def selected_fields(selected_labels: Sequence[Mapping[str, Any]]) -> dict[str, l
     return fields
 
 
-def label_fields(collection: Any) -> dict[str, type[Any]]:
-    """The fields of a collection that regions can be read from, with their types."""
-    schemas = [("", collection.get_field_schema(flat=True))]
-    if collection._contains_videos(any_slice=True):
-        schemas.append(("frames.", collection.get_frame_field_schema(flat=True)))
-    fields = {
-        prefix + name: getattr(value, "document_type", None)
-        for prefix, schema in schemas
-        for name, value in schema.items()
-    }
-    return {name: kind for name, kind in fields.items() if kind in LABEL_TYPES}
-
-
 def _selected_labels(ctx: Any, field: str | None, *, grouped: bool) -> Any:
     by_field = selected_fields(ctx.selected_labels or [])
     if not by_field:
         raise PluginError("no label is selected: select some in a sample, or choose the view")
     if field not in by_field:
-        raise PluginError(f"the selected labels are in {_listed(by_field)}, not in {field!r}")
-    if isinstance(ctx.view, _GENERATED):
+        raise PluginError(f"the selected labels are in {listed(by_field)}, not in {field!r}")
+    if isinstance(ctx.view, GENERATED):
         shown = ctx.view
     else:
-        shown = _flat(ctx.dataset.view(), None, "all") if grouped else ctx.dataset
+        shown = flat(ctx.dataset.view(), None, "all") if grouped else ctx.dataset
     samples = {item["sample_id"] for item in ctx.selected_labels if item["field"] == field}
     return shown.select(list(samples)).select_labels(ids=by_field[field], fields=field)
-
-
-def _flat(collection: Any, field: str | None, slices: Slices) -> Any:
-    """A grouped collection as that of some slices' samples; any other as it is."""
-    if collection.media_type != "group" or slices is None:
-        return collection
-    kinds: Mapping[str, str] = collection._root_dataset.group_media_types
-    pictures = [name for name, kind in kinds.items() if kind == "image"]
-    chosen = pictures if slices == "all" else list(slices)
-    unknown = [name for name in chosen if name not in pictures]
-    if unknown or not chosen:
-        raise PluginError(
-            f"the slices with pictures are {_listed(pictures) or 'none'}, "
-            f"which {_listed(unknown) or 'nothing'} is not among"
-        )
-    flat = collection.select_group_slices(chosen)
-    if field is not None and isinstance(collection, fo.DatasetView):
-        # Looking up the other slices forgets the filters of labels: they are put on again.
-        for stage in collection._stages:
-            if any(path.startswith(field) for path in stage.get_filtered_fields(collection) or ()):
-                flat = flat.add_stage(stage)
-    return flat
-
-
-def _root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
-    if field is None:
-        return None
-    if _label_type(collection, field) not in LABEL_TYPES:
-        there = label_fields(collection)
-        raise PluginError(
-            f"{field!r} is no field with regions; "
-            + (f"there is {_listed(there)}" if there else "this dataset or view has none")
-        )
-    if isinstance(collection, _GENERATED) and dataset.media_type == "video":
-        field = f"frames.{field}"
-    if _label_type(dataset, field) not in LABEL_TYPES:
-        raise PluginError(f"{field!r} is not in the dataset {dataset.name!r} that the view is of")
-    return field
-
-
-def _check_media(collection: Any, field: str | None) -> None:
-    of_video = not isinstance(collection, _GENERATED) and collection.media_type == "video"
-    if of_video and not (field or "").startswith("frames."):
-        raise PluginError(
-            "these samples are videos: choose a field of their frames ('frames.…'), "
-            "or the view to_frames(sample_frames=True)"
-        )
-    if of_video and "filepath" not in collection.get_frame_field_schema():
-        raise PluginError(
-            "the frames of these videos have no pictures yet: make them with "
-            "to_frames(sample_frames=True), which needs ffmpeg"
-        )
-    shown = collection.media_type
-    if shown == "group":
-        dataset = collection._root_dataset
-        shown = dataset.group_media_types.get(collection.group_slice, "image")
-    if not of_video and shown not in ("image", "unknown"):
-        raise PluginError(f"these samples are {shown}, not pictures")
-
-
-def _label_type(collection: Any, field: str) -> Any:
-    return getattr(collection.get_field(field), "document_type", None)
-
-
-def _listed(names: Sequence[str] | Mapping[str, Any]) -> str:
-    return ", ".join(repr(name) for name in names)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from types import SimpleNamespace
 
 import fiftyone as fo
 import numpy as np
 import pytest
+from bson import ObjectId
 from fiftyone import ViewField as F
+from PIL import ExifTags, Image
 
 from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.labels import LabelRegion, UnusableLabel
 from fiftyone_plugin.listing import Listing
-from fiftyone_plugin.targets import Counts, label_fields, resolve, resolve_context, selected_fields
+from fiftyone_plugin.targets import Counts, resolve, resolve_context, selected_fields
+from fiftyone_plugin.views import label_fields
+from pam_labeling import Request, read_picture
+from tests.fiftyone_plugin.conftest import ground_truth, scene
 
 SIZE = (100, 80)
 BOX = [0.1, 0.1, 0.5, 0.5]
@@ -558,11 +564,54 @@ def test_samples_and_labels_selected_in_any_slice(groups):
     assert target.count() == Counts(1, 1)
 
 
+def test_patches_selected_in_a_grouped_dataset(groups):
+    view = groups.select_group_slices("right").to_patches("det")
+    ctx = context(groups, view, selected=view.values("id")[:1], group_slice="left")
+    target = resolve_context(ctx, field="det", where="selected_samples")
+    assert list(label_ids(target)) == view.values("det.id")[:1]
+    assert target.path == "det.detections"
+
+
 def test_all_slices_of_the_selected_groups(groups):
     left = groups.values("id")[:1]
     ctx = context(groups, selected=left, group_slice="left")
     target = resolve_context(ctx, field="det", where="selected_samples", slices="all")
     assert target.count() == Counts(2, 4)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_boxes_are_those_of_the_upright_picture(new_dataset, annotator, tmp_path, suffix):
+    drawn = scene(4)
+    turned, path = np.rot90(drawn.picture), tmp_path / f"turned.{suffix}"
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # stored a quarter turn counter-clockwise
+    Image.fromarray(turned).save(path, exif=exif, quality=95)
+    dataset = new_dataset()
+    truth = fo.Detections(detections=ground_truth(drawn, masks=False))
+    dataset.add_sample(fo.Sample(filepath=str(path), truth=truth))
+    (work,) = works_of(resolve(dataset, field="truth"))
+    picture = read_picture(work.filepath)
+    assert picture.size == drawn.picture.shape[1::-1]
+    prompts = [region.prompt for region in work.regions(picture.size)]
+    answer = annotator.annotate(Request(picture, prompts=prompts, questions=()))
+    best = max(
+        (region.mask & item.mask).sum() / (region.mask | item.mask).sum()
+        for region, item in zip(answer.results, drawn.objects, strict=True)
+    )
+    assert best > 0.8
+
+
+def test_a_listing_closes_its_file_where_the_database_fails(monkeypatch):
+    def rows():
+        yield {"_id": ObjectId(), "labels": []}
+        raise ConnectionError("gone")
+
+    files = []
+    make = tempfile.TemporaryFile
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: files.append(make()) or files[-1])
+    with pytest.raises(ConnectionError):
+        Listing(rows())
+    assert files[0].closed
 
 
 def test_a_listing_needs_no_memory_for_its_entries(dataset):

@@ -1,0 +1,125 @@
+"""The kinds of datasets and views there are, and which of their fields have regions.
+
+Views of patches and frames are generated: copies, which are written to in the dataset that they
+were made of. A grouped collection shows one slice at a time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+import fiftyone as fo
+from fiftyone.core.patches import EvaluationPatchesView, PatchesView
+from fiftyone.core.video import FramesView
+
+from .errors import PluginError
+from .labels import LABEL_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+Slices: TypeAlias = "Sequence[str] | Literal['all'] | None"
+
+PATCHES = (PatchesView, EvaluationPatchesView)
+GENERATED = (*PATCHES, FramesView)
+"""Views whose samples are copies."""
+
+
+def label_fields(collection: Any) -> dict[str, type[Any]]:
+    """The fields of a collection that regions can be read from, with their types."""
+    schemas = [("", collection.get_field_schema(flat=True))]
+    if collection._contains_videos(any_slice=True):
+        schemas.append(("frames.", collection.get_frame_field_schema(flat=True)))
+    fields = {
+        prefix + name: getattr(value, "document_type", None)
+        for prefix, schema in schemas
+        for name, value in schema.items()
+    }
+    return {name: kind for name, kind in fields.items() if kind in LABEL_TYPES}
+
+
+def flat(collection: Any, field: str | None, slices: Slices) -> Any:
+    """A grouped collection as that of some slices' samples; any other as it is.
+
+    Args:
+        collection: a dataset or a view.
+        field: the field whose filters of labels are to hold in all slices, or None.
+        slices: names, "all" with pictures, or None: the collection as it is.
+
+    Raises:
+        PluginError: a slice that is not there, or has no pictures.
+    """
+    if collection.media_type != "group" or slices is None:
+        return collection
+    kinds: Mapping[str, str] = collection._root_dataset.group_media_types
+    pictures = [name for name, kind in kinds.items() if kind == "image"]
+    chosen = pictures if slices == "all" else list(slices)
+    unknown = [name for name in chosen if name not in pictures]
+    if unknown or not chosen:
+        raise PluginError(
+            f"the slices with pictures are {listed(pictures) or 'none'}, "
+            f"which {listed(unknown) or 'nothing'} is not among"
+        )
+    flattened = collection.select_group_slices(chosen)
+    if field is not None and isinstance(collection, fo.DatasetView):
+        # Looking up the other slices forgets the filters of labels: they are put on again.
+        for stage in collection._stages:
+            if any(path.startswith(field) for path in stage.get_filtered_fields(collection) or ()):
+                flattened = flattened.add_stage(stage)
+    return flattened
+
+
+def root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
+    """A collection's label field by its name in the root dataset.
+
+    Raises:
+        PluginError: there is no such field, or it has no regions; the message names those there.
+    """
+    if field is None:
+        return None
+    if label_type(collection, field) not in LABEL_TYPES:
+        there = label_fields(collection)
+        raise PluginError(
+            f"{field!r} is no field with regions; "
+            + (f"there is {listed(there)}" if there else "this dataset or view has none")
+        )
+    if isinstance(collection, GENERATED) and dataset.media_type == "video":
+        field = f"frames.{field}"
+    if label_type(dataset, field) not in LABEL_TYPES:
+        raise PluginError(f"{field!r} is not in the dataset {dataset.name!r} that the view is of")
+    return field
+
+
+def check_media(collection: Any, field: str | None) -> None:
+    """Refuse what has no pictures to look at.
+
+    Raises:
+        PluginError: videos, or frames without pictures, or another medium.
+    """
+    of_video = not isinstance(collection, GENERATED) and collection.media_type == "video"
+    if of_video and not (field or "").startswith("frames."):
+        raise PluginError(
+            "these samples are videos: choose a field of their frames ('frames.…'), "
+            "or the view to_frames(sample_frames=True)"
+        )
+    if of_video and "filepath" not in collection.get_frame_field_schema():
+        raise PluginError(
+            "the frames of these videos have no pictures yet: make them with "
+            "to_frames(sample_frames=True), which needs ffmpeg"
+        )
+    shown = collection.media_type
+    if shown == "group":
+        dataset = collection._root_dataset
+        shown = dataset.group_media_types.get(collection.group_slice, "image")
+    if not of_video and shown not in ("image", "unknown"):
+        raise PluginError(f"these samples are {shown}, not pictures")
+
+
+def label_type(collection: Any, field: str) -> Any:
+    """The type of the labels in a field, or None."""
+    return getattr(collection.get_field(field), "document_type", None)
+
+
+def listed(names: Sequence[str] | Mapping[str, Any]) -> str:
+    """Names as a sentence has them."""
+    return ", ".join(repr(name) for name in names)
