@@ -179,7 +179,7 @@ def _add_labels(
     # A row has a title, because Label Studio does not show which tool its labels belong to.
     row = SubElement(root, "View", style="display: flex; align-items: center")
     title = _TITLES[language][tag]
-    SubElement(row, "Header", value=title, size="5", style="width: 6em; margin: 0")
+    SubElement(row, "Header", value=title, size="5", style="flex: 0 0 6em; margin: 0")
     parent = SubElement(row, tag, {"name": name, "toName": "image", **attributes})
     if language != "en":
         parent.set("pam_language", language)

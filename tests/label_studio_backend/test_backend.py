@@ -339,6 +339,18 @@ def test_a_task_without_regions_gets_everything(client, traffic):
     assert prediction["score"] > 0
 
 
+def test_a_batch_says_what_the_config_lacks_where_a_test_request_shows_it(client, traffic):
+    sent = batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"])
+    set_up(client, sent, {})
+    [prediction] = client.post("/predict", json=sent).json["results"]
+    assert "hints" not in prediction
+    sent["label_config"] = sent["label_config"].replace('smart="true"', 'smart="false"')
+    set_up(client, sent, {})
+    [prediction] = client.post("/predict", json=sent).json["results"]
+    assert prediction["result"]
+    assert any('smart="false"' in hint for hint in prediction["hints"])
+
+
 def test_one_bad_task_spoils_no_other_and_gets_a_sentence_instead_of_a_result(
     client, backend, label_studio, traffic
 ):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
 
 SECONDS = 1000  # playwright counts milliseconds
+_PLUGIN = "@pam-labeling/pam"
 
 
 class AppPage:
@@ -28,31 +29,72 @@ class AppPage:
     @property
     def pictures(self) -> Locator:
         """The pictures in the grid."""
-        return self.page.locator("[data-cy=fo-grid] [data-cy=looker], [data-cy=looker]")
+        return self.page.locator("[data-cy=looker]")
 
     @property
-    def form(self) -> Locator:
-        """The operator's form that is open."""
-        return self.page.get_by_role("dialog").last
+    def text(self) -> Locator:
+        """The text under review."""
+        return self.page.locator("textarea:visible").first
 
     def browse_to(self, operator: str) -> None:
         """Open an operator's form from the operator browser."""
         self.page.keyboard.press("`")
-        search = self.page.get_by_placeholder(re.compile("Search operations", re.IGNORECASE))
-        search.fill(operator)
+        self.page.get_by_placeholder(re.compile("Search operations")).fill(operator)
         self.page.get_by_text(operator, exact=True).first.click()
+
+    def open_from_button(self, operator: str) -> None:
+        """Open an operator's form by its button above the grid."""
+        self.page.locator(f"[data-item-id='{_PLUGIN}/{operator}']").first.click()
 
     def press(self, button: str) -> None:
         self.page.get_by_role("button", name=button, exact=True).first.click()
 
-    def open_first(self) -> None:
+    def schedule(self) -> None:
+        """Leave the form that is open to a worker."""
+        # The arrow beside "Run" has no name.
+        self.page.locator("[role=dialog] button").last.click()
+        self.page.get_by_text("Schedule", exact=True).first.click()
+        button = self.page.get_by_role("button", name="Schedule", exact=True)
+        if button.count():
+            button.first.click()
+
+    def wait_for_end(self, sentence: str) -> None:
+        """Wait for a run's last message, and close its progress."""
+        expect(self.page.get_by_text(sentence).first).to_be_visible(timeout=90 * SECONDS)
+        self.page.keyboard.press("Escape")
+        expect(self.page.get_by_role("dialog")).to_have_count(0)
+
+    def open_sample(self) -> None:
         """Open the first picture of the grid."""
         self.pictures.first.click()
-        expect(self.page.locator("[data-cy=modal]")).to_be_visible()
+        expect(self.page.locator("[data-cy=modal-looker-container] canvas").first).to_be_visible()
+        # The picture is decoded after the canvas is there, and says nothing when it is drawn.
+        self.page.wait_for_timeout(2 * SECONDS)
+
+    def move_to(self, box: list[float], size: tuple[int, int]) -> tuple[float, float]:
+        """Move the mouse into a region of the open sample.
+
+        Args:
+            box: FiftyOne's: x, y, width, height as parts of the picture's.
+            size: of the picture, in pixels.
+        """
+        shown = self.page.locator("[data-cy=modal-looker-container]").bounding_box()
+        assert shown is not None
+        width, height = size
+        scale = min(shown["width"] / width, shown["height"] / height)
+        x = shown["x"] + shown["width"] / 2 + (box[0] + box[2] / 2 - 0.5) * width * scale
+        y = shown["y"] + shown["height"] / 2 + (box[1] + box[3] / 2 - 0.5) * height * scale
+        self.page.mouse.move(x - 2, y)
+        self.page.mouse.move(x, y)
+        return x, y
+
+    def press_in_sample(self) -> None:
+        """Press the plugin's button above the open sample; the App gives it an icon, no name."""
+        self.page.locator("[data-cy=modal] img[src*='/plugins/']").first.click()
 
     def open_panel(self, title: str) -> None:
         """Open a panel beside the grid or the open sample."""
-        self.page.locator("[data-cy=new-panel-btn]").last.click()
+        self.page.locator("[data-cy=new-panel-btn]:visible").last.click()
         self.page.get_by_text(title, exact=True).last.click()
 
     def screenshot(self, name: str) -> Path:

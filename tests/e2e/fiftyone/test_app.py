@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.fiftyone.conftest import eventually
 from tests.e2e.fiftyone.pages import SECONDS
 
 CAPTION = "ground_truth.detections.caption"
+VERDICT = "ground_truth.detections.reviewed"
 
 
 def captions(dataset):
@@ -34,24 +36,98 @@ def test_regions_are_captioned_from_the_operator_browser_and_the_run_is_undone(s
     app = opened(dataset)
     app.browse_to("PAM: Caption regions")
     expect(app.page.get_by_text(f"{regions} regions in 6 pictures.")).to_be_visible()
-    app.screenshot("caption-form")
+    app.page.get_by_label("In the dataset").check()
+    app.screenshot("form")
     app.press("Run")
+    app.wait_for_end(f"{regions} regions written")
     eventually(dataset, lambda: len(captions(dataset)) == regions)
-    expect(app.page.get_by_text("regions written")).to_be_visible(timeout=30 * SECONDS)
-    app.screenshot("captioned")
+    first = dataset.first().ground_truth.detections[0]
+    assert first.label in first["caption"]
+    assert first.mask.any()
+
+    app.open_sample()
+    app.page.locator("[data-cy=sidebar-field-arrow-enabled-ground_truth_captions]").last.click()
+    size = (dataset.first().metadata.width, dataset.first().metadata.height)
+    app.move_to(first.bounding_box, size)
+    expect(app.page.get_by_text(first["caption"], exact=True).first).to_be_visible()
+    app.screenshot("sample")
+    app.page.keyboard.press("Escape")
+    expect(app.page.locator("[data-cy=modal-looker-container]")).to_have_count(0)
 
     app.browse_to("PAM: Undo a run")
     app.press("Undo")
-    eventually(dataset, lambda: not captions(dataset))
-    expect(app.page.get_by_text("is undone")).to_be_visible(timeout=30 * SECONDS)
+    app.wait_for_end("is undone")
     assert contents(dataset) == before
 
 
-def test_the_button_above_the_grid_schedules_a_run_for_a_worker(scenes, opened, worker):
+def test_the_button_above_the_grid_leaves_a_run_to_a_worker(scenes, opened, worker):
     dataset = scenes("scheduled", 1, 2)
     regions = dataset.count("ground_truth.detections")
     app = opened(dataset)
-    app.press("Caption regions")
+    app.open_from_button("caption_regions")
     expect(app.page.get_by_text(f"{regions} regions in 2 pictures.")).to_be_visible()
-    app.page.screenshot(path="/tmp/panel/form.png")
-    app.page.get_by_label("Schedule").click()
+    app.schedule()
+    app.screenshot("scheduled")
+    eventually(dataset, lambda: len(captions(dataset)) == regions, seconds=120)
+    assert "caption_regions" in worker.log.read_text()
+
+
+def test_the_selected_labels_of_the_open_sample_are_captioned_in_one_click(scenes, opened):
+    dataset = scenes("selected", 12)
+    label = dataset.first().ground_truth.detections[0]
+    size = (dataset.first().metadata.width, dataset.first().metadata.height)
+    app = opened(dataset)
+    app.open_sample()
+    app.page.mouse.click(*app.move_to(label.bounding_box, size))
+    app.screenshot("selected")
+    app.press_in_sample()
+    eventually(dataset, lambda: bool(captions(dataset)))
+    found = dataset.first().ground_truth.detections
+    assert [one.id for one in found if one.has_field("caption") and one["caption"]] == [label.id]
+    assert label.label in found[0]["caption"]
+
+
+@pytest.fixture
+def captioned(scenes):
+    """Captioned from Python, as in a notebook, with a label that is wrong."""
+    import fiftyone.operators as foo
+
+    dataset = scenes("review", 8, 12, 18, 22)
+    wrong = dataset.first().ground_truth.detections[0].id
+    dataset.set_label_values("ground_truth.detections.label", {wrong: "banana"})
+    caption = foo.get_operator("@pam-labeling/pam/caption_regions")
+    classes = ["circle", "cross", "crescent", "heart", "star", "square", "triangle", "hexagon"]
+    words = {"brief": "caption", "classes": classes, "score": "pam_score"}
+    record = caption(dataset, field="ground_truth", mask="instance", progress=False, **words)
+    assert record["counts"]["regions"] == dataset.count("ground_truth.detections")
+    return dataset
+
+
+def test_captions_are_edited_accepted_and_rejected_in_the_panel(captioned, opened):
+    first, second, third, *_ = (
+        label
+        for sample in captioned.sort_by("id").limit(2)
+        for label in sample.ground_truth.detections
+    )
+    regions = captioned.count("ground_truth.detections")
+    app = opened(captioned)
+    app.open_panel("Review regions")
+    expect(app.page.get_by_text(f"0 of {regions} reviewed")).to_be_visible()
+    expect(app.text).to_have_value(first["caption"])
+    expect(app.page.get_by_alt_text("The region")).to_be_visible()
+    app.page.get_by_text(f"The model calls it {first['pam_label']}").click()
+    app.text.fill("a region that a person described")
+    app.screenshot("review")
+    app.press("Accept")
+    expect(app.text).to_have_value(second["caption"], timeout=30 * SECONDS)
+    expect(app.page.get_by_text(f"1 of {regions} reviewed")).to_be_visible()
+    app.press("Next")
+    expect(app.text).to_have_value(third["caption"], timeout=30 * SECONDS)
+    app.press("Reject")
+    expect(app.page.get_by_text(f"2 of {regions} reviewed")).to_be_visible()
+
+    captioned.reload()
+    kept = captioned.select_labels(ids=[first.id]).first().ground_truth.detections[0]
+    assert kept["caption"] == "a region that a person described"
+    assert kept.label == first["pam_label"]
+    assert captioned.count_values(VERDICT) == {"edited": 1, "rejected": 1, None: regions - 2}

@@ -85,6 +85,10 @@ class Api:
         path = f"/api/dm/actions?id=retrieve_tasks_predictions&project={project.id}"
         return dict(self.call("POST", path, json=selected))
 
+    def show_predictions(self, project: Project) -> None:
+        """Let annotations begin with the predictions that there are."""
+        self.call("PATCH", f"/api/projects/{project.id}", json={"show_collab_predictions": True})
+
     def test_request(self, project: Project) -> dict[str, Any]:
         """What Settings > Model > Send Test Request shows: a random task and its answer."""
         backend = self.backend(project)

@@ -51,8 +51,8 @@ def test_clicks_a_rectangle_and_a_caption_are_saved_as_sent(connect, api, backen
     # The caption as PAM wrote it, and as it was corrected.
     assert "cross" in labeling.text(0, 0).input_value()
     assert "circle" in labeling.text(1, 0).input_value()
-    labeling.write_text(0, 0, CAPTION)
     screenshot(page, "labelled")
+    labeling.write_text(0, 0, CAPTION)
     before_submit = backend.mark()
     assert labeling.submit().status == 201
 

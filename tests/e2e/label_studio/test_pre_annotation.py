@@ -4,28 +4,22 @@ from __future__ import annotations
 
 import json
 
-import pytest
 from playwright.sync_api import expect
 
 from label_studio_backend.config_template import build_config
 from pam_model import Task
 from tests.e2e.label_studio.api import regions_of
 from tests.e2e.label_studio.pages import LabelingPage, screenshot
-from tests.e2e.label_studio.pictures import LABELS, DrawnPicture, decode_brush
+from tests.e2e.label_studio.pictures import DrawnPicture, decode_brush
 
+LABELS = ("hexagon", "ring", "star", "triangle", "circle", "crescent", "square", "heart", "arrow")
 CONFIG = build_config(LABELS, texts=(Task.BRIEF,))
 # A quarter of the clicks that look for everything: CI has two slow cores for three servers.
 FEWER_CLICKS = {"points_per_side": 16}
-USUAL = {"width": 1440, "height": 900}
-TALL = {"width": 1440, "height": 2000}  # the list of regions has only the rows that can be seen
 
 
-@pytest.fixture(scope="module")
-def pictures():
-    return [DrawnPicture(number) for number in (12, 8, 18)]
-
-
-def test_the_action_of_the_data_manager_predicts_every_task(connect, api, backend, pictures):
+def test_the_action_of_the_data_manager_predicts_every_task(connect, api, backend, page):
+    pictures = [DrawnPicture(number) for number in (22, 8, 18)]
     files = [(f"shapes-{number}.png", one.png()) for number, one in enumerate(pictures)]
     project, tasks = connect("Batch", CONFIG, *files, extra_params=FEWER_CLICKS)
     mark = backend.mark()
@@ -39,24 +33,27 @@ def test_the_action_of_the_data_manager_predicts_every_task(connect, api, backen
         assert 0 < prediction["score"] <= 1
         check_regions(prediction["result"], picture)
 
+    api.show_predictions(project)
+    labeling = LabelingPage(page, project, tasks[0], pictures[0].size)
+    expect(labeling.regions.nth(3)).to_be_visible()  # the list has only rows that can be seen
+    screenshot(page, "pre-annotated")
+
 
 def test_a_task_is_predicted_when_it_is_opened(connect, api, backend, page):
-    picture = DrawnPicture(22)
-    file = ("shapes.png", picture.png())
+    picture = DrawnPicture(19)
     project, [task] = connect(
-        "Opened", CONFIG, file, show_predictions=True, extra_params=json.dumps(FEWER_CLICKS)
+        "Opened",
+        CONFIG,
+        ("shapes.png", picture.png()),
+        show_predictions=True,
+        extra_params=json.dumps(FEWER_CLICKS),
     )
     mark = backend.mark()
-    page.set_viewport_size(TALL)
     labeling = LabelingPage(page, project, task, picture.size)
     backend.wait(mark, "/predict", lambda exchange: exchange.context is None)
-    # Label Studio may have asked too late for this view of the task; the next one has it.
-    labeling = LabelingPage(page, project, task, picture.size)
+    # Label Studio asks, and saves, once for each of the requests that open the page.
     prediction = api.predictions(task)[0]
-    regions = regions_of(prediction["result"])
-    expect(labeling.regions).to_have_count(len(regions))
-    page.set_viewport_size(USUAL)
-    screenshot(page, "pre-annotated")
+    expect(labeling.regions).to_have_count(len(regions_of(prediction["result"])))
     check_regions(prediction["result"], picture)
 
 
