@@ -75,7 +75,7 @@ class Backend:
     ) -> None:
         self.metrics = Metrics()
         self._name = Path(model).name
-        self.model_version = f"{self._name}, pam-labeling {VERSION}"
+        self.model_version = f"{self._name} (pam-labeling {VERSION})"
         self._settings = settings
         self._media = media
         self._pictures = Pictures(

@@ -163,7 +163,7 @@ def read_options(texts: Sequence[str]) -> Options:
 
 def default_model_version(model: str) -> str:
     """The name that the backend gives its predictions with this model."""
-    return f"{Path(model).name}, pam-labeling {VERSION}"
+    return f"{Path(model).name} (pam-labeling {VERSION})"
 
 
 def _prepare(api: Api, order: Order, model: str, console: Console) -> _Job:

@@ -106,7 +106,7 @@ def test_one_backend_serves_the_process_with_settings_of_the_environment(
     backend = model.shared_backend()
     try:
         assert model.shared_backend() is backend
-        assert backend.model_version.startswith("nano, pam-labeling ")
+        assert backend.model_version.startswith("nano (pam-labeling ")
         backend._loader.wait(60)
     finally:
         backend.close()

@@ -85,7 +85,7 @@ def clicked(label=None, region_id=None, prompt=None):
 def predict(config, *answers, **options):
     options = Options(**options)
     plan = plan_answer(config, options)
-    prediction = write_prediction(answers, plan, options, model_version="nano, pam-labeling 0")
+    prediction = write_prediction(answers, plan, options, model_version="nano (pam-labeling 0)")
     check_prediction(prediction, config, SIZE)
     json.dumps(prediction, allow_nan=False)
     return prediction
@@ -115,7 +115,7 @@ def test_every_shape_is_written_with_its_label_texts_and_choices_under_one_id(sh
     for result in prediction["result"]:
         assert (result["original_width"], result["original_height"]) == SIZE
         assert (result["image_rotation"], result["to_name"]) == (0, "image")
-    assert prediction["model_version"] == "nano, pam-labeling 0"
+    assert prediction["model_version"] == "nano (pam-labeling 0)"
 
 
 def test_results_have_the_form_of_those_that_label_studio_showed():
@@ -205,7 +205,7 @@ def test_nothing_found_is_an_empty_prediction():
     assert predict(config_of("BrushLabels")) == {
         "result": [],
         "score": 0.0,
-        "model_version": "nano, pam-labeling 0",
+        "model_version": "nano (pam-labeling 0)",
     }
 
 

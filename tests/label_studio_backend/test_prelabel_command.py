@@ -67,7 +67,7 @@ def test_a_project_is_pre_annotated(prelabel, fake):
     result = prelabel()
     assert result.exit_code == 0, result.output
     assert fake.count(VERSION) == each(1)
-    assert "4 tasks pre-annotated as 'nano, pam-labeling" in result.output
+    assert "4 tasks pre-annotated as 'nano (pam-labeling" in result.output
     for prediction in fake.predictions.values():
         assert prediction["result"]
         assert {part["type"] for part in prediction["result"]} == {"brushlabels"}

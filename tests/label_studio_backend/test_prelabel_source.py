@@ -10,7 +10,7 @@ from label_studio_backend.prelabel.selection import UNLABELED, Selection
 from label_studio_backend.prelabel.source import TaskSource, read_project
 from tests.label_studio_backend.fake_label_studio import TOKEN, FakeLabelStudio
 
-OURS = "nano, pam-labeling 0.1.0"
+OURS = "nano (pam-labeling 0.1.0)"
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def test_tasks_that_are_done_are_not_read_whole(source, fake):
 
 
 @pytest.mark.parametrize(
-    "other", ["nano", "nano, pam-labeling 0.1.0-dev", "pam-labeling 0.1.0", "", "x" * 600]
+    "other", ["nano", "nano (pam-labeling 0.1.0-dev)", "pam-labeling 0.1.0", "", "x" * 600]
 )
 def test_predictions_of_similar_versions_do_not_count(source, fake, other):
     fake.add_prediction(2, other)
@@ -92,8 +92,8 @@ def test_predictions_of_similar_versions_do_not_count(source, fake, other):
 
 
 def test_several_versions_that_together_look_like_ours_do_not_count(source, fake):
-    fake.add_prediction(2, "nano, pam-labeling 0.2.0")
-    fake.add_prediction(2, "PAM-3B, pam-labeling 0.1.0")
+    fake.add_prediction(2, "nano (pam-labeling 0.2.0)")
+    fake.add_prediction(2, "PAM-3B (pam-labeling 0.1.0)")
     fake.add_prediction(3, OURS)
     assert ids(source()) == [1, 2, 4, 5, 6, 7, 8, 9, 10]
 

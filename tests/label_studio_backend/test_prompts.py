@@ -353,7 +353,7 @@ def test_the_newest_annotation_that_was_not_skipped_counts():
 
 
 def test_own_predictions_are_not_repeated():
-    own = with_box(1, model_version="nano, pam-labeling 0.1.0")
+    own = with_box(1, model_version="nano (pam-labeling 0.1.0)")
     other = with_box(2, model_version="yolo")
     assert [one.region_id for one in regions({"predictions": [own, other]})] == ["region-2"]
     assert regions({"predictions": [own]}) == []
