@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import importlib
 import json
 import logging
 import sys
-import threading
-import zipfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -24,33 +20,19 @@ from fiftyone_plugin.zoo import load_model
 from pam_labeling.pipeline import Pipeline
 from pam_model.nano.words import SHAPES
 from tests.fiftyone_plugin.conftest import scene
+from tests.fiftyone_plugin.served import PLUGIN, repository
 
-PLUGIN = Path(zoo.__file__).parents[1]
 NAMES = ["pam-1.5b", "pam-3b", "pam-nano"]
 CLASSES = [shape.en for shape in SHAPES]
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, *_):
-        pass
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
-    """A repository's zip on the web, as GitHub packs it, registered as a source of models."""
-    web = tmp_path_factory.mktemp("web")
-    with zipfile.ZipFile(web / "pam-labeling.zip", "w") as archive:
-        for path in PLUGIN.rglob("*"):
-            if path.is_file() and "__pycache__" not in path.parts:
-                archive.write(path, Path("pam-labeling-main") / path.relative_to(PLUGIN.parent))
-    handler = functools.partial(Quiet, directory=str(web))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        url = f"http://127.0.0.1:{server.server_port}/pam-labeling.zip"
+    """The repository on the web, registered as a source of models."""
+    with repository(tmp_path_factory.mktemp("web")) as url:
         foz.register_zoo_model_source(url)
         yield url
         foz.delete_zoo_model_source(url)
-        server.shutdown()
 
 
 @pytest.fixture(scope="module")
