@@ -269,6 +269,11 @@ def test_a_segmentation_of_another_resolution_is_stretched_over_the_picture():
     assert np.array_equal(found[0].prompt.mask, fine == 7)
 
 
+def test_a_segmentation_with_one_channel_is_read():
+    found = regions_of(fo.Segmentation(mask=class_map()[:, :, None]), SIZE)
+    assert [class_of(result.label_id) for result in found] == ["7", "200"]
+
+
 def test_a_segmentation_file_is_read(tmp_path):
     segmentation = fo.Segmentation(mask=class_map())
     segmentation.export_mask(str(tmp_path / "classes.png"), update=True)
