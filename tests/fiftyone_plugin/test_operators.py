@@ -1,0 +1,448 @@
+"""The operators as the App and a worker talk to them."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+
+import fiftyone as fo
+import fiftyone.operators as foo
+import pytest
+from bson import ObjectId
+from fiftyone.operators.delegated import DelegatedOperationService
+from fiftyone.operators.executor import (
+    ExecutionContext,
+    ExecutionError,
+    Executor,
+    ValidationContext,
+)
+from fiftyone.operators.message import GeneratedMessage
+
+from fiftyone_plugin.errors import PluginError
+from fiftyone_plugin.operators.remembered import recall, remember, want_stop
+from fiftyone_plugin.runs import list_runs
+from tests.fiftyone_plugin.conftest import scene
+
+FIELD = "ground_truth"
+CAPTIONS = "ground_truth.detections.caption"
+FORMS = ["caption_regions", "segment_regions", "find_regions", "label_regions"]
+
+
+def context(dataset, params=None, **request):
+    request = {"dataset_name": dataset.name, "params": params or {}, **request}
+    return ExecutionContext(request_params=request, executor=Executor())
+
+
+def form_of(operator, dataset, params=None, **request):
+    """The form's properties, and its refusals."""
+    ctx = context(dataset, params, **request)
+    form = operator.resolve_type(ctx, "inputs")
+    json.dumps(form.to_json())
+    errors = ValidationContext(ctx, form, operator).errors
+    return form.type.properties, [error.error_message for error in errors]
+
+
+def amount_in(properties):
+    return properties["amount"].view.label
+
+
+def messages_of(result):
+    """What a generator tells the App, by operator's name."""
+    found = list(result)
+    assert all(isinstance(message, GeneratedMessage) for message in found)
+    return [(message.body.operator_uri, message.body.params) for message in found]
+
+
+def notes_of(messages):
+    return [(p["variant"], p["message"]) for uri, p in messages if uri.endswith("notify")]
+
+
+def selected(sample, *detections):
+    return [{"label_id": one.id, "sample_id": sample.id, "field": FIELD} for one in detections]
+
+
+# Forms
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_opens_with_defaults_that_can_be_run(operator, scene_dataset, name):
+    dataset = scene_dataset(0, 1)
+    properties, refusals = form_of(operator(name), dataset)
+    assert refusals == []
+    regions = dataset.count("ground_truth.detections")
+    if name == "find_regions":
+        assert amount_in(properties) == "Everything in 2 pictures will be looked for."
+    else:
+        assert amount_in(properties) == f"{regions} regions in 2 pictures."
+
+
+def test_the_form_counts_what_is_selected(operator, scene_dataset):
+    dataset = scene_dataset(0, 1)
+    first, second = dataset
+    caption = operator("caption_regions")
+    properties, _ = form_of(caption, dataset, selected=[second.id])
+    count = len(second.ground_truth.detections)
+    assert amount_in(properties) == f"{count} regions in 1 picture."
+    labels = selected(first, first.ground_truth.detections[0])
+    properties, _ = form_of(caption, dataset, selected_labels=labels)
+    assert properties["target"].default == "selected_labels"
+    assert amount_in(properties) == "1 region in 1 picture."
+    properties, _ = form_of(caption, dataset, {"target": "dataset"}, selected_labels=labels)
+    assert amount_in(properties).endswith("in 2 pictures.")
+
+
+def test_the_form_offers_the_sample_that_is_open_and_the_view(operator, scene_dataset):
+    dataset = scene_dataset(0, 1)
+    sample = dataset.last()
+    view = dataset.select(sample.id)._serialize()
+    properties, _ = form_of(
+        operator("caption_regions"), dataset, view=view, current_sample=sample.id
+    )
+    assert properties["target"].type.values == ["dataset", "view", "current_sample"]
+    assert amount_in(properties).endswith("in 1 picture.")
+
+
+def test_the_form_offers_all_slices_of_a_grouped_dataset(operator, new_dataset, pictures):
+    dataset = new_dataset()
+    dataset.add_group_field("group", default="left")
+    group = fo.Group()
+    for name in ("left", "right"):
+        label = fo.Detections(
+            detections=[fo.Detection(label="a", bounding_box=[0.1, 0.1, 0.5, 0.5])]
+        )
+        sample = fo.Sample(filepath=str(pictures(0)), group=group.element(name), ground_truth=label)
+        dataset.add_sample(sample)
+    caption = operator("caption_regions")
+    properties, _ = form_of(caption, dataset, group_slice="left")
+    assert amount_in(properties) == "1 region in 1 picture."
+    properties, _ = form_of(caption, dataset, {"all_slices": True}, group_slice="left")
+    assert amount_in(properties) == "2 regions in 2 pictures."
+
+
+def test_the_form_counts_only_what_is_missing(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    sample = dataset.first()
+    for detection in sample.ground_truth.detections:
+        detection["caption"] = "there"
+    sample.save()
+    properties, refusals = form_of(operator("caption_regions"), dataset, {"only": "missing"})
+    assert refusals == []
+    assert amount_in(properties).startswith("There is nothing to do")
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "sentence"),
+    [
+        ("caption_regions", {"ask_brief": False}, "Nothing is asked"),
+        ("caption_regions", {"brief": "9lives"}, "'9lives' cannot name an attribute"),
+        ("caption_regions", {"brief": "tags"}, "'tags'"),
+        ("caption_regions", {"ask_detailed": True, "detailed": "caption"}, "Two answers"),
+        ("caption_regions", {"classes_from": "list", "class_names": " "}, None),
+        ("caption_regions", {"keep_masks": "mask_path"}, "Masks in files need a folder"),
+        (
+            "caption_regions",
+            {"keep_masks": "mask_path", "mask_folder": "masks"},
+            "The folder of the masks is an absolute path",
+        ),
+        ("caption_regions", {"more": True, "device": "tpu"}, "PAM_DEVICE is one of"),
+        ("find_regions", {"field": "ground_truth"}, "has a field 'ground_truth' already"),
+        ("find_regions", {"classes_from": "dataset"}, "has no classes"),
+        (
+            "segment_regions",
+            {"write_to": "new", "new_field": "ground_truth"},
+            "has a field 'ground_truth' already",
+        ),
+        (
+            "label_regions",
+            {"attribute": "label", "ask_saved_view": True, "saved_view": "x"},
+            "A view of disagreements compares the label",
+        ),
+    ],
+)
+def test_the_form_refuses_the_impossible_with_a_sentence(
+    operator, scene_dataset, name, params, sentence
+):
+    properties, refusals = form_of(operator(name), scene_dataset(0), params)
+    if sentence is None:
+        assert refusals == []
+        return
+    assert len(refusals) == 1
+    assert sentence in refusals[0]
+    assert properties["refusal"].view.label == refusals[0]
+    assert properties["refusal"].invalid
+
+
+def test_a_field_that_does_not_exist_is_refused(operator, scene_dataset):
+    _, refusals = form_of(operator("caption_regions"), scene_dataset(0), {"field": "gone"})
+    assert any("'gone' is no field with regions; there is 'ground_truth'" in r for r in refusals)
+
+
+def test_a_dataset_without_regions_is_refused(operator, new_dataset, pictures):
+    dataset = new_dataset()
+    dataset.add_sample(fo.Sample(filepath=str(pictures(0))))
+    _, refusals = form_of(operator("caption_regions"), dataset)
+    assert refusals == ["A field is missing: name one."]
+
+
+def test_masks_onto_polylines_are_refused(operator, new_dataset, pictures):
+    dataset = new_dataset()
+    lines = fo.Polylines(polylines=[fo.Polyline(points=[[(0.1, 0.1), (0.4, 0.4), (0.1, 0.4)]])])
+    dataset.add_sample(fo.Sample(filepath=str(pictures(0)), lines=lines))
+    _, refusals = form_of(operator("segment_regions"), dataset)
+    assert "Polylines keep no instance masks" in refusals[0]
+    params = {"write_to": "new", "new_field": "regions"}
+    assert form_of(operator("segment_regions"), dataset, params)[1] == []
+
+
+def test_without_a_dataset_there_is_no_form(operator):
+    ctx = ExecutionContext(request_params={}, executor=Executor())
+    assert operator("caption_regions").resolve_input(ctx) is None
+
+
+def test_the_form_starts_with_the_last_settings_of_the_dataset(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    caption = operator("caption_regions")
+    params = {
+        "field": FIELD,
+        "brief": None,
+        "detailed": "long",
+        "classes": ["cat", "dog"],
+        "mask": "instance",
+        "only": "missing",
+    }
+    remember(dataset, "caption_regions", params)
+    properties, refusals = form_of(caption, dataset)
+    assert refusals == []
+    starts = {name: each.default for name, each in properties.items()}
+    assert (starts["ask_brief"], starts["ask_detailed"], starts["detailed"]) == (
+        False,
+        True,
+        "long",
+    )
+    assert (starts["classes_from"], starts["class_names"]) == ("list", "cat, dog")
+    assert (starts["keep_masks"], starts["only"]) == ("instance", "all")
+    assert recall(scene_dataset(1), "caption_regions") == {}
+
+
+# In the App
+
+
+def test_a_run_in_the_app_tells_its_progress_and_its_end(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    ctx = context(dataset, {"field": FIELD})
+    messages = messages_of(operator("caption_regions").execute(ctx))
+    assert messages[0][0].endswith("set_progress")
+    assert messages[-2][0].endswith("reload_dataset")
+    (record,) = list_runs(dataset)
+    count = len(scene(0).objects)
+    sentence = f"caption_regions: {count} regions written. Undo it as {record.key}."
+    assert notes_of(messages) == [("success", sentence)]
+    dataset.reload()
+    assert all(dataset.values(CAPTIONS)[0])
+
+
+def test_failures_are_told_in_the_app(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    dataset.set_values("filepath", ["/nowhere.png"])
+    result = operator("caption_regions").execute(context(dataset, {"field": FIELD}))
+    ((variant, sentence),) = notes_of(messages_of(result))
+    assert variant == "warning"
+    assert "; 1 samples with a reason in pam_error" in sentence
+
+
+def test_a_run_that_the_app_leaves_is_interrupted(operator, scene_dataset):
+    dataset = scene_dataset(0, 1)
+    with closing(operator("caption_regions").execute(context(dataset, {"field": FIELD}))) as steps:
+        next(steps)
+        next(steps)
+    assert list_runs(dataset)[0].state == "interrupted"
+
+
+def test_a_run_can_be_stopped(operator, scene_dataset, monkeypatch):
+    monkeypatch.setattr("fiftyone_plugin.operators.running._SECONDS_BETWEEN", 0.0)
+    dataset = scene_dataset(0, 1, 2)
+    with pytest.raises(PluginError, match="has no run 'none'"):
+        operator("stop_run")(dataset, "none")
+    messages = []
+    for message in operator("caption_regions").execute(context(dataset, {"field": FIELD})):
+        messages.append(message)
+        runs = list_runs(dataset)
+        if len(messages) == 3:
+            _, refusals = form_of(operator("stop_run"), dataset, {"key": runs[0].key})
+            assert refusals == []
+            stop = context(dataset, {"key": runs[0].key})
+            operator("stop_run").execute(stop)
+    (record,) = list_runs(dataset)
+    assert record.state == "interrupted"
+    assert 0 < record.counts.regions < dataset.count("ground_truth.detections")
+    ((_, sentence),) = notes_of(messages_of(messages))
+    assert "then stopped" in sentence
+    with pytest.raises(PluginError, match="there is nothing to stop"):
+        operator("stop_run")(dataset, record.key)
+    _, refusals = form_of(operator("stop_run"), dataset)
+    assert refusals == ["The dataset has no run for this yet."]
+
+
+def test_a_wish_to_stop_is_for_one_run(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    want_stop(dataset, "another_run")
+    assert operator("caption_regions")(dataset, field=FIELD)["state"] == "finished"
+
+
+def test_buttons_are_placed_in_grid_and_sample(operator, scene_dataset):
+    ctx = context(scene_dataset(0))
+    grid = operator("caption_regions").resolve_placement(ctx).to_json()
+    assert grid["place"] == "samples-grid-secondary-actions"
+    assert grid["view"]["prompt"] is True
+    modal = operator("caption_selected").resolve_placement(ctx).to_json()
+    assert modal["place"] == "samples-viewer-actions"
+    assert modal["view"]["prompt"] is False
+    assert modal["view"]["label"] == "Caption the selected labels"
+
+
+def test_one_click_captions_the_selected_labels_with_the_last_settings(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    remember(dataset, "caption_regions", {"field": "other", "brief": "text", "only": "missing"})
+    sample = dataset.first()
+    chosen = sample.ground_truth.detections[1]
+    ctx = context(dataset, selected_labels=selected(sample, chosen))
+    caption = operator("caption_selected")
+    assert caption.resolve_input(ctx) is None
+    assert notes_of(messages_of(caption.execute(ctx)))[0][0] == "success"
+    dataset.reload()
+    texts = dataset.values("ground_truth.detections.text")[0]
+    assert [text is not None for text in texts] == [n == 1 for n in range(len(texts))]
+
+
+def test_one_click_without_a_label_says_what_to_do(operator, scene_dataset):
+    ctx = context(scene_dataset(0))
+    ((variant, sentence),) = notes_of(messages_of(operator("caption_selected").execute(ctx)))
+    assert variant == "warning"
+    assert sentence.startswith("No label is selected")
+
+
+def test_one_click_on_two_fields_says_what_to_do(operator, scene_dataset):
+    labels = [{"label_id": "1", "sample_id": "2", "field": name} for name in ("a", "b")]
+    ctx = context(scene_dataset(0), selected_labels=labels)
+    ((_, sentence),) = notes_of(messages_of(operator("caption_selected").execute(ctx)))
+    assert sentence == "Labels of a and b are selected: select those of one field."
+
+
+def test_no_open_sample_is_a_sentence(operator, scene_dataset):
+    _, refusals = form_of(
+        operator("caption_regions"), scene_dataset(0), {"target": "current_sample"}
+    )
+    assert "No sample is open: open one, or choose the view." in refusals
+
+
+# Through FiftyOne's executor, and in a worker
+
+
+def test_it_runs_through_the_executor(operator, scene_dataset):
+    dataset = scene_dataset(0, 1)
+    uri = operator("caption_regions").uri
+    foo.execute_operator(uri, {"view": dataset.limit(1)}, params={"field": FIELD, "brief": "text"})
+    dataset.reload()
+    first, second = dataset.values("ground_truth.detections.text")
+    assert all(first)
+    assert not any(second or ())
+
+
+def test_the_executor_refuses_what_the_form_refuses(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    with pytest.raises(ExecutionError):
+        foo.execute_operator(
+            operator("caption_regions").uri, {"dataset": dataset}, params={"field": "x"}
+        )
+    assert list_runs(dataset) == []
+
+
+def executed(dataset):
+    service = DelegatedOperationService()
+    service.execute_queued_operations(dataset_name=dataset.name)
+    return service
+
+
+def test_a_delegated_run_is_done_by_a_worker_and_its_result_kept(operator, scene_dataset):
+    dataset = scene_dataset(0, 1)
+    view = dataset.filter_labels(FIELD, fo.ViewField("label") == "circle")
+    queued = operator("caption_regions")(view, field=FIELD, brief="text", delegate=True)
+    assert list_runs(dataset) == []
+    service = executed(dataset)
+    operation = service.get(ObjectId(queued["id"]))
+    assert operation.run_state == "completed", operation.result.error
+    assert operation.status.progress is not None
+    dataset.reload()
+    (record,) = list_runs(dataset)
+    assert operation.result.result["key"] == record.key
+    assert record.counts.regions == view.count("ground_truth.detections")
+
+
+def test_a_delegated_run_that_cannot_be_done_any_more_fails_with_its_sentence(
+    operator, scene_dataset
+):
+    dataset = scene_dataset(0)
+    queued = operator("label_regions")(dataset, field=FIELD, classes=["circle"], delegate=True)
+    dataset.delete_sample_field(FIELD)
+    service = executed(dataset)
+    operation = service.get(ObjectId(queued["id"]))
+    assert operation.run_state == "failed"
+    assert list_runs(dataset) == []
+
+
+# Runs
+
+
+def test_runs_are_listed_undone_and_compared_in_the_app(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    listing = operator("list_runs")
+    ctx = context(dataset, results={})
+    assert "none" in listing.resolve_output(ctx).type.properties
+    caption = operator("caption_regions")
+    first = caption(dataset, field=FIELD, brief="one")
+    second = caption(dataset, field=FIELD, brief="two", language="zh")
+    rows = listing.execute(context(dataset))["runs"]
+    assert [row["key"] for row in rows] == [second["key"], first["key"]]
+    assert (
+        "runs" in listing.resolve_output(context(dataset, results={"runs": rows})).type.properties
+    )
+
+    compare = operator("compare_runs")
+    properties, _ = form_of(compare, dataset)
+    assert (properties["first"].default, properties["second"].default) == (
+        first["key"],
+        second["key"],
+    )
+    ctx = context(dataset, {"first": first["key"], "second": second["key"]})
+    shown = compare.execute(ctx)
+    count = len(scene(0).objects)
+    assert (
+        shown["summary"] == f"{count} regions have both; {count} of them differ; {count} are shown."
+    )
+    assert len(shown["rows"]) == count
+    assert set(shown["rows"][0]) == {"first", "second", "label_id", "sample_id"}
+    ctx.request_params["results"] = shown
+    assert set(compare.resolve_output(ctx).type.properties) == {"note", "rows"}
+
+    undo = operator("undo_run")
+    properties, _ = form_of(undo, dataset, {"key": second["key"]})
+    assert properties["key"].type.values == [second["key"], first["key"]]
+    messages = messages_of(undo.execute(context(dataset, {"key": second["key"]})))
+    assert notes_of(messages)[0][1].startswith(f"{second['key']} is undone: ")
+    undone = undo.execute(context(dataset, {"key": first["key"]}, delegated=True))
+    assert undone["state"] == "undone"
+    dataset.reload()
+    assert dataset.get_field("ground_truth.detections.one") is None
+    assert form_of(undo, dataset)[1] == ["The dataset has no run for this yet."]
+
+
+def test_a_run_is_needed(operator, scene_dataset):
+    with pytest.raises(PluginError, match="The parameter key is missing"):
+        operator("undo_run").execute(context(scene_dataset(0)))
+
+
+def test_one_run_cannot_be_compared(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    operator("caption_regions")(dataset, field=FIELD)
+    _, refusals = form_of(operator("compare_runs"), dataset)
+    assert "The dataset has no run for this yet." in refusals
