@@ -79,6 +79,7 @@ class Database:
     def _start(self, port: int) -> None:
         log = self.folder / "mongod.log"
         options = ["--dbpath", str(self.folder / "db"), "--logpath", str(log), "--nounixsocket"]
+        options += ["--wiredTigerCacheSizeGB", "0.25"]  # else half of the machine's memory
         address = ["--bind_ip", "127.0.0.1", "--port", str(port)]
         self.process = subprocess.Popen([_mongod(), *options, *address], stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 60
