@@ -141,7 +141,7 @@ class LabelingPage:
 
 
 class ModelSettings:
-    """Settings > Model of a project that has a backend."""
+    """Settings > Model of a project."""
 
     def __init__(self, page: Page, project: Project) -> None:
         self.page = page
@@ -151,7 +151,18 @@ class ModelSettings:
         """Wait for a state such as "Connected" or "Error"."""
         expect(self.page.get_by_text(state, exact=True)).to_be_visible()
 
-    def open_form(self) -> None:
+    def fill_form(self, name: str, url: str, user: str, password: str) -> None:
+        """Open the form for the project's first backend and fill it in."""
+        self.page.get_by_role("button", name="Add machine learning model").click()
+        self.page.get_by_label("Name").fill(name)
+        self.page.get_by_label("Backend URL").fill(url)
+        self.page.get_by_role("button", name="Select authentication method").click()
+        self.page.get_by_role("option", name="Basic Authentication").click()
+        self.page.get_by_label("Basic auth user").fill(user)
+        self.page.get_by_label("Basic auth pass").fill(password)
+        self.page.get_by_text("Interactive preannotations").click()
+
+    def reopen_form(self) -> None:
         """Open the form that the backend was connected with."""
         self.page.click("[aria-label='Machine learning model options']")
         self.page.get_by_text("Edit", exact=True).click()

@@ -31,8 +31,7 @@ def test_a_config_that_was_broken_later_is_said_in_the_settings(connect, api, pa
     assert 'pam="breif"' in state["error_message"]
     settings = ModelSettings(page, project)
     settings.expect_state("Error")
-    settings.open_form()
-    screenshot(page, "connection-form")
+    settings.reopen_form()
     settings.validate_and_save()
     expect(page.get_by_text('pam="breif"').first).to_be_visible()
     screenshot(page, "settings-wrong-config")
