@@ -148,24 +148,32 @@ class _Undo:
         removed: set[ObjectId] = set()
         operations = []
         for root in dict.fromkeys(one.root for one in added):
-            labels, operation = self._remove(document, history, found, root)
-            removed |= labels
+            gone, operation = self._remove(document, history, found, root)
+            removed |= gone
             operations += operation
         update = _Update(document)
+        labels = {root: _labels(found, root) for _, root, _ in mine}
         for (label, root, name), steps in mine.items():
-            if label not in removed:
-                self._restore(update, found, (label, root, name), steps)
+            if label in removed:
+                continue
+            owner = found if label is None else labels[root].get(label)
+            if owner is None:
+                self._count(missing=1)
+            else:
+                in_list = isinstance(_at(found, root), list)
+                self._restore(update, owner, (label, root, name), steps, in_list)
         return operations + update.operations()
 
     def _restore(
-        self, update: _Update, found: dict[str, Any], place: _Place, steps: list[Step]
+        self,
+        update: _Update,
+        owner: dict[str, Any],
+        place: _Place,
+        steps: list[Step],
+        in_list: bool,
     ) -> None:
-        """Put one value back, if it is the run's."""
+        """Put one value back into its label or document, if it is the run's."""
         label, root, name = place
-        owner = found if label is None else _labels(found, root).get(label)
-        if owner is None:
-            self._count(missing=1)
-            return
         verdict = without(self._run, steps, owner.get(name, MISSING), self._undone)
         if verdict.fate is Fate.KEPT:
             self._count(kept=1)
@@ -174,7 +182,6 @@ class _Undo:
         else:
             self._count(restored=1)
         if verdict.fate is Fate.RESTORE:
-            in_list = isinstance(_at(found, root), list)
             update.put(label, root, name, verdict.value, in_list)
 
     def _remove(
@@ -188,11 +195,15 @@ class _Undo:
             if run == self._run and added.root == root
             for label, one in added.labels.items()
         }
+        written: dict[ObjectId | None, dict[str, list[Step]]] = defaultdict(dict)
+        for (label, path, name), steps in history.steps.items():
+            if path == root:
+                written[label][name] = steps
         mine = stamps.keys() & present.keys()
         removed = {
             label
             for label in mine
-            if label_stamp(_as_added(label, root, present[label], history)) == stamps[label]
+            if label_stamp(_as_added(present[label], written[label])) == stamps[label]
         }
         gone = len(stamps.keys() - mine)
         if self._again:  # most probably gone by the undo that was interrupted
@@ -306,14 +317,10 @@ def _labels(document: dict[str, Any], root: str) -> dict[ObjectId, dict[str, Any
     return {label["_id"]: label for label in labels if isinstance(label, dict) and "_id" in label}
 
 
-def _as_added(
-    label: ObjectId, root: str, found: dict[str, Any], history: _Document
-) -> dict[str, Any]:
+def _as_added(label: dict[str, Any], written: dict[str, list[Step]]) -> dict[str, Any]:
     """A label without what runs wrote onto it since it was added."""
-    plain = dict(found)
-    for (owner, path, name), steps in history.steps.items():
-        if (owner, path) != (label, root) or name not in plain:
-            continue
-        if any(equal(step.new, plain[name]) for step in steps):
+    plain = dict(label)
+    for name, steps in written.items():
+        if name in plain and any(equal(step.new, plain[name]) for step in steps):
             plain[name] = None if steps[0].old is MISSING else steps[0].old
     return plain

@@ -40,10 +40,10 @@ def test_classes_are_a_list_or_a_text(given, names):
 @pytest.mark.parametrize(
     "options",
     [
-        CaptionOptions(field="gt", classes=["a", "b"], batch_size=4),
+        CaptionOptions(field="gt", classes=("a", "b"), batch_size=4),
         SegmentOptions(field="gt", new_field="other"),
         FindOptions(field="new", max_regions=3),
-        LabelOptions(field="gt", classes=["a"], saved_view="suspects"),
+        LabelOptions(field="gt", classes=("a",), saved_view="suspects"),
     ],
 )
 def test_options_survive_json(options):
