@@ -1,0 +1,335 @@
+"""The operators called from Python, without the App."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import fiftyone as fo
+import pytest
+
+from fiftyone_plugin.errors import PluginError
+from fiftyone_plugin.runs import list_runs
+from pam_model.nano.words import SHAPES
+from tests.fiftyone_plugin.conftest import scene
+
+FIELD = "ground_truth"
+LABELS = "ground_truth.detections"
+NAMES = [shape.en for shape in SHAPES]
+ROOT = Path(__file__).parents[2]
+
+
+def test_captions_with_their_record(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    record = operator("caption_regions")(dataset, field=FIELD, model="nano")
+    assert (record["operator"], record["model"], record["state"]) == (
+        "caption_regions",
+        "nano",
+        "finished",
+    )
+    assert record["parameters"]["brief"] == "caption"
+    assert record["counts"]["regions"] == len(scene(0).objects)
+    assert operator("list_runs")(dataset) == [record]
+    assert all(dataset.values(f"{LABELS}.caption")[0])
+    lines = dataset.first()["ground_truth_captions"]
+    first = dataset.first().ground_truth.detections[0]
+    assert lines[0] == f"{first.label}: {first.caption}"
+    assert dataset.get_field(f"{LABELS}.caption").description == "Brief caption, by PAM"
+
+
+def test_all_words_classes_score_and_masks_at_once(operator, scene_dataset):
+    dataset = scene_dataset(0, masks=False)
+    operator("caption_regions")(
+        dataset,
+        field=FIELD,
+        detailed="long",
+        label="name",
+        definition="meaning",
+        classes="dataset",
+        score="share",
+        mask="instance",
+        summary=False,
+    )
+    detection = dataset.first().ground_truth.detections[0]
+    for attribute in ("caption", "long", "name", "meaning"):
+        assert detection[attribute]
+    assert detection.pam_label == detection.label
+    assert 0 < detection.share <= 1
+    assert detection.mask.any()
+    assert not dataset.has_field("ground_truth_captions")
+
+
+def test_chinese_captions(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    operator("caption_regions")(dataset, field=FIELD, language="zh")
+    assert not dataset.first().ground_truth.detections[0].caption.isascii()
+
+
+def test_words_of_captions_are_found(operator, scene_dataset):
+    dataset = scene_dataset(0, 1)
+    operator("caption_regions")(dataset, field=FIELD)
+    words = dataset.values(f"{LABELS}.caption")[0][0].split()
+    found = dataset.filter_labels(FIELD, fo.ViewField("caption").contains_str(words[-1]))
+    assert found.first().id == dataset.first().id
+
+
+def test_masks_in_files(operator, scene_dataset, tmp_path):
+    dataset = scene_dataset(0, masks=False)
+    operator("segment_regions")(
+        dataset, field=FIELD, mask="mask_path", mask_folder=str(tmp_path / "masks"), score="iou"
+    )
+    detections = dataset.first().ground_truth.detections
+    assert {Path(one.mask_path) for one in detections} == set((tmp_path / "masks").iterdir())
+    assert all(one.mask is None and one.get_mask().any() and 0 < one.iou <= 1 for one in detections)
+
+
+def test_segmenting_keeps_what_detections_have(operator, scene_dataset):
+    dataset = scene_dataset(0, masks=False)
+    before = dataset.first().ground_truth.detections
+    operator("segment_regions")(dataset, field=FIELD)
+    after = dataset.first().ground_truth.detections
+    kept = [(one.id, one.label, one.bounding_box, one.tags) for one in before]
+    assert [(one.id, one.label, one.bounding_box, one.tags) for one in after] == kept
+
+
+def test_boxes_are_made_tight_if_asked(operator, scene_dataset):
+    dataset = scene_dataset(0, masks=False)
+    sample = dataset.first()
+    loose = sample.ground_truth.detections[0]
+    x, y, width, height = truth = loose.bounding_box
+    loose.bounding_box = [x - 0.02, y - 0.02, width + 0.04, height + 0.04]
+    sample.save()
+    operator("segment_regions")(dataset, field=FIELD, tighten=True)
+    tight = dataset.first().ground_truth.detections[0].bounding_box
+    assert tight == pytest.approx(truth, abs=0.015)
+
+
+def test_new_detections_from_another_field_declare_what_they_take_over(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    dataset.add_sample_field(f"{LABELS}.occluded", fo.BooleanField)
+    dataset.set_label_values(
+        f"{LABELS}.occluded", {dataset.first().ground_truth.detections[0].id: True}
+    )
+    operator("segment_regions")(dataset, field=FIELD, new_field="regions")
+    assert isinstance(dataset.get_field("regions.detections.occluded"), fo.BooleanField)
+    assert dataset.first().regions.detections[0].occluded is True
+    assert dataset.count("regions.detections") == dataset.count(LABELS)
+
+
+def test_everything_is_found_with_classes_of_the_dataset(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    dataset.default_classes = NAMES
+    dataset.save()
+    record = operator("find_regions")(
+        dataset, field="found", classes="dataset", points_per_side=8, max_regions=3, brief="caption"
+    )
+    found = dataset.first().found.detections
+    assert record["counts"]["added"] == len(found) == 3
+    assert all(one.label in NAMES and one.caption and one.confidence for one in found)
+
+
+def test_labels_of_an_own_list_and_a_view_of_suspects(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    sample = dataset.first()
+    wrong = sample.ground_truth.detections[0]
+    truth, wrong.label = wrong.label, next(name for name in NAMES if name != wrong.label)
+    sample.save()
+    record = operator("label_regions")(dataset, field=FIELD, classes=NAMES, saved_view="suspects")
+    suspects = dataset.load_saved_view("suspects")
+    assert suspects.first().ground_truth.detections[0].id == wrong.id
+    found = dataset.first().ground_truth.detections[0]
+    assert (found.label, found.pam_label) == (wrong.label, truth)
+    assert 0 < found.pam_score <= 1
+    with pytest.raises(PluginError, match="has a saved view 'suspects' already"):
+        operator("label_regions")(dataset, field=FIELD, classes=NAMES, saved_view="suspects")
+    operator("undo_run")(dataset, record["key"])
+    assert not dataset.has_saved_view("suspects")
+    assert dataset.get_field(f"{LABELS}.pam_label") is None
+
+
+def test_only_disagreeing_labels_are_written(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    sample = dataset.first()
+    wrong = sample.ground_truth.detections[0]
+    wrong.label = next(name for name in NAMES if name != wrong.label)
+    sample.save()
+    operator("label_regions")(dataset, field=FIELD, classes=NAMES, only_disagreeing=True)
+    labels = {
+        one.id: one.pam_label
+        for one in dataset.first().ground_truth.detections
+        if one.has_field("pam_label")
+    }
+    assert labels[wrong.id]
+    written = [label for label in labels.values() if label is not None]
+    right = [one.label for one in sample.ground_truth.detections[1:]]
+    assert len(written) < 1 + len(right)
+
+
+def test_labels_can_be_replaced_and_brought_back(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    before = dataset.values(f"{LABELS}.label")
+    dataset.set_values(f"{LABELS}.label", [["?" for _ in one] for one in before])
+    record = operator("label_regions")(
+        dataset, field=FIELD, classes=NAMES, attribute="label", score=None
+    )
+    dataset.reload()
+    assert set(dataset.values(f"{LABELS}.label")[0]) <= set(NAMES)
+    operator("undo_run")(dataset, record["key"])
+    dataset.reload()
+    assert set(dataset.values(f"{LABELS}.label")[0]) == {"?"}
+
+
+def test_two_runs_are_compared(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    first = operator("caption_regions")(dataset, field=FIELD, brief="one")
+    second = operator("caption_regions")(dataset, field=FIELD, brief=None, detailed="two")
+    found = operator("compare_runs")(dataset, first["key"], second["key"])
+    assert found["regions"] == len(found["rows"]) == len(scene(0).objects)
+    assert found["view"].count(LABELS) == len(scene(0).objects)
+
+
+def test_undoing_everything_leaves_the_dataset_as_it_was(operator, scene_dataset):
+    dataset = scene_dataset(0, 1, masks=False)
+    schema = list(dataset.get_field_schema(flat=True))
+    before = [sample.to_mongo_dict() for sample in dataset]
+    keys = [
+        operator("caption_regions")(dataset, field=FIELD, score="share")["key"],
+        operator("segment_regions")(dataset, field=FIELD, tighten=True)["key"],
+        operator("find_regions")(dataset, field="found", points_per_side=4)["key"],
+    ]
+    for key in keys:
+        assert operator("undo_run")(dataset, key)["undone"]["kept"] == 0
+    assert list(dataset.get_field_schema(flat=True)) == schema
+    dataset.reload()
+    after = [sample.to_mongo_dict() for sample in dataset]
+    for sample in [*before, *after]:
+        del sample["last_modified_at"]
+    assert after == before
+
+
+def test_progress_is_shown(operator, scene_dataset, capsys):
+    dataset = scene_dataset(0)
+    operator("caption_regions")(dataset, field=FIELD, progress=True)
+    count = len(scene(0).objects)
+    assert f"{count}/{count}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "sentence"),
+    [
+        ("caption_regions", {"field": "nope"}, "'nope' is no field with regions"),
+        ("caption_regions", {"field": "filepath"}, "'filepath' is no field with regions"),
+        ("caption_regions", {"field": FIELD, "model": "/nowhere"}, "The model /nowhere cannot"),
+        ("caption_regions", {"field": FIELD, "only": "new"}, "The parameter only is one of"),
+        ("caption_regions", {"field": FIELD, "classes": []}, None),
+        ("caption_regions", {"field": FIELD, "classes": ["a", " "]}, None),
+        ("label_regions", {"field": FIELD, "threshold": 7}, "threshold is a number from 0 to 1"),
+        ("find_regions", {"field": FIELD}, "has a field 'ground_truth' already"),
+        ("segment_regions", {"field": FIELD, "mask": "box"}, "The parameter mask is one of"),
+    ],
+)
+def test_what_cannot_be_done_is_a_sentence_and_no_run(
+    operator, scene_dataset, name, options, sentence
+):
+    dataset = scene_dataset(0)
+    if sentence is None:
+        assert operator(name)(dataset, **options)["state"] == "finished"
+        return
+    with pytest.raises(PluginError, match=sentence):
+        operator(name)(dataset, **options)
+    assert list_runs(dataset) == []
+    assert not dataset.has_field(f"{LABELS}.caption")
+
+
+def test_what_is_no_dataset_is_a_sentence(operator):
+    with pytest.raises(PluginError, match="give a dataset or a view, not str"):
+        operator("caption_regions")("quickstart", field=FIELD)
+
+
+def test_looking_for_everything_in_patches_is_refused(operator, scene_dataset):
+    patches = scene_dataset(0).to_patches(FIELD)
+    with pytest.raises(PluginError, match="find_regions looks at whole pictures"):
+        operator("find_regions")(patches, field="found")
+
+
+def test_too_many_classes_are_refused(operator, scene_dataset, monkeypatch):
+    monkeypatch.setattr("fiftyone_plugin.operators.plans.MOST_CLASSES", 1)
+    with pytest.raises(PluginError, match="more than 1: give a list"):
+        operator("label_regions")(scene_dataset(0), field=FIELD)
+
+
+def test_classes_that_the_field_has_come_first(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    dataset.default_classes = ["never"]
+    dataset.classes = {FIELD: NAMES}
+    dataset.save()
+    operator("label_regions")(dataset, field=FIELD)
+    assert "never" not in dataset.distinct(f"{LABELS}.pam_label")
+
+
+def test_classes_of_a_segmentation_are_its_mask_targets(operator, new_dataset, pictures):
+    dataset = new_dataset()
+    mask = scene(0).objects[0].mask.astype("uint8") * 3
+    dataset.add_sample(fo.Sample(filepath=str(pictures(0)), seg=fo.Segmentation(mask=mask)))
+    dataset.mask_targets = {"seg": dict(enumerate(NAMES, start=1))}
+    dataset.save()
+    operator("label_regions")(dataset, field="seg")
+    assert dataset.first().seg.pam_label["3"] in NAMES
+
+
+# In a process of its own, with the plugin as FiftyOne loads it from its folder
+
+SCRIPT = """
+import functools, sys
+import fiftyone as fo
+import fiftyone.operators as foo
+
+caption = foo.get_operator("@pam-labeling/pam/caption_regions")
+plans = sys.modules["fiftyone.plugins.orgs.pam_labeling.pam.operators.plans"]
+plans.RunWriter = functools.partial(plans.RunWriter, flush_regions=1)
+caption(fo.load_dataset(sys.argv[1]), field="ground_truth", progress=False)
+"""
+
+
+def test_a_run_whose_process_is_killed_is_resumed_and_undone(operator, scene_dataset, tmp_path):
+    dataset = scene_dataset(*range(6))
+    dataset.persistent = True
+    (tmp_path / "pam").symlink_to(ROOT / "fiftyone_plugin")
+    environment = {
+        **os.environ,
+        "FIFTYONE_PLUGINS_DIR": str(tmp_path),
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'model'}",
+        "OMP_NUM_THREADS": "1",
+    }
+    before = [sample.to_mongo_dict() for sample in dataset]
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, dataset.name], env=environment)
+    try:
+        deadline = time.monotonic() + 180
+        while not any(record.counts.regions for record in list_runs(dataset)):
+            assert process.poll() is None, "the run ended before it wrote anything"
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    finally:
+        process.kill()
+        process.wait(30)
+    (killed,) = list_runs(dataset)
+    assert killed.state == "interrupted"
+    dataset.reload()
+    done = sum(
+        text is not None for texts in dataset.values(f"{LABELS}.caption") for text in texts or ()
+    )
+    total = dataset.count(LABELS)
+    assert 0 < done < total
+    resumed = operator("caption_regions")(dataset, field=FIELD, only="missing")
+    assert resumed["counts"]["regions"] == total - done
+    assert all(all(texts) for texts in dataset.values(f"{LABELS}.caption"))
+    operator("undo_run")(dataset, killed.key)
+    operator("undo_run")(dataset, resumed["key"])
+    dataset.reload()
+    after = [sample.to_mongo_dict() for sample in dataset]
+    for sample in [*before, *after]:
+        del sample["last_modified_at"]
+    assert after == before
