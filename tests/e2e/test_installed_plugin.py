@@ -39,12 +39,13 @@ dataset.add_sample(fo.Sample(filepath=picture, boxes=fo.Detections(detections=la
 run = foo.get_operator("@pam-labeling/pam/caption_regions")(dataset, field="boxes", model="nano")
 model = foz.load_zoo_model(source, model_name="pam-nano")
 dataset.apply_model(model, label_field="pam", prompt_field="boxes")
+undo = foo.get_operator("@pam-labeling/pam/undo_run")
 print("ANSWER " + json.dumps({
     "state": run["state"],
     "captions": dataset.values("boxes.detections.caption", unwind=True),
     "zoo": dataset.values("pam.detections.caption", unwind=True),
     "files": [module.__file__ for module in (fiftyone_plugin, pam_labeling, pam_model)],
-    "operator": sys.modules[type(foo.get_operator("@pam-labeling/pam/undo_run")).__module__].__file__,
+    "operator": sys.modules[type(undo).__module__].__file__,
 }))
 dataset.delete()
 """
@@ -144,7 +145,7 @@ def test_fiftyone_lists_the_plugin(installed):
     listed = installed.fiftyone("plugins", "list")
     (line,) = [line for line in listed.splitlines() if NAME in line]
     assert "✓" in line
-    operators = installed.fiftyone("operators", "list")
+    operators = installed.fiftyone("operators", "list", "--include-unlisted")
     assert f"{NAME}/caption_regions" in operators
     assert f"{NAME}/review_regions" in operators
 
