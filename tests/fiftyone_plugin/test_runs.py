@@ -416,6 +416,41 @@ def test_a_run_whose_old_values_are_elsewhere_cannot_be_undone(dataset):
     assert captions(dataset) == ["a 0", "a 1"] * 3
 
 
+def test_old_values_longer_than_a_document_are_kept_in_parts(dataset, monkeypatch):
+    monkeypatch.setattr(journal, "_DOCUMENT_LIMIT", 8)
+    caption(dataset, "old")
+    before = state(dataset)
+    key = caption(dataset, "a")
+    found = foo.get_db_conn()[journal.NAME].find({"journal": read_run(dataset, key).journal})
+    assert [len(entry["changes"]) for entry in found] == [1] * 6
+    undo_run(dataset, key)
+    assert state(dataset) == before
+
+
+def test_a_list_of_the_user_stays_when_all_its_labels_were_the_runs(dataset):
+    sample = dataset.first()
+    sample.boxes.detections.clear()
+    sample.save()
+    before = state(dataset)
+    with RunWriter(dataset, "boxes", operator="find", create=fo.Detections) as writer:
+        writer.add_labels(sample.id, detections().detections)
+    assert undo_run(dataset, writer.record.key).undone.removed == 2
+    assert state(dataset) == before
+
+
+def test_values_on_labels_that_the_same_run_added_go_with_them(dataset):
+    before = state(dataset)
+    added = detections(1).detections
+    with RunWriter(
+        dataset, "found", operator="find", create=fo.Detections, attributes=[CAPTION]
+    ) as writer:
+        writer.add_labels(dataset.first().id, added)
+        writer.flush()
+        writer.write(dataset.first().id, {added[0].id: {"caption": "words"}})
+    undo_run(dataset, writer.record.key)
+    assert state(dataset) == before
+
+
 def test_a_run_that_wrote_nothing_is_undone(dataset):
     before = state(dataset)
     with RunWriter(dataset, "boxes", operator="x", attributes=[CAPTION]) as writer:
@@ -469,7 +504,6 @@ def test_an_undo_that_was_killed_can_be_repeated(new_dataset):
     command = [sys.executable, "-c", UNDO, dataset.name, "a"]
     assert subprocess.call(command, env=environment, cwd=ROOT) == -signal.SIGKILL
     assert dataset.count("boxes.detections") == 50
-    dataset.reload()
     assert read_run(dataset, "a").state == "undoing"
     undone = undo_run(dataset, "a").undone
     assert undone is not None

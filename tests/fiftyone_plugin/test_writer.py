@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import fiftyone as fo
+import fiftyone.core.odm as foo
 import numpy as np
 import pytest
 from bson import ObjectId
@@ -339,6 +340,19 @@ def test_a_sample_that_would_become_too_large_fails_and_the_rest_goes_on(dataset
     assert documents(dataset)[0] == {k: v for k, v in before.items() if k != "last_modified_at"}
 
 
+def test_a_refusal_of_the_database_is_told(dataset):
+    name = dataset._sample_collection_name
+    foo.get_db_conn().command("collMod", name, validator={"weather": "sun"})
+    label = dataset.first().boxes.detections[0].id
+
+    def write():
+        with RunWriter(dataset, "boxes", operator="x", attributes=[CAPTION]) as writer:
+            writer.write(dataset.first().id, {label: {"caption": "words"}})
+
+    with pytest.raises(PluginError, match="The database refused to write: Document failed"):
+        write()
+
+
 def test_an_exception_leaves_what_was_written_and_an_interrupted_run(dataset):
     sample = dataset.first()
     label = sample.boxes.detections[0].id
@@ -446,7 +460,6 @@ def test_a_killed_run_is_consistent_goes_on_and_can_be_undone(new_dataset):
             child.stdout.readline()
         os.kill(child.pid, signal.SIGKILL)
 
-    dataset.reload()
     written = dataset.count_values("boxes.detections.caption").get("new", 0)
     assert 0 < written < 80
     for sample in documents(dataset):  # all of a sample or nothing
@@ -457,7 +470,6 @@ def test_a_killed_run_is_consistent_goes_on_and_can_be_undone(new_dataset):
     with start(dataset, "captions", "resume", 0) as child:
         child.communicate()
     assert child.returncode == 0
-    dataset.reload()
     assert dataset.count_values("boxes.detections.caption") == {"new": 80}
     record = read_run(dataset, "captions")
     assert record.state == "finished"
