@@ -152,7 +152,7 @@ class _Undo:
             removed |= gone
             operations += operation
         update = _Update(document)
-        labels = {root: _labels(found, root) for _, root, _ in mine}
+        labels = {root: _labels(found, root) for root in {root for _, root, _ in mine}}
         for (label, root, name), steps in mine.items():
             if label in removed:
                 continue
