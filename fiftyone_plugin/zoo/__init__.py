@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from functools import partial
@@ -45,6 +46,7 @@ ATTRIBUTES = {"definition": "definition", "brief": "caption", "detailed": "detai
 """Which attribute of a Detection a text goes to; the label is its `label`."""
 
 _PROMPTS = "prompt_field"
+_PLUGIN = "fiftyone.plugins.orgs.pam_labeling.pam"  # how FiftyOne calls the plugin's module
 _PACKAGES = ("fiftyone_plugin", "pam_labeling", "pam_model")
 _INSTALL = (
     "PAM needs the package pam-labeling. It is on no package index yet: get a clone of its "
@@ -120,9 +122,7 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         super().__init__()
         self.config = config
         self._options = _request_options(config)
-        self._settings = _package("fiftyone_plugin.models").settings_of(
-            config.checkpoint, config.device, config.batch_size
-        )
+        self._settings = _models().settings_of(config.checkpoint, config.device, config.batch_size)
         self._held = ExitStack()
         self.needs_fields = {}
 
@@ -206,7 +206,7 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         package = _package("fiftyone_plugin.labels")
         found = package.regions_of(labels, picture.size, use_masks=self.config.use_masks)
         usable = [label for label in found if isinstance(label, package.LabelRegion)]
-        errors = [f"{label.label_id}: {label.reason}" for label in found if label not in usable]
+        errors = [f"{bad.label_id}: {bad.reason}" for bad in found if hasattr(bad, "reason")]
         answer = fo.Detections()
         results = self._annotate(picture, *(label.prompt for label in usable)) if usable else []
         for label, result in zip(usable, results, strict=True):
@@ -233,9 +233,7 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         return [answer for outcome in outcomes for answer in _answers(outcome)]
 
     def _lend(self) -> AbstractContextManager[Annotator]:
-        lent: AbstractContextManager[Annotator] = _package("fiftyone_plugin.models").POOL.lend(
-            self._settings
-        )
+        lent: AbstractContextManager[Annotator] = _models().POOL.lend(self._settings)
         return lent
 
 
@@ -380,6 +378,11 @@ def _detection(region: Region, prompt: LabelRegion | None = None) -> fo.Detectio
 
 def _name(sample: Any) -> str:
     return "picture" if sample is None else f"sample {sample.id}"
+
+
+def _models() -> ModuleType:
+    # Where FiftyOne has loaded the plugin, its models serve here too: they are large.
+    return sys.modules.get(f"{_PLUGIN}.models") or _package("fiftyone_plugin.models")
 
 
 def _package(name: str) -> ModuleType:

@@ -15,6 +15,7 @@ import pytest
 from fiftyone.plugins.context import PluginContext
 from packaging.requirements import Requirement
 
+from fiftyone_plugin import zoo
 from pam_labeling.version import VERSION
 from tests.fiftyone_plugin.served import PLUGIN, repository
 
@@ -59,6 +60,10 @@ def test_the_plugin_runs_its_own_files_only(loaded, tmp_path):
     modules = [module for name, module in sys.modules.items() if name.startswith(MODULE)]
     assert len(modules) > 5
     assert all(Path(module.__file__).is_relative_to(tmp_path) for module in modules)
+
+
+def test_the_zoo_shares_the_models_of_the_plugin_that_is_loaded(loaded):
+    assert zoo._models() is sys.modules[f"{MODULE}.models"]
 
 
 def test_only_the_zoo_source_names_the_package():

@@ -16,12 +16,14 @@ import pytest
 from fiftyone import ViewField as F
 
 from fiftyone_plugin import zoo
+from fiftyone_plugin.models import AnnotatorPool, settings_of
 from fiftyone_plugin.zoo import load_model
 from pam_labeling.pipeline import Pipeline
 from pam_model.nano.words import SHAPES
 from tests.fiftyone_plugin.conftest import scene
 from tests.fiftyone_plugin.served import PLUGIN, repository
 
+LOADED = "fiftyone.plugins.orgs.pam_labeling.pam.models"
 NAMES = ["pam-1.5b", "pam-3b", "pam-nano"]
 CLASSES = [shape.en for shape in SHAPES]
 
@@ -447,9 +449,26 @@ def test_what_the_form_gives_loads_the_model(source, scene_dataset):
     assert dataset.count("pam.detections") == dataset.count("ground_truth.detections")
 
 
-def test_a_model_that_nobody_applies_is_not_held(scene_dataset, monkeypatch):
-    pool = importlib.import_module("fiftyone_plugin.models").AnnotatorPool(idle_seconds=0)
-    monkeypatch.setattr("fiftyone_plugin.models.POOL", pool)
+@pytest.fixture
+def pools(monkeypatch):
+    """A pool of annotators that keeps none, of the package or of the plugin that FiftyOne loads."""
+
+    def replace(module):
+        pool = AnnotatorPool(idle_seconds=0)
+        if module == "fiftyone_plugin.models":
+            monkeypatch.delitem(sys.modules, LOADED, raising=False)
+            monkeypatch.setattr("fiftyone_plugin.models.POOL", pool)
+        else:
+            loaded = SimpleNamespace(POOL=pool, settings_of=settings_of)
+            monkeypatch.setitem(sys.modules, module, loaded)
+        return pool
+
+    return replace
+
+
+@pytest.mark.parametrize("module", ["fiftyone_plugin.models", LOADED])
+def test_a_model_is_held_while_it_is_applied_with_those_of_the_operators(pools, module):
+    pool = pools(module)
     model = load_model("pam-nano", "", texts=["label"])
     assert len(pool) == 0
     with model:
