@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import fiftyone as fo
 from fiftyone.operators import types
 
-from ..labels import LABEL_TYPES
 from ..models import MODELS
+from ..views import label_fields
 from .options import OWN_CLASSES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
 TASKS = {
     "brief": "Brief caption",
@@ -118,16 +118,9 @@ class Form:
         if ctx.dataset.media_type == fo.core.media.GROUP:
             self.inputs.bool("all_slices", default=False, label="All slices of each group")
 
-    def target_now(self, *, labels: bool = True) -> str:
-        """The target that the form stands at."""
-        given = self.ctx.params.get("target")
-        if given is not None:
-            return str(given)
-        return default_target(self.ctx, labels=labels)
-
     def field(self) -> str | None:
         """The field with the regions; None if there is none."""
-        names = region_fields(self.ctx.view)
+        names = list(label_fields(self.ctx.view))
         if not names:
             return None
         first = self.default("field")
@@ -275,13 +268,6 @@ class Form:
         """The form."""
         view = types.PromptView(label=title, caption=description, submit_button_label=button)
         return types.Property(self.inputs, view=view)
-
-
-def region_fields(collection: Any) -> list[str]:
-    """The names of the fields whose labels are regions, frames' fields among them."""
-    found = list(collection.get_field_schema(embedded_doc_type=LABEL_TYPES))
-    frames: Iterable[str] = collection.get_frame_field_schema(embedded_doc_type=LABEL_TYPES) or ()
-    return found + [f"frames.{name}" for name in frames]
 
 
 def default_target(ctx: Any, *, labels: bool = True) -> str:

@@ -130,5 +130,6 @@ def suspects(dataset: Any, field: str, attribute: str) -> Any:
     """The labels whose class by PAM is another than the label; case does not count."""
     chosen = F(attribute)
     differs = chosen.exists() & (chosen.lower() != F("label").lower())
-    view = dataset if dataset.media_type != "group" else dataset.select_group_slices()
+    grouped = dataset.media_type == "group"
+    view = dataset.select_group_slices(media_type="image") if grouped else dataset
     return view.filter_labels(field, differs)

@@ -7,9 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
-from fiftyone.core.clips import ClipsView
-from fiftyone.core.patches import EvaluationPatchesView, PatchesView
-from fiftyone.core.video import FramesView
 
 from pam_labeling import Vocabulary, VocabularyError
 from pam_labeling.version import VERSION
@@ -20,6 +17,7 @@ from ..engine import Job, Progress, run
 from ..errors import PluginError
 from ..fields import Attribute, Kind
 from ..models import POOL, settings_of
+from ..views import GENERATED
 from ..writer import RunWriter
 from .options import OWN_CLASSES, CaptionOptions, FindOptions, LabelOptions, SegmentOptions
 
@@ -44,7 +42,6 @@ KINDS: dict[type, Kind] = {
     fo.BooleanField: "flag",
     fo.DictField: "record",
 }
-_GENERATED = (PatchesView, EvaluationPatchesView, FramesView, ClipsView)
 
 
 @dataclass(frozen=True)
@@ -121,16 +118,10 @@ def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
-    dataset = resolve(options.field, "all", ()).dataset
-    if options.saved_view is not None and dataset.has_saved_view(options.saved_view):
-        raise PluginError(
-            f"{dataset.name} has a saved view {options.saved_view!r} already: choose another name."
-        )
-    if options.saved_view is not None and options.attribute == "label":
-        raise PluginError(
-            "A view of disagreements compares the label with what PAM says: keep the label, and "
-            "let PAM's class go to another attribute."
-        )
+    target = resolve(options.field, "all", ())
+    dataset = target.dataset
+    if options.saved_view is not None:
+        _check_view(options.saved_view, options.attribute, target)
     answers = Answers(
         vocabulary=_vocabulary(
             options.classes, options.threshold, options.language, dataset, options.field
@@ -164,7 +155,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
     target = resolve(None, "all", ())
-    if isinstance(target.collection, _GENERATED):
+    if isinstance(target.collection, GENERATED):
         raise PluginError(
             "find_regions looks at whole pictures: choose the dataset or a view of samples, not of "
             "patches, frames or clips."
@@ -283,6 +274,22 @@ def _masks(options: MaskOptions) -> Masks | None:
         if not folder.is_absolute():
             raise PluginError(f"The folder of the masks is an absolute path, not {str(folder)!r}.")
     return Masks(folder, options.tighten)
+
+
+def _check_view(name: str, attribute: str, target: Target) -> None:
+    dataset = target.dataset
+    if dataset.has_saved_view(name):
+        raise PluginError(f"{dataset.name} has a saved view {name!r} already: choose another name.")
+    if attribute == "label":
+        raise PluginError(
+            "A view of disagreements compares the label with what PAM says: keep the label, and "
+            "let PAM's class go to another attribute."
+        )
+    if target.label_type is fo.Segmentation:
+        raise PluginError(
+            "A Segmentation's classes have no labels of their own, so there is no view of those "
+            "that disagree: let segment_regions make detections in a new field first."
+        )
 
 
 def _check_masks(label_type: Any) -> None:

@@ -14,7 +14,7 @@ from fiftyone_plugin.operators.plans import Plan
 from fiftyone_plugin.runs import list_runs
 from fiftyone_plugin.targets import resolve
 from fiftyone_plugin.writer import RunWriter
-from pam_labeling import Settings
+from pam_labeling import Outcome, Settings
 from pam_model import EverythingOptions, Question, Task
 from pam_model.nano.words import SHAPES
 from tests.fiftyone_plugin.conftest import scene
@@ -424,3 +424,47 @@ def test_all_slices_of_groups_are_captioned(new_dataset, scene_dataset, pictures
     assert record.counts.regions == source.count("ground_truth.detections")
     flat = dataset.select_group_slices(["left", "right"])
     assert all(all(captions) for captions in flat.values(CAPTIONS))
+
+
+def test_labels_of_video_frames_are_captioned(new_dataset, pictures, annotator):
+    dataset = new_dataset()
+    video = fo.Sample(filepath="/videos/it.mp4")
+    for number in (1, 2):
+        boxes = labels_of_every_type(number)["detections"]
+        video.frames[number] = fo.Frame(filepath=str(pictures(number)), det=boxes)
+    dataset.add_sample(video)
+    answers = Answers({BRIEF: "caption"}, summary="lines")
+    record = record_of(job_on(dataset, "frames.det", answers), annotator)
+    assert (record.counts.regions, record.counts.failed) == (2, 0)
+    dataset.reload()
+    for number, frame in dataset.first().frames.items():
+        caption = frame.det.detections[0].caption
+        assert nano_name(number, 0) in caption
+        assert frame.lines == [caption]
+    job = job_on(dataset, "frames.det", Answers(masks=Masks()), new_field="regions")
+    assert record_of(job, annotator).counts.added == 2
+    dataset.reload()
+    assert all(frame.regions.detections for frame in dataset.first().frames.values())
+
+
+def test_what_goes_wrong_in_the_model_is_recorded_and_the_run_goes_on(scene_dataset, annotator):
+    class Failing(Recorder):
+        def annotate_many(self, requests):
+            for number, outcome in enumerate(super().annotate_many(requests)):
+                failed = Outcome(outcome.request, error=ArithmeticError("not finite"))
+                yield failed if number == 0 else outcome
+
+    dataset = scene_dataset(0, 1)
+    record = record_of(job_on(dataset), Failing(annotator))
+    dataset.reload()
+    assert [sample.pam_error for sample in dataset] == ["not finite", None]
+    assert record.counts.regions == len(scene(1).objects)
+
+
+def test_a_mask_that_cannot_be_written_is_recorded(scene_dataset, annotator, tmp_path):
+    dataset = scene_dataset(0)
+    (tmp_path / "taken").write_text("a file")
+    answers = Answers(masks=Masks(tmp_path / "taken"))
+    record = record_of(job_on(dataset, answers=answers), annotator)
+    assert (record.counts.regions, record.counts.failed) == (0, 1)
+    assert dataset.first().ground_truth.detections[0].id in record.failures[0].reason

@@ -210,6 +210,18 @@ def test_undoing_everything_leaves_the_dataset_as_it_was(operator, scene_dataset
     assert after == before
 
 
+def test_the_same_run_twice_is_undone_step_by_step(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    schema = list(dataset.get_field_schema(flat=True))
+    first = operator("caption_regions")(dataset, field=FIELD)["key"]
+    second = operator("caption_regions")(dataset, field=FIELD)["key"]
+    operator("undo_run")(dataset, second)
+    assert all(dataset.values(f"{LABELS}.caption")[0])
+    undone = operator("undo_run")(dataset, first)["undone"]
+    assert undone["superseded"] == 0
+    assert list(dataset.get_field_schema(flat=True)) == schema
+
+
 def test_progress_is_shown(operator, scene_dataset, capsys):
     dataset = scene_dataset(0)
     operator("caption_regions")(dataset, field=FIELD, progress=True)
@@ -224,6 +236,7 @@ def test_progress_is_shown(operator, scene_dataset, capsys):
         ("caption_regions", {"field": "filepath"}, "'filepath' is no field with regions"),
         ("caption_regions", {"field": FIELD, "model": "/nowhere"}, "The model /nowhere cannot"),
         ("caption_regions", {"field": FIELD, "only": "new"}, "The parameter only is one of"),
+        ("label_regions", {"field": FIELD, "classes": ["\ud800"]}, "cannot be chosen from"),
         ("caption_regions", {"field": FIELD, "classes": []}, None),
         ("caption_regions", {"field": FIELD, "classes": ["a", " "]}, None),
         ("label_regions", {"field": FIELD, "threshold": 7}, "threshold is a number from 0 to 1"),
@@ -278,6 +291,23 @@ def test_classes_of_a_segmentation_are_its_mask_targets(operator, new_dataset, p
     dataset.save()
     operator("label_regions")(dataset, field="seg")
     assert dataset.first().seg.pam_label["3"] in NAMES
+    with pytest.raises(PluginError, match="A Segmentation's classes have no labels of their own"):
+        operator("label_regions")(dataset, field="seg", saved_view="suspects")
+
+
+def test_suspects_are_shown_in_all_slices_of_groups(operator, new_dataset, scene_dataset):
+    dataset = new_dataset()
+    dataset.add_group_field("group", default="left")
+    group = fo.Group()
+    for name, sample in zip(("left", "right"), scene_dataset(0, 1), strict=True):
+        wrong = fo.Detections(detections=[sample.ground_truth.detections[0].copy()])
+        wrong.detections[0].label = "nothing of the kind"
+        copy = fo.Sample(filepath=sample.filepath, ground_truth=wrong, group=group.element(name))
+        dataset.add_sample(copy)
+    operator("label_regions")(
+        dataset, field=FIELD, classes=NAMES, all_slices=True, saved_view="suspects"
+    )
+    assert dataset.load_saved_view("suspects").count(LABELS) == 2
 
 
 # In a process of its own, with the plugin as FiftyOne loads it from its folder
