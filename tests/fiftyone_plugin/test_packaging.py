@@ -24,17 +24,21 @@ MODULE = "fiftyone.plugins.orgs.pam_labeling.pam"
 
 
 @pytest.fixture
-def loaded(tmp_path):
+def loaded(tmp_path, monkeypatch):
     """The folder alone, copied somewhere and registered by FiftyOne's own code."""
     folder = tmp_path / "pam"
     shutil.copytree(PLUGIN, folder, ignore=shutil.ignore_patterns("__pycache__"))
-    before = set(sys.modules)
+    for name in of_the_plugin():
+        monkeypatch.delitem(sys.modules, name)  # another test's copy, which it gets back
     context = PluginContext(fop.get_plugin(plugin_dir=str(folder)))
     context.register_all()
     yield context
-    for name in set(sys.modules) - before:
-        if name.startswith(MODULE):
-            del sys.modules[name]
+    for name in of_the_plugin():
+        del sys.modules[name]
+
+
+def of_the_plugin():
+    return [name for name in sys.modules if name == MODULE or name.startswith(f"{MODULE}.")]
 
 
 @pytest.fixture
@@ -57,7 +61,7 @@ def test_operators_have_the_plugins_name(loaded):
 
 
 def test_the_plugin_runs_its_own_files_only(loaded, tmp_path):
-    modules = [module for name, module in sys.modules.items() if name.startswith(MODULE)]
+    modules = [sys.modules[name] for name in of_the_plugin()]
     assert len(modules) > 5
     assert all(Path(module.__file__).is_relative_to(tmp_path) for module in modules)
 
