@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import sync_playwright
 
 from tests.e2e.fiftyone import servers
 from tests.e2e.fiftyone.pages import SECONDS, AppPage
@@ -28,6 +27,7 @@ _CHROMIUM_OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
+_COLOURS = ["#c1121f", "#0b5fff", "#0a8754", "#8f2dff", "#c2410c", "#0e7490", "#be185d"]
 _NO_ADVERTISEMENT = "localStorage['fiftyone-enterprise-tooltip-seen'] = 'true'"
 
 
@@ -88,11 +88,10 @@ def worker(environment):
 
 
 @pytest.fixture(scope="session")
-def browser():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium(), args=_CHROMIUM_OPTIONS)
-        yield browser
-        browser.close()
+def browser(playwright):
+    browser = playwright.chromium.launch(executable_path=chromium(), args=_CHROMIUM_OPTIONS)
+    yield browser
+    browser.close()
 
 
 @pytest.fixture
@@ -130,6 +129,9 @@ def scenes(environment, tmp_path):
         dataset.add_samples(samples)
         dataset.compute_metadata()
         dataset.add_dynamic_sample_fields()
+        colours = fo.ColorScheme(color_by="instance", opacity=0.5, color_pool=_COLOURS)
+        dataset.app_config.color_scheme = colours
+        dataset.save()
         return dataset
 
     yield make

@@ -36,6 +36,12 @@ class AppPage:
         """The text under review."""
         return self.page.locator("textarea:visible").first
 
+    @property
+    def label(self) -> Locator:
+        """The label under review: the first line to write on in the panel."""
+        panel = self.page.locator("[data-cy=panel-content-review_regions]:visible")
+        return panel.locator("input").first
+
     def browse_to(self, operator: str) -> None:
         """Open an operator's form from the operator browser."""
         self.page.keyboard.press("`")
@@ -70,6 +76,19 @@ class AppPage:
         expect(self.page.locator("[data-cy=modal-looker-container] canvas").first).to_be_visible()
         # The picture is decoded after the canvas is there, and says nothing when it is drawn.
         self.page.wait_for_timeout(2 * SECONDS)
+
+    def close_sample(self) -> None:
+        """Close the open sample, by a click beside it."""
+        self.page.mouse.click(5, 400)
+        expect(self.page.locator("[data-cy=modal-looker-container]")).to_have_count(0)
+
+    def show_on_labels(self, field: str, attribute: str) -> None:
+        """Have an attribute drawn on each label of the open sample, in the place of its class."""
+        sample = self.page.locator("[data-cy=modal]")
+        sample.locator(f"[data-cy='sidebar-field-arrow-enabled-{field}']").first.click()
+        sample.locator(f"[data-cy='shown-attribute-{field}.detections.{attribute}']").click()
+        self.page.mouse.move(5, 5)
+        self.page.wait_for_timeout(1 * SECONDS)  # the tooltip fades, the labels are drawn anew
 
     def move_to(self, box: list[float], size: tuple[int, int]) -> tuple[float, float]:
         """Move the mouse into a region of the open sample.
