@@ -27,7 +27,6 @@ _CHROMIUM_OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
-_COLOURS = ["#c1121f", "#0b5fff", "#0a8754", "#8f2dff", "#c2410c", "#0e7490", "#be185d"]
 _NO_ADVERTISEMENT = "localStorage['fiftyone-enterprise-tooltip-seen'] = 'true'"
 
 
@@ -129,9 +128,6 @@ def scenes(environment, tmp_path):
         dataset.add_samples(samples)
         dataset.compute_metadata()
         dataset.add_dynamic_sample_fields()
-        colours = fo.ColorScheme(color_by="instance", opacity=0.5, color_pool=_COLOURS)
-        dataset.app_config.color_scheme = colours
-        dataset.save()
         return dataset
 
     yield make

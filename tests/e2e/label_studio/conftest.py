@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from playwright.sync_api import sync_playwright
 
+from tests.e2e.conftest import PATIENCE
 from tests.e2e.label_studio import servers
 from tests.e2e.label_studio.api import Api
 from tests.e2e.label_studio.pages import log_in, screenshot
@@ -50,19 +50,16 @@ def backend(label_studio_url, tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def logged_in(label_studio_url):
+def logged_in(playwright, label_studio_url):
     """A browser context with the user's session."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=servers.chromium(), args=_CHROMIUM_OPTIONS
-        )
-        context = browser.new_context(viewport={"width": 1440, "height": 900})
-        context.set_default_timeout(60_000)  # milliseconds
-        page = context.new_page()
-        log_in(page, label_studio_url)
-        page.close()
-        yield context
-        browser.close()
+    browser = playwright.chromium.launch(executable_path=servers.chromium(), args=_CHROMIUM_OPTIONS)
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    log_in(page, label_studio_url)
+    page.close()
+    yield context
+    browser.close()
 
 
 @pytest.fixture

@@ -23,7 +23,6 @@ _TAGS: dict[Tool, str] = {
     "key-point": "KeyPointLabels",
     "rectangle": "RectangleLabels",
 }
-SECONDS = 1000  # playwright counts milliseconds
 _EDGE = 12  # pixels along the picture's border where Label Studio begins no rectangle
 _ACCEPT = "[data-testid=bottombar-accept-suggestions-button]"
 
@@ -38,6 +37,7 @@ def log_in(page: Page, url: str) -> None:
 
 def screenshot(page: Page, name: str) -> Path:
     """Keep what is to be seen now as `out/e2e/NAME.png`."""
+    page.wait_for_timeout(500)  # until menus and the bar of suggestions are where they belong
     path = ARTEFACTS / f"{name}.png"
     page.screenshot(path=path, animations="disabled")
     return path
@@ -49,8 +49,8 @@ class LabelingPage:
     def __init__(self, page: Page, project: Project, task: int, size: tuple[int, int]) -> None:
         self.page, self._project, self._size = page, project, size
         page.goto(f"{project.url}/data?task={task}")
-        expect(self._picture).to_be_visible(timeout=60 * SECONDS)
-        expect(self.submit_button).to_be_enabled(timeout=30 * SECONDS)
+        expect(self._picture).to_be_visible()
+        expect(self.submit_button).to_be_enabled()
 
     @property
     def _picture(self) -> Locator:
@@ -137,7 +137,7 @@ class LabelingPage:
     def _answered(self) -> Iterator[None]:
         with self.page.expect_response(lambda answer: "/interactive-annotating" in answer.url):
             yield
-        expect(self.page.locator(_ACCEPT)).to_be_visible(timeout=10 * SECONDS)
+        expect(self.page.locator(_ACCEPT)).to_be_visible()
 
 
 class ModelSettings:

@@ -81,6 +81,11 @@ class Server:
         self._process.wait(10)
 
 
+def program(name: str) -> str:
+    """The path of a program of the environment that the tests run in."""
+    return str(Path(sysconfig.get_path("scripts")) / name)
+
+
 def free_port() -> int:
     """A port of the loopback interface that nobody listens on now."""
     with socket.socket() as listener:
@@ -124,8 +129,7 @@ def serve(name: str, folder: Path, label_studio_url: str, api_key: str) -> Itera
         "PAM_MEDIA_CACHE_DIR": str(folder / "media"),
         "PAM_THREADS": "1",  # two cores have a browser and Label Studio to run, too
     }
-    program = Path(sysconfig.get_path("scripts")) / "pam-labeling"
-    command = [str(program), "serve", "--model", "nano", "--port", str(port)]
+    command = [program("pam-labeling"), "serve", "--model", "nano", "--port", str(port)]
     server = Server(name, command, f"http://127.0.0.1:{port}", environment, folder)
     for running in _running(server, seconds=120):
         with Recorder(running.url) as recorder:
