@@ -27,6 +27,8 @@ _CHROMIUM_OPTIONS = (
     "--disable-component-update",
     "--disable-sync",
 )
+# Captions speak of colours: a grey that darkens leaves them as they are.
+_COLOUR = "#444c5c"
 _NO_ADVERTISEMENT = "localStorage['fiftyone-enterprise-tooltip-seen'] = 'true'"
 
 
@@ -128,6 +130,10 @@ def scenes(environment, tmp_path):
         dataset.add_samples(samples)
         dataset.compute_metadata()
         dataset.add_dynamic_sample_fields()
+        fields = [{"path": "ground_truth", "fieldColor": _COLOUR}]
+        colours = fo.ColorScheme(color_by="field", opacity=0.6, fields=fields)
+        dataset.app_config.color_scheme = colours
+        dataset.save()
         return dataset
 
     yield make
