@@ -42,12 +42,11 @@ def of_the_plugin():
 
 
 @pytest.fixture
-def downloaded(tmp_path):
+def downloaded(tmp_path, monkeypatch):
+    # A folder of its own: other tests have the plugin in the usual one.
+    monkeypatch.setattr(fo.config, "plugins_dir", str(tmp_path / "plugins"))
     with repository(tmp_path) as url:
-        folders = fop.download_plugin(url)
-    yield folders
-    for folder in folders.values():
-        shutil.rmtree(folder)
+        return fop.download_plugin(url)
 
 
 def test_fiftyone_registers_all_operators_and_panels(loaded):
