@@ -116,6 +116,11 @@ class AppPage:
         self.page.locator("[data-cy=new-panel-btn]:visible").last.click()
         self.page.get_by_text(title, exact=True).last.click()
 
+    def wait_for_panel(self) -> None:
+        """Wait until the panel's last event is over: the App may drop what is typed meanwhile."""
+        tab = self.page.locator("[data-cy=panel-tab-review_regions]:visible")
+        expect(tab.get_by_role("progressbar")).to_have_count(0)
+
     def screenshot(self, name: str) -> Path:
         """Keep what is to be seen now as `out/e2e/fiftyone-NAME.png`."""
         path = ARTEFACTS / f"fiftyone-{name}.png"
