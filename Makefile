@@ -14,8 +14,10 @@ demo: $(READY)  ## draw pictures, annotate the files, show masks and words
 serve: $(READY)  ## answer Label Studio at http://localhost:9090, with nano or PAM_MODEL
 	$(BIN)/pam-labeling serve
 
+# A process for each core, and each computes with one thread.
 test: $(READY)  ## all tests but the end-to-end ones, with coverage
-	$(BIN)/python -m pytest --cov --cov-report=term
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile \
+		--cov --cov-report=term
 
 e2e: $(READY) $(LABEL_STUDIO_READY)  ## from the outside: the built package, a real Label Studio
 	LABEL_STUDIO_VENV=$(LABEL_STUDIO_VENV) $(BIN)/python -m pytest tests/e2e

@@ -12,6 +12,7 @@ import typer
 
 from pam_labeling.cli import EXIT_CODES, exit_codes
 from pam_labeling.exit_codes import CommandError, ExitCode
+from pam_labeling.version import VERSION
 
 if TYPE_CHECKING:
     from pam_model.tasks import Language
@@ -80,9 +81,11 @@ def serve(
 ) -> None:
     """Serve Label Studio as its machine-learning backend: every click, and pre-annotation.
 
-    All settings are environment variables too; see label_studio_backend/settings.py for all.
+    All settings, with more than are options here, are environment variables: docs/label-studio.md
+    of the repository has them in a table.
     """
     with exit_codes():
+        typer.echo(f"pam-labeling {VERSION} is starting", err=True)  # torch takes seconds to load
         try:
             from label_studio_backend import serving  # noqa: PLC0415 - loads flask and torch
         except ModuleNotFoundError as error:

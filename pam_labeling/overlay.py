@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+import math
 from typing import TYPE_CHECKING
 
 import cv2
@@ -33,7 +34,7 @@ def draw_overlay(pixels: Canvas, regions: Sequence[Region]) -> Canvas:
     """Draw regions and what is said about them.
 
     Regions are numbered from 1 in their order. The picture is scaled to between 720 and 1,600
-    pixels on its longest side; the strip underneath has a line for each region and text.
+    pixels on its longest side; the strip underneath has, in columns, a line for each region and text.
 
     Args:
         pixels: uint8 `(height, width, 3)` RGB, the upright picture.
@@ -84,12 +85,13 @@ def _draw_mask(canvas: Canvas, mask: npt.NDArray[np.bool_], colour: Colour) -> N
 
 
 def _draw_tag(picture: Image.Image, original_width: int, region: Region, index: int) -> None:
-    """The number and label, at the top-left of the region's box, inside the picture."""
+    """The number and label, above the region's topmost pixel, inside the picture."""
     scale = picture.width / original_width
     text, *_ = wrap(f"{index + 1} {region.label or ''}", picture.width - 16)
     width, height = round(width_of(text)) + 10, SIZE + 8
-    x = max(0, min(round(region.box[0] * scale), picture.width - width))
-    y = max(0, min(round(region.box[1] * scale) - height, picture.height - height))
+    rows, columns = np.nonzero(region.mask)
+    x = max(0, min(round(columns[0] * scale), picture.width - width))
+    y = max(0, min(round(rows[0] * scale) - height, picture.height - height))
     colour = colour_of(index)
     draw = ImageDraw.Draw(picture)
     draw.rectangle((x, y, x + width, y + height), fill=colour)
@@ -97,24 +99,30 @@ def _draw_tag(picture: Image.Image, original_width: int, region: Region, index: 
 
 
 def _draw_strip(regions: Sequence[Region], width: int) -> Canvas:
-    """The words about each region, on white: uint8 `(height, width, 3)`."""
+    """The words about each region on white, in as many columns as fit: uint8 `(h, width, 3)`."""
+    texts = [_sentences(region, index) for index, region in enumerate(regions)]
     indent = _MARGIN + 26
-    room = width - indent - _MARGIN
-    blocks = [
-        [line for text in _sentences(region, index) for line in wrap(text, room)]
-        for index, region in enumerate(regions)
-    ]
-    height = sum(map(len, blocks)) * _LINE + 2 * _MARGIN
-    strip = Image.new("RGB", (width, height), "white")
+    widest = max((width_of(text) for block in texts for text in block), default=0)
+    column = min(width, math.ceil(widest) + indent + _MARGIN)
+    room = column - indent - _MARGIN
+    blocks = [[line for text in block for line in wrap(text, room)] for block in texts]
+    deep = max(1, math.ceil(len(blocks) / (width // column)))
+    height = max((sum(map(len, some)) for some in _in_parts(blocks, deep)), default=0)
+    strip = Image.new("RGB", (width, height * _LINE + 2 * _MARGIN), "white")
     draw = ImageDraw.Draw(strip)
-    baseline = _MARGIN + SIZE + 2
-    for index, block in enumerate(blocks):
-        square = (_MARGIN, baseline - 14, _MARGIN + 15, baseline + 1)
-        draw.rectangle(square, fill=colour_of(index))
-        for line in block:
-            write(draw, line, (indent, baseline), _INK)
-            baseline += _LINE
+    for number, some in enumerate(_in_parts(blocks, deep)):
+        left, baseline = number * column, _MARGIN + SIZE + 2
+        for index, block in enumerate(some, number * deep):
+            square = (left + _MARGIN, baseline - 14, left + _MARGIN + 15, baseline + 1)
+            draw.rectangle(square, fill=colour_of(index))
+            for line in block:
+                write(draw, line, (left + indent, baseline), _INK)
+                baseline += _LINE
     return np.asarray(strip)
+
+
+def _in_parts(blocks: list[list[str]], size: int) -> list[list[list[str]]]:
+    return [blocks[start : start + size] for start in range(0, len(blocks), size)]
 
 
 def _sentences(region: Region, index: int) -> list[str]:

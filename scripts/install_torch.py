@@ -52,9 +52,12 @@ def pip_takes_cpu_build(requirement: str) -> bool:
     """
     if sys.platform != "linux":
         return True
+    # Not shown where it works: pip calls this command of its own experimental.
     listing = subprocess.run(
-        [*PIP, "index", "versions", "torch"], stdout=subprocess.PIPE, text=True, check=True
+        [*PIP, "index", "versions", "torch"], capture_output=True, text=True, check=False
     )
+    if listing.returncode != 0:
+        raise SystemExit(f"pip cannot tell which builds of torch there are:\n{listing.stderr}")
     return f"{requirement.removeprefix('torch==')}+cpu" in re.split(r"[\s,()]+", listing.stdout)
 
 

@@ -103,8 +103,10 @@ DATABASE = pytest.StashKey[Database]()
 def pytest_configure(config: pytest.Config) -> None:
     for line in WARNINGS:
         config.addinivalue_line("filterwarnings", line)
-    # Not a fixture: the tests' modules import fiftyone, which reads the environment then.
-    if not config.option.collectonly:
+    # Not a fixture: the tests' modules import fiftyone, which reads the environment then. Of
+    # pytest-xdist's processes only those that run tests need one, each its own.
+    distributes = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")
+    if not config.option.collectonly and not distributes:
         config.stash[DATABASE] = Database()
 
 

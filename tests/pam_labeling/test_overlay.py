@@ -57,6 +57,24 @@ def test_the_words_make_the_strip_underneath_longer():
     np.testing.assert_array_equal(long[:600], short[:600])
 
 
+def test_short_words_are_set_in_columns():
+    row = [region(10 + 40 * n, 100, 40 + 40 * n, 160) for n in range(12)]
+    few = draw_overlay(GREY, row[:1])
+    many = draw_overlay(GREY, row)
+    assert many.shape[0] - 600 < 6 * (few.shape[0] - 600)
+    assert (many[600:, 400:] != 255).any()
+
+
+def test_a_tag_stands_on_its_own_region_not_on_the_corner_of_its_box():
+    mask = np.zeros((600, 800), dtype=np.bool_)
+    mask[100:300, 500:520] = True
+    mask[280:300, 100:520] = True  # an L the other way round: nothing at its box's top left
+    bent = Region.from_mask(mask, Scores(0.9, 1.0), Provenance("fake", "1"), label="bent")
+    overlay = draw_overlay(GREY, [bent])
+    assert (overlay[60:97, 60:300] == 128).all()
+    assert (overlay[85, 505] == colour_of(0)).all()
+
+
 def test_labels_are_drawn_also_in_chinese():
     first, second = (
         draw_overlay(GREY, [region(10, 100, 60, 160, label=label)]) for label in ("星形", "圆环")
