@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Event = Callable[["ReviewPanel", Any], None]
+    Fields = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 NAME = "review_regions"
 _PREFERRED = {
@@ -67,13 +68,25 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         if not fields:
             ctx.panel.set_state({"fields": None, "item": None})
             return
-        ctx.panel.set_state({"fields": {name: list(map(list, of)) for name, of in fields.items()}})
+        _set_fields(ctx, fields)
         known = ctx.panel.get_state("subject.field")
         self._choose_field(ctx, known if known in fields else _captioned(fields))
         self._start(ctx)
 
-    on_change_dataset = on_load
-    on_change_view = on_load
+    @_event
+    def on_change_view(self, ctx: Any) -> None:
+        """Stay at the region that is shown, with what was typed there, if the view still has it.
+
+        The App calls this also where nothing changed: while it opens, and after it reloads.
+        """
+        fields = subjects_of(ctx.view)
+        if _is_shown_still(ctx, fields):
+            _set_fields(ctx, fields)
+            ctx.panel.set_state("progress", _progress(_queue(ctx)))
+        else:
+            self.on_load(ctx)
+
+    on_change_dataset = on_change_view
 
     @_event
     def on_change_current_sample(self, ctx: Any) -> None:
@@ -179,14 +192,8 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         self._show(ctx, queue, queue.after(place))
 
     def _show(self, ctx: Any, queue: ReviewQueue, item: Item | None, *, moves: bool = True) -> None:
-        tally = queue.tally()
-        progress = {
-            "text": str(tally),
-            "verdicts": f"{tally.accepted:,} accepted, {tally.edited:,} edited, "
-            f"{tally.rejected:,} rejected",
-        }
         shown = None if item is None else _shown(item)
-        ctx.panel.set_state({"progress": progress, "item": shown, "dropping": False})
+        ctx.panel.set_state({"progress": _progress(queue), "item": shown, "dropping": False})
         if item is None:
             return
         ctx.panel.set_state({"text": item.text or "", "name": item.name or ""})
@@ -239,6 +246,31 @@ def _place(ctx: Any) -> Place | None:
 def _is_changed(ctx: Any) -> bool:
     item = ctx.panel.get_state("item")
     return any((ctx.panel.get_state(key) or "") != (item[key] or "") for key in ("text", "name"))
+
+
+def _set_fields(ctx: Any, fields: Fields) -> None:
+    ctx.panel.set_state({"fields": {name: list(map(list, of)) for name, of in fields.items()}})
+
+
+def _is_shown_still(ctx: Any, fields: Fields) -> bool:
+    """Whether the region that the panel shows, and its text, are in the App's view."""
+    place, subject = _place(ctx), ctx.panel.get_state("subject")
+    if place is None or subject["field"] not in fields:
+        return False
+    texts, numbers = fields[subject["field"]]
+    if not {subject["text"], subject["model_label"], subject["score"]} <= {None, *texts, *numbers}:
+        return False
+    try:
+        _queue(ctx).at(place)
+    except PluginError:
+        return False
+    return True
+
+
+def _progress(queue: ReviewQueue) -> dict[str, str]:
+    tally = queue.tally()
+    verdicts = f"{tally.accepted:,} accepted, {tally.edited:,} edited, {tally.rejected:,} rejected"
+    return {"text": str(tally), "verdicts": verdicts}
 
 
 def _shown(item: Item) -> dict[str, Any]:

@@ -227,11 +227,32 @@ def test_filters_change_what_is_shown(app, dataset):
     assert app.state["text"] == "thing 0"
 
 
-def test_another_view_starts_anew(app, dataset):
+@pytest.mark.parametrize("event", ["on_change_view", "on_change_dataset"])
+def test_a_view_without_the_region_starts_anew(app, dataset, event):
     app.view = dataset.select(dataset.last().id)
-    app.send("on_change_view")
+    app.send(event)
     assert app.state["item"]["sample_id"] == dataset.last().id
     assert app.state["subject"]["text"] == "caption"
+
+
+def test_what_was_typed_stays_while_the_view_has_the_region(app, dataset):
+    app.send("use_model_label")
+    app.fill(text="as I see it")
+    total = dataset.count("ground_truth.detections")
+    app.view = dataset.select(dataset.first().id)
+    app.send("on_change_view")
+    assert (app.state["text"], app.state["name"]) == ("as I see it", "zebra")
+    shown = app.view.count("ground_truth.detections")
+    assert shown < total
+    assert app.state["progress"]["text"] == f"0 of {shown} reviewed"
+    app.send("accept")
+    assert dataset.first().ground_truth.detections[0]["caption"] == "as I see it"
+
+
+def test_a_view_without_the_text_starts_anew(app, dataset):
+    app.view = dataset.exclude_fields("ground_truth.detections.caption")
+    app.send("on_change_view")
+    assert app.state["subject"]["text"] == "pam_label"
 
 
 def test_another_field_has_other_attributes(dataset):
