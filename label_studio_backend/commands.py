@@ -255,10 +255,11 @@ def label_config(
         bool,
         typer.Option(
             "--background/--no-background",
-            help="Whether clicks have a label for what does not belong to an object; Alt+click "
-            "says it, too.",
+            help="A label background for points and brushes: where people paint it as a class of "
+            "pixels, or another client sends its points with those on the object. Label Studio "
+            "sends them alone, so there they refine nothing; Alt+click does.",
         ),
-    ] = True,
+    ] = False,
     data_key: Annotated[
         str, typer.Option(metavar="NAME", help="The key of task data that holds the picture.")
     ] = "image",

@@ -112,6 +112,16 @@ def _about_smart_tools(config: LabelingConfig) -> Iterator[str]:
             )
 
 
+def _about_background(config: LabelingConfig) -> Iterator[str]:
+    for control in config.controls:
+        named = next((label.value for label in control.labels if label.background), None)
+        if control.type == "keypointlabels" and control.smart and named is not None:
+            yield (
+                f'{describe(control)} has the label "{named}", which takes nothing away from an '
+                "object: Label Studio sends its clicks alone. Alt+click instead."
+            )
+
+
 def _about_pictures(config: LabelingConfig) -> Iterator[str]:
     answered = {picture.name for picture in config.pictures}
     for element in read_tree(config.xml).iter():
@@ -253,6 +263,7 @@ def _asked(read: Callable[[Control], object], control: Control) -> bool:
 
 _OF_CONFIG: tuple[Callable[[LabelingConfig], Iterable[str]], ...] = (
     _about_smart_tools,
+    _about_background,
     _about_pictures,
     _about_attributes,
     _about_label_lists,

@@ -69,7 +69,7 @@ def build_config(
     language: Language = "en",
     geometry: Geometry = "brush",
     texts: Sequence[Task] = (Task.BRIEF, Task.DEFINITION),
-    background: bool = True,
+    background: bool = False,
     data_key: str = "image",
 ) -> str:
     """Write a labelling config for pictures that can be pasted into a project's settings.
@@ -82,29 +82,38 @@ def build_config(
         language: of the texts and of the question that the labels answer.
         geometry: what shapes are answered as.
         texts: what is written about each region, each task once.
-        background: whether points have a label for "not this object" (Alt+click says it too).
-            It is called "background" or "背景"; a label of the list that is called so takes its
-            place, and never becomes the label of a region.
+        background: whether points, and brushes, have a label "background" or "背景"; one of the
+            list that is called so takes its place. It never becomes the label of a region. It is
+            of use where people paint the background as a class of pixels, and to clients that
+            send its points together with those on the object. Label Studio sends them alone, so
+            there they refine nothing: Alt+click does.
         data_key: the key of task data that holds the picture.
 
     Returns:
         XML, indented, without a declaration.
 
     Raises:
-        LabelingConfigError: no label besides the background; an empty or doubled label, one that
-            starts with "$" (Label Studio would take it for a key of task data) or that XML
-            cannot hold; an unknown language or geometry; or a key that is none.
+        LabelingConfigError: no label besides the background; one called so, but no background is
+            asked for; an empty or doubled label, one that starts with "$" (Label Studio would take
+            it for a key of task data) or that XML cannot hold; an unknown language or geometry; or
+            a key that is none.
     """
     _check_choices(language, geometry, data_key)
     things, named_background = _split_labels(labels)
-    if background and named_background is None:
-        named_background = _BACKGROUND[language]
+    if background:
+        named_background = named_background or _BACKGROUND[language]
+    elif named_background is not None:
+        raise LabelingConfigError(
+            f'The label "{named_background}" is never given to a region, and Label Studio sends '
+            "its clicks alone: leave it out, Alt+click does the same; or ask for it (--background)."
+        )
     root = Element("View")
     # Labels stand above the picture: a tall one would push them out of sight.
     if geometry in _SHAPES:
         tag, name = _SHAPES[geometry]
         smart = {"smart": "true"} if geometry == "brush" else {}
-        _add_labels(root, tag, name, language, things, None, smart)
+        painted = named_background if geometry == "brush" else None
+        _add_labels(root, tag, name, language, things, painted, smart)
     smart = {"smart": "true"}
     _add_labels(root, "KeyPointLabels", "point", language, things, named_background, smart)
     _add_labels(root, "RectangleLabels", "box", language, things, None, smart)

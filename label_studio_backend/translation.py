@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.answer_plan import AnswerPlan, plan_answer
 from label_studio_backend.errors import RequestError
+from label_studio_backend.marks import PromptDataError, drawn_regions
 from label_studio_backend.predictions import Answer, check_prediction, write_prediction
 from label_studio_backend.prompts import Pointed, read_context, read_regions
 from pam_labeling import Picture, Refusal, Region, Request
@@ -78,6 +79,7 @@ class Translator:
         config = config.for_task(task.get("data"))
         control = _prompting(prompts, config)
         plan = plan_answer(config, options, prompt_control=control)
+        _refuse_background_alone(prompts, config)
         picture = self._picture(task, plan, access)
         with self._metrics.stage("read"):
             pointed = tuple(read_context(prompts, config, picture.size, picture=plan.picture.name))
@@ -174,6 +176,15 @@ def _prompting(prompts: Sequence[Any], config: LabelingConfig) -> Control:
         f"the prompts come from {_listed(names)}, which is no tag on a "
         "picture of the labelling config"
     )
+
+
+def _refuse_background_alone(prompts: Sequence[Any], config: LabelingConfig) -> None:
+    drawn = drawn_regions(prompts, config, None)
+    if drawn and all(one.background for one in drawn):
+        raise PromptDataError(
+            "Everything here is labelled background, and Label Studio sends what has this label "
+            "alone, so nothing says which object it is about: Alt+click instead."
+        )
 
 
 def _work(

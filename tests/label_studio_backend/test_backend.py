@@ -106,6 +106,26 @@ def test_a_captured_batch_gets_one_prediction_for_each_task(client, backend, tra
         check_prediction(prediction, LabelingConfig.parse(sent["label_config"]), size_of())
 
 
+def test_a_click_labelled_background_comes_alone_and_is_told_what_to_do_instead(
+    client, label_studio, traffic
+):
+    answer = client.post("/predict", json=traffic("predict_interactive_kp_background_label"))
+    assert answer.status_code == 400
+    assert "Label Studio sends" in answer.json["error"]
+    assert answer.status.endswith("Alt+click instead.")
+    assert label_studio.asked == []
+
+
+def test_a_background_click_beside_one_on_the_object_refines_it(client, traffic):
+    sent = traffic("predict_interactive_kp_background_label")
+    on_the_object = traffic("predict_interactive_kp_positive")["params"]["context"]["result"]
+    sent["params"]["context"]["result"] += on_the_object
+    [prediction] = client.post("/predict", json=sent).json["results"]
+    mask = prediction["result"][0]
+    assert mask["value"]["brushlabels"] == ["object"]
+    assert iou(mask_of(mask, size_of()), clicked_object()) > 0.9
+
+
 @pytest.mark.parametrize("name", VIDEOS)
 def test_a_captured_video_is_refused_with_a_sentence(client, traffic, name):
     answer = client.post("/predict", json=traffic(name))
@@ -341,6 +361,7 @@ def test_a_task_without_regions_gets_everything(client, traffic):
 
 def test_a_batch_says_what_the_config_lacks_where_a_test_request_shows_it(client, traffic):
     sent = batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"])
+    sent["label_config"] = re.sub(r'<Label value="background".*?/>', "", sent["label_config"])
     set_up(client, sent, {})
     [prediction] = client.post("/predict", json=sent).json["results"]
     assert "hints" not in prediction

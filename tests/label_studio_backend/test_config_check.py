@@ -44,6 +44,10 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
             GOOD.replace('name="kp" toName="image" smart="true"', 'name="kp" toName="image"'),
             'KeyPointLabels "kp" has no smart="true"',
         ),
+        (
+            BRUSH + POINT.replace("</Key", '<Label value="Background"/></Key'),
+            'KeyPointLabels "kp" has the label "Background", .* sends its clicks alone. Alt.click',
+        ),
         (GOOD.replace('smart="true"', ""), 'BrushLabels "brush" has no smart="true"'),
         (
             GOOD.replace(
@@ -132,13 +136,17 @@ def test_a_hint_says_what_will_be_missing(tags, hint):
         f'{GOOD}<TextArea name="a" pam="brief" {REGION}/><TextArea name="b" pam="brief" {REGION}/>',
         f'{GOOD}<TextArea name="notes" pam="off" {REGION}/>',
         GOOD + '<TextArea name="comments" toName="image"/>',
-        f'{GOOD}<Choices name="quality" {REGION}><Choice value="good"/></Choices>',
-        f'{GOOD}<Choices name="class" {REGION} value="$kinds"/>',
-        '<BrushLabels name="b" toName="image" smart="true" value="$brands"/>' + POINT,
+        BRUSH.replace("</Brush", '<Label value="background"/></Brush') + POINT,
     ],
 )
 def test_what_is_meant_so_gets_no_hint(tags):
     assert check(tags) == Findings((), ())
+
+
+def test_a_background_that_cannot_be_clicked_with_gets_no_hint():
+    labels = f'{LABELS}<Label value="background"/>'
+    by_hand = f'<KeyPointLabels name="k" toName="image" smart="false">{labels}</KeyPointLabels>'
+    assert not any("Alt+click" in hint for hint in check(GOOD + by_hand).hints)
 
 
 def test_a_task_that_no_text_area_asks_for_gets_a_hint():

@@ -6,7 +6,7 @@ import pytest
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from label_studio_backend.answer_plan import plan_answer
-from label_studio_backend.config_check import Findings, check_config
+from label_studio_backend.config_check import check_config
 from label_studio_backend.config_template import GEOMETRIES, build_config
 from label_studio_backend.labeling_config import LabelingConfig, LabelingConfigError
 from label_studio_backend.options import Options
@@ -21,7 +21,10 @@ AWKWARD = ["cat", "a \"b\" <&> 'c'", "小狗", "true", "12", "名]]>", "a,b", "x
 def test_a_template_is_valid_and_nothing_is_found_wrong_with_it(geometry, language, background):
     xml = build_config(AWKWARD, language=language, geometry=geometry, background=background)
     LabelInterface(xml).validate()
-    assert check_config(LabelingConfig.parse(xml), Options()) == Findings()
+    findings = check_config(LabelingConfig.parse(xml), Options())
+    # The one thing to know of a background is that Label Studio sends its clicks alone.
+    assert findings.errors == ()
+    assert ["Alt+click instead" in hint for hint in findings.hints] == [True] * background
 
 
 @pytest.mark.parametrize(
@@ -64,23 +67,29 @@ def test_points_and_boxes_are_smart():
         (["Background", "a"], "en", "Background"),
     ],
 )
-def test_only_points_have_a_background(labels, language, background):
-    config = LabelingConfig.parse(build_config(labels, language=language))
+def test_points_and_brushes_can_have_a_background(labels, language, background):
+    config = LabelingConfig.parse(build_config(labels, language=language, background=True))
     for control in config.controls:
         values = [label.value for label in control.labels]
-        if control.tag == "KeyPointLabels":
+        if control.tag in ("KeyPointLabels", "BrushLabels"):
             assert values == ["a", background]
         elif control.tag.endswith("Labels"):
             assert values == ["a"]
 
 
-def test_the_background_can_be_left_out():
-    assert "background=" in build_config(["a"], background=False)
-    assert 'value="background"' not in build_config(["a"], background=False)
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_label_is_called_background_unless_it_is_asked_for(language):
+    config = LabelingConfig.parse(build_config(["a"], language=language))
+    assert {label.value for control in config.controls for label in control.labels} == {"a"}
+
+
+def test_a_background_in_the_list_is_refused_unless_it_is_asked_for():
+    with pytest.raises(LabelingConfigError, match=r'"Background" is never .*--background'):
+        build_config(["a", "Background"])
 
 
 def test_labels_next_to_each_other_have_different_colours():
-    config = build_config([str(number) for number in range(50)], background=False)
+    config = build_config([str(number) for number in range(50)])
     colours = [part[:7] for part in config.split('background="')[1:51]]
     assert len(set(colours)) == 50
 

@@ -32,7 +32,7 @@ def test_every_option_reaches_the_config(tmp_path):
             "--tasks",
             "label, detailed",
         ),
-        *("--no-background", "--data-key", "photo", "--output", str(tmp_path / "config.xml")),
+        *("--background", "--data-key", "photo", "--output", str(tmp_path / "config.xml")),
     )
     assert done.exit_code == 0
     assert done.stdout == ""
@@ -41,7 +41,7 @@ def test_every_option_reaches_the_config(tmp_path):
         language="zh",
         geometry="polygon",
         texts=[Task.LABEL, Task.DETAILED],
-        background=False,
+        background=True,
         data_key="photo",
     )
 
