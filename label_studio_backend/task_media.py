@@ -57,7 +57,8 @@ _MAX_CREDENTIALS = 256
 _LOCAL_FILES = "/data/local-files"
 
 
-def _ca_bundle() -> Path | None:
+def ca_bundle() -> Path | None:
+    """The certificates, a file or a folder, that REQUESTS_CA_BUNDLE of the environment names."""
     name = os.environ.get("REQUESTS_CA_BUNDLE")
     return Path(name) if name else None
 
@@ -106,7 +107,7 @@ class MediaSettings:
     max_bytes: int = 256 << 20
     cache_dir: Path | None = None
     cache_bytes: int = 4 << 30
-    ca_bundle: Path | None = field(default_factory=_ca_bundle)
+    ca_bundle: Path | None = field(default_factory=ca_bundle)
 
     def __post_init__(self) -> None:
         if self.ca_bundle is not None and not self.ca_bundle.exists():

@@ -12,6 +12,7 @@ import json
 import logging
 import math
 import re
+import ssl
 import threading
 import time
 from email.utils import parsedate_to_datetime
@@ -21,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from label_studio_sdk.client import LabelStudio
 from label_studio_sdk.core import ApiError
+
+from label_studio_backend.task_media import ca_bundle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -78,7 +81,8 @@ class Api:
         tell: shows a sentence to people: what is waited for.
 
     Raises:
-        AccessError: the address or the key cannot be one.
+        AccessError: the address or the key cannot be one, or REQUESTS_CA_BUNDLE names no
+            certificates.
     """
 
     def __init__(
@@ -94,7 +98,8 @@ class Api:
         self._patience = patience
         self._stop = stop or threading.Event()
         self._tell = tell
-        client = httpx.Client(timeout=TIMEOUT)  # follows no redirects: they turn POST into GET
+        # It follows no redirects: they turn POST into GET.
+        client = httpx.Client(timeout=TIMEOUT, verify=_trusted())
         try:
             # The slash keeps a path in the address when the token is refreshed.
             sdk = LabelStudio(  # type: ignore[no-untyped-call]  # takes *args and **kwargs
@@ -167,6 +172,7 @@ class Api:
             try:
                 response = self._send(method, path, params, body)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                self._refuse_bad_tls(error)
                 reason, received = f"is not reachable ({_name(error)})", False
             except httpx.TransportError as error:
                 reason, received = f"gave no answer ({_name(error)})", True
@@ -234,6 +240,22 @@ class Api:
             "who may change the project"
         )
 
+    def _refuse_bad_tls(self, error: httpx.TransportError) -> None:
+        """End where the connection failed for a reason that stays."""
+        cause = _tls_error(error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            raise AccessError(
+                f"{self.url} cannot be trusted: its TLS certificate was refused "
+                f"({cause.verify_message}). If it is signed by your own authority, set "
+                "REQUESTS_CA_BUNDLE to that authority's certificate"
+            ) from None
+        # A connection that only breaks off may be a server that is being started.
+        if cause is not None and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
+            raise AccessError(
+                f"{self.url} does not speak TLS as it should ({cause.reason or cause}): should "
+                "the address begin with http://?"
+            ) from None
+
     def _wait_for(self, waiting: _Waiting, reason: str, asked: float | None) -> None:
         seconds = waiting.next(asked)
         if seconds is None:
@@ -287,6 +309,26 @@ def _checked_key(api_key: str) -> str:
             "Settings, and give it with --api-key or LABEL_STUDIO_API_KEY"
         )
     return key
+
+
+def _trusted() -> ssl.SSLContext | bool:
+    """What `verify` of httpx is to be, which does not know REQUESTS_CA_BUNDLE."""
+    bundle = ca_bundle()
+    if bundle is None:
+        return True
+    try:
+        if bundle.is_dir():
+            return ssl.create_default_context(capath=bundle)
+        return ssl.create_default_context(cafile=bundle)
+    except OSError as error:  # what is no certificate is one, too
+        raise AccessError(f"REQUESTS_CA_BUNDLE names {bundle}: {error}") from error
+
+
+def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
+    """What TLS said, where that is why a connection failed."""
+    while error is not None and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def _name(error: httpx.TransportError) -> str:

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
 import logging
+import socket
+import ssl
 import threading
 import time
 from email.utils import formatdate
 
+import httpx
 import jwt
 import pytest
 
@@ -17,6 +20,7 @@ from label_studio_backend.prelabel.api import (
     UnreachableError,
 )
 from tests.label_studio_backend.fake_label_studio import TOKEN, FakeLabelStudio, Fault
+from tests.label_studio_backend.web import TLS
 
 PROJECT = "api/projects/1/"
 OLD_PYDANTIC = pytest.mark.filterwarnings("ignore:The `parse_obj` method is deprecated")
@@ -77,6 +81,68 @@ def test_waits_for_a_server_that_is_started(open_api, fake, told):
     assert open_api().get(PROJECT)["id"] == 1
     assert "is not reachable" in told[0]
     starter.join()
+
+
+@pytest.fixture
+def secure():
+    """A Label Studio behind TLS, and its address with a name that its certificate has."""
+    with FakeLabelStudio(tasks=1) as fake:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
+        fake._server.socket = context.wrap_socket(fake._server.socket, server_side=True)
+        yield fake, f"https://pictures.test:{fake.port}"
+
+
+@pytest.fixture
+def at_home(monkeypatch):
+    """Every name means this machine."""
+    resolve = socket.getaddrinfo
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda _, port, *more, **named: resolve("127.0.0.1", port)
+    )
+
+
+@pytest.mark.usefixtures("at_home")
+def test_the_environments_certificates_are_trusted(open_api, secure, monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / "certificate.pem"))
+    assert open_api(secure[1]).get(PROJECT)["id"] == 1
+
+
+@pytest.mark.usefixtures("at_home")
+@pytest.mark.parametrize("key", [TOKEN, "personal"])
+def test_a_refused_certificate_is_named_at_once(open_api, secure, told, key):
+    fake, url = secure
+    api = open_api(url, personal_token() if key == "personal" else key)
+    began = time.monotonic()
+    with pytest.raises(AccessError, match=r"certificate was refused \(.*set REQUESTS_CA_BUNDLE"):
+        api.once("api/predictions/", {"task": 1, "model_version": "v"})
+    assert time.monotonic() - began < 5
+    assert (told, fake.requests) == ([], [])
+
+
+def test_a_server_without_tls_is_named_at_once(open_api, fake, told):
+    with pytest.raises(AccessError, match="does not speak TLS .* begin with http://"):
+        open_api(fake.url.replace("http:", "https:")).get(PROJECT)
+    assert told == []
+
+
+def test_a_tls_connection_that_breaks_off_is_tried_again(open_api, monkeypatch, told, hurry):
+    def break_off(*_, **__):
+        raise httpx.ConnectError("broke off") from ssl.SSLEOFError()
+
+    api = open_api(patience=2)
+    with monkeypatch.context() as broken:
+        broken.setattr(api, "_send", break_off)
+        with pytest.raises(UnreachableError):
+            api.get(PROJECT)
+    assert "is not reachable" in told[0]
+
+
+@pytest.mark.parametrize("name", ["missing.pem", "key.pem"])
+def test_a_bundle_without_certificates_is_named(monkeypatch, name):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(TLS / name))
+    with pytest.raises(AccessError, match=f"REQUESTS_CA_BUNDLE names .*{name}"):
+        Api("https://localhost:1", TOKEN)
 
 
 def test_gives_up_when_patience_is_over(open_api, fake):
