@@ -227,12 +227,13 @@ def _scores_entry(scores: Scores) -> dict[str, float | None]:
 
 
 def _prompt_entry(prompt: Prompt) -> PromptEntry:
+    mask = prompt.mask
     points = zip(prompt.points.tolist(), prompt.point_labels.tolist(), strict=True)
     return {
         "points": [(x, y, positive) for (x, y), positive in points],
         "box": None if prompt.box is None else list(prompt.box),
         "angle": prompt.angle,
-        "mask": None if prompt.mask is None else encode_rle(prompt.mask),
+        "mask": None if mask is None else encode_rle(mask),
     }
 
 

@@ -58,7 +58,7 @@ def encode_rle(mask: Mask) -> RLE:
     Raises:
         MaskError: not a two-dimensional bool array.
     """
-    _check(mask)
+    check_mask(mask)
     encoded: Any = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
     return {"size": list(mask.shape), "counts": bytes(encoded["counts"]).decode("ascii")}
 
@@ -92,7 +92,7 @@ def box_of(mask: Mask) -> Box:
     Raises:
         MaskError: not a two-dimensional bool array, or an empty mask.
     """
-    _check(mask)
+    check_mask(mask)
     x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
     if width == 0:
         raise MaskError("an empty mask has no box")
@@ -112,7 +112,7 @@ def polygons_of(mask: Mask, *, tolerance: float = 0.0) -> list[Polygon]:
     Raises:
         MaskError: not a two-dimensional bool array, or a negative tolerance.
     """
-    _check(mask)
+    check_mask(mask)
     if not tolerance >= 0:
         raise MaskError(f"the tolerance is a number of pixels from 0, not {tolerance}")
     doubled = mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
@@ -130,7 +130,12 @@ def polygons_of(mask: Mask, *, tolerance: float = 0.0) -> list[Polygon]:
     return [Polygon(points, tuple(holes.get(index, ()))) for index, points in exteriors.items()]
 
 
-def _check(mask: object) -> None:
+def check_mask(mask: object) -> None:
+    """Refuse what is no mask.
+
+    Raises:
+        MaskError: not a two-dimensional bool array.
+    """
     if not isinstance(mask, np.ndarray) or mask.ndim != 2 or mask.dtype != np.bool_:
         found = (
             f"{mask.dtype} {mask.shape}" if isinstance(mask, np.ndarray) else type(mask).__name__

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from pam_labeling.cache import FeatureCache
-    from pam_labeling.masks import Mask
     from pam_labeling.media import Picture
     from pam_labeling.request import Request
     from pam_labeling.vocabulary import Choice, Vocabulary
     from pam_model import (
         PAM,
+        CroppedMask,
         Language,
         PictureFeatures,
         Prompt,
@@ -109,11 +109,11 @@ class Pipeline:
         deadline: float | None,
     ) -> list[Region | Refusal]:
         """A result for each prompt; none for what was found without one and is not there."""
-        masks = segments.masks()
+        masks = [segments.cropped(index) for index in range(len(segments))]
         there = [
             index
             for index, mask in enumerate(masks)
-            if segments.object_scores[index] > 0 and mask.any()
+            if segments.object_scores[index] > 0 and not mask.is_empty
         ]
         words = dict(
             zip(there, self._words(request, segments.select(there), deadline), strict=True)
@@ -128,8 +128,10 @@ class Pipeline:
                 )
         return results
 
-    def _region(self, mask: Mask, prompt: Prompt | None, scores: Scores, words: _Words) -> Region:
-        return Region.from_mask(
+    def _region(
+        self, mask: CroppedMask, prompt: Prompt | None, scores: Scores, words: _Words
+    ) -> Region:
+        return Region(
             mask,
             replace(scores, label=words.label_score),
             Provenance(self._model.name, VERSION, prompt),

@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from pam_labeling.masks import box_of
+from pam_labeling.masks import MaskError, check_mask
+from pam_model.cropped_mask import CroppedMask
 from pam_model.prompts import Prompt, PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     import numpy.typing as npt
 
     from pam_labeling.vocabulary import Choice
@@ -61,9 +61,7 @@ class Region:
     """One object of a picture: its mask and what is said about it. Build it with `from_mask`.
 
     Attributes:
-        size: `(width, height)` of the picture in pixels.
-        box: `(x1, y1, x2, y2)`, tight around the mask; x2 and y2 are exclusive.
-        crop: bool `(y2 - y1, x2 - x1)`, the mask inside the box, read-only.
+        cropped: the mask, not empty; `size`, `box`, `crop`, `mask` and `area` are its own.
         scores: see `Scores`.
         provenance: see `Provenance`.
         label: the open label, or one of the project's own; None if neither was asked for, or none
@@ -73,9 +71,7 @@ class Region:
         choices: what was chosen of each of the request's further lists, by the list's name.
     """
 
-    size: tuple[int, int]
-    box: tuple[int, int, int, int]
-    crop: npt.NDArray[np.bool_] = field(repr=False)
+    cropped: CroppedMask
     scores: Scores
     provenance: Provenance
     label: str | None = None
@@ -85,7 +81,6 @@ class Region:
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", MappingProxyType(dict(self.texts)))
         object.__setattr__(self, "choices", MappingProxyType(dict(self.choices)))
-        self.crop.setflags(write=False)
 
     @classmethod
     def from_mask(
@@ -103,25 +98,36 @@ class Region:
         Raises:
             MaskError: the mask is empty, or not a two-dimensional bool array.
         """
-        x1, y1, x2, y2 = box = box_of(mask)
-        size = (mask.shape[1], mask.shape[0])
-        crop = mask[y1:y2, x1:x2].copy()
-        return cls(size, box, crop, scores, provenance, label, texts or {}, choices or {})
+        check_mask(mask)
+        cropped = CroppedMask.from_mask(mask)
+        if cropped.is_empty:
+            raise MaskError("an empty mask is no region")
+        return cls(cropped, scores, provenance, label, texts or {}, choices or {})
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """`(width, height)` of the picture in pixels."""
+        return self.cropped.size
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """`(x1, y1, x2, y2)`, tight around the mask; x2 and y2 are exclusive."""
+        return self.cropped.box
+
+    @property
+    def crop(self) -> npt.NDArray[np.bool_]:
+        """Bool `(y2 - y1, x2 - x1)`, the mask inside the box, read-only."""
+        return self.cropped.crop
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
         """Bool `(height, width)` of the whole picture, a new array each time."""
-        # Only the crop is kept: a hundred full masks of one large photograph are a gigabyte.
-        width, height = self.size
-        x1, y1, x2, y2 = self.box
-        full = np.zeros((height, width), dtype=np.bool_)
-        full[y1:y2, x1:x2] = self.crop
-        return full
+        return self.cropped.mask
 
     @property
     def area(self) -> int:
         """The number of pixels in the mask."""
-        return int(np.count_nonzero(self.crop))
+        return self.cropped.area
 
 
 @dataclass(frozen=True)

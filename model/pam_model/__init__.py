@@ -1,6 +1,7 @@
 """PAM, Perceive Anything (arXiv 2506.05302): a picture and prompts in, masks and words out."""
 
 from pam_model.checkpoint import CheckpointError
+from pam_model.cropped_mask import CroppedMask
 from pam_model.everything import EverythingOptions
 from pam_model.language import GenerationOptions
 from pam_model.pam import PAM
@@ -12,6 +13,7 @@ __all__ = [
     "LANGUAGES",
     "PAM",
     "CheckpointError",
+    "CroppedMask",
     "Definition",
     "EverythingOptions",
     "GenerationOptions",

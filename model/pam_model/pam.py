@@ -21,6 +21,7 @@ from torch import Tensor
 
 from pam_model import devices, everything, hub
 from pam_model.checkpoint import load_checkpoint, load_network
+from pam_model.cropped_mask import square_masks
 from pam_model.everything import EverythingOptions
 from pam_model.language import GenerationOptions
 from pam_model.prompts import Prompt, PromptError
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
 _GREEDY = GenerationOptions()
 _USUAL = EverythingOptions()
+_A_MASK = -1  # in the place of a number of points
 Picture = npt.NDArray[np.uint8] | Image.Image
 
 
@@ -155,14 +157,11 @@ class PAM:
         # A padding point changes an answer, so only prompts with as many points share a pass.
         kinds: dict[int, list[int]] = {}
         for index, prompt in enumerate(prompts):
-            kind = (
-                -1 if prompt.mask is not None else len(prompt.points) + 2 * (prompt.box is not None)
-            )
-            kinds.setdefault(kind, []).append(index)
+            kinds.setdefault(_points_in(prompt), []).append(index)
         parts = []
         for kind, indices in kinds.items():
             group = [prompts[index] for index in indices]
-            decode = self._decode_masks if kind == -1 else self._decode_points
+            decode = self._decode_masks if kind == _A_MASK else self._decode_points
             parts.append(self._segments(features, group, decode(features, group)))
         if not parts:
             return self._no_segments(features)
@@ -325,16 +324,9 @@ class PAM:
         return found._replace(mask_logits=logits)
 
     def _decode_masks(self, features: PictureFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
-        side = self.network.config.image_size
-        masks = np.stack([np.asarray(prompt.mask, dtype=np.float32) for prompt in prompts])
-        squares = torch.nn.functional.interpolate(
-            torch.from_numpy(masks)[:, None].to(self.device),
-            size=(side, side),
-            mode="bilinear",
-            align_corners=False,
-            antialias=True,
-        )
-        return self.network.segmenter.decode_masks(features.maps, (squares >= 0.5).float())
+        masks = [prompt.cropped for prompt in prompts if prompt.cropped is not None]
+        squares = square_masks(masks, self.network.config.image_size, self.device)
+        return self.network.segmenter.decode_masks(features.maps, squares)
 
     def _segments(
         self, features: PictureFeatures, prompts: Sequence[Prompt], found: DecoderOutput
@@ -347,7 +339,7 @@ class PAM:
             mask_tokens=found.mask_tokens,
             image_embed=found.image_embed,
             object_pointers=found.object_pointers,
-            given_masks=tuple(prompt.mask for prompt in prompts),
+            given=tuple(prompt.cropped for prompt in prompts),
         )
 
     def _no_segments(self, features: PictureFeatures) -> Segments:
@@ -370,6 +362,12 @@ def _as_image(picture: Picture) -> Image.Image:
             f"a picture is uint8 (height, width, 3), not {picture.dtype} {picture.shape}"
         )
     return Image.fromarray(picture)
+
+
+def _points_in(prompt: Prompt) -> int:
+    if prompt.cropped is not None:
+        return _A_MASK
+    return len(prompt.points) + 2 * (prompt.box is not None)
 
 
 def _points_of(prompt: Prompt) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:

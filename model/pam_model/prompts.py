@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
+from pam_model.cropped_mask import CroppedMask
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -38,14 +40,14 @@ class Prompt:
         point_labels: bool `(N,)`; true for a point on the object, false for one that is not.
         box: `(x1, y1, x2, y2)` in pixels, top-left and bottom-right, or None.
         angle: degrees by which the box is turned clockwise about its centre.
-        mask: bool `(height, width)` of the whole picture, or None. It comes alone.
+        cropped: a mask of the whole picture, or None. It comes alone.
     """
 
     points: npt.NDArray[np.float32]
     point_labels: npt.NDArray[np.bool_]
     box: tuple[float, float, float, float] | None = None
     angle: float = 0.0
-    mask: npt.NDArray[np.bool_] | None = None
+    cropped: CroppedMask | None = None
 
     @classmethod
     def from_points(
@@ -88,7 +90,12 @@ class Prompt:
         array = np.asarray(mask)
         if array.ndim != 2:
             raise PromptError(f"a mask has the shape (height, width), not {array.shape}")
-        return cls(_NO_POINTS, _NO_LABELS, mask=np.ascontiguousarray(array != 0))
+        return cls.from_cropped(CroppedMask.from_mask(array != 0))
+
+    @classmethod
+    def from_cropped(cls, mask: CroppedMask) -> Prompt:
+        """The object's mask of the whole picture, of which only the crop is kept."""
+        return cls(_NO_POINTS, _NO_LABELS, cropped=mask)
 
     @classmethod
     def from_polygon(cls, vertices: Sequence[Sequence[float]], size: tuple[int, int]) -> Prompt:
@@ -102,13 +109,21 @@ class Prompt:
         corners, _ = _point_arrays(vertices, None)
         if len(corners) < 3 or not np.isfinite(corners).all():
             raise PromptError(f"a polygon has three finite vertices or more, not {vertices!r}")
-        width, height = size
-        mask = np.zeros((height, width), dtype=np.uint8)
         # fillPoly counts from pixel centres, in 16ths of a pixel (shift=4).
-        limit = 8.0 * max(width, height)
+        limit = 8.0 * max(size)
         fixed = np.round((np.clip(corners, -limit, limit) - 0.5) * 16).astype(np.int32)
-        cv2.fillPoly(mask, [fixed], 1, shift=4)
-        return cls.from_mask(mask)
+        # A margin of a pixel, so that outlines are cut at the picture's edges and nowhere else.
+        x1, y1 = np.maximum(fixed.min(axis=0) // 16 - 1, 0).tolist()
+        x2, y2 = np.minimum(fixed.max(axis=0) // 16 + 3, size).tolist()
+        part = np.zeros((max(y2 - y1, 0), max(x2 - x1, 0)), dtype=np.uint8)
+        if part.size:
+            cv2.fillPoly(part, [fixed - np.array([16 * x1, 16 * y1], np.int32)], 1, shift=4)
+        return cls.from_cropped(CroppedMask.from_part(part.view(np.bool_), (x1, y1), size))
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_] | None:
+        """The mask, bool `(height, width)` of the whole picture, a new array each time; or None."""
+        return None if self.cropped is None else self.cropped.mask
 
     @property
     def box_corners(self) -> npt.NDArray[np.float32] | None:
@@ -131,7 +146,7 @@ class Prompt:
                 size, nothing at all, or a mask beside points or a box.
         """
         width, height = size
-        if self.mask is not None:
+        if self.cropped is not None:
             self._check_mask(width, height)
             return
         if self.box is None and len(self.points) == 0:
@@ -142,13 +157,13 @@ class Prompt:
             self._check_box(width, height)
 
     def _check_mask(self, width: int, height: int) -> None:
-        assert self.mask is not None
+        assert self.cropped is not None
         if self.box is not None or len(self.points):
             raise PromptError("a mask comes alone: leave out the points and the box")
-        if self.mask.shape != (height, width):
-            found = f"{self.mask.shape[1]} x {self.mask.shape[0]}"
+        if self.cropped.size != (width, height):
+            found = f"{self.cropped.size[0]} x {self.cropped.size[1]}"
             raise PromptError(f"the mask is {found} pixels, the picture {width} x {height}")
-        if not self.mask.any():
+        if self.cropped.is_empty:
             raise PromptError("the mask is empty")
 
     def _check_points(self, width: int, height: int) -> None:

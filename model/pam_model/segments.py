@@ -11,6 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pam_model.cropped_mask import CroppedMask
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -50,7 +52,7 @@ class Segments:
         mask_tokens: `(N, 2, C)`, and
         image_embed: `(N, C, h, w)`: the region features that the Perceiver reads.
         object_pointers: `(N, C)`, for tracking.
-        given_masks: the mask `(height, width)` of each region that was prompted with one, or None.
+        given: the mask of each region that was prompted with one, or None.
     """
 
     sizes: tuple[tuple[int, int], ...]
@@ -60,7 +62,7 @@ class Segments:
     mask_tokens: Tensor
     image_embed: Tensor
     object_pointers: Tensor
-    given_masks: tuple[Mask | None, ...]
+    given: tuple[CroppedMask | None, ...]
 
     def __len__(self) -> int:
         return len(self.sizes)
@@ -76,15 +78,20 @@ class Segments:
 
         A region that was prompted with a mask has that very mask.
         """
-        given = self.given_masks[index]
+        given = self.given[index]
         if given is not None:
-            return given
+            return given.mask
         width, height = self.sizes[index]
         logits = F.interpolate(
             self.mask_logits[index][None, None], size=(height, width), mode="bilinear"
         )
         mask: Mask = (logits[0, 0] > 0).cpu().numpy()
         return mask
+
+    def cropped(self, index: int) -> CroppedMask:
+        """The same as `mask`, for those who keep many."""
+        given = self.given[index]
+        return given if given is not None else CroppedMask.from_mask(self.mask(index))
 
     def masks(self) -> list[Mask]:
         """The mask of every region, each bool `(height, width)` of its picture."""
@@ -102,7 +109,7 @@ class Segments:
             mask_tokens=self.mask_tokens[rows],
             image_embed=self.image_embed[rows],
             object_pointers=self.object_pointers[rows],
-            given_masks=tuple(self.given_masks[index] for index in indices),
+            given=tuple(self.given[index] for index in indices),
         )
 
     @staticmethod
@@ -122,7 +129,7 @@ class Segments:
             mask_tokens=torch.cat([part.mask_tokens for part in parts]),
             image_embed=torch.cat([part.image_embed for part in parts]),
             object_pointers=torch.cat([part.object_pointers for part in parts]),
-            given_masks=tuple(mask for part in parts for mask in part.given_masks),
+            given=tuple(mask for part in parts for mask in part.given),
         )
 
 

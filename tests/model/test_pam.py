@@ -169,6 +169,38 @@ def test_a_given_mask_is_the_answer(pam: PAM, features: PictureFeatures) -> None
     assert segments.object_scores[0] == 10
 
 
+def test_given_masks_are_resized_one_after_the_other_and_kept_cropped(
+    pam: PAM, features: PictureFeatures, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks = [np.tri(90, 120, k=-place) for place in (20, 40, 60)]
+    prompts = [Prompt.from_mask(mask) for mask in masks]
+    side = pam.network.config.image_size
+    together = torch.nn.functional.interpolate(
+        torch.from_numpy(np.stack(masks)).float()[:, None],
+        size=(side, side),
+        mode="bilinear",
+        align_corners=False,
+        antialias=True,
+    )
+    shapes, given = [], []
+    interpolate, decode = torch.nn.functional.interpolate, pam.network.segmenter.decode_masks
+
+    def resizing(tensor: torch.Tensor, **options: Any) -> torch.Tensor:
+        shapes.append(tuple(tensor.shape))
+        return interpolate(tensor, **options)
+
+    def decoding(maps: Any, squares: torch.Tensor) -> Any:
+        given.append(squares)
+        return decode(maps, squares)
+
+    monkeypatch.setattr(torch.nn.functional, "interpolate", resizing)
+    monkeypatch.setattr(pam.network.segmenter, "decode_masks", decoding)
+    segments = pam.segment(features, prompts)
+    assert [shape for shape in shapes if shape[-2:] == (90, 120)] == [(1, 1, 90, 120)] * 3
+    assert torch.equal(given[0], (together >= 0.5).float())
+    assert all(segments.cropped(row) is prompt.cropped for row, prompt in enumerate(prompts))
+
+
 def test_a_turned_box_confines_its_mask(pam: PAM, features: PictureFeatures) -> None:
     turned = pam.segment(features, [Prompt.from_box((20, 30, 100, 60), angle=30)])
     y, x = np.mgrid[:90, :120] + 0.5

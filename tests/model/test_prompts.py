@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
+import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from pam_model import Prompt, PromptError
+from pam_model import CroppedMask, Prompt, PromptError
 
 SIZE = (100, 80)
 NAN = math.nan
@@ -53,7 +57,11 @@ def test_a_prompt_in_the_picture_is_accepted(prompt: Prompt) -> None:
 
 def test_a_mask_beside_points_is_refused() -> None:
     points = Prompt.from_points([(5, 5)])
-    mixed = Prompt(points.points, points.point_labels, mask=np.ones((80, 100), np.bool_))
+    mixed = Prompt(
+        points.points,
+        points.point_labels,
+        cropped=CroppedMask.from_mask(np.ones((80, 100), np.bool_)),
+    )
     with pytest.raises(PromptError, match="a mask comes alone"):
         mixed.check(SIZE)
 
@@ -100,6 +108,36 @@ def test_a_polygon_is_the_mask_of_its_inside() -> None:
     assert mask.shape == (80, 100)
     assert mask[20:60, 10:50].all()
     assert abs(int(mask.sum()) - 40 * 40) <= 2 * 82  # and the pixels its outline touches
+
+
+@given(
+    st.lists(st.tuples(st.floats(-150, 250), st.floats(-150, 250)), min_size=3, max_size=9),
+    st.sampled_from([SIZE, (1, 1), (7, 90)]),
+)
+@settings(max_examples=300, deadline=None)
+def test_a_polygon_filled_in_its_part_is_the_one_filled_in_the_picture(
+    vertices: list[tuple[float, float]], size: tuple[int, int]
+) -> None:
+    full = np.zeros((size[1], size[0]), np.uint8)
+    limit = 8.0 * max(size)
+    corners = np.clip(np.array(vertices, np.float32), -limit, limit)
+    cv2.fillPoly(full, [np.round((corners - 0.5) * 16).astype(np.int32)], 1, shift=4)
+    np.testing.assert_array_equal(Prompt.from_polygon(vertices, size).mask, full.astype(bool))
+
+
+def test_many_small_polygons_and_masks_of_a_large_picture_take_little_memory() -> None:
+    large = (4000, 3000)
+    tracemalloc.start()
+    prompts = [Prompt.from_polygon([(x, 500), (x + 40, 520), (x, 560)], large) for x in range(100)]
+    polygons, peak = tracemalloc.get_traced_memory()
+    mask = np.zeros((3000, 4000), np.bool_)
+    mask[100:150, 200:290] = True
+    prompts += [Prompt.from_mask(mask) for _ in range(20)]
+    both, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2e6  # one full mask has 12 MB
+    assert both - polygons < mask.nbytes + 1e6
+    assert all(prompt.cropped is not None and prompt.cropped.size == large for prompt in prompts)
 
 
 @pytest.mark.parametrize("vertices", [[(1, 1), (5, 5)], [(1, 1), (5, 5), (NAN, 3)]])

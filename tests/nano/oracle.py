@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import torch
 
+from pam_model.cropped_mask import CroppedMask
 from pam_model.nano import texts
 from pam_model.nano.measure import NAMES
 from pam_model.segments import Segments
@@ -51,7 +52,7 @@ class Oracle:
             mask_tokens=torch.tensor(rows, dtype=torch.long)[:, None],
             image_embed=nothing,
             object_pointers=nothing,
-            given_masks=tuple(masks),
+            given=tuple(CroppedMask.from_mask(mask) for mask in masks),
         )
 
     @staticmethod

@@ -13,7 +13,7 @@ import pytest
 
 from pam_labeling.annotator import Annotator
 from pam_labeling.settings import Settings
-from pam_model import EverythingOptions, GenerationOptions, Task
+from pam_model import CroppedMask, EverythingOptions, GenerationOptions, Task
 
 COLOURS = {
     "red": (255, 0, 0),
@@ -58,8 +58,8 @@ class FakeSegments:
     def object_scores(self):
         return np.array([4.0 if mask.any() else -4.0 for mask, _ in self.found], np.float32)
 
-    def masks(self):
-        return [mask for mask, _ in self.found]
+    def cropped(self, index):
+        return CroppedMask.from_mask(self.found[index][0])
 
     def select(self, indices):
         return FakeSegments(tuple(self.found[index] for index in indices))

@@ -1,0 +1,108 @@
+"""Masks kept as their crops: a hundred full masks of one large photograph are a gigabyte."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy.typing as npt
+
+_NOWHERE = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True, eq=False)
+class CroppedMask:
+    """A mask of a whole picture, of which only what is inside its tight box is kept.
+
+    Coordinates are pixels of the upright picture, from the top-left corner of the top-left pixel.
+
+    Attributes:
+        size: `(width, height)` of the picture.
+        box: `(x1, y1, x2, y2)`, tight around the mask; x2 and y2 are exclusive. All 0 where the
+            mask is empty.
+        crop: bool `(y2 - y1, x2 - x1)`, the mask inside the box, read-only.
+    """
+
+    size: tuple[int, int]
+    box: tuple[int, int, int, int]
+    crop: npt.NDArray[np.bool_] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        self.crop.setflags(write=False)
+
+    @classmethod
+    def from_mask(cls, mask: npt.NDArray[np.bool_]) -> CroppedMask:
+        """The crop of a mask, bool `(height, width)`; a copy, so that the mask itself can go."""
+        return cls.from_part(mask, (0, 0), (mask.shape[1], mask.shape[0]))
+
+    @classmethod
+    def from_part(
+        cls, part: npt.NDArray[np.bool_], corner: tuple[int, int], size: tuple[int, int]
+    ) -> CroppedMask:
+        """The crop of a mask that is empty outside a part of its picture.
+
+        Args:
+            part: bool `(height of the part, width of the part)`.
+            corner: x and y of the part's top-left corner in the picture.
+            size: `(width, height)` of the picture.
+        """
+        if part.size == 0:
+            return cls(size, _NOWHERE, np.zeros((0, 0), np.bool_))
+        x, y, width, height = cv2.boundingRect(np.ascontiguousarray(part).view(np.uint8))
+        if width == 0:
+            return cls(size, _NOWHERE, np.zeros((0, 0), np.bool_))
+        x1, y1 = int(x) + corner[0], int(y) + corner[1]
+        crop = part[y : y + height, x : x + width].copy()
+        return cls(size, (x1, y1, x1 + int(width), y1 + int(height)), crop)
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Bool `(height, width)` of the whole picture, a new array each time."""
+        width, height = self.size
+        full = np.zeros((height, width), dtype=np.bool_)
+        x1, y1, x2, y2 = self.box
+        full[y1:y2, x1:x2] = self.crop
+        return full
+
+    @property
+    def area(self) -> int:
+        """The number of pixels in the mask."""
+        return int(np.count_nonzero(self.crop))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no pixel is in the mask."""
+        return self.crop.size == 0
+
+
+def square_masks(masks: Sequence[CroppedMask], side: int, device: torch.device) -> Tensor:
+    """Masks of one picture in the frame of the square, float32 `(N, 1, side, side)` of 0 and 1.
+
+    Args:
+        masks: at least one.
+        side: of the square, in pixels.
+        device: where to compute.
+    """
+    width, height = masks[0].size
+    # One after the other in the same place: four bytes a pixel are a lot in a photograph.
+    full = torch.zeros(1, 1, height, width, device=device)
+    squares = torch.empty(len(masks), 1, side, side, device=device)
+    for row, mask in enumerate(masks):
+        x1, y1, x2, y2 = mask.box
+        part = full[0, 0, y1:y2, x1:x2]
+        part.copy_(torch.tensor(mask.crop))
+        square = F.interpolate(
+            full, size=(side, side), mode="bilinear", align_corners=False, antialias=True
+        )
+        squares[row] = square[0] >= 0.5
+        part.zero_()
+    return squares

@@ -1,0 +1,49 @@
+"""Masks kept as their crops."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from pam_model import CroppedMask
+
+
+@given(arrays.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 9))))
+def test_a_crop_gives_the_mask_back(mask: np.ndarray) -> None:
+    cropped = CroppedMask.from_mask(mask)
+    np.testing.assert_array_equal(cropped.mask, mask)
+    assert cropped.size == (mask.shape[1], mask.shape[0])
+    assert cropped.area == mask.sum()
+    assert cropped.is_empty == (not mask.any())
+
+
+def test_a_crop_keeps_only_its_own_pixels_read_only() -> None:
+    mask = np.zeros((8, 10), np.bool_)
+    mask[3:5, 2:7] = True
+    cropped = CroppedMask.from_mask(mask)
+    mask[:] = False
+    assert cropped.box == (2, 3, 7, 5)
+    assert cropped.crop.base is None
+    assert cropped.crop.all()
+    with pytest.raises(ValueError, match="read-only"):
+        cropped.crop[0] = False
+    cropped.mask[:] = False
+    assert cropped.area == 10
+
+
+def test_the_part_of_a_picture_says_where_its_mask_is() -> None:
+    part = np.zeros((4, 5), np.bool_)
+    part[1, 2:4] = True
+    cropped = CroppedMask.from_part(part, (20, 10), (30, 40))
+    assert (cropped.size, cropped.box) == ((30, 40), (22, 11, 24, 12))
+    assert np.argwhere(cropped.mask).tolist() == [[11, 22], [11, 23]]
+
+
+def test_nothing_of_a_picture_is_an_empty_mask_of_it() -> None:
+    cropped = CroppedMask.from_part(np.zeros((0, 3), np.bool_), (5, 5), (6, 4))
+    assert cropped.is_empty
+    assert cropped.mask.shape == (4, 6)
+    assert not cropped.mask.any()
