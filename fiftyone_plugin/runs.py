@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from dataclasses import asdict, dataclass, fields, replace
 from dataclasses import field as default
 from datetime import datetime, timedelta, timezone
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fiftyone.core.odm as foo
 import psutil
 from bson import ObjectId
+from pymongo.errors import PyMongoError
 
 from .errors import PluginError
 
@@ -28,7 +30,10 @@ State = Literal["running", "finished", "interrupted", "undoing", "undone"]
 
 METHOD = "@pam-labeling/pam/"
 KEPT_FAILURES = 100
+REASON_LIMIT = 1000
 _SILENCE = timedelta(minutes=10)
+_PAUSE = 1.0  # seconds
+_GONE = "Its process ended without a word: it was killed, or crashed."
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,7 @@ class RunRecord:
         state: a run whose process is gone is `"interrupted"`, whatever the database says.
         counts: see `Counts`.
         failures: the first hundred; `counts.failed` counts all.
+        reason: why the run ended before it was through; "" unless it did.
         declared: paths in the schema that this run declared.
         paths: paths that it writes: of label attributes and of fields of samples.
         undone: see `Undone`; None unless the state is undoing or undone.
@@ -116,6 +122,7 @@ class RunRecord:
     state: State = "running"
     counts: Counts = default(default_factory=Counts)
     failures: tuple[Failure, ...] = ()
+    reason: str = ""
     declared: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     undone: Undone | None = None
@@ -126,6 +133,10 @@ class RunRecord:
     def to_dict(self) -> dict[str, Any]:
         """The record as JSON has it."""
         return asdict(self)
+
+
+_UNSAVED: dict[str, RunRecord] = {}
+"""How runs of this process ended, by journal, where the database does not know it yet."""
 
 
 def now() -> str:
@@ -193,6 +204,32 @@ def save(collection: SampleCollection, record: RunRecord) -> None:
     if record.key not in dataset.list_runs():
         dataset.reload()
     dataset.update_run_config(record.key, dataset.init_run(**_config(record)))
+    _UNSAVED.pop(record.journal, None)
+
+
+def end(collection: SampleCollection, record: RunRecord, reason: str) -> RunRecord:
+    """Write that a run has ended: finished, or interrupted for a reason.
+
+    The database may be what went away: it is asked twice, and this process remembers the end.
+    """
+    state: State = "interrupted" if reason else "finished"
+    record = replace(record, state=state, reason=reason, finished=now(), seen=now())
+    _UNSAVED[record.journal] = record
+    try:
+        save(collection, record)
+    except PyMongoError:
+        time.sleep(_PAUSE)
+        save(collection, record)
+    return record
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Why a run ended, by what ended it; "" for nothing."""
+    if error is None:
+        return ""
+    if isinstance(error, (GeneratorExit, KeyboardInterrupt)):
+        return "It was stopped."
+    return (str(error) or type(error).__name__)[:REASON_LIMIT]
 
 
 def resumed(collection: SampleCollection, fresh: RunRecord) -> RunRecord:
@@ -216,6 +253,7 @@ def resumed(collection: SampleCollection, fresh: RunRecord) -> RunRecord:
     return replace(
         record,
         state="running",
+        reason="",
         finished=None,
         declared=tuple(dict.fromkeys(record.declared + fresh.declared)),
         paths=tuple(dict.fromkeys(record.paths + fresh.paths)),
@@ -233,11 +271,16 @@ def is_alive(record: RunRecord) -> bool:
     """Whether the process of a run is still there; on another host: whether it wrote lately."""
     host, pid, start = record.process
     if host != socket.gethostname():
-        return datetime.now(timezone.utc) - datetime.fromisoformat(record.seen) < _SILENCE
+        return not is_silent(record)
     try:
         return bool(abs(psutil.Process(pid).create_time() - start) < 1)
     except psutil.NoSuchProcess:
         return False
+
+
+def is_silent(record: RunRecord) -> bool:
+    """Whether a run has not written for ten minutes."""
+    return datetime.now(timezone.utc) - datetime.fromisoformat(record.seen) >= _SILENCE
 
 
 def _documents() -> Any:
@@ -271,6 +314,8 @@ def _record(document: Mapping[str, Any]) -> RunRecord:
     for name in ("declared", "paths", "process"):
         values[name] = tuple(config[name])
     record = RunRecord(key=document["key"], **values)
-    if record.state == "running" and not is_alive(record):
-        return replace(record, state="interrupted")
-    return record
+    if record.state != "running":
+        return record
+    if record.journal in _UNSAVED:
+        return replace(_UNSAVED[record.journal], key=record.key)
+    return record if is_alive(record) else replace(record, state="interrupted", reason=_GONE)

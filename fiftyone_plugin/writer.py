@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
 ERROR = Attribute("pam_error", "text", "Why PAM's last run on this sample failed.")
 _FLUSH_BYTES = 16 * 1024 * 1024
-_REASON_LIMIT = 1000
 _RECENT = 1000
 
 
@@ -115,7 +114,7 @@ class RunWriter:
         self._last_flush = time.monotonic()
         self._last_results: set[ObjectId] = set()
         self._recently_failed: dict[ObjectId, None] = {}
-        self._broken = False
+        self._failure: BaseException | None = None
 
     @property
     def record(self) -> RunRecord:
@@ -129,8 +128,12 @@ class RunWriter:
             runs.save(self._collection, self._record)
         else:
             self._record = runs.register(self._collection, self._record)
-        self._journal = Journal(self._record.journal)
-        fields.declare(self._dataset, self._missing)
+        try:
+            self._journal = Journal(self._record.journal)
+            self._declare(self._missing)
+        except BaseException as error:
+            self._end(error)
+            raise
         return self
 
     def __exit__(
@@ -139,17 +142,16 @@ class RunWriter:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        if self._broken:  # the database refused a flush: what waits stays undone
-            return
-        self.flush()
-        self._record = replace(
-            self._record,
-            state="finished" if kind is None else "interrupted",
-            finished=runs.now(),
-        )
-        runs.save(self._collection, self._record)
+        try:
+            if self._failure is None:  # else what waits stays undone
+                self.flush()
+        finally:
+            self._end(self._failure or error)
         if self._collection._dataset is not self._dataset:
             self._collection.reload()  # patches and frames are copies
+
+    def _end(self, error: BaseException | None) -> None:
+        self._record = runs.end(self._collection, self._record, runs.reason_of(error))
 
     def write(self, sample_id: str, values: Mapping[str, Mapping[str, Any]]) -> None:
         """Set attributes of labels.
@@ -208,20 +210,25 @@ class RunWriter:
         """Record why a sample has not all results, in `pam_error` and in the run's record."""
         _id = ObjectId(sample_id)
         self._note_failure(_id, reason)
-        self._of(sample_id).fields[ERROR.name] = reason[:_REASON_LIMIT]
+        self._of(sample_id).fields[ERROR.name] = reason[: runs.REASON_LIMIT]
         self._flush_if_due()
 
     def flush(self) -> None:
-        """Write what waits, and the record."""
+        """Write what waits, and the record; where that fails, the run cannot go on."""
+        try:
+            self._flush()
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _flush(self) -> None:
         while True:
             pending, self._pending = self._pending, {}
             self._regions = self._bytes = 0
-            self._broken = True
             if pending:
                 self._write(pending)
             self._record = replace(self._record, seen=runs.now())
             runs.save(self._collection, self._record)
-            self._broken = False
             self._last_flush = time.monotonic()
             if not self._pending:
                 return  # else: reasons of samples that refused what was written
@@ -255,7 +262,13 @@ class RunWriter:
         """Make the field of reasons when the first sample fails, having recorded so."""
         missing = fields.undeclared_on_samples(self._place, [ERROR])
         self._add_path(self._place.field_path(ERROR.name), missing)
-        fields.declare(self._dataset, missing)
+        self._declare(missing)
+
+    def _declare(self, missing: Mapping[str, Attribute | fields.Labels]) -> None:
+        try:
+            fields.declare(self._dataset, missing)
+        except ValueError as error:
+            raise PluginError(f"FiftyOne refuses the run's fields: {error}") from error
 
     def _add_path(self, path: str, declared: Iterable[str]) -> None:
         if path not in self._record.paths:
@@ -269,7 +282,7 @@ class RunWriter:
     def _note_failure(self, document: ObjectId, reason: str) -> None:
         counts, failures = self._record.counts, self._record.failures
         if len(failures) < KEPT_FAILURES:
-            failures = (*failures, Failure(str(document), reason[:_REASON_LIMIT]))
+            failures = (*failures, Failure(str(document), reason[: runs.REASON_LIMIT]))
         if document not in self._recently_failed:
             counts = replace(counts, failed=counts.failed + 1)
         self._record = replace(self._record, counts=counts, failures=failures)

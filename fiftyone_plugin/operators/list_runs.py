@@ -19,7 +19,7 @@ _COLUMNS = {
     "regions": "Regions",
     "added": "Added",
     "failed": "Failed",
-    "reason": "First failure",
+    "reason": "Reason, or first failure",
 }
 
 
@@ -69,6 +69,6 @@ def _row(record: RunRecord) -> dict[str, Any]:
         "regions": counts.regions,
         "added": counts.added,
         "failed": counts.failed,
-        "reason": record.failures[0].reason if record.failures else "",
+        "reason": record.reason or (record.failures[0].reason if record.failures else ""),
         "parameters": record.parameters,
     }

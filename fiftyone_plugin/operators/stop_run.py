@@ -8,7 +8,7 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from ..errors import PluginError
-from ..runs import read_run
+from ..runs import end, is_silent, read_run
 from .managing import needed_key, refusal, run_choice
 from .remembered import want_stop
 
@@ -28,7 +28,7 @@ class StopRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         )
 
     def __call__(self, collection: Any, key: str) -> None:
-        """Ask a run to stop.
+        """Ask a run to stop; one that has written nothing for ten minutes is ended here.
 
         Args:
             collection: the dataset, or a view on it.
@@ -41,6 +41,8 @@ class StopRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         if record.state != "running":
             raise PluginError(f"The run {key!r} is {record.state}: there is nothing to stop.")
         want_stop(collection._root_dataset, key)
+        if is_silent(record):  # nobody may be left to hear it
+            end(collection, record, "It had written nothing for ten minutes, and was stopped.")
 
     def resolve_input(self, ctx: Any) -> Any:
         """The runs that are going on."""

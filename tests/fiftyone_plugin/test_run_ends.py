@@ -1,0 +1,155 @@
+"""Tests of how runs end when something fails: with a reason, and so that they can be undone."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+
+import fiftyone as fo
+import pytest
+from pymongo.errors import AutoReconnect
+
+from fiftyone_plugin import runs
+from fiftyone_plugin import writer as writer_module
+from fiftyone_plugin.errors import PluginError
+from fiftyone_plugin.fields import Attribute
+from fiftyone_plugin.runs import list_runs, read_run
+from fiftyone_plugin.undo import undo_run
+from fiftyone_plugin.writer import RunWriter
+
+CAPTION = Attribute("caption", "text", "What the region is.")
+
+
+@pytest.fixture
+def dataset(new_dataset):
+    dataset = new_dataset()
+    box = fo.Detection(label="thing", bounding_box=[0.1, 0.1, 0.5, 0.5])
+    dataset.add_samples(
+        fo.Sample(filepath=f"/nowhere/{number}.png", boxes=fo.Detections(detections=[box.copy()]))
+        for number in range(3)
+    )
+    return dataset
+
+
+def documents(dataset):
+    found = dataset._sample_collection.find().sort("_id")
+    return [{k: v for k, v in each.items() if k != "last_modified_at"} for each in found]
+
+
+def caption_all(dataset, **options):
+    with RunWriter(
+        dataset, "boxes", operator="caption_regions", attributes=[CAPTION], **options
+    ) as writer:
+        for sample in dataset:
+            writer.write(sample.id, {sample.boxes.detections[0].id: {"caption": "words"}})
+
+
+def lose_connection(*_):
+    raise AutoReconnect("connection closed")
+
+
+def test_a_run_that_cannot_declare_its_fields_is_interrupted(dataset):
+    field = dataset.get_field("boxes")
+    field.read_only = True
+    field.save()
+    before = documents(dataset)
+    with pytest.raises(PluginError, match="FiftyOne refuses the run's fields: .*read-only"):
+        caption_all(dataset)
+    (record,) = list_runs(dataset)
+    assert record.state == "interrupted"
+    assert "read-only" in record.reason
+    assert undo_run(dataset, record.key).state == "undone"
+    assert documents(dataset) == before
+
+
+@pytest.mark.parametrize("flush_regions", [1, 2, 100])
+def test_a_run_whose_flush_fails_is_interrupted_and_undone(dataset, monkeypatch, flush_regions):
+    """The first flush fails, or the second, or the last."""
+    before = documents(dataset)
+    flush, calls = writer_module.flush, []
+
+    def second_fails(*args):
+        calls.append(args)
+        if flush_regions == 100 or len(calls) == 2:
+            lose_connection()
+        return flush(*args)
+
+    monkeypatch.setattr(writer_module, "flush", second_fails)
+    with pytest.raises(AutoReconnect):
+        caption_all(dataset, flush_regions=flush_regions)
+    (record,) = list_runs(dataset)
+    assert (record.state, record.reason) == ("interrupted", "connection closed")
+    undo_run(dataset, record.key)
+    assert documents(dataset) == before
+
+
+def test_a_failed_flush_that_the_caller_swallows_is_no_finished_run(dataset, monkeypatch):
+    with RunWriter(dataset, "boxes", operator="x", attributes=[CAPTION]) as writer:
+        monkeypatch.setattr(writer_module, "flush", lose_connection)
+        sample = dataset.first()
+        writer.write(sample.id, {sample.boxes.detections[0].id: {"caption": "words"}})
+        with pytest.raises(AutoReconnect):
+            writer.flush()
+    assert writer.record.state == "interrupted"
+
+
+def test_an_end_is_written_when_the_database_is_back(dataset, monkeypatch):
+    monkeypatch.setattr(runs, "_PAUSE", 0.0)
+    save, failures = runs.save, [None]
+
+    def fails_once(collection, record):
+        if record.state == "finished" and failures:
+            failures.pop()
+            lose_connection()
+        save(collection, record)
+
+    monkeypatch.setattr(runs, "save", fails_once)
+    caption_all(dataset)
+    assert failures == []
+    assert dataset.get_run_info(list_runs(dataset)[0].key).config.state == "finished"
+
+
+def caption_all_but_lose_connection(dataset, patch):
+    with RunWriter(dataset, "boxes", operator="x", attributes=[CAPTION]) as writer:
+        patch.setattr(runs, "save", lose_connection)
+        sample = dataset.first()
+        writer.write(sample.id, {sample.boxes.detections[0].id: {"caption": "words"}})
+
+
+def test_a_run_whose_end_could_not_be_written_is_known_to_have_ended(dataset, monkeypatch):
+    monkeypatch.setattr(runs, "_PAUSE", 0.0)
+    before = documents(dataset)
+    with monkeypatch.context() as patch, pytest.raises(AutoReconnect):
+        caption_all_but_lose_connection(dataset, patch)
+    (record,) = list_runs(dataset)
+    assert dataset.get_run_info(record.key).config.state == "running"
+    assert (record.state, record.reason) == ("interrupted", "connection closed")
+    undo_run(dataset, record.key)
+    assert documents(dataset) == before
+    assert dataset.get_run_info(record.key).config.state == "undone"
+
+
+def test_what_ended_a_run_is_its_reason(dataset):
+    with pytest.raises(OSError, match="disk full"), RunWriter(dataset, "boxes", operator="x"):
+        raise OSError("disk full")
+    with pytest.raises(KeyboardInterrupt), RunWriter(dataset, "boxes", operator="x"):
+        raise KeyboardInterrupt
+    caption_all(dataset)
+    reasons = [record.reason for record in list_runs(dataset)]
+    assert reasons == ["disk full", "It was stopped.", ""]
+
+
+def test_a_run_that_is_silent_for_long_is_ended_by_stopping_it(dataset, operator):
+    caption_all(dataset)
+    (finished,) = list_runs(dataset)
+    minutes = {"slow": 5, "silent": 11}
+    for state, ago in minutes.items():
+        seen = (datetime.now(timezone.utc) - timedelta(minutes=ago)).isoformat()
+        record = replace(finished, state="running", seen=seen, process=runs.this_process())
+        runs.save(dataset, record)
+        operator("stop_run")(dataset, record.key)
+        found = read_run(dataset, record.key)
+        assert found.state == ("running" if state == "slow" else "interrupted")
+    assert "ten minutes" in found.reason
+    undo_run(dataset, found.key)
+    assert dataset.count("boxes.detections.caption") == 0
