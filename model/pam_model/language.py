@@ -22,6 +22,13 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from pam_model.decoding import (
+    MOST_FIXED_ROWS,
+    Decoder,
+    FixedDecoders,
+    GrowingDecoder,
+    read,
+)
 from pam_model.tasks import BEFORE_REGION, END, after_region
 
 if TYPE_CHECKING:
@@ -133,6 +140,7 @@ class LanguageModel(nn.Module):
         )
         self.tokenizer = tokenizer
         self.end_id = tokenizer.convert_tokens_to_ids(END)
+        self._fixed_decoders = FixedDecoders(self.qwen2)
 
     def ids(self, text: str) -> Tensor:
         """int64 `(length,)`: the ids of `text`, on the model's device."""
@@ -186,25 +194,6 @@ class LanguageModel(nn.Module):
         texts = [self.text(ids) for ids in answers]
         return [texts[start : start + asked] for start in range(0, len(texts), asked)]
 
-    def step(self, ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
-        """Read `(rows, new)` more ids; return the logits after them, `(rows, vocabulary)`.
-
-        Args:
-            ids: int64; shorter rows are padded on the left.
-            mask: int64 `(rows, cached + new)`, 0 at padding.
-            cache: grows by the new positions.
-        """
-        positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
-        hidden = self.qwen2.model(
-            input_ids=ids,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        logits: Tensor = self.qwen2.lm_head(hidden[:, -1]).float()
-        return logits
-
     def _generate(
         self, cache: DynamicCache, suffixes: Sequence[Tensor], options: GenerationOptions
     ) -> Iterator[tuple[int, int]]:
@@ -214,22 +203,33 @@ class LanguageModel(nn.Module):
             [torch.ones_like(s) for s in suffixes], batch_first=True, padding_side="left"
         )
         mask = torch.cat([real.new_ones(len(real), cache.get_seq_length()), real], dim=1)
+        logits = read(self.qwen2, ids, mask, cache)
+        decoder = self._decoder(cache, mask, options.max_new_tokens)
         pick = _Picker(options)
         active = list(range(len(suffixes)))
-        for _ in range(options.max_new_tokens):
+        for count in range(1, options.max_new_tokens + 1):
             _check_deadline(options.deadline)
-            tokens = pick(self.step(ids, mask, cache))
+            tokens = pick(logits)
             values = tokens.tolist()
             going = [index for index, token in enumerate(values) if token != self.end_id]
             yield from ((active[index], values[index]) for index in going)
-            if not going:
+            if not going or count == options.max_new_tokens:
                 return
             if len(going) < len(active):
                 keep = torch.tensor(going, device=tokens.device)
-                cache.batch_select_indices(keep)
-                tokens, mask = tokens[keep], mask[keep]
+                decoder.keep(keep)
+                tokens = tokens[keep]
                 active = [active[index] for index in going]
-            ids, mask = tokens[:, None], F.pad(mask, (0, 1), value=1)
+            logits = decoder.step(tokens)
+
+    def _decoder(self, cache: DynamicCache, mask: Tensor, new: int) -> Decoder:
+        """What reads up to `new` more tokens a row."""
+        recordable = mask.is_cuda and self.qwen2.config._attn_implementation == "sdpa"
+        if not recordable or len(mask) > MOST_FIXED_ROWS:
+            return GrowingDecoder(self.qwen2, cache, mask)
+        decoder = self._fixed_decoders.get(len(mask), mask.shape[1] + new)
+        decoder.load(cache, mask)
+        return decoder
 
     def score(
         self,

@@ -171,7 +171,7 @@ def test_a_model_that_does_not_give_numbers_says_so(
     language: LanguageModel, regions: KeyValues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = (1, 320)
-    monkeypatch.setattr(language, "step", lambda *_: torch.full(rows, float("nan")))
+    monkeypatch.setattr("pam_model.language.read", lambda *_: torch.full(rows, float("nan")))
     with pytest.raises(ArithmeticError, match="not numbers"):
         language.answer(regions.select(torch.tensor([0])), QUESTIONS[:1], GenerationOptions())
 

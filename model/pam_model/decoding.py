@@ -1,0 +1,195 @@
+"""How answers grow token by token: with shapes that grow, or with fixed ones on a CUDA GPU.
+
+A step of a few rows is thousands of small kernels, and a GPU waits for the Python that launches
+them. With fixed shapes a step is recorded once as a CUDA graph and launched as a whole.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from transformers import DynamicCache, Qwen2ForCausalLM
+
+MOST_FIXED_ROWS = 32
+"""More rows keep a GPU busy without a graph."""
+
+_POSITIONS = 256  # a fixed cache holds a multiple of so many
+_GRAPHS = 4  # recorded ones that are kept
+
+
+class Decoder(Protocol):
+    """Rows of text that grow by a token a step."""
+
+    def step(self, tokens: Tensor) -> Tensor:
+        """Append int64 `(rows,)`; return the logits after them, float32 `(rows, vocabulary)`."""
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these rows only, int64 `(rows',)`, counted among those of the last step."""
+
+
+class GrowingDecoder:
+    """The cache grows with each step, and rows that have ended leave it.
+
+    Args:
+        qwen2: the language model.
+        cache: what was read; it is written to.
+        mask: int64 `(rows, positions)` of the cache, 0 at padding.
+    """
+
+    def __init__(self, qwen2: Qwen2ForCausalLM, cache: DynamicCache, mask: Tensor) -> None:
+        self._qwen2 = qwen2
+        self._cache = cache
+        self._mask = mask
+
+    def step(self, tokens: Tensor) -> Tensor:
+        self._mask = F.pad(self._mask, (0, 1), value=1)
+        return read(self._qwen2, tokens[:, None], self._mask, self._cache)
+
+    def keep(self, rows: Tensor) -> None:
+        self._cache.batch_select_indices(rows)
+        self._mask = self._mask[rows]
+
+
+class FixedDecoder:
+    """A cache of a fixed size; rows that have ended stay in it, and are not looked at.
+
+    `load` begins an answer, any number of times. It stands in for transformers' cache, of which the
+    model calls `update` alone.
+
+    Args:
+        qwen2: the language model, with `sdpa` attention.
+        rows: texts at once.
+        positions: that the cache has room for.
+    """
+
+    def __init__(self, qwen2: Qwen2ForCausalLM, rows: int, positions: int) -> None:
+        config, device, dtype = qwen2.config, qwen2.device, qwen2.dtype
+        heads = config.num_key_value_heads or config.num_attention_heads
+        width = qwen2.model.layers[0].self_attn.head_dim
+        shape = (config.num_hidden_layers, 2, rows, heads, positions, width)
+        self._qwen2: Any = qwen2
+        self._cached = torch.zeros(shape, device=device, dtype=dtype)
+        self._blocked = torch.zeros(rows, 1, 1, positions, device=device, dtype=dtype)
+        self._tokens = torch.zeros(rows, 1, device=device, dtype=torch.long)
+        self._position = torch.zeros(rows, 1, device=device, dtype=torch.long)
+        self._slot = torch.zeros(1, device=device, dtype=torch.long)
+        self._logits = torch.zeros(rows, config.vocab_size, device=device)
+        self._active = torch.arange(rows, device=device)
+        self._graph = self._record() if device.type == "cuda" else None
+
+    def load(self, cache: DynamicCache, mask: Tensor) -> None:
+        """Begin where `cache` ends.
+
+        Args:
+            cache: what was read of at most as many rows as there are here; it is copied.
+            mask: int64 `(rows, positions)` of the cache, 0 at padding.
+        """
+        rows, length = mask.shape
+        self._cached[..., length:, :] = 0  # what is blocked counts 0 times, which NaN would survive
+        for layer, (keys, values, *_) in enumerate(cache):
+            self._cached[layer, 0, :rows, :, :length] = keys
+            self._cached[layer, 1, :rows, :, :length] = values
+        self._blocked.fill_(torch.finfo(self._blocked.dtype).min)
+        self._blocked[:rows, 0, 0, :length].masked_fill_(mask.bool(), 0)
+        self._blocked[rows:, ..., :length] = 0
+        self._position.zero_()
+        self._position[:rows, 0] = mask.sum(dim=1)
+        self._slot.fill_(length)
+        self._active = torch.arange(rows, device=mask.device)
+
+    def step(self, tokens: Tensor) -> Tensor:
+        self._tokens[self._active, 0] = tokens
+        if self._graph is None:
+            self._compute()
+        else:
+            self._graph.replay()
+        return self._logits[self._active]
+
+    def keep(self, rows: Tensor) -> None:
+        self._active = self._active[rows]
+
+    def update(
+        self, keys: Tensor, values: Tensor, layer: int, *_: object, **__: object
+    ) -> tuple[Tensor, Tensor]:
+        """Take the keys and values of a step, as transformers' attention hands them over.
+
+        Args:
+            keys: `(rows, key/value heads, 1, head width)`.
+            values: likewise.
+            layer: of the model, from 0.
+
+        Returns:
+            All of the layer, each `(rows, key/value heads, positions, head width)`.
+        """
+        self._cached[layer, 0].index_copy_(2, self._slot, keys)
+        self._cached[layer, 1].index_copy_(2, self._slot, values)
+        return self._cached[layer, 0], self._cached[layer, 1]
+
+    def _compute(self) -> None:
+        self._blocked.index_fill_(3, self._slot, 0)
+        hidden = self._qwen2.model(
+            input_ids=self._tokens,
+            attention_mask=self._blocked,
+            position_ids=self._position,
+            past_key_values=self,
+            use_cache=True,
+        ).last_hidden_state
+        self._logits.copy_(self._qwen2.lm_head(hidden[:, -1]))
+        self._position.add_(1)
+        self._slot.add_(1)
+
+    def _record(self) -> torch.cuda.CUDAGraph:
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            self._compute()  # libraries set themselves up at the first call
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+            self._compute()
+        return graph
+
+
+class FixedDecoders:
+    """The fixed decoders of a model, by their shape; those used last are kept."""
+
+    def __init__(self, qwen2: Qwen2ForCausalLM) -> None:
+        self._qwen2 = qwen2
+        self._made: OrderedDict[tuple[int, int], FixedDecoder] = OrderedDict()
+
+    def get(self, rows: int, positions: int) -> FixedDecoder:
+        """One with room for so many rows and positions, or some more."""
+        shape = 1 << (rows - 1).bit_length(), -(-positions // _POSITIONS) * _POSITIONS
+        if shape not in self._made:
+            while len(self._made) >= _GRAPHS:
+                self._made.popitem(last=False)
+            self._made[shape] = FixedDecoder(self._qwen2, *shape)
+        self._made.move_to_end(shape)
+        return self._made[shape]
+
+
+def read(qwen2: Qwen2ForCausalLM, ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
+    """Read `(rows, new)` more ids; return the logits after them, float32 `(rows, vocabulary)`.
+
+    Args:
+        qwen2: the language model.
+        ids: int64; shorter rows are padded on the left.
+        mask: int64 `(rows, cached + new)`, 0 at padding.
+        cache: grows by the new positions.
+    """
+    positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
+    hidden = qwen2.model(
+        input_ids=ids,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+    ).last_hidden_state
+    logits: Tensor = qwen2.lm_head(hidden[:, -1]).float()
+    return logits
