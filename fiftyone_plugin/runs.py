@@ -106,6 +106,7 @@ class RunRecord:
         declared: paths in the schema that this run declared.
         paths: paths that it writes: of label attributes and of fields of samples.
         undone: see `Undone`; None unless the state is undoing or undone.
+        saved_view: a digest of the view that it saved, see `saved_views`; "" for none.
         journal: the id of its old values, see `journal`.
         process: who runs it: host, process id, that process's start in seconds since 1970.
         seen: when it last wrote, in UTC.
@@ -126,6 +127,7 @@ class RunRecord:
     declared: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     undone: Undone | None = None
+    saved_view: str = ""
     journal: str = ""
     process: tuple[str, int, float] = ("", 0, 0.0)
     seen: str = ""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fiftyone import ViewField as F
 
+from ..saved_views import save_view
 from .options import OWN_CLASSES, LabelOptions
 from .plans import plan_labels
 from .running import ModelOperator
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pam_model.tasks import Language
 
     from ..runs import RunRecord
+    from ..gaps import Only
     from .forms import Form
     from .plans import Plan, Resolve
 
@@ -40,7 +42,7 @@ class LabelRegions(ModelOperator):
         language: Language = "en",
         only_disagreeing: bool = False,
         saved_view: str | None = None,
-        only: str = "all",
+        only: Only = "all",
         all_slices: bool = False,
         model: str | None = None,
         device: str | None = None,
@@ -63,11 +65,12 @@ class LabelRegions(ModelOperator):
             score: the attribute for the class's share of the list, from 0 to 1; None for none.
             threshold: the score under which no class is chosen, from 0 to 1.
             language: en or zh: the language of the classes.
-            only_disagreeing: write only where the chosen class is another than the label (upper
-                and lower case count as the same).
+            only_disagreeing: write the class only where it is another than the label (upper and
+                lower case count as the same). The score is written everywhere.
             saved_view: save a view of this name of the regions whose label is another than the
                 chosen class.
-            only: as of `caption_regions`.
+            only: as of `caption_regions`. With `score=None` regions without a class of the list
+                are looked at again by each run, as nothing tells that they were.
             all_slices: as of `caption_regions`. So also the rest.
 
         Returns:
@@ -119,11 +122,9 @@ class LabelRegions(ModelOperator):
         name = record.parameters["saved_view"]
         if name is not None and record.state == "finished":
             target = plan.job.target
-            target.dataset.save_view(
-                name,
-                suspects(target.dataset, str(target.field), record.parameters["attribute"]),
-                description=f"Labels that PAM would call something else ({record.key})",
-            )
+            view = suspects(target.dataset, str(target.field), record.parameters["attribute"])
+            said = "Labels that PAM would call something else"
+            save_view(target.dataset, record, name, view, said)
 
 
 def suspects(dataset: Any, field: str, attribute: str) -> Any:

@@ -8,6 +8,7 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from ..errors import PluginError
+from ..saved_views import delete_view
 from ..undo import undo_run
 from .managing import needed_key, refusal, run_choice
 
@@ -84,7 +85,5 @@ class UndoRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         record = undo_run(collection, key)
         dataset = collection._root_dataset
         dataset.reload()  # fields are gone from the schema, and the run may be another process's
-        name = record.parameters.get("saved_view")
-        if name and dataset.has_saved_view(name):
-            dataset.delete_saved_view(name)
+        delete_view(dataset, record)
         return record
