@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
-from pam_labeling.masks import box_of
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     import numpy.typing as npt
+
+    from pam_model.cropped_mask import CroppedMask
 
     Mask = npt.NDArray[np.bool_]
     Points = npt.NDArray[np.float64]
@@ -159,14 +159,14 @@ def fit_mask(mask: Mask, size: Size) -> Mask:
     return np.asarray(resized, dtype=np.uint8).view(np.bool_)
 
 
-def stroke_points(mask: Mask, count: int = 5) -> Points | None:
+def stroke_points(mask: CroppedMask, count: int = 5) -> Points | None:
     """Points along a thin stroke, float64 `(<= count, 2)` in pixels; None if it is no stroke.
 
     A stroke is at least 6 times as long as it is thick at its thickest place. Its points lie in its
     middle, as far from each other as they can.
     """
-    x1, y1, x2, y2 = box_of(mask)
-    depth = depth_of(mask[y1:y2, x1:x2])
+    x1, y1, *_ = mask.box
+    depth = depth_of(mask.crop)
     thickness = 2 * float(depth.max())
     if np.count_nonzero(depth) < 6 * thickness**2:
         return None

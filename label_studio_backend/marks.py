@@ -25,12 +25,13 @@ from label_studio_backend.geometry import (
 from label_studio_backend.labeling_config import is_background
 from label_studio_backend.rle import decode, pixels
 from pam_labeling.masks import MaskError
+from pam_model.cropped_mask import CroppedMask
 from pam_model.prompts import Prompt, PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from label_studio_backend.geometry import Mask, Size
+    from label_studio_backend.geometry import Size
     from label_studio_backend.labeling_config import Control, LabelingConfig
 
 Kind = Literal["keypoint", "rectangle", "ellipse", "polygon", "brush"]
@@ -84,13 +85,13 @@ class Mark:
         drawn: the region.
         point: x and y.
         box: around a rectangle or an ellipse.
-        mask: bool `(height, width)` of the picture, not empty: a polygon's inside, or a brush's.
+        mask: of the picture, not empty: a polygon's inside, or a brush's.
     """
 
     drawn: Drawn
     point: tuple[float, float] | None = None
     box: TurnedBox | None = None
-    mask: Mask | None = None
+    mask: CroppedMask | None = None
 
 
 @dataclass
@@ -206,14 +207,14 @@ def _finished(drawn: Drawn, region: _Region) -> Drawn:
     return drawn
 
 
-def _polygon_mask(value: Mapping[str, Any], size: Size) -> Mask:
-    mask = Prompt.from_polygon(read_polygon(value, size).tolist(), size).mask
-    if mask is None or not mask.any():
+def _polygon_mask(value: Mapping[str, Any], size: Size) -> CroppedMask:
+    mask = Prompt.from_polygon(read_polygon(value, size).tolist(), size).cropped
+    if mask is None or mask.is_empty:
         raise GeometryError("The polygon is outside the picture.")
     return mask
 
 
-def _brush_mask(result: Mapping[str, Any], value: Mapping[str, Any], size: Size) -> Mask:
+def _brush_mask(result: Mapping[str, Any], value: Mapping[str, Any], size: Size) -> CroppedMask:
     rle = value.get("rle")
     if not rle:
         raise GeometryError("The brush has no mask yet.")
@@ -223,7 +224,7 @@ def _brush_mask(result: Mapping[str, Any], value: Mapping[str, Any], size: Size)
     mask = decode(rle, size=original)
     if not mask.any():
         raise GeometryError("The brush's mask is empty.")
-    return fit_mask(mask, size)
+    return CroppedMask.from_mask(fit_mask(mask, size))
 
 
 def _original_size(result: Mapping[str, Any]) -> Size | None:

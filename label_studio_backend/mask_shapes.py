@@ -13,12 +13,13 @@ import cv2
 import numpy as np
 
 from label_studio_backend.geometry import depth_of
-from pam_labeling.masks import Polygon, box_of, polygons_of
+from pam_labeling.masks import MaskError, Polygon, polygons_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from label_studio_backend.geometry import Mask, Points, Size
+    from pam_model.cropped_mask import CroppedMask
 
 SMALL_PART = 0.02
 """Parts and holes under this share of the largest part's area are left out of polygons."""
@@ -35,7 +36,7 @@ MAX_HOLES = 32
 _MAX_BRIDGE_VERTICES = 500
 
 
-def rectangle_of(mask: Mask, angle: float = 0.0) -> dict[str, float]:
+def rectangle_of(mask: CroppedMask, angle: float = 0.0) -> dict[str, float]:
     """The tight rectangle around a mask: x, y, width, height, rotation.
 
     It is turned by `angle` (degrees clockwise), or by what remains of it without whole quarter
@@ -44,16 +45,15 @@ def rectangle_of(mask: Mask, angle: float = 0.0) -> dict[str, float]:
     Raises:
         MaskError: the mask is empty.
     """
-    size = mask.shape[1], mask.shape[0]
+    x1, y1, x2, y2 = _box_of(mask)
     rest = (angle + 45) % 90 - 45
-    turned = _turned_rectangle(mask, rest, size) if rest else None
+    turned = _turned_rectangle(mask, rest) if rest else None
     if turned is not None:
         return turned
-    x1, y1, x2, y2 = box_of(mask)
-    return _rectangle(x1, y1, x2 - x1, y2 - y1, 0.0, size)
+    return _rectangle(x1, y1, x2 - x1, y2 - y1, 0.0, mask.size)
 
 
-def ellipse_of(mask: Mask) -> dict[str, float]:
+def ellipse_of(mask: CroppedMask) -> dict[str, float]:
     """The ellipse with a mask's centre and second moments: x, y, radiusX, radiusY, rotation.
 
     radiusX belongs to the axis that is nearer to horizontal, as radii are limited to 50 %.
@@ -61,9 +61,9 @@ def ellipse_of(mask: Mask) -> dict[str, float]:
     Raises:
         MaskError: the mask is empty.
     """
-    x1, y1, x2, y2 = box_of(mask)
-    height, width = mask.shape
-    moments = cv2.moments(mask[y1:y2, x1:x2].astype(np.uint8), binaryImage=True)
+    x1, y1, *_ = _box_of(mask)
+    width, height = mask.size
+    moments = cv2.moments(mask.crop.astype(np.uint8), binaryImage=True)
     area = moments["m00"]
     # A pixel is a square, not a point: 1 / 12 is its own second moment.
     across, down = moments["mu20"] / area + 1 / 12, moments["mu02"] / area + 1 / 12
@@ -82,20 +82,20 @@ def ellipse_of(mask: Mask) -> dict[str, float]:
     }
 
 
-def keypoint_of(mask: Mask) -> dict[str, float]:
+def keypoint_of(mask: CroppedMask) -> dict[str, float]:
     """The centre of a mask's pixel that is farthest from its edges: x, y, width.
 
     Raises:
         MaskError: the mask is empty.
     """
-    x1, y1, x2, y2 = box_of(mask)
-    row, column = np.unravel_index(int(depth_of(mask[y1:y2, x1:x2]).argmax()), (y2 - y1, x2 - x1))
-    height, width = mask.shape
+    x1, y1, *_ = _box_of(mask)
+    row, column = np.unravel_index(int(depth_of(mask.crop).argmax()), mask.crop.shape)
+    width, height = mask.size
     x, y = (x1 + int(column) + 0.5) * 100 / width, (y1 + int(row) + 0.5) * 100 / height
     return {"x": x, "y": y, "width": KEYPOINT_WIDTH}
 
 
-def polygons_of_mask(mask: Mask, tolerance: float) -> list[dict[str, Any]]:
+def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]]:
     """Polygons {points, closed} of a mask's parts, the largest first.
 
     Label Studio's polygons have one outline and no holes. So each part is a polygon of its own, and
@@ -103,15 +103,15 @@ def polygons_of_mask(mask: Mask, tolerance: float) -> list[dict[str, Any]]:
     Parts under `SMALL_PART` of the largest part are left out, and such holes are filled.
 
     Args:
-        mask: bool `(height, width)`.
+        mask: of the picture.
         tolerance: how far, in pixels, the outline may be from the exact one.
 
     Raises:
         MaskError: the mask is empty.
     """
-    x1, y1, x2, y2 = box_of(mask)
-    size = np.array([mask.shape[1], mask.shape[0]], dtype=np.float64)
-    crop = _without_small(mask[y1:y2, x1:x2])
+    x1, y1, *_ = _box_of(mask)
+    size = np.array(mask.size, dtype=np.float64)
+    crop = _without_small(mask.crop)
     parts = polygons_of(crop, tolerance=tolerance)
     if any(len(part.exterior) < 3 for part in parts):
         # Simplified to a line or a dot: as exact as it is thin.
@@ -120,6 +120,12 @@ def polygons_of_mask(mask: Mask, tolerance: float) -> list[dict[str, Any]]:
     corner = np.array([x1, y1], dtype=np.float64)
     outlines = [np.round((_with_holes(part) + corner) * 100 / size, 5) for part in parts]
     return [{"points": outline.tolist(), "closed": True} for outline in outlines]
+
+
+def _box_of(mask: CroppedMask) -> tuple[int, int, int, int]:
+    if mask.is_empty:
+        raise MaskError("an empty mask has no shape")
+    return mask.box
 
 
 def _without_small(crop: Mask) -> Mask:
@@ -203,11 +209,12 @@ def _shortest_bridge(rings: list[Points], ring: int, hole: int) -> _Bridge:
     return _Bridge(float(squares[here, there]), ring, here * step, there * hole_step)
 
 
-def _turned_rectangle(mask: Mask, angle: float, size: Size) -> dict[str, float] | None:
+def _turned_rectangle(mask: CroppedMask, angle: float) -> dict[str, float] | None:
+    size = mask.size
     outlines, _ = cv2.findContours(
-        mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+        mask.crop.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
-    pixels = np.concatenate(outlines).reshape(-1, 2).astype(np.float64)
+    pixels = np.concatenate(outlines).reshape(-1, 2).astype(np.float64) + mask.box[:2]
     corners = np.concatenate([pixels + np.array([dx, dy]) for dx in (0, 1) for dy in (0, 1)])
     turn = math.radians(angle)
     axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])

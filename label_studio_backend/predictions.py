@@ -151,10 +151,10 @@ def _is_kept(answer: Answer, label: _Label | None, plan: AnswerPlan, options: Op
 
 def _shapes(answer: Answer, plan: AnswerPlan, options: Options) -> list[dict[str, Any]]:
     """The values of the region's shape: one, or of a polygon one for each part."""
-    mask = answer.region.mask
+    mask = answer.region.cropped
     match plan.shape.type.removesuffix("labels"):
         case "brush":
-            return [{"format": "rle", "rle": encode(mask)}]
+            return [{"format": "rle", "rle": encode(mask.mask)}]
         case "polygon":
             return polygons_of_mask(mask, options.polygon_tolerance)
         case "ellipse":

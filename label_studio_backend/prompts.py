@@ -50,7 +50,6 @@ from label_studio_backend.geometry import (
     stroke_points,
 )
 from label_studio_backend.marks import Mark, PromptDataError, drawn_regions, read_mark
-from pam_labeling.masks import box_of
 from pam_model.prompts import Prompt, PromptError
 
 if TYPE_CHECKING:
@@ -66,8 +65,11 @@ __all__ = ["Pointed", "PromptDataError", "read_context", "read_regions"]
 MAX_POINTS = 256
 """The most points of one object."""
 
-MAX_BOXES = 10_000
-"""The most boxes that a task's data may name."""
+MAX_SHAPES = 10_000
+"""The most shapes of one task or click, and the most boxes that a task's data may name."""
+
+MAX_MASK_PIXELS = 2**31
+"""The most pixels in the boxes of all polygons and brushes of a task or click, a byte each."""
 
 OWN_MODEL = "pam-labeling"
 """What the `model_version` of our own predictions contains."""
@@ -116,7 +118,9 @@ def read_context(
             "Nothing in this request is a keypoint, rectangle, ellipse, polygon or brush of a tag "
             "on this picture."
         )
-    marks = [_as_stroke(read_mark(one, size)) for one in drawn]
+    _check_number(drawn)
+    room = _Room()
+    marks = [_as_stroke(room.of(read_mark(one, size))) for one in drawn]
     points = [mark for marks_of in marks for mark in marks_of if mark.point is not None]
     shapes = [
         mark
@@ -192,7 +196,7 @@ def _of_points(points: list[Mark], size: Size) -> Pointed:
 
 def _refined(shape: Mark, points: list[Mark], size: Size) -> Pointed:
     if shape.mask is not None:
-        x1, y1, x2, y2 = box_of(shape.mask)
+        x1, y1, x2, y2 = shape.mask.box
         box = TurnedBox((x1, y1, x2, y2))
     else:
         assert shape.box is not None
@@ -232,7 +236,9 @@ def _newest_first(items: object) -> list[Mapping[str, Any]]:
 
 
 def _readable(drawn: list[Drawn], size: Size) -> list[Pointed]:
-    read = [_read(one, size) for one in drawn]
+    _check_number(drawn)
+    room = _Room()
+    read = [_read(one, size, room) for one in drawn]
     pointed = [one for one in read if isinstance(one, Pointed)]
     errors = [one for one in read if isinstance(one, PromptDataError)]
     if not pointed:
@@ -242,12 +248,15 @@ def _readable(drawn: list[Drawn], size: Size) -> list[Pointed]:
     return pointed
 
 
-def _read(drawn: Drawn, size: Size) -> Pointed | PromptDataError:
+def _read(drawn: Drawn, size: Size, room: _Room) -> Pointed | PromptDataError:
     try:
-        prompt = _prompt_of(read_mark(drawn, size))
-        return _pointed(prompt, drawn, size, region_id=drawn.region_id)
+        mark = read_mark(drawn, size)
+        prompt = _prompt_of(mark)
+        pointed = _pointed(prompt, drawn, size, region_id=drawn.region_id)
     except PromptDataError as error:
         return error
+    room.of(mark)
+    return pointed
 
 
 def _boxes(
@@ -263,8 +272,8 @@ def _boxes(
             raise PromptDataError(f"{where} is text that is not JSON.") from error
     if items is None:
         return []
-    if not isinstance(items, list) or len(items) > MAX_BOXES:
-        raise PromptDataError(f"{where} must be a list of at most {MAX_BOXES} boxes.")
+    if not isinstance(items, list) or len(items) > MAX_SHAPES:
+        raise PromptDataError(f"{where} must be a list of at most {MAX_SHAPES:,} boxes.")
     pointed = []
     for index, item in enumerate(items):
         try:
@@ -300,13 +309,40 @@ def _known_label(text: object, config: LabelingConfig) -> str | None:
 # --- both
 
 
+def _check_number(drawn: list[Drawn]) -> None:
+    if len(drawn) > MAX_SHAPES:
+        raise PromptDataError(f"{len(drawn):,} regions are too many: {MAX_SHAPES:,} are possible.")
+
+
+class _Room:
+    """What is left of `MAX_MASK_PIXELS`."""
+
+    def __init__(self) -> None:
+        self._left = MAX_MASK_PIXELS
+
+    def of(self, mark: Mark) -> Mark:
+        """A mark that there is room for.
+
+        Raises:
+            PromptDataError: there is none.
+        """
+        if mark.mask is not None:
+            self._left -= mark.mask.crop.size
+        if self._left < 0:
+            raise PromptDataError(
+                f"The polygons and brushes are too large together: the boxes around them have more "
+                f"than {MAX_MASK_PIXELS:,} pixels. Point with rectangles instead."
+            )
+        return mark
+
+
 def _prompt_of(mark: Mark) -> Prompt:
     if mark.point is not None:
         return Prompt.from_points([mark.point])
     if mark.box is not None:
         return Prompt.from_box(mark.box.box, angle=mark.box.angle)
     assert mark.mask is not None
-    return Prompt.from_mask(mark.mask)
+    return Prompt.from_cropped(mark.mask)
 
 
 def _pointed(prompt: Prompt, drawn: Drawn, size: Size, *, region_id: str | None = None) -> Pointed:

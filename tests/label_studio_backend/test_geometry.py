@@ -32,6 +32,7 @@ from label_studio_backend.mask_shapes import (
     rectangle_of,
 )
 from pam_labeling.masks import MaskError, box_of
+from pam_model.cropped_mask import CroppedMask
 from pam_model.prompts import Prompt
 
 SIZE = (640, 480)
@@ -171,7 +172,7 @@ def test_a_mask_of_the_picture_on_its_side_is_refused():
 def test_a_stroke_becomes_points_on_it():
     path = np.array([(50, 50), (300, 80), (400, 300)])
     mask = drawn(SIZE, lambda m: cv2.polylines(m, [path], False, 1, thickness=12))
-    points = stroke_points(mask)
+    points = stroke_points(CroppedMask.from_mask(mask))
     assert len(points) == 5
     assert all(mask[int(y), int(x)] for x, y in points)
     assert np.ptp(points[:, 0]) > 250
@@ -179,7 +180,7 @@ def test_a_stroke_becomes_points_on_it():
 
 def test_a_painted_object_is_no_stroke():
     mask = drawn(SIZE, lambda m: cv2.ellipse(m, (300, 200), (150, 60), 20, 0, 360, 1, -1))
-    assert stroke_points(mask) is None
+    assert stroke_points(CroppedMask.from_mask(mask)) is None
 
 
 # --- going out
@@ -189,14 +190,16 @@ def test_a_painted_object_is_no_stroke():
 @given(MASKS)
 def test_the_rectangle_of_a_mask_is_its_box(mask):
     size = mask.shape[1], mask.shape[0]
-    assert read_rectangle(rectangle_of(mask), size).box == pytest.approx(box_of(mask), abs=1e-6)
+    assert read_rectangle(rectangle_of(CroppedMask.from_mask(mask)), size).box == pytest.approx(
+        box_of(mask), abs=1e-6
+    )
 
 
 @pytest.mark.parametrize("angle", [20, 70, 110, 200, 340])
 def test_a_turned_rectangle_fits_a_turned_object(angle):
     corners = Prompt.from_box((250, 200, 400, 260), angle=angle).box_corners
     mask = Prompt.from_polygon(corners.tolist(), SIZE).mask
-    value = rectangle_of(mask, angle)
+    value = rectangle_of(CroppedMask.from_mask(mask), angle)
     box = read_rectangle(value, SIZE)
     again = Prompt.from_box(box.box, angle=box.angle).box_corners
     assert iou(Prompt.from_polygon(again.tolist(), SIZE).mask, mask) > 0.93
@@ -206,13 +209,13 @@ def test_a_turned_rectangle_fits_a_turned_object(angle):
 def test_a_turned_rectangle_that_leaves_the_picture_is_upright():
     mask = np.zeros((480, 640), np.bool_)
     mask[:100, :200] = True
-    assert rectangle_of(mask, 30)["rotation"] == 0
+    assert rectangle_of(CroppedMask.from_mask(mask), 30)["rotation"] == 0
 
 
 @pytest.mark.parametrize("angle", [0, 25, 90, 120, 170])
 def test_the_ellipse_of_an_ellipse_is_itself(angle):
     mask = drawn(SIZE, lambda m: cv2.ellipse(m, (300, 220), (140, 60), angle, 0, 360, 1, -1))
-    value = ellipse_of(mask)
+    value = ellipse_of(CroppedMask.from_mask(mask))
     radii = value["radiusX"] * 6.4, value["radiusY"] * 4.8
     centre = value["x"] * 6.4, value["y"] * 4.8
     ellipse = centre, (2 * radii[0], 2 * radii[1]), value["rotation"]
@@ -223,7 +226,7 @@ def test_the_ellipse_of_an_ellipse_is_itself(angle):
 @settings(deadline=None)
 @given(MASKS)
 def test_every_ellipse_keeps_to_the_limits(mask):
-    value = ellipse_of(mask)
+    value = ellipse_of(CroppedMask.from_mask(mask))
     assert 0 <= value["x"] <= 100
     assert 0 <= value["y"] <= 100
     assert 0 < value["radiusX"] <= 50
@@ -234,7 +237,7 @@ def test_every_ellipse_keeps_to_the_limits(mask):
 @settings(deadline=None)
 @given(MASKS)
 def test_the_keypoint_of_a_mask_is_on_it(mask):
-    x, y = read_point(keypoint_of(mask), (mask.shape[1], mask.shape[0]))
+    x, y = read_point(keypoint_of(CroppedMask.from_mask(mask)), (mask.shape[1], mask.shape[0]))
     assert mask[int(y), int(x)]
 
 
@@ -242,7 +245,7 @@ def test_the_keypoint_of_a_mask_is_on_it(mask):
 @given(MASKS)
 def test_exact_polygons_cover_all_large_parts(mask):
     size = mask.shape[1], mask.shape[0]
-    polygons = polygons_of_mask(mask, 0.0)
+    polygons = polygons_of_mask(CroppedMask.from_mask(mask), 0.0)
     points = np.concatenate([polygon["points"] for polygon in polygons])
     assert points.min() >= 0
     assert points.max() <= 100
@@ -257,14 +260,14 @@ def test_exact_polygons_cover_all_large_parts(mask):
 @given(st.integers(40, 140), st.integers(30, 100), st.integers(0, 180), st.floats(0, 2))
 def test_polygons_of_objects_are_close_to_them(across, down, angle, tolerance):
     mask = drawn(SIZE, lambda m: cv2.ellipse(m, (320, 240), (across, down), angle, 0, 360, 1, -1))
-    (polygon,) = polygons_of_mask(mask, tolerance)
+    (polygon,) = polygons_of_mask(CroppedMask.from_mask(mask), tolerance)
     assert polygon["closed"] is True
     assert iou(filled(polygon, SIZE), mask) > 0.93
 
 
 def test_an_exact_polygon_of_an_object_is_exact():
     mask = drawn(SIZE, lambda m: cv2.circle(m, (200, 200), 90, 1, -1))
-    (polygon,) = polygons_of_mask(mask, 0.0)
+    (polygon,) = polygons_of_mask(CroppedMask.from_mask(mask), 0.0)
     assert np.array_equal(filled(polygon, SIZE), mask)
 
 
@@ -276,7 +279,7 @@ def test_holes_stay_holes():
         lambda m: cv2.circle(m, (400, 240), 40, 0, -1),
         lambda m: cv2.circle(m, (400, 240), 5, 1, -1),
     )
-    (polygon,) = polygons_of_mask(mask, 1.0)
+    (polygon,) = polygons_of_mask(CroppedMask.from_mask(mask), 1.0)
     again = filled(polygon, SIZE)
     assert iou(again, mask) > 0.96
     assert not again[240, 230]
@@ -290,7 +293,7 @@ def test_parts_are_polygons_of_their_own_the_largest_first_without_specks():
         lambda m: cv2.circle(m, (400, 240), 80, 1, -1),
         lambda m: cv2.circle(m, (600, 440), 2, 1, -1),
     )
-    first, second = polygons_of_mask(mask, 1.0)
+    first, second = polygons_of_mask(CroppedMask.from_mask(mask), 1.0)
     assert filled(first, SIZE)[240, 400]
     assert filled(second, SIZE)[100, 100]
 
@@ -301,7 +304,7 @@ def test_small_holes_are_filled():
         lambda m: cv2.circle(m, (300, 240), 200, 1, -1),
         lambda m: cv2.circle(m, (250, 240), 3, 0, -1),
     )
-    (polygon,) = polygons_of_mask(mask, 1.0)
+    (polygon,) = polygons_of_mask(CroppedMask.from_mask(mask), 1.0)
     assert filled(polygon, SIZE)[240, 250]
 
 
@@ -310,7 +313,7 @@ def test_thin_objects_have_an_inside(box):
     x1, y1, x2, y2 = box
     mask = np.zeros((48, 64), np.bool_)
     mask[y1:y2, x1:x2] = True
-    (polygon,) = polygons_of_mask(mask, 5.0)
+    (polygon,) = polygons_of_mask(CroppedMask.from_mask(mask), 5.0)
     assert len(polygon["points"]) >= 3
     assert np.array_equal(filled(polygon, (64, 48)), mask)
 
@@ -318,13 +321,13 @@ def test_thin_objects_have_an_inside(box):
 def test_a_ragged_mask_becomes_few_polygons_with_few_holes():
     squares = np.kron(np.indices((24, 24)).sum(axis=0) % 2, np.ones((9, 9))).astype(bool)
     apart = squares & (np.indices(squares.shape) % 9 < 7).all(axis=0)
-    assert len(polygons_of_mask(apart, 0.0)) == MAX_PARTS
+    assert len(polygons_of_mask(CroppedMask.from_mask(apart), 0.0)) == MAX_PARTS
     holed = ~np.pad(apart, 4)
-    (polygon,) = polygons_of_mask(holed, 0.0)
+    (polygon,) = polygons_of_mask(CroppedMask.from_mask(holed), 0.0)
     assert len(polygon["points"]) < 8 + MAX_HOLES * 12
 
 
 def test_an_empty_mask_has_no_shape():
     for shape in (rectangle_of, ellipse_of, keypoint_of, lambda mask: polygons_of_mask(mask, 1.0)):
         with pytest.raises(MaskError):
-            shape(np.zeros((4, 4), np.bool_))
+            shape(CroppedMask.from_mask(np.zeros((4, 4), np.bool_)))

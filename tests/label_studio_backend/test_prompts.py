@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import mask2rle
 
+from label_studio_backend import prompts
 from label_studio_backend.labeling_config import LabelingConfig
 from label_studio_backend.options import Options
 from label_studio_backend.prompts import MAX_POINTS, PromptDataError, read_context, read_regions
@@ -470,3 +472,49 @@ def assert_sound(read_it, size):
 def regions_of_any(results, size):
     task = {"annotations": [{"result": results}], "drafts": results, "data": {"boxes": results}}
     return read_regions(task, CONFIG, size, Options(boxes="boxes"), picture="image")
+
+
+# --- many
+
+
+def polygon(x, y):
+    return shape("poly", {"points": [[x, y], [x + 3, y + 1], [x + 1, y + 3]]})
+
+
+def test_many_masks_of_a_large_picture_are_kept_as_small_as_they_are():
+    large = (2048, 1536)
+    mask = np.zeros((large[1], large[0]), bool)
+    mask[100:150, 200:290] = True
+    brushed = brush(mask)
+    task = {"annotations": [{"result": [polygon(5 + x, 40) for x in range(60)] + [brushed] * 20}]}
+    tracemalloc.start()
+    found = read_regions(task, CONFIG, large, Options())
+    kept, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(found) == 80
+    assert kept < mask.nbytes
+    assert peak < 10 * mask.nbytes  # run lengths of one mask at a time
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_the_number_of_shapes_has_a_limit(monkeypatch, count):
+    monkeypatch.setattr(prompts, "MAX_SHAPES", 4)
+    results = [shape("rect", BOX) for _ in range(count)]
+    for reading in (lambda: read(*results), lambda: regions({"drafts": [{"result": results}]})):
+        if count <= 4:
+            assert len(reading()) == count
+            continue
+        with pytest.raises(PromptDataError, match="5 regions are too many: 4 are possible"):
+            reading()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_pixels_of_all_masks_together_have_a_limit(monkeypatch, count):
+    monkeypatch.setattr(prompts, "MAX_MASK_PIXELS", 1000)
+    results = [polygon(10, 10)] * count
+    for reading in (lambda: read(*results), lambda: regions({"drafts": [{"result": results}]})):
+        if count == 1:
+            assert len(reading()) == 1
+            continue
+        with pytest.raises(PromptDataError, match="too large together.*1,000 pixels"):
+            reading()
