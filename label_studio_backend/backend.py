@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.batches import Batches
 from label_studio_backend.bodies import project_key
-from label_studio_backend.config_check import check_project
 from label_studio_backend.errors import RequestError, UnavailableError
 from label_studio_backend.labeling_config import LabelingConfig, LabelingConfigError
 from label_studio_backend.loading import ModelLoader
 from label_studio_backend.metrics import Metrics
-from label_studio_backend.options import Options, OptionsError
 from label_studio_backend.pictures import Pictures
+from label_studio_backend.project_checks import ProjectChecks
+from label_studio_backend.project_file import NAME, ProjectFile
 from label_studio_backend.projects import Project, Projects
 from label_studio_backend.result_cache import ResultCache
 from label_studio_backend.task_media import Access, MediaError
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from label_studio_backend.bodies import PredictBody, SetupBody
+    from label_studio_backend.options import Options
     from label_studio_backend.settings import ServerSettings
     from label_studio_backend.task_media import TaskMedia
     from label_studio_backend.translation import Work
@@ -86,7 +87,8 @@ class Backend:
         )
         self._translator = Translator(self._pictures, self.metrics)
         self._results = ResultCache(settings.result_cache_bytes, self.metrics)
-        self._projects = Projects()
+        self._checks = ProjectChecks()
+        self._projects = Projects(ProjectFile(settings.media_cache_dir / NAME))
         self._loader = ModelLoader(open_annotator)
         self._clicks = Turns(settings.predictions, settings.busy_seconds, "clicks")
         self._posts = Turns(settings.predictions, settings.busy_seconds, "batches")
@@ -136,14 +138,15 @@ class Backend:
         """
         key = project_key(body.project)
         access = Access(body.hostname, body.access_token)
-        findings = check_project(body.schema, body.extra_params)
-        try:
-            project = Project(Options.read(body.extra_params), access, hints=findings.hints)
-        except OptionsError as error:
-            project = Project(access=access, problem=str(error))
-        known = self._projects.remember(key, project)
+        checked = self._checks.check(body.schema, body.extra_params)
+        findings = checked.findings
+        project = Project(checked.options, access, checked.problem, findings.hints)
+        known = self._projects.remember(key, project, body.extra_params)
         if findings.errors:
             raise RequestError(" ".join(findings.errors))
+        too_long = checked.too_long(self._loader.annotator)
+        if too_long is not None:
+            raise RequestError(too_long)
         if known.hints != findings.hints:  # /setup comes before nearly every task
             for hint in findings.hints:
                 _log.warning("project %s: %s", key, hint)

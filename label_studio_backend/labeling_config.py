@@ -180,6 +180,7 @@ def _parse(xml: str) -> LabelingConfig:
     except (LabelStudioXMLSyntaxErrorSentryIgnored, ValueError) as error:
         message = f"Label Studio's SDK cannot read the labelling config: {error}"
         raise LabelingConfigError(message) from error
+    _require_no_namespace(root)
     _require_unique_names(root)
     pictures = tuple(_pictures(root))
     if not pictures:
@@ -223,6 +224,16 @@ def _refuse_instruction(target: str, _: str) -> NoReturn:
     )
 
 
+def _require_no_namespace(root: Element) -> None:
+    for element in root.iter():
+        for attribute in element.attrib:
+            if attribute == "xmlns" or attribute.startswith("xmlns:"):
+                raise LabelingConfigError(
+                    f"<{element.tag}> of the labelling config has a namespace ({attribute}), so "
+                    "Label Studio knows none of its tags; remove it."
+                )
+
+
 def _require_unique_names(root: Element) -> None:
     seen: set[str] = set()
     for element in root.iter():
@@ -247,6 +258,11 @@ def _pictures(root: Element) -> Iterator[PictureTag]:
     for element in _outside_repeaters(root):
         name, value = element.get("name"), element.get("value")
         if element.tag.lower() == "image" and name and value and not element.get("valueList"):
+            if value.strip() == "$":
+                raise LabelingConfigError(
+                    f'{element.tag} "{name}" has value="{value}", which names no key of task data; '
+                    'it may be value="$image".'
+                )
             yield PictureTag(name, value)
 
 

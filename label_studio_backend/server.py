@@ -21,7 +21,7 @@ import msgspec
 import waitress
 from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from label_studio_backend.bodies import read_event, read_predict, read_setup
 from label_studio_backend.errors import RequestError
@@ -132,7 +132,10 @@ def _add_errors(app: Flask, backend: Backend) -> None:
     def unknown(error: HTTPException) -> Response:
         if error.code == 404:
             return _failure(404, f"there is nothing at {request.path[:100]}")
-        return _failure(error.code or 500, error.description or error.name)
+        answer = _failure(error.code or 500, error.description or error.name)
+        if isinstance(error, MethodNotAllowed):
+            answer.allow.update(error.valid_methods or ())
+        return answer
 
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:

@@ -11,13 +11,15 @@ The names are those that Label Studio and its ML backends use, where they have o
     BASIC_AUTH_PASS
     LOG_LEVEL                   DEBUG, INFO (default), WARNING or ERROR
     PORT                        where to listen; 9090
-    THREADS                     how many clicks may be under way at once, and how many batches; 16
+    THREADS                     how many clicks may be under way at once, and how many batches; 16,
+                                at most 200
     PAM_HOST                    the address to listen on; 127.0.0.1, and 0.0.0.0 for all of them
     PAM_THREADS                 cores that the model computes with on the CPU; all but one
     PAM_ALLOWED_HOSTS           further hosts that pictures may come from, comma-separated
     PAM_MEDIA_TIMEOUT           seconds in which a picture must have come; 30
     PAM_MEDIA_MAX_BYTES         the largest picture file that is fetched; 256 MiB
-    PAM_MEDIA_CACHE_DIR         where fetched pictures are kept; the user's cache folder
+    PAM_MEDIA_CACHE_DIR         where fetched pictures and the projects' options are kept; the
+                                user's cache folder
     PAM_MEDIA_CACHE_BYTES       how much of them is kept on the disk; 4 GiB
     PAM_PICTURE_CACHE_BYTES     how much of decoded pictures is kept in memory; 512 MiB
     PAM_RESULT_CACHE_BYTES      how much of finished pre-annotations is kept in memory; 256 MiB
@@ -53,6 +55,9 @@ __all__ = ["ServerSettings", "SettingsError"]
 
 _MIB = 1 << 20
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+# Their threads must be fewer than the connections that the server takes.
+_MOST_PREDICTIONS = 200
+_MOST_CORES = 1024
 # Threads that predictions can never take: for health, setup, webhook and metrics.
 _SPARE_THREADS = 8
 
@@ -121,7 +126,9 @@ class ServerSettings:
                 f"LOG_LEVEL is one of {', '.join(_LOG_LEVELS)}, not {self.log_level!r}"
             )
         _in_range("port", self.port, 0, 65535)
-        for name in ("predictions", "model_threads", "media_max_bytes", "max_body_bytes"):
+        _in_range("predictions", self.predictions, 1, _MOST_PREDICTIONS)
+        _in_range("model_threads", self.model_threads, 1, _MOST_CORES)
+        for name in ("media_max_bytes", "max_body_bytes"):
             _in_range(name, getattr(self, name), 1)
         for name in ("media_cache_bytes", "picture_cache_bytes", "result_cache_bytes"):
             _in_range(name, getattr(self, name), 0)
@@ -149,7 +156,9 @@ class ServerSettings:
         values: dict[str, Any] = {}
         for setting in fields(cls):
             for name in setting.metadata["variables"]:
-                text = environment.get(name, "").strip()
+                text = environment.get(name, "")
+                if setting.name != "basic_auth_pass":  # blanks may be a part of it
+                    text = text.strip()
                 if text:
                     values[setting.name] = _parse(setting, name, text)
                     break

@@ -23,13 +23,16 @@ from pam_labeling.work_queue import DeadlineError, Job, Priority, WorkQueue
 from pam_model import PromptError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable
+    from collections.abc import Generator, Iterable, Sequence
     from concurrent.futures import Future
 
     from pam_labeling.regions import Annotation
     from pam_model import PAM
 
 __all__ = ["Annotator", "Outcome", "Request", "Statistics"]
+
+MOST_TOKENS = 128
+"""The longest label that PAM scores, in tokens."""
 
 _AHEAD = 2  # pictures of a batch that are read and queued while the caller looks at one
 
@@ -76,6 +79,7 @@ class Annotator:
         max_pixels: int = MAX_PIXELS,
     ) -> None:
         self._model_name = model.name
+        self._model = model
         self._max_pixels = max_pixels
         self._cache = FeatureCache(cache_bytes)
         self._pipeline = Pipeline(model, self._cache, regions_per_step=regions_per_step)
@@ -93,6 +97,18 @@ class Annotator:
         """How busy the annotator is now."""
         cache = self._cache
         return Statistics(len(self._queue), cache.nbytes, cache.hits, cache.misses)
+
+    def too_long(self, phrases: Sequence[str]) -> list[str]:
+        """Those of `phrases` that have more than `MOST_TOKENS` tokens of the model.
+
+        It waits for nobody: the tokenizer is only read.
+        """
+        encode = self._model.network.language.tokenizer.encode
+        return [
+            phrase
+            for phrase in phrases
+            if len(encode(phrase, add_special_tokens=False)) > MOST_TOKENS
+        ]
 
     def __enter__(self) -> Annotator:
         return self

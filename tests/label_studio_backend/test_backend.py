@@ -215,6 +215,31 @@ def test_options_of_setup_are_used_by_the_clicks_of_that_project_only(client, tr
     assert not any("\u4e00" <= letter <= "\u9fff" for letter in caption["value"]["text"][0])
 
 
+def test_options_are_known_after_a_restart_without_a_setup(open_backend, client_of, traffic):
+    sent = traffic("predict_interactive_kp_positive")
+    set_up(client_of(open_backend()), sent, {"language": "zh"})
+    again = client_of(open_backend())
+    caption = again.post("/predict", json=sent).json["results"][0]["result"][1]
+    assert any("\u4e00" <= letter <= "\u9fff" for letter in caption["value"]["text"][0])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (('value="object"', f'value="{"one " * 150}"'), 'The label "one one .* has more tokens'),
+        (("<View>", '<View xmlns="http://www.w3.org/1999/xhtml">'), "has a namespace .xmlns"),
+        (('value="$image"', 'value="$"'), "names no key of task data"),
+    ],
+)
+def test_setup_says_what_every_click_would_fail_of(client, traffic, change, said):
+    sent = traffic("predict_interactive_kp_positive")
+    sent["label_config"] = sent["label_config"].replace(*change)
+    body = {"project": sent["project"], "schema": sent["label_config"]}
+    answer = client.post("/setup", json=body)
+    assert answer.status_code == 400
+    assert re.search(said, answer.json["error"])
+
+
 def test_setup_names_what_is_wrong_and_clicks_repeat_it(client, traffic):
     sent = traffic("predict_interactive_kp_positive")
     body = {"project": sent["project"], "schema": sent["label_config"]}

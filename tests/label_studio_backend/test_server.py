@@ -83,6 +83,16 @@ def test_unknown_paths_and_methods_are_answered_in_json(client):
     assert "not allowed" in wrong.json["error"]
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [("GET", "/predict", {"POST", "OPTIONS"}), ("POST", "/health", {"GET", "HEAD", "OPTIONS"})],
+)
+def test_a_wrong_method_is_told_which_are_allowed(client, method, path, allowed):
+    answer = client.open(path, method=method)
+    assert answer.status_code == 405
+    assert set(answer.headers["Allow"].split(", ")) == allowed
+
+
 @pytest.mark.parametrize("path", ["/predict", "/setup", "/webhook"])
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"3", b"\xff\xfe"])
 def test_a_wrong_body_gets_a_sentence(client, path, body):

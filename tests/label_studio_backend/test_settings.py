@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from label_studio_backend import settings as module
+from label_studio_backend.server import _CONNECTIONS
 from label_studio_backend.settings import ServerSettings, SettingsError
 
 
@@ -52,6 +53,12 @@ def test_the_first_of_two_names_wins_and_empty_is_not_set():
     assert ServerSettings.from_environment(names).label_studio_url == "http://two"
 
 
+def test_a_password_keeps_its_blanks():
+    names = {"BASIC_AUTH_USER": " me ", "BASIC_AUTH_PASS": " pass word\t"}
+    settings = ServerSettings.from_environment(names)
+    assert (settings.basic_auth_user, settings.basic_auth_pass) == ("me", " pass word\t")
+
+
 def test_overrides_win_over_the_environment_unless_they_are_none():
     settings = ServerSettings.from_environment({"PORT": "1", "THREADS": "2"}, port=3, host=None)
     assert (settings.port, settings.predictions, settings.host) == (3, 2, "127.0.0.1")
@@ -62,7 +69,9 @@ def test_overrides_win_over_the_environment_unless_they_are_none():
     [
         ({"PORT": "many"}, "PORT is a whole number, not 'many'"),
         ({"PORT": "70000"}, "PORT is from 0 to 65535, not 70000"),
-        ({"THREADS": "0"}, "THREADS is at least 1, not 0"),
+        ({"THREADS": "0"}, "THREADS is from 1 to 200, not 0"),
+        ({"THREADS": "100000"}, "THREADS is from 1 to 200, not 100000"),
+        ({"PAM_THREADS": "100000"}, "PAM_THREADS is from 1 to 1024, not 100000"),
         ({"PAM_BATCH_SECONDS": "soon"}, "PAM_BATCH_SECONDS is a number of seconds, not 'soon'"),
         ({"PAM_BATCH_SECONDS": "nan"}, "PAM_BATCH_SECONDS is from 0.001 to 86400, not nan"),
         ({"PAM_BUSY_SECONDS": "-1"}, "PAM_BUSY_SECONDS is from 0 to 86400, not -1"),
@@ -88,10 +97,11 @@ def test_secrets_are_not_shown():
 
 
 def test_predictions_can_never_take_all_threads_of_the_server():
-    for predictions in (1, 8, 100):
+    for predictions in (1, 8, 200):
         settings = ServerSettings(predictions=predictions)
         # Clicks and batches, at work and waiting.
         assert settings.server_threads > 4 * predictions
+        assert settings.server_threads < _CONNECTIONS
 
 
 def test_every_variable_stands_in_the_table_at_the_top():

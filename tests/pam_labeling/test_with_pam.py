@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from pam_labeling.annotator import Annotator, Request
+from pam_labeling.annotator import MOST_TOKENS, Annotator, Request
 from pam_labeling.media import Picture
 from pam_labeling.regions import Region
 from pam_labeling.vocabulary import Vocabulary
@@ -87,3 +87,13 @@ def test_a_deadline_stops_a_long_answer(pam, picture):
         begin = time.monotonic()
         assert isinstance(future.exception(30), DeadlineError)
         assert time.monotonic() - begin < 15
+
+
+def test_labels_that_are_too_long_are_those_that_the_model_refuses(pam, picture):
+    fits = "a" * MOST_TOKENS  # the tokenizer of these tests makes one of each letter
+    long = f"{fits}a"
+    with Annotator(pam) as annotator:
+        assert annotator.too_long(["cat", fits, long]) == [long]
+        annotator.annotate(Request(picture, PROMPTS[:1], vocabulary=Vocabulary((fits, "b"))))
+        with pytest.raises(ValueError, match="tokens long"):
+            annotator.annotate(Request(picture, PROMPTS[:1], vocabulary=Vocabulary((long, "b"))))
