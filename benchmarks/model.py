@@ -22,7 +22,7 @@ from rich.table import Table
 from torch import nn
 from transformers import Qwen2Config
 
-from pam_model import PAM, GenerationOptions, Prompt, Question, Task
+from pam_model import PAM, GenerationOptions, Prompt, Question, Task, decoding
 from pam_model.checkpoint import load_tokenizer
 from pam_model.config import PAMConfig, sam2_config
 from pam_model.hub import NANO
@@ -45,7 +45,7 @@ _QWEN = {  # hidden, MLP, layers, heads of the published sizes; two key/value he
 def random_pam(size: str, device: torch.device, dtype: torch.dtype) -> PAM:
     """A PAM of a published size with random weights, and nano's tokenizer."""
     hidden, mlp, layers, heads = _QWEN[size]
-    language = Qwen2Config(
+    config = Qwen2Config(
         hidden_size=hidden,
         intermediate_size=mlp,
         num_hidden_layers=layers,
@@ -53,10 +53,10 @@ def random_pam(size: str, device: torch.device, dtype: torch.dtype) -> PAM:
         num_key_value_heads=2,
         tie_word_embeddings=True,
     )
-    tokenizer: Any = load_tokenizer(NANO, language.vocab_size)
+    tokenizer: Any = load_tokenizer(NANO, config.vocab_size)
     with parameters_on_meta():
-        network = PAMNetwork(PAMConfig(sam2_config(), language), tokenizer)
-    network.language.end_id = language.vocab_size - 1  # random weights hardly ever choose it
+        network = PAMNetwork(PAMConfig(sam2_config(), config), tokenizer)
+    network.language.end_id = config.vocab_size - 1  # random weights hardly ever choose it
     fresh: dict[nn.Parameter, nn.Parameter] = {}  # tied ones stay tied
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
@@ -139,6 +139,11 @@ def ratios(pam: PAM, clock: Clock) -> dict[str, float]:
         lambda: [words(clicks[:1], [task]) for task in TASKS],
     )
     contexts = pam.prefill(pam.segment(features, clicks[:1]))
+    answer = [Question(Task.LABEL), Question(Task.BRIEF)]
+    recorded, growing = clock.measure(
+        lambda: pam.describe(contexts, answer, options),
+        lambda: _without_graphs(lambda: pam.describe(contexts, answer, options)),
+    )
     packed, single = clock.measure(
         lambda: pam.classify(contexts, LABELS[:50]),
         lambda: [pam.classify(contexts, [label]) for label in LABELS[:50]],
@@ -149,7 +154,16 @@ def ratios(pam: PAM, clock: Clock) -> dict[str, float]:
         "4 tasks in one call, against 4 calls": each / four,
         "4 tasks in one call, in units of 1 task": four / one,
         "50 labels in one call, against 50 calls": single / packed,
+        "2 answers with a recorded step (on CUDA), against without": growing / recorded,
     }
+
+
+def _without_graphs(call: Callable[[], object]) -> None:
+    most, decoding.MOST_FIXED_ROWS = decoding.MOST_FIXED_ROWS, 0
+    try:
+        call()
+    finally:
+        decoding.MOST_FIXED_ROWS = most
 
 
 def _scene() -> Image.Image:

@@ -163,6 +163,11 @@ class FixedDecoders:
         self._qwen2 = qwen2
         self._made: OrderedDict[tuple[int, int], FixedDecoder] = OrderedDict()
 
+    def suit(self, mask: Tensor) -> bool:
+        """Whether rows with this mask, `(rows, positions)`, are decoded faster so."""
+        recordable = mask.is_cuda and self._qwen2.config._attn_implementation == "sdpa"
+        return recordable and len(mask) <= MOST_FIXED_ROWS
+
     def get(self, rows: int, positions: int) -> FixedDecoder:
         """One with room for so many rows and positions, or some more."""
         shape = 1 << (rows - 1).bit_length(), -(-positions // _POSITIONS) * _POSITIONS

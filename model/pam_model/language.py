@@ -22,13 +22,7 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from pam_model.decoding import (
-    MOST_FIXED_ROWS,
-    Decoder,
-    FixedDecoders,
-    GrowingDecoder,
-    read,
-)
+from pam_model.decoding import Decoder, FixedDecoders, GrowingDecoder, read
 from pam_model.tasks import BEFORE_REGION, END, after_region
 
 if TYPE_CHECKING:
@@ -224,8 +218,7 @@ class LanguageModel(nn.Module):
 
     def _decoder(self, cache: DynamicCache, mask: Tensor, new: int) -> Decoder:
         """What reads up to `new` more tokens a row."""
-        recordable = mask.is_cuda and self.qwen2.config._attn_implementation == "sdpa"
-        if not recordable or len(mask) > MOST_FIXED_ROWS:
+        if not self._fixed_decoders.suit(mask):
             return GrowingDecoder(self.qwen2, cache, mask)
         decoder = self._fixed_decoders.get(len(mask), mask.shape[1] + new)
         decoder.load(cache, mask)
