@@ -12,10 +12,11 @@ from pam_model import Question, Task
 
 from .errors import PluginError
 from .fields import OWN, Attribute, Kind, short_text
+from .gaps import Part
 from .labels import mask_update, single_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
     from pam_labeling import Picture, Region, Vocabulary
@@ -57,7 +58,8 @@ class Answers:
         vocabulary: classes to choose from, or None.
         class_attribute: where the chosen class goes; `label` is the label itself.
         score: where the class's share goes, or without classes the mask's expected IoU; or None.
-        only_disagreeing: write only where a class was chosen that is not the present label.
+        only_disagreeing: write the class only where it is not the present label. The score is
+            written everywhere: it tells that a region was looked at.
         masks: where masks go; None: they are not kept.
         summary: a field of the sample for one short line for each of its regions; or None.
     """
@@ -71,7 +73,7 @@ class Answers:
     summary: str | None = None
 
     def __post_init__(self) -> None:
-        names = self._names
+        names = self.names
         doubled = next((name for name in names if names.count(name) > 1), None)
         if doubled is not None:
             raise PluginError(f"Two answers would go to the attribute {doubled!r}: rename one.")
@@ -85,18 +87,30 @@ class Answers:
             )
 
     @property
-    def _names(self) -> list[str]:
-        """The attributes of the words, in the order in which they are asked for."""
+    def names(self) -> list[str]:
+        """The attributes of words and score, in the order in which they are asked for."""
         classes = [self.class_attribute] if self.vocabulary is not None else []
         return [*self.questions.values(), *classes, *([self.score] if self.score else [])]
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The attributes that tell whether a region is done."""
-        masks = (
-            () if self.masks is None else ("mask" if self.masks.folder is None else "mask_path",)
-        )
-        return (*self._names, *masks)
+    def parts(self) -> tuple[Part, ...]:
+        """The answers that tell whether a region is done.
+
+        A class and its share are one: without a class that the list has, the share says that it was
+        looked for. Likewise a mask and its expected IoU.
+        """
+        found = [Part((name,), (name,)) for name in self.questions.values()]
+        score = () if self.score is None else (self.score,)
+        if self.vocabulary is not None:
+            chosen = (self.class_attribute, *score)
+            found.append(Part(chosen, chosen))
+            score = ()
+        if self.masks is not None:
+            signs = ("mask", "mask_path")
+            found.append(Part(signs, (*signs, "bounding_box", *score)))
+        elif score:
+            found.append(Part(score, score))
+        return tuple(found)
 
     def attributes(self, label_type: type[Any]) -> tuple[Attribute, ...]:
         """What is written onto each label; onto a Segmentation as dictionaries by class."""
@@ -129,34 +143,49 @@ class Answers:
         picture: Picture,
         prompts: Sequence[Prompt],
         everything: EverythingOptions | None = None,
+        wanted: Collection[str] | None = None,
     ) -> Request:
-        """What the annotator is asked about one picture."""
-        request = Request(picture, tuple(prompts), tuple(self.questions), self.vocabulary)
+        """What the annotator is asked about one picture.
+
+        Args:
+            picture: the upright picture.
+            prompts: what points at its regions.
+            everything: how to find everything, where there are no prompts.
+            wanted: the attributes that any of the regions needs; None: all.
+        """
+        questions = [q for q, name in self.questions.items() if wanted is None or name in wanted]
+        classes = self.vocabulary if wanted is None or self.class_attribute in wanted else None
+        request = Request(picture, tuple(prompts), tuple(questions), classes)
         return request if everything is None else replace(request, everything=everything)
 
-    def values(self, region: Region, source: LabelRegion) -> dict[str, Any]:
-        """What a label gets; nothing where only disagreement counts, and there is none.
+    def values(
+        self, region: Region, source: LabelRegion, wanted: Collection[str] | None = None
+    ) -> dict[str, Any]:
+        """What a label gets; the score alone where only disagreement counts, and there is none.
 
         Args:
             region: what was found.
             source: the label that pointed at it.
+            wanted: the attributes that may be written; None: all.
 
         Raises:
             PluginError: the mask misses the label's box, or its file cannot be written.
         """
-        if self.only_disagreeing and (region.label is None or _same(region.label, source.label)):
-            return {}
         found = self.words(region)
-        if self.masks is not None:
+        if self.only_disagreeing and (region.label is None or _same(region.label, source.label)):
+            found.pop(self.class_attribute, None)
+        if self.masks is not None and (wanted is None or "mask" in wanted):
             box = None if self.masks.tighten else source.document.bounding_box
             found |= mask_update(region, keep_box=box, file=self.file(source.label_id))
-        return found
+        return {name: value for name, value in found.items() if wanted is None or name in wanted}
 
     def words(self, region: Region) -> dict[str, Any]:
         """The attributes but for the mask."""
+        texts = region.texts  # without the answers that no region of the picture needed
         found: dict[str, Any] = {
-            name: region.texts[question.task, question.language]
+            name: texts[question.task, question.language]
             for question, name in self.questions.items()
+            if (question.task, question.language) in texts
         }
         if self.vocabulary is not None and not (
             region.label is None and self.class_attribute in OWN

@@ -23,7 +23,7 @@ from pam_labeling.media import MAX_PIXELS
 
 from .answers import Answers, by_label
 from .errors import PluginError
-from .labels import LabelRegion, UnusableLabel, detection_of
+from .labels import PROMPT_ID, LabelRegion, UnusableLabel, detection_of
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -159,7 +159,8 @@ class _Runner:
         if not regions:  # a request without prompts would look for everything
             return _Turn(work, reasons=reasons, refused=True), Request(_NO_PICTURE)
         prompts = tuple(region.prompt for region in regions)
-        return _Turn(work, regions, reasons), job.answers.request(picture, prompts)
+        request = job.answers.request(picture, prompts, wanted=_wanted(work, regions))
+        return _Turn(work, regions, reasons), request
 
     def _finish(self, turn: _Turn, outcome: Outcome) -> None:
         document = turn.work.frame_id or turn.work.sample_id
@@ -187,7 +188,8 @@ class _Runner:
                 continue
             try:
                 if self._job.new_field is None:
-                    values[source.label_id] = answers.values(result, source)
+                    wanted = turn.work.writable(source)
+                    values[source.label_id] = answers.values(result, source, wanted)
                 else:
                     new.append(self._new(result, document, source))
             except PluginError as error:
@@ -207,7 +209,12 @@ class _Runner:
         copied = None
         if source is not None and not isinstance(source.document, fo.Segmentation):
             copied = source.document
-        return detection_of(region, label=label, source=copied, file=answers.file(name), **values)
+        detection = detection_of(region, label=label, source=copied, file=answers.file(name))
+        if source is not None:
+            values[PROMPT_ID] = source.label_id
+        for attribute, value in values.items():
+            detection[attribute] = value
+        return detection
 
     def _summarise(self, document: str, turn: _Turn, written: dict[str, dict[str, Any]]) -> None:
         answers = self._job.answers
@@ -215,6 +222,17 @@ class _Runner:
             names = {region.label_id: region.label for region in turn.regions}
             lines = answers.summary_of(turn.work.label, written, names)
             self._writer.write_sample(document, {answers.summary: lines})
+
+
+def _wanted(work: SampleWork, regions: Sequence[LabelRegion]) -> frozenset[str] | None:
+    """The attributes that any of a picture's regions needs; None: all."""
+    found: frozenset[str] = frozenset()
+    for region in regions:
+        names = work.writable(region)
+        if names is None:
+            return None
+        found |= names
+    return found
 
 
 def _shortened(reasons: Sequence[str]) -> str:

@@ -42,6 +42,9 @@ LABEL_TYPES: tuple[type[Any], ...] = (
 )
 """The label types that regions are made of."""
 
+PROMPT_ID = "prompt_id"
+"""The attribute of a new Detection for the id of the label that it was made from."""
+
 MAX_CLASSES = 1_000
 """More different values than this in a Segmentation are no classes."""
 

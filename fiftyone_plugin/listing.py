@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from struct import Struct
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from bson import ObjectId
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+from .gaps import label_ids
 
-Only = Literal["all", "missing", "empty"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 _ID_BYTES = 12
 _HEAD = Struct(f"<{_ID_BYTES}sI")
@@ -60,34 +60,19 @@ class Listing:
 
 
 def listing_stages(
-    document_id: str,
-    field: str | None,
-    list_name: str | None,
-    only: Only = "all",
-    attributes: Sequence[str] = (),
+    document_id: str, field: str | None, list_name: str | None
 ) -> list[dict[str, Any]]:
-    """MongoDB stages from samples to `{_id, labels}`, without those that have no label to work on.
+    """MongoDB stages from samples to `{_id, labels}`, without those that have no label.
 
     Args:
         document_id: where the id of the sample or frame is.
         field: the label field; None: every sample, with no labels.
         list_name: where the field's list is ("detections"), or None of a single label.
-        only: see `Target`.
-        attributes: the attributes that `only` looks at; one that matches is enough.
     """
     if field is None:
         return [{"$project": {"_id": f"${document_id}", "labels": []}}]
-    labels: Any
-    if list_name:
-        labels = {"$ifNull": [f"${field}.{list_name}", []]}
-    else:
-        labels = {"$cond": [{"$ifNull": [f"${field}._id", False]}, [f"${field}"], []]}
-    if only != "all" and attributes:
-        open_one = {"$or": [_is_open(f"$$label.{name}", only) for name in attributes]}
-        labels = {"$filter": {"input": labels, "as": "label", "cond": open_one}}
-    ids = {"$map": {"input": labels, "as": "label", "in": "$$label._id"}}
     return [
-        {"$project": {"_id": f"${document_id}", "labels": ids}},
+        {"$project": {"_id": f"${document_id}", "labels": label_ids(field, list_name)}},
         {"$match": {"labels.0": {"$exists": True}}},
     ]
 
@@ -101,12 +86,3 @@ def counting_stages() -> list[dict[str, Any]]:
         {"$group": {"_id": "$_id", "regions": {"$sum": {"$size": "$labels"}}}},
         {"$group": {"_id": None, "samples": {"$sum": 1}, "regions": {"$sum": "$regions"}}},
     ]
-
-
-def _is_open(value: str, only: Only) -> dict[str, Any]:
-    missing = {"$eq": [{"$ifNull": [value, None]}, None]}
-    if only == "missing":
-        return missing
-    blank = {"$eq": [{"$trim": {"input": value}}, ""]}
-    is_text = {"$eq": [{"$type": value}, "string"]}
-    return {"$or": [missing, {"$cond": [is_text, blank, False]}]}

@@ -17,8 +17,9 @@ from fiftyone.core.clips import ClipsView
 from fiftyone.core.video import FramesView
 
 from .errors import PluginError
-from .labels import LabelResult, UnusableLabel, class_of, regions_of
-from .listing import Entry, Listing, Only, counting_stages, listing_stages
+from .gaps import Gaps
+from .labels import PROMPT_ID, LabelRegion, LabelResult, class_of, regions_of
+from .listing import Entry, Listing, counting_stages, listing_stages
 from .views import GENERATED, PATCHES, check_media, flat, label_type, listed, root_field
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from .views import Slices
 
+ALL = Gaps()
 Where = Literal["dataset", "view", "selected_samples", "selected_labels"]
 
 
@@ -55,6 +57,7 @@ class SampleWork:
         label_ids: the labels to work on.
         frame_id: the frame's id, if the labels are a video frame's.
         frame_number: its number, from 1.
+        made: the ids of the labels that detections in the new field were made from already.
     """
 
     sample_id: str
@@ -63,6 +66,7 @@ class SampleWork:
     label_ids: frozenset[str]
     frame_id: str | None = None
     frame_number: int | None = None
+    made: frozenset[str] = frozenset()
     _target: Target | None = field(default=None, repr=False)
 
     def regions(self, size: tuple[int, int], *, use_masks: bool = True) -> list[LabelResult]:
@@ -76,7 +80,21 @@ class SampleWork:
             use_masks=use_masks,
             mask_targets=self._target.mask_targets,
         )
-        return [result for result in found if self._target.wants(result)]
+        return [result for result in found if self._wants(result)]
+
+    def writable(self, region: LabelRegion) -> frozenset[str] | None:
+        """The attributes of a region that are open, as far as the target looks at them; None: all.
+
+        A Segmentation's attribute has a value for each class, `{"7": "a red car", ...}`.
+        """
+        assert self._target is not None
+        return self._target.gaps.names(region.document, class_of(region.label_id))
+
+    def _wants(self, result: LabelResult) -> bool:
+        """Whether a region is open; the database cannot tell of a Segmentation's classes."""
+        if result.label_id in self.made:
+            return False
+        return not isinstance(result, LabelRegion) or self.writable(result) != frozenset()
 
     def address(self, label_id: str, value: Any) -> dict[str, Any]:
         """One entry of the list that the root dataset's `set_label_values` takes."""
@@ -94,22 +112,21 @@ class Target:
         field: the field in the root dataset, as "ground_truth" or "frames.detections"; None: whole
             pictures.
         label_type: the field's type, one of `LABEL_TYPES`, or None.
-        only: "all" labels; those where an attribute is "missing" (null or not there), so that a run
-            goes on where it stopped; or where one is "empty" (missing, or nothing but blanks).
-        attributes: the attributes that `only` looks at.
+        gaps: which of the labels are to be worked on, by what the dataset holds.
     """
 
     collection: Any
     dataset: Any
     field: str | None
     label_type: Any
-    only: Only = "all"
-    attributes: tuple[str, ...] = ()
+    gaps: Gaps = ALL
 
     @property
     def frames(self) -> bool:
-        """Whether the labels are those of video frames."""
-        return self.field is not None and self.field.startswith("frames.")
+        """Whether the labels (or the whole pictures) are those of video frames."""
+        if self.field is None:
+            return isinstance(self.collection, FramesView)
+        return self.field.startswith("frames.")
 
     @property
     def path(self) -> str:
@@ -127,22 +144,6 @@ class Target:
             self.dataset.mask_targets.get(self.field) or self.dataset.default_mask_targets or {}
         )
         return named
-
-    def wants(self, result: LabelResult) -> bool:
-        """Whether a region is one that `only` asks for.
-
-        Labels were chosen by the database; but a Segmentation's attribute has a value for each
-        class, `{"7": "a red car", ...}`, and its classes are chosen here.
-        """
-        value = class_of(result.label_id)
-        if self.only == "all" or value is None or isinstance(result, UnusableLabel):
-            return True
-        for name in self.attributes:
-            known = result.document[name] if result.document.has_field(name) else None
-            text = (known or {}).get(value)
-            if text is None or (self.only == "empty" and not str(text).strip()):
-                return True
-        return False
 
     def count(self) -> Counts:
         """How much work there is now, counted by the database."""
@@ -181,26 +182,28 @@ class Target:
         if field is not None:
             kind = label_type(view, f"frames.{field}" if frames_only else field)
             list_name = getattr(kind, "_LABEL_LIST_FIELD", None)
-        # A Segmentation's attributes have a value for each class: `wants` looks at them.
-        only = "all" if self.label_type is fo.Segmentation else self.only
-        stages = listing_stages(document_id, field, list_name, only, self.attributes)
+        stages = listing_stages(document_id, field, list_name)
+        if self.gaps and self.label_type is not fo.Segmentation:  # classes: see `SampleWork`
+            stored = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
+            stages += self.gaps.stages(self._documents.name, field, stored)
         # FiftyOne's public `values` would give all ids at once; this is what it is made of.
         rows: Iterator[Mapping[str, Any]] = view._aggregate(
             frames_only=frames_only, post_pipeline=[*stages, *more]
         )
         return rows
 
+    @property
+    def _documents(self) -> Any:
+        """The collection of MongoDB: any slice of a group is there, and frames without video."""
+        return self.dataset._frame_collection if self.frames else self.dataset._sample_collection
+
     def _read(self, page: Sequence[Entry]) -> list[SampleWork]:
         name = self.field.removeprefix("frames.") if self.field else None
-        # By id from the collection itself: any slice of a group, and frames without their video.
-        documents = (
-            self.dataset._frame_collection if self.frames else self.dataset._sample_collection
-        )
         fields = ["filepath", "_sample_id", "frame_number", *([name] if name else [])]
-        ids = list({entry.document_id for entry in page})
-        found = {
-            document["_id"]: document for document in documents.find({"_id": {"$in": ids}}, fields)
-        }
+        if self.gaps and self.gaps.new_field:
+            fields.append(f"{self.gaps.new_field}.detections.{PROMPT_ID}")
+        query = {"_id": {"$in": list({entry.document_id for entry in page})}}
+        found = {document["_id"]: document for document in self._documents.find(query, fields)}
         return [
             self._work(entry, found[entry.document_id], name)
             for entry in page
@@ -208,16 +211,17 @@ class Target:
         ]
 
     def _work(self, entry: Entry, document: Mapping[str, Any], name: str | None) -> SampleWork:
-        label: Any = document
-        for part in name.split(".") if name else ():
-            label = (label or {}).get(part)
+        label = document.get(name) if name else None
+        new_field = self.gaps.new_field if self.gaps else None
+        made = (document.get(new_field) or {}).get("detections") or () if new_field else ()
         return SampleWork(
             sample_id=str(document["_sample_id"] if self.frames else document["_id"]),
             filepath=document["filepath"],
-            label=self.label_type.from_dict(label) if name and label else None,
+            label=self.label_type.from_dict(label) if label else None,
             label_ids=frozenset(str(label_id) for label_id in entry.label_ids),
             frame_id=str(document["_id"]) if self.frames else None,
             frame_number=document["frame_number"] if self.frames else None,
+            made=frozenset(one[PROMPT_ID] for one in made if one.get(PROMPT_ID)),
             _target=self,
         )
 
@@ -232,8 +236,7 @@ def resolve(
     *,
     field: str | None,
     slices: Slices = None,
-    only: Only = "all",
-    attributes: Sequence[str] = (),
+    gaps: Gaps = ALL,
 ) -> Target:
     """What to work on in a dataset or a view; only the labels that a view shows are meant.
 
@@ -242,8 +245,7 @@ def resolve(
         field: a label field; "frames.detections" of a video's frames; None: whole pictures.
         slices: of a grouped dataset: some slices by name, "all" with pictures, or None: the one
             that the collection shows. The view's filters of the field hold in all of them.
-        only: see `Target`.
-        attributes: see `Target`.
+        gaps: see `Target`.
 
     Raises:
         PluginError: there are no such labels or pictures; the message says what there is.
@@ -259,7 +261,7 @@ def resolve(
     in_root = root_field(collection, dataset, field)
     check_media(collection, in_root)
     kind = None if in_root is None else label_type(dataset, in_root)
-    return Target(collection, dataset, in_root, kind, only, tuple(attributes))
+    return Target(collection, dataset, in_root, kind, gaps)
 
 
 def resolve_context(
@@ -268,8 +270,7 @@ def resolve_context(
     field: str | None,
     where: Where = "view",
     slices: Slices = None,
-    only: Only = "all",
-    attributes: Sequence[str] = (),
+    gaps: Gaps = ALL,
 ) -> Target:
     """What to work on, as it is shown and selected in the App.
 
@@ -278,8 +279,7 @@ def resolve_context(
         field: as of `resolve`.
         where: the dataset, the current view, or what is selected in it.
         slices: as of `resolve`; None: the slice that the App shows.
-        only: see `Target`.
-        attributes: see `Target`.
+        gaps: see `Target`.
 
     Raises:
         PluginError: nothing is selected, or as of `resolve`.
@@ -301,7 +301,7 @@ def resolve_context(
     else:
         collection = _selected_labels(ctx, field, grouped=grouped)
         slices = None
-    return resolve(collection, field=field, slices=slices, only=only, attributes=attributes)
+    return resolve(collection, field=field, slices=slices, gaps=gaps)
 
 
 def selected_fields(selected_labels: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

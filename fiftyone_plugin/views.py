@@ -26,7 +26,10 @@ GENERATED = (*PATCHES, FramesView)
 
 
 def label_fields(collection: Any) -> dict[str, type[Any]]:
-    """The fields of a collection that regions can be read from, with their types."""
+    """The fields of a collection that regions can be read from, with their types.
+
+    Those inside other fields are left out: nothing is written there.
+    """
     schemas = [("", collection.get_field_schema(flat=True))]
     if collection._contains_videos(any_slice=True):
         schemas.append(("frames.", collection.get_frame_field_schema(flat=True)))
@@ -35,7 +38,9 @@ def label_fields(collection: Any) -> dict[str, type[Any]]:
         for prefix, schema in schemas
         for name, value in schema.items()
     }
-    return {name: kind for name, kind in fields.items() if kind in LABEL_TYPES}
+    return {
+        name: kind for name, kind in fields.items() if kind in LABEL_TYPES and not _is_inside(name)
+    }
 
 
 def flat(collection: Any, field: str | None, slices: Slices) -> Any:
@@ -83,6 +88,14 @@ def root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
             f"{field!r} is no field with regions; "
             + (f"there is {listed(there)}" if there else "this dataset or view has none")
         )
+    if _is_inside(field):
+        frames, outer = ("frames.", "frame") if field.startswith("frames.") else ("", "sample")
+        inner = field.removeprefix(frames)
+        copy = inner.rpartition(".")[2]
+        raise PluginError(
+            f"{field!r} is inside another field, where nothing can be written yet: copy it to a "
+            f"field of its own, dataset.clone_{outer}_field({inner!r}, {copy!r})"
+        )
     if isinstance(collection, GENERATED) and dataset.media_type == "video":
         field = f"frames.{field}"
     if label_type(dataset, field) not in LABEL_TYPES:
@@ -118,6 +131,11 @@ def check_media(collection: Any, field: str | None) -> None:
 def label_type(collection: Any, field: str) -> Any:
     """The type of the labels in a field, or None."""
     return getattr(collection.get_field(field), "document_type", None)
+
+
+def _is_inside(field: str) -> bool:
+    """Whether a field is in another one, as "meta.boxes" is."""
+    return "." in field.removeprefix("frames.")
 
 
 def listed(names: Sequence[str] | Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from pam_model.tasks import Language
 
+    from ..gaps import Only
     from .forms import Form
     from .plans import Plan, Resolve
 
@@ -47,7 +48,7 @@ class CaptionRegions(ModelOperator):
         mask: str | None = None,
         mask_folder: str | None = None,
         tighten: bool = False,
-        only: str = "all",
+        only: Only = "all",
         all_slices: bool = False,
         model: str | None = None,
         device: str | None = None,
@@ -79,8 +80,10 @@ class CaptionRegions(ModelOperator):
             mask: "instance" keeps each Detection's mask in the dataset, "mask_path" as a PNG file.
             mask_folder: the absolute path of the folder of the files.
             tighten: make the boxes tight around the masks; else masks are cut at the boxes.
-            only: "all"; "missing" skips regions that have all answers, so that a stopped run goes
-                on; "empty" takes those where one is missing or blank.
+            only: "all" writes over what is there. "missing" writes only the answers that a region
+                has not, so that a stopped run goes on; "empty" also those that are blank. What the
+                dataset holds decides, also where the view hides it. A class and its score are one
+                answer: with a score, a region where no class was sure enough counts as done.
             all_slices: all slices of a grouped dataset, not only the one that it shows.
             model: nano, PAM-1.5B, PAM-3B, a folder or a hub id; None: PAM_MODEL, or nano.
             device: cpu, cuda, cuda:1 or mps; None: the fastest there is.

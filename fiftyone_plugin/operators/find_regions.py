@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+from .forms import ONLY_OF_NEW
 from .options import FindOptions
 from .plans import plan_finding
 from .running import ModelOperator
@@ -45,6 +46,7 @@ class FindRegions(ModelOperator):
         points_per_side: int = 32,
         min_area: float = 0.0001,
         max_regions: int | None = None,
+        only: Literal["all", "missing"] = "all",
         all_slices: bool = False,
         model: str | None = None,
         device: str | None = None,
@@ -57,7 +59,8 @@ class FindRegions(ModelOperator):
             foo.get_operator("@pam-labeling/pam/find_regions")(dataset, field="everything")
 
         Args:
-            collection: a dataset or a view of samples.
+            collection: a dataset, or a view of samples or of a video's frames
+                (`to_frames(sample_frames=True)`: the detections are the frames').
             field: the new field of detections.
             label: the attribute for the open label; "label" is the label itself; None for none.
             brief, detailed, definition, language: as of `caption_regions`.
@@ -72,6 +75,8 @@ class FindRegions(ModelOperator):
             points_per_side: clicks along each side of the grid.
             min_area: the smallest region, as a part of the picture.
             max_regions: the most regions of a picture, the surest first; None: all.
+            only: "all" needs a field that is not there; "missing" goes on with a run that stopped:
+                pictures that have the field already are skipped.
             all_slices: as of `caption_regions`. So also the rest.
 
         Returns:
@@ -96,6 +101,7 @@ class FindRegions(ModelOperator):
             points_per_side=points_per_side,
             min_area=min_area,
             max_regions=max_regions,
+            only=only,
             all_slices=all_slices,
             model=model,
             device=device,
@@ -118,3 +124,4 @@ class FindRegions(ModelOperator):
             "min_area", min=0, max=1, default=0.0001, label="Smallest part of picture"
         )
         form.inputs.int("max_regions", min=1, label="Most regions of a picture")
+        form.only(ONLY_OF_NEW)

@@ -28,9 +28,15 @@ TASKS = {
 
 _ONLY = {
     "all": ("All", "Write over what is there"),
-    "missing": ("Only missing", "Skip what has all the answers already: resume a run"),
-    "empty": ("Only empty", "Skip what has any of the answers already"),
+    "missing": ("Only missing", "Keep each answer that is there; write the others: resume a run"),
+    "empty": ("Missing or blank", "So too, but write over answers that are nothing but blanks"),
 }
+ONLY_OF_NEW = {
+    "all": ("All pictures", "Into a field that is not there yet"),
+    "missing": ("Only missing", "Pictures without the field: go on with a run that stopped"),
+}
+"""What there is to choose where everything goes to a new field."""
+
 _ASKED = (*TASKS, "score", "saved_view")
 _OF_THE_FORM = {f"ask_{name}" for name in _ASKED} | {
     "classes_from",
@@ -213,9 +219,9 @@ class Form:
         if self.value("keep_masks", remembered or first) == "mask_path":
             self.text("mask_folder", "", "Folder of the PNG files")
 
-    def only(self) -> None:
-        """What to do with regions that have answers already."""
-        self.enum("only", _ONLY, "all", "Regions")
+    def only(self, offered: Mapping[str, tuple[str, str]] = _ONLY) -> None:
+        """What to do with regions (or pictures) that have answers already."""
+        self.enum("only", offered, "all", "Pictures" if offered is ONLY_OF_NEW else "Regions")
 
     def model(self) -> None:
         """Model, device and batch size."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from pam_model.tasks import Language
 
-    from ..runs import RunRecord
     from ..gaps import Only
+    from ..runs import RunRecord
     from .forms import Form
     from .plans import Plan, Resolve
 

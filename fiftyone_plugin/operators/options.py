@@ -14,6 +14,8 @@ from ..errors import PluginError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from ..gaps import Only
+
     Reader = Callable[[str, Any], Any]
 
 OptionsT = TypeVar("OptionsT", bound="Options")
@@ -155,11 +157,12 @@ class ExistingOptions(Options):
 
     Attributes:
         field: the field with the regions.
-        only: all; missing: what has not all the answers yet; empty: what has none of them.
+        only: all, writing over what is there; missing: only answers that are not there; empty:
+            also those that are blank. What has a text of its own stays with both, answer by answer.
     """
 
     field: str = option(needed, "")
-    only: str = option(one_of(*ONLY), "all")
+    only: Only = option(one_of(*ONLY), "all")  # noqa: RUF009 - a field
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,7 +250,8 @@ class SegmentOptions(ExistingOptions, MaskOptions):
     """`segment_regions`.
 
     Attributes:
-        new_field: Detections in a new field; None: masks on the field's own detections.
+        new_field: Detections in a new field; None: masks on the field's own detections. There,
+            `only` means regions that no detection was made from yet.
         score: attribute for the mask's expected IoU.
     """
 
@@ -265,6 +269,7 @@ class FindOptions(WordOptions, MaskOptions):
         points_per_side: clicks along each side of the grid.
         min_area: the smallest region, as a part of the picture.
         max_regions: the most regions of a picture; None: all.
+        only: all; missing: pictures without the field, to go on with a run that stopped.
     """
 
     field: str = option(needed, "")
@@ -276,6 +281,7 @@ class FindOptions(WordOptions, MaskOptions):
     points_per_side: int = option(fallback(number(1, 128, whole=True), 32), 32)
     min_area: float = option(fallback(number(0, 1), 0.0001), 0.0001)
     max_regions: int | None = option(number(1, whole=True))
+    only: Only = option(one_of("all", "missing"), "all")  # noqa: RUF009 - a field
 
 
 @dataclass(frozen=True, kw_only=True)

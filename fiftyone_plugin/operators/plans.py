@@ -16,9 +16,13 @@ from ..answers import Answers, Masks
 from ..engine import Job, Progress, run
 from ..errors import PluginError
 from ..fields import Attribute, Kind
+from ..gaps import Gaps
+from ..labels import PROMPT_ID
 from ..models import POOL, settings_of
-from ..views import GENERATED
+from ..targets import ALL
+from ..views import PATCHES
 from ..writer import RunWriter
+from .new_fields import check_new_field, gaps_of, path_of
 from .options import OWN_CLASSES, CaptionOptions, FindOptions, LabelOptions, SegmentOptions
 
 if TYPE_CHECKING:
@@ -31,8 +35,8 @@ if TYPE_CHECKING:
     from ..targets import Target
     from .options import ExistingOptions, MaskOptions, Options
 
-    Resolve = Callable[[str | None, str, tuple[str, ...]], Target]
-    """Field, which regions, and the attributes that tell -> target."""
+    Resolve = Callable[[str | None, Gaps], Target]
+    """Field, and which of its regions are open -> target."""
 
 MOST_CLASSES = 1000
 KINDS: dict[type, Kind] = {
@@ -42,6 +46,7 @@ KINDS: dict[type, Kind] = {
     fo.BooleanField: "flag",
     fo.DictField: "record",
 }
+_SOURCE = Attribute(PROMPT_ID, "text", "Id of the label that it was made from, by PAM")
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,8 @@ class Plan:
         new = job.new_field
         field = new or job.target.field
         assert field is not None
-        if new is not None and job.target.frames:
-            field = f"frames.{new.removeprefix('frames.')}"
+        if new is not None:
+            field = path_of(job.target, new)
         return RunWriter(
             job.target.dataset,
             field,
@@ -98,7 +103,7 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
-    dataset = resolve(options.field, "all", ()).dataset
+    dataset = resolve(options.field, ALL).dataset
     answers = Answers(
         questions=options.questions,
         vocabulary=_vocabulary(
@@ -118,7 +123,7 @@ def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
-    target = resolve(options.field, "all", ())
+    target = resolve(options.field, ALL)
     dataset = target.dataset
     if options.saved_view is not None:
         _check_view(options.saved_view, options.attribute, target)
@@ -142,10 +147,11 @@ def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
     answers = Answers(score=options.score, masks=_masks(options))
     if options.new_field is None:
         return _existing("segment_regions", options, answers, resolve)
-    target = resolve(options.field, "all", ())
-    _refuse_present(target.dataset, options.new_field)
+    target = resolve(options.field, gaps_of(options.only, options.new_field))
+    check_new_field("segment_regions", target, options.new_field, options.only)
     plan = _checked("segment_regions", options, answers, target, options.new_field)
-    return replace(plan, attributes=(*plan.attributes, *_copied_attributes(target, answers)))
+    copied = _copied_attributes(target, answers)
+    return replace(plan, attributes=(*plan.attributes, _SOURCE, *copied))
 
 
 def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
@@ -154,13 +160,13 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
-    target = resolve(None, "all", ())
-    if isinstance(target.collection, GENERATED):
+    target = resolve(None, gaps_of(options.only, options.field))
+    if isinstance(target.collection, PATCHES):
         raise PluginError(
-            "find_regions looks at whole pictures: choose the dataset or a view of samples, not of "
-            "patches, frames or clips."
+            "find_regions looks at whole pictures: choose the dataset or a view of samples or "
+            "frames, not of patches."
         )
-    _refuse_present(target.dataset, options.field)
+    check_new_field("find_regions", target, options.field, options.only)
     vocabulary = _vocabulary(
         options.classes, options.threshold, options.language, target.dataset, None
     )
@@ -186,7 +192,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
 
 def _existing(operator: str, options: ExistingOptions, answers: Answers, resolve: Resolve) -> Plan:
     """Onto the labels of a field, as many as `only` asks for."""
-    target = resolve(options.field, options.only, answers.names)
+    target = resolve(options.field, Gaps(options.only, answers.parts))
     if answers.masks is not None:
         _check_masks(target.label_type)
     return _checked(operator, options, answers, target)
@@ -303,17 +309,12 @@ def _check_masks(label_type: Any) -> None:
 def _copied_attributes(target: Target, answers: Answers) -> Iterator[Attribute]:
     """The attributes of a field's labels that detections in a new field take over."""
     label_type = _one_label(target.label_type)
-    own = {*label_type._fields_ordered, *fo.Detection._fields_ordered, *answers.names}
+    own = {*label_type._fields_ordered, *fo.Detection._fields_ordered, *answers.names, PROMPT_ID}
     labels = target.dataset.get_field(target.path)
     for name, field in getattr(labels, "field", labels).get_field_schema().items():
         kind = KINDS.get(type(field))
         if name not in own and kind is not None and target.label_type is not fo.Segmentation:
             yield Attribute(name, kind, field.description or "")
-
-
-def _refuse_present(dataset: Any, field: str) -> None:
-    if dataset.get_field(field) is not None:
-        raise PluginError(f"{dataset.name} has a field {field!r} already: choose another name.")
 
 
 def _one_label(label_type: Any) -> Any:

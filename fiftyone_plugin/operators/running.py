@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from ..engine import Progress
+    from ..gaps import Gaps
     from ..runs import RunRecord
     from ..targets import Counts, Target
     from .options import Options
@@ -233,7 +234,7 @@ def told(record: RunRecord) -> str:
 def context_target(ctx: Any, options: Options) -> Resolve:
     """Resolves a field in what the App shows and has selected."""
 
-    def find(field: str | None, only: Any, attributes: tuple[str, ...]) -> Target:
+    def find(field: str | None, gaps: Gaps) -> Target:
         slices: Any = "all" if options.all_slices else None
         where: Any = options.target
         shown = ctx
@@ -248,9 +249,7 @@ def context_target(ctx: Any, options: Options) -> Resolve:
                 selected_labels=ctx.selected_labels,
                 group_slice=ctx.group_slice,
             )
-        return resolve_context(
-            shown, field=field, where=where, slices=slices, only=only, attributes=attributes
-        )
+        return resolve_context(shown, field=field, where=where, slices=slices, gaps=gaps)
 
     return find
 
@@ -258,9 +257,9 @@ def context_target(ctx: Any, options: Options) -> Resolve:
 def collection_target(collection: Any, options: Options) -> Resolve:
     """Resolves a field in a dataset or view."""
 
-    def find(field: str | None, only: Any, attributes: tuple[str, ...]) -> Target:
+    def find(field: str | None, gaps: Gaps) -> Target:
         slices: Any = "all" if options.all_slices else None
-        return resolve(collection, field=field, slices=slices, only=only, attributes=attributes)
+        return resolve(collection, field=field, slices=slices, gaps=gaps)
 
     return find
 
@@ -269,10 +268,11 @@ def amount_of(plan: Plan) -> str:
     """How much a run would do, in a sentence."""
     counts = _count(plan.job.target)
     pictures = "1 picture" if counts.samples == 1 else f"{counts.samples:,} pictures"
-    if plan.job.everything is not None:
+    if plan.job.everything is not None and counts.samples:
         return f"Everything in {pictures} will be looked for."
     if not counts.regions:
-        return "There is nothing to do: no region is left in this choice."
+        left = "region" if plan.job.everything is None else "picture"
+        return f"There is nothing to do: no {left} is left in this choice."
     regions = "1 region" if counts.regions == 1 else f"{counts.regions:,} regions"
     return f"{regions} in {pictures}."
 
@@ -286,8 +286,7 @@ def _count(target: Target) -> Counts:
         target.dataset._doc.id,
         repr(target.collection.view()._serialize()),
         target.field,
-        target.only,
-        target.attributes,
+        target.gaps,
         int(time.monotonic() / _COUNTED_SECONDS),
     )
     if state not in _COUNTED:

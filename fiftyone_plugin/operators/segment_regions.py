@@ -9,6 +9,7 @@ from .plans import plan_segments
 from .running import ModelOperator
 
 if TYPE_CHECKING:
+    from ..gaps import Only
     from .forms import Form
     from .plans import Plan, Resolve
 
@@ -31,7 +32,7 @@ class SegmentRegions(ModelOperator):
         tighten: bool = False,
         new_field: str | None = None,
         score: str | None = None,
-        only: str = "all",
+        only: Only = "all",
         all_slices: bool = False,
         model: str | None = None,
         device: str | None = None,
@@ -44,7 +45,8 @@ class SegmentRegions(ModelOperator):
             foo.get_operator("@pam-labeling/pam/segment_regions")(dataset, field="ground_truth")
 
         Detections get their masks in place, and keep everything else. Of other labels detections
-        are made in a new field, with their label, attributes, tags and index.
+        are made in a new field, with their label, attributes, tags and index, and the id of what
+        each was made from in `prompt_id`.
 
         Args:
             collection: a dataset or any view; only what it shows is segmented.
@@ -54,7 +56,8 @@ class SegmentRegions(ModelOperator):
             tighten: make the boxes tight around the masks; else masks are cut at the boxes.
             new_field: make detections in this field instead.
             score: the attribute for the mask's expected IoU.
-            only: as of `caption_regions`.
+            only: as of `caption_regions`; a mask in a file is a mask. With `new_field`, "missing"
+                goes on with a run that stopped: what has a detection there already is skipped.
             all_slices: as of `caption_regions`. So also the rest.
 
         Returns:

@@ -140,4 +140,4 @@ def test_attributes_that_would_spoil_something_are_refused(options, sentence):
 
 def test_the_label_and_the_confidence_may_be_written():
     names = Answers({LABEL: "label"}, score="confidence").names
-    assert names == ("label", "confidence")
+    assert names == ["label", "confidence"]

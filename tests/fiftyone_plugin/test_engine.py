@@ -10,6 +10,7 @@ import pytest
 
 from fiftyone_plugin.answers import Answers, Masks
 from fiftyone_plugin.engine import Job, run
+from fiftyone_plugin.gaps import Gaps
 from fiftyone_plugin.operators.plans import Plan
 from fiftyone_plugin.runs import list_runs
 from fiftyone_plugin.targets import resolve
@@ -25,7 +26,7 @@ CAPTIONS = "ground_truth.detections.caption"
 
 
 def job_on(collection, field="ground_truth", answers=ANSWERS, only="all", **options):
-    target = resolve(collection, field=field, only=only, attributes=answers.names)
+    target = resolve(collection, field=field, gaps=Gaps(only, answers.parts))
     return Job("caption_regions", target, answers, {}, **options)
 
 

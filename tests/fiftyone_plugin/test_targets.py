@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from fiftyone import ViewField as F
 from PIL import ExifTags, Image
 
 from fiftyone_plugin.errors import PluginError
+from fiftyone_plugin.gaps import Gaps, Part
 from fiftyone_plugin.labels import LabelRegion, UnusableLabel
 from fiftyone_plugin.listing import Listing
 from fiftyone_plugin.targets import Counts, resolve, resolve_context, selected_fields
@@ -31,6 +33,10 @@ def works_of(target, size=32):
 
 def label_ids(target):
     return Counter(label_id for work in works_of(target) for label_id in work.label_ids)
+
+
+def gaps(only, *names):
+    return Gaps(only, tuple(Part((name,), (name,)) for name in names or ("caption",)))
 
 
 def detections(*labels):
@@ -190,25 +196,33 @@ def test_only_labels_where_an_attribute_is_missing_or_empty(dataset):
     dataset.set_label_values(
         "det.detections.caption", {ids[0]: "a cat", ids[1]: "", ids[2]: " \n", ids[3]: None}
     )
-    missing = resolve(dataset, field="det", only="missing", attributes=["caption"])
-    empty = resolve(dataset, field="det", only="empty", attributes=["caption"])
+    missing = resolve(dataset, field="det", gaps=gaps("missing"))
+    empty = resolve(dataset, field="det", gaps=gaps("empty"))
     assert set(label_ids(missing)) == set(ids[3:])
     assert set(label_ids(empty)) == set(ids[1:])
     assert missing.count() == Counts(2, 3)
     assert empty.count() == Counts(3, 5)
-    every = resolve(dataset, field="det", only="all", attributes=["caption"])
+    every = resolve(dataset, field="det", gaps=gaps("all"))
     assert set(label_ids(every)) == set(ids)
 
 
-def test_one_missing_attribute_of_several_is_enough(dataset):
+def test_a_label_with_one_open_attribute_is_a_prompt_for_that_attribute_alone(dataset):
     for name, kind in (("caption", fo.StringField), ("score", fo.FloatField)):
         dataset.add_sample_field(f"det.detections.{name}", kind)
     ids = dataset.values("det.detections.id", unwind=True)
     dataset.set_label_values("det.detections.caption", dict.fromkeys(ids[:4], "x"))
     dataset.set_label_values("det.detections.score", dict.fromkeys(ids[:2], 0.5))
     for only in ("missing", "empty"):
-        target = resolve(dataset, field="det", only=only, attributes=["caption", "score"])
+        target = resolve(dataset, field="det", gaps=gaps(only, "caption", "score"))
         assert set(label_ids(target)) == set(ids[2:])
+        open_names = {
+            region.label_id: set(work.writable(region))
+            for work in works_of(target)
+            for region in work.regions(SIZE)
+        }
+        assert open_names == {
+            label: {"score"} if label in ids[:4] else {"caption", "score"} for label in ids[2:]
+        }
 
 
 def test_patches_are_labels_of_their_samples(dataset):
@@ -261,7 +275,7 @@ def test_single_labels_are_worked_on(new_dataset):
         ]
     )
     dataset.add_sample_field("one.caption", fo.StringField)
-    target = resolve(dataset, field="one", only="missing", attributes=["caption"])
+    target = resolve(dataset, field="one", gaps=gaps("missing"))
     assert (target.path, target.count()) == ("one", Counts(1, 1))
     (work,) = works_of(target)
     (region,) = work.regions(SIZE)
@@ -290,13 +304,16 @@ def test_every_label_type_is_read_back_from_the_database(new_dataset, field, lab
     assert isinstance(region, LabelRegion)
 
 
-def test_a_field_inside_a_document_is_found(new_dataset):
+def test_a_field_inside_a_document_gets_a_sentence_that_helps(new_dataset):
     dataset = new_dataset()
     meta = fo.DynamicEmbeddedDocument(det=detections("a"))
     dataset.add_sample(fo.Sample(filepath="/pictures/0.png", meta=meta), dynamic=True)
-    target = resolve(dataset, field="meta.det")
-    assert target.count() == Counts(1, 1)
-    assert len(works_of(target)[0].regions(SIZE)) == 1
+    assert label_fields(dataset) == {}
+    with pytest.raises(PluginError, match="'meta.det' is inside another field") as refusal:
+        resolve(dataset, field="meta.det")
+    advice = re.search(r"dataset\.clone_sample_field\(.*?\)", str(refusal.value))
+    exec(advice[0], {"dataset": dataset})
+    assert resolve(dataset, field="det").count() == Counts(1, 1)
 
 
 def test_classes_are_named_by_the_dataset_and_chosen_one_by_one(new_dataset):
@@ -315,7 +332,7 @@ def test_classes_are_named_by_the_dataset_and_chosen_one_by_one(new_dataset):
     captions = {"1": "blue", "2": " "}
     dataset.set_label_values("classes.caption", [work.address(label_id, captions)])
     for only, values in (("all", "123"), ("missing", "3"), ("empty", "23")):
-        target = resolve(dataset, field="classes", only=only, attributes=["caption"])
+        target = resolve(dataset, field="classes", gaps=gaps(only))
         regions = works_of(target)[0].regions(SIZE)
         assert [region.label_id for region in regions] == [f"{label_id}:{v}" for v in values]
 
@@ -327,7 +344,7 @@ def test_classes_without_any_attribute_yet_are_missing(new_dataset):
     dataset.add_sample(
         fo.Sample(filepath="/pictures/1.png", classes=fo.Segmentation(mask_path="/nowhere.png"))
     )
-    target = resolve(dataset, field="classes", only="missing", attributes=["caption"])
+    target = resolve(dataset, field="classes", gaps=gaps("missing"))
     found = [region for work in works_of(target) for region in work.regions(SIZE)]
     assert [type(region) for region in found] == [LabelRegion, UnusableLabel]
 

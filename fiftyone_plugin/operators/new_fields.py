@@ -1,0 +1,66 @@
+"""Fields that a run makes: whether it may, and whether it goes on with one that was begun."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..errors import PluginError
+from ..gaps import Gaps
+from ..runs import list_runs
+
+if TYPE_CHECKING:
+    from ..gaps import Only
+    from ..runs import RunRecord
+    from ..targets import Target
+
+
+def gaps_of(only: Only, new_field: str) -> Gaps:
+    """Which regions (or pictures) are open where the answers go to a new field."""
+    return Gaps(only, new_field=new_field.removeprefix("frames."))
+
+
+def path_of(target: Target, new_field: str) -> str:
+    """The name of a new field in the root dataset: beside the labels, so also of frames."""
+    inside = new_field.removeprefix("frames.")
+    return f"frames.{inside}" if target.frames else inside
+
+
+def check_new_field(operator: str, target: Target, new_field: str, only: Only) -> None:
+    """Refuse a field that is there, unless a run of the same kind made it and is to go on.
+
+    Args:
+        operator: which is going to write there.
+        target: what it works on.
+        new_field: as the person named it.
+        only: "all" needs a field that is not there.
+
+    Raises:
+        PluginError: the field is somebody else's, or a run is writing there now.
+    """
+    dataset, path = target.dataset, path_of(target, new_field)
+    if dataset.get_field(path) is None:
+        return
+    begun = [
+        record
+        for record in list_runs(dataset)
+        if (record.operator, record.field) == (operator, path)
+        and record.state not in ("undoing", "undone")
+        and (target.field is None or _source(record) == target.field)
+    ]
+    there = f"{dataset.name} has a field {path!r} already"
+    if not begun:
+        raise PluginError(f"{there}: choose another name.")
+    last = begun[-1]
+    if last.state == "running":
+        raise PluginError(f"{there}, and the run {last.key!r} is writing there: wait, or stop it.")
+    if only == "all":
+        raise PluginError(
+            f"{there}, made by the run {last.key!r}: choose another name, undo that run, or go on "
+            'with it (only="missing").'
+        )
+
+
+def _source(record: RunRecord) -> str:
+    """The field that a run read its regions from, as the root dataset has it."""
+    name = str(record.parameters.get("field")).removeprefix("frames.")
+    return f"frames.{name}" if record.field.startswith("frames.") else name
