@@ -11,9 +11,9 @@ from pam_labeling import Request
 from pam_model import Question, Task
 
 from .errors import PluginError
-from .fields import OWN, Attribute, Kind, short_text
+from .fields import OWN, Attribute, Kind
 from .gaps import Part
-from .labels import mask_update, single_labels
+from .labels import mask_update
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -33,7 +33,6 @@ _DESCRIPTIONS = {
     Task.DETAILED: "Detailed caption, by PAM",
 }
 _SUMMARY_ORDER = (Task.BRIEF, Task.DETAILED, Task.DEFINITION, Task.LABEL)
-_SUMMARY_LENGTH = 120
 
 
 @dataclass(frozen=True)
@@ -202,29 +201,8 @@ class Answers:
             return None
         return self.masks.folder / f"{name.replace(':', '-')}.png"
 
-    def summary_of(self, label: Any, written: Values, names: Mapping[str, str | None]) -> list[str]:
-        """A short line for each region of a picture that has an answer, also from earlier runs.
-
-        Args:
-            label: the field's label or list of labels.
-            written: what this run gave, by label's id and attribute.
-            names: what a Segmentation's classes are called, by `"{id}:{value}"`.
-        """
-        lines = []
-        for single in single_labels(label):
-            values = {**dict(single.iter_attributes()), **written.get(single.id, {})}
-            said = values.get(self._said)
-            if isinstance(said, dict):
-                lines += [
-                    _line(names.get(f"{single.id}:{value}") or value, text)
-                    for value, text in said.items()
-                ]
-            elif said:
-                lines.append(_line(values.get("label") or getattr(single, "label", None), said))
-        return lines
-
     @property
-    def _said(self) -> str:
+    def said(self) -> str:
         """The attribute that is summarised."""
         by_task = {question.task: name for question, name in self.questions.items()}
         asked = next((by_task[task] for task in _SUMMARY_ORDER if task in by_task), None)
@@ -254,11 +232,6 @@ def by_label(values: Values, sources: Sequence[LabelRegion]) -> Values:
             before = source.document[name] if source.document.has_field(name) else None
             whole.setdefault(name, dict(before) if isinstance(before, dict) else {})[value] = said
     return merged
-
-
-def _line(name: str | None, text: Any) -> str:
-    short = short_text(str(text), _SUMMARY_LENGTH)
-    return short if not name or name == text else f"{name}: {short}"
 
 
 def _same(one: str, other: str | None) -> bool:

@@ -108,6 +108,8 @@ def run(job: Job, annotator: Annotator, writer: RunWriter) -> Generator[Progress
     counts = job.target.count()
     total = counts.samples if job.everything else counts.regions
     with writer:
+        if job.answers.summary is not None:
+            writer.summarise(job.answers.summary, job.answers.said)
         runner = _Runner(job, annotator, writer)
         yield Progress(0, total, f"0 of {total:,}", writer.record.key)
         start = time.monotonic()
@@ -199,7 +201,6 @@ class _Runner:
         written = by_label(values, turn.regions)
         if written:
             self._writer.write(document, written)
-            self._summarise(document, turn, written)
         return reasons
 
     def _new(self, region: Region, name: str, source: LabelRegion | None = None) -> Any:
@@ -215,13 +216,6 @@ class _Runner:
         for attribute, value in values.items():
             detection[attribute] = value
         return detection
-
-    def _summarise(self, document: str, turn: _Turn, written: dict[str, dict[str, Any]]) -> None:
-        answers = self._job.answers
-        if answers.summary is not None:
-            names = {region.label_id: region.label for region in turn.regions}
-            lines = answers.summary_of(turn.work.label, written, names)
-            self._writer.write_sample(document, {answers.summary: lines})
 
 
 def _wanted(work: SampleWork, regions: Sequence[LabelRegion]) -> frozenset[str] | None:

@@ -13,6 +13,7 @@ from pymongo.errors import BulkWriteError
 from .errors import PluginError
 from .journal import Added, Change, label_stamp, stamp
 from .runs import utc_now
+from .summaries import classes_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from .fields import LabelField
     from .journal import Entry, Journal
+    from .summaries import Summary
 
 _TOO_LARGE = frozenset({10334, 17280, 17419, 17420})  # a document of more than 16 MB, for MongoDB
 _MOST_BYTES = 15 * 1024 * 1024  # of values in one operation: the rest of the 16 MB is for paths
@@ -70,6 +72,7 @@ def flush(
     pending: dict[ObjectId, Pending],
     error_field: str,
     keep_error: Collection[ObjectId],
+    summary: Summary | None = None,
 ) -> Outcome:
     """Write what waits.
 
@@ -79,9 +82,11 @@ def flush(
         pending: by document.
         error_field: cleared in documents that get results now, where the last run failed.
         keep_error: except in these.
+        summary: made anew in documents whose labels get values.
     """
     outcome = Outcome()
-    before = _read(place, pending, error_field)
+    classes = {} if summary is None else classes_of(place.dataset, summary)
+    before = _read(place, pending, error_field, summary)
     entries: list[Entry] = []
     operations: list[UpdateOne] = []
     for document, wanted in pending.items():
@@ -92,6 +97,10 @@ def flush(
             outcome.refused[document] = _FULL
             continue
         found = before[document]
+        if summary is not None and wanted.labels:
+            labels = labels_at(found, place.root)
+            merged = [{**label, **wanted.labels.get(label["_id"], {})} for label in labels]
+            wanted.fields[summary.name] = summary.lines(merged, classes)
         if wanted.labels or wanted.added or set(wanted.fields) - {error_field}:
             outcome.results.add(document)
             if found.get(error_field) is not None and document not in keep_error:
@@ -144,12 +153,17 @@ def write(
 
 
 def _read(
-    place: LabelField, pending: dict[ObjectId, Pending], error_field: str
+    place: LabelField,
+    pending: dict[ObjectId, Pending],
+    error_field: str,
+    summary: Summary | None,
 ) -> dict[ObjectId, dict[str, Any]]:
     """What the documents have where something will be written, and not more."""
     names = {name for one in pending.values() for each in one.labels.values() for name in each}
     others = {name for one in pending.values() for name in one.fields} | {error_field}
     projection = {f"{place.root}.{name}" for name in names | {"_id"}} | others
+    if summary is not None:
+        projection |= {summary.name, *summary.paths}
     query = {"_id": {"$in": list(pending)}}
     found = place.documents.find(query, dict.fromkeys(projection, True))
     before = {document["_id"]: document for document in found}
@@ -175,6 +189,15 @@ def labels_in(place: LabelField, document: dict[str, Any]) -> list[dict[str, Any
         return [holder]
     found = holder.get(place.root.rsplit(".", 1)[1])
     return found if isinstance(found, list) else None
+
+
+def labels_at(document: Mapping[str, Any], root: str) -> list[dict[str, Any]]:
+    """The labels of a document at a path, which leads to a list of them or to one."""
+    found: Any = document
+    for name in root.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    labels = found if isinstance(found, list) else [found]
+    return [label for label in labels if isinstance(label, dict) and "_id" in label]
 
 
 def _changes(

@@ -17,7 +17,8 @@ from pam_labeling.media import PictureError, read_picture
 from .errors import PluginError
 from .labels import LabelRegion, regions_of
 from .region_picture import data_address, draw_region
-from .review import Filters, Item, Place, ReviewQueue, Subject, Verdict, subjects_of
+from .review import Filters, Item, Place, ReviewQueue, Subject, Verdict
+from .review_fields import subjects_of
 from .review_form import draw_form
 
 if TYPE_CHECKING:

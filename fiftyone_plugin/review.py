@@ -12,25 +12,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-import fiftyone as fo
 from bson import ObjectId
 from fiftyone import ViewField as F
 
-from . import fields
 from .errors import PluginError
-from .fields import Attribute, label_field
+from .fields import label_field
+from .review_fields import LISTS, REVIEWED, attributes_of, declare, path_of
+from .upkeep import rebuild_summaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 Verdict = Literal["accepted", "edited", "rejected"]
 Show = Literal["unreviewed", "accepted", "edited", "rejected", "all"]
-
-REVIEWED = "reviewed"
-DESCRIPTION = "A person's verdict on the text: accepted, edited or rejected"
-_LISTS = {fo.Detections: "detections", fo.Polylines: "polylines", fo.Keypoints: "keypoints"}
-_SINGLE = (fo.Detection, fo.Polyline, fo.Keypoint)
-_NOT_TEXTS = frozenset({"label", "mask_path", "instance", REVIEWED})
 
 
 @dataclass(frozen=True)
@@ -81,12 +75,14 @@ class Item:
 
     Attributes:
         place: where it is.
+        document: the sample or frame of the source dataset that keeps it.
         filepath: of its picture.
         label: the FiftyOne label.
         text, name, model_label, score, verdict: what its attributes say; None where they do not.
     """
 
     place: Place
+    document: str
     filepath: str
     label: Any
     text: str | None
@@ -131,28 +127,6 @@ class Tally:
         return f"{self.reviewed:,} of {self.total:,} reviewed"
 
 
-def subjects_of(collection: Any) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
-    """The fields that can be reviewed: `{field: (text attributes, number attributes)}`.
-
-    Fields of Detections, Polylines, Keypoints, or one of them (as in a patches view) count, if
-    they have a declared attribute with text besides `label`.
-    """
-    found = {}
-    for name, field in collection.get_field_schema(ftype=fo.EmbeddedDocumentField).items():
-        if field.document_type not in (*_LISTS, *_SINGLE):
-            continue
-        attributes = _attributes(collection, name)
-        texts = tuple(
-            key
-            for key, kind in attributes.items()
-            if isinstance(kind, fo.StringField) and key not in _NOT_TEXTS
-        )
-        if texts:
-            numbers = (key for key, kind in attributes.items() if isinstance(kind, fo.FloatField))
-            found[name] = texts, tuple(numbers)
-    return found
-
-
 class ReviewQueue:
     """The regions of a dataset or view that a person wants to see, in the order of sample ids.
 
@@ -169,7 +143,7 @@ class ReviewQueue:
         self.subject = subject
         self.filters = filters or Filters()
         self._collection = collection
-        self._path = _path(collection, subject.field)
+        self._path = path_of(collection, subject.field)
         self._check()
 
     def tally(self) -> Tally:
@@ -178,7 +152,7 @@ class ReviewQueue:
         if self.filters.sample_id is not None:
             view = view.select(self.filters.sample_id)
         view = view.filter_labels(self.subject.field, self._condition(by_verdict=False))
-        if REVIEWED not in _attributes(self._collection, self.subject.field):
+        if REVIEWED not in attributes_of(self._collection, self.subject.field):
             return Tally(total=view.count(self._path))
         counts = view.count_values(f"{self._path}.{REVIEWED}")
         known = {verdict: counts.get(verdict, 0) for verdict in get_args(Verdict)}
@@ -241,6 +215,9 @@ class ReviewQueue:
                 verdict = "edited"
         declared = declare(self._collection, self.subject.field)
         self._set(item.place, {**changes, REVIEWED: verdict})
+        if changes:
+            place = label_field(self._collection, self.subject.field)
+            rebuild_summaries(place.dataset, [ObjectId(item.document)], frames=place.frames)
         return Decision(verdict, declared)
 
     def _set(self, place: Place, changes: Mapping[str, str | None]) -> None:
@@ -252,6 +229,14 @@ class ReviewQueue:
                 else [{"sample_id": place.sample_id, "label_id": place.label_id, "value": value}]
             )
             self._collection.set_label_values(f"{self._path}.{name}", values)
+
+    def _document(self, sample: Any) -> str:
+        """The id, in the source dataset, of what a view of patches or frames copied."""
+        if not self._collection._is_generated:
+            return str(sample.id)
+        if sample.has_field("frame_id"):
+            return str(sample.frame_id)
+        return str(sample.id if self._collection._is_frames else sample.sample_id)
 
     def _items(self, place: Place | None) -> Iterator[Item]:
         """Some regions from a place on, at least one if there is any; its own sample's first."""
@@ -297,14 +282,15 @@ class ReviewQueue:
         labels = sample[self.subject.field]
         if labels is None:
             return []
-        if type(labels) in _LISTS:
-            return list(labels[_LISTS[type(labels)]] or ())
+        if type(labels) in LISTS:
+            return list(labels[LISTS[type(labels)]] or ())
         return [labels]
 
     def _item(self, sample: Any, label: Any) -> Item:
         subject = self.subject
         return Item(
             place=Place(sample.id, label.id),
+            document=self._document(sample),
             filepath=sample.filepath,
             label=label,
             text=_value(label, subject.text),
@@ -316,7 +302,7 @@ class ReviewQueue:
 
     def _check(self) -> None:
         subject, filters = self.subject, self.filters
-        known = _attributes(self._collection, subject.field)
+        known = attributes_of(self._collection, subject.field)
         for attribute in (subject.text, subject.model_label, subject.score):
             if attribute is not None and attribute not in known:
                 raise PluginError(
@@ -327,50 +313,6 @@ class ReviewQueue:
             raise PluginError("Choose the attribute with the score to see low scores only.")
         if filters.disagreeing and subject.model_label is None:
             raise PluginError("Choose the attribute with the model's label to see disagreements.")
-
-
-def declare(collection: Any, field: str) -> bool:
-    """Declare `reviewed` on a field's labels, so that the sidebar can filter by it.
-
-    Returns:
-        Whether it was not there before.
-
-    Raises:
-        PluginError: the labels have an attribute of that name that is not text.
-    """
-    place = label_field(collection, field)
-    path = f"{place.schema_root}.{REVIEWED}"
-    known = place.dataset.get_field(path)
-    if known is not None and not isinstance(known, fo.StringField):
-        raise PluginError(
-            f"{path!r} is a {type(known).__name__}, but the review keeps its verdicts there, as "
-            "text: rename it."
-        )
-    if known is None:
-        fields.declare(place.dataset, {path: Attribute(REVIEWED, "text", DESCRIPTION)})
-    if collection._is_generated and REVIEWED not in _attributes(collection, field):
-        own = f"{_path(collection, field)}.{REVIEWED}"
-        collection._dataset.add_sample_field(own, fo.StringField, description=DESCRIPTION)
-    return known is None
-
-
-def _path(collection: Any, field: str) -> str:
-    """The path of a field's single labels, such as `ground_truth.detections`."""
-    kind = getattr(collection.get_field(field), "document_type", None)
-    if kind in _LISTS:
-        return f"{field}.{_LISTS[kind]}"
-    if kind in _SINGLE:
-        return field
-    raise PluginError(
-        f"{field!r} is not a field with regions to review; choose one of Detections, Polylines "
-        "or Keypoints."
-    )
-
-
-def _attributes(collection: Any, field: str) -> dict[str, Any]:
-    labels = collection.get_field(_path(collection, field))
-    single = labels.field if isinstance(labels, fo.ListField) else labels
-    return dict(single.get_field_schema())
 
 
 def _value(label: Any, name: str | None) -> Any:

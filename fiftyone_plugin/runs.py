@@ -20,6 +20,7 @@ from bson import ObjectId
 from pymongo.errors import PyMongoError
 
 from .errors import PluginError
+from .summaries import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -106,6 +107,7 @@ class RunRecord:
         declared: paths in the schema that this run declared.
         paths: paths that it writes: of label attributes and of fields of samples.
         undone: see `Undone`; None unless the state is undoing or undone.
+        summary: what it summarises in a field of the samples, or None.
         saved_view: a digest of the view that it saved, see `saved_views`; "" for none.
         journal: the id of its old values, see `journal`.
         process: who runs it: host, process id, that process's start in seconds since 1970.
@@ -127,6 +129,7 @@ class RunRecord:
     declared: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     undone: Undone | None = None
+    summary: Summary | None = None
     saved_view: str = ""
     journal: str = ""
     process: tuple[str, int, float] = ("", 0, 0.0)
@@ -313,6 +316,8 @@ def _record(document: Mapping[str, Any]) -> RunRecord:
     if config["undone"] is not None:
         undone = {**config["undone"], "undeclared": tuple(config["undone"]["undeclared"])}
         values["undone"] = Undone(**undone)
+    if config.get("summary") is not None:
+        values["summary"] = Summary(**config["summary"])
     for name in ("declared", "paths", "process"):
         values[name] = tuple(config[name])
     record = RunRecord(key=document["key"], **values)

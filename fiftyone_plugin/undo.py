@@ -2,7 +2,8 @@
 
 What somebody edited after the run stays as edited, also labels of the run that somebody edited; the
 record says how many. Runs that overlap can be undone in any order: while a later run's value is
-there it stays, and undoing that run brings back what was before both. What is no longer there (a
+there it stays, and undoing that run brings back what was before both. A later run's summary of a
+sample's regions stays too, and loses the lines of what is taken back. What is no longer there (a
 sample, a label, a field) is passed over. Undo can be killed anywhere, and repeated. The one trace
 it leaves is `last_modified_at`, for others have to learn that a document changed.
 """
@@ -18,11 +19,12 @@ from pymongo import UpdateOne
 
 from . import runs
 from .errors import PluginError
-from .flush import write
+from .flush import labels_at, write
 from .history import MISSING, Fate, Step, equal, without
 from .journal import Added, Entry, documents_of, entries_of, label_stamp
 from .runs import RunRecord, Undone
 from .schema import undeclare
+from .upkeep import rebuild_summaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,6 +69,8 @@ def undo_run(collection: SampleCollection, key: str) -> RunRecord:
     undo = _Undo(dataset, record, others, again)
     for chunk in _chunks(documents_of(record.journal)):
         undo.take_back(chunk)
+        changed = [document for document, _ in chunk]
+        rebuild_summaries(dataset, changed, frames=chunk[0][1])
         record = replace(record, undone=undo.done, seen=runs.now())
         runs.save(dataset, record)
     gone = undeclare(dataset, record, others)
@@ -312,9 +316,7 @@ def _at(document: dict[str, Any], path: str) -> Any:
 
 
 def _labels(document: dict[str, Any], root: str) -> dict[ObjectId, dict[str, Any]]:
-    found = _at(document, root)
-    labels = found if isinstance(found, list) else [found]
-    return {label["_id"]: label for label in labels if isinstance(label, dict) and "_id" in label}
+    return {label["_id"]: label for label in labels_at(document, root)}
 
 
 def _as_added(label: dict[str, Any], written: dict[str, list[Step]]) -> dict[str, Any]:

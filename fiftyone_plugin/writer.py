@@ -22,6 +22,8 @@ from .fields import Attribute
 from .flush import DELETED, Pending, flush
 from .journal import Journal, collect
 from .runs import KEPT_FAILURES, Failure, RunRecord
+from .summaries import summary_of
+from .upkeep import Summaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -115,6 +117,8 @@ class RunWriter:
         self._last_results: set[ObjectId] = set()
         self._recently_failed: dict[ObjectId, None] = {}
         self._failure: BaseException | None = None
+        self._names = [attribute.name for attribute in attributes]
+        self._others: Summaries | None = None  # of earlier runs on the same labels
 
     @property
     def record(self) -> RunRecord:
@@ -131,6 +135,9 @@ class RunWriter:
         try:
             self._journal = Journal(self._record.journal)
             self._declare(self._missing)
+            others = Summaries(self._dataset, frames=self._place.frames)
+            if others.depend_on(self._place.root, self._names):
+                self._others = others
         except BaseException as error:
             self._end(error)
             raise
@@ -189,6 +196,17 @@ class RunWriter:
         self._of(sample_id, found.values()).fields.update(found)
         self._flush_if_due()
 
+    def summarise(self, name: str, attribute: str) -> None:
+        """Keep a field of the samples as a line for each label that has a text.
+
+        Samples whose labels get values get lines of all their labels, also of other runs' texts.
+
+        Args:
+            name: of `sample_attributes`.
+            attribute: of the labels: the text.
+        """
+        self._record = replace(self._record, summary=summary_of(self._place, name, attribute))
+
     def add_labels(self, sample_id: str, labels: Sequence[fo.Label]) -> None:
         """Add new labels behind those that the field's list has.
 
@@ -237,8 +255,15 @@ class RunWriter:
         if any(ERROR.name in one.fields for one in pending.values()):
             self._declare_error()
         outcome = flush(
-            self._place, self._journal, pending, ERROR.name, self._recently_failed.keys()
+            self._place,
+            self._journal,
+            pending,
+            ERROR.name,
+            self._recently_failed.keys(),
+            self._record.summary,
         )
+        if self._others is not None:
+            self._others.rebuild([document for document, one in pending.items() if one.labels])
         counts = self._record.counts
         self._record = replace(
             self._record,

@@ -106,24 +106,6 @@ def test_classes_of_one_segmentation_are_joined_and_other_classes_stay():
     }
 
 
-def test_a_summary_has_a_line_for_each_label_with_an_answer_of_this_run_or_an_earlier_one():
-    first, second, third = (
-        fo.Detection(label="cat", bounding_box=BOX, caption="an old cat"),
-        fo.Detection(label="dog", bounding_box=BOX),
-        fo.Detection(label="cow", bounding_box=BOX),
-    )
-    label = fo.Detections(detections=[first, second, third])
-    lines = Answers({BRIEF: "caption"}).summary_of(label, {second.id: {"caption": "a dog"}}, {})
-    assert lines == ["cat: an old cat", "dog: a dog"]
-
-
-def test_a_summary_of_a_segmentation_names_its_classes():
-    label = fo.Segmentation(mask=np.ones((2, 2), np.uint8))
-    written = {label.id: {"caption": {"1": "a cat", "2": "a dog"}}}
-    lines = Answers({BRIEF: "caption"}).summary_of(label, written, {f"{label.id}:1": "cat"})
-    assert lines == ["cat: a cat", "2: a dog"]
-
-
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -6,7 +6,8 @@ import fiftyone as fo
 import pytest
 
 from fiftyone_plugin.errors import PluginError
-from fiftyone_plugin.review import Filters, Place, ReviewQueue, Subject, declare, subjects_of
+from fiftyone_plugin.review import Filters, Place, ReviewQueue, Subject
+from fiftyone_plugin.review_fields import declare, subjects_of
 
 SUBJECT = Subject("ground_truth", "caption", "pam_label", "pam_score")
 VERDICTS = "ground_truth.detections.reviewed"
