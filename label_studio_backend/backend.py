@@ -21,6 +21,7 @@ from label_studio_backend.result_cache import ResultCache
 from label_studio_backend.task_media import Access, MediaError
 from label_studio_backend.translation import Translator
 from label_studio_backend.turns import Turns
+from label_studio_backend.versions import usual_version
 from pam_labeling import Annotator, DeadlineError, Priority
 from pam_labeling.media import MAX_PIXELS
 from pam_labeling.version import VERSION
@@ -76,7 +77,7 @@ class Backend:
     ) -> None:
         self.metrics = Metrics()
         self._name = Path(model).name
-        self.model_version = f"{self._name} (pam-labeling {VERSION})"
+        self.model_version = usual_version(model)
         self._settings = settings
         self._media = media
         self._pictures = Pictures(

@@ -154,8 +154,9 @@ def prelabel(
         str | None,
         typer.Option(
             metavar="NAME",
-            help="Name of these predictions. Tasks that have one of this name are left out, so "
-            "the same command goes on after an interruption. (Model and version.)",
+            help="Name of these predictions, written as 'NAME (pam-labeling)'. Tasks that have one "
+            "of this name are left out, so the same command goes on after an interruption. "
+            "(Model and version.)",
         ),
     ] = None,
     overwrite: Annotated[

@@ -23,7 +23,8 @@ line in the log, unless none is left. The regions are those of the first of thes
 
 1. the newest annotation that was not skipped,
 2. the newest draft,
-3. the newest prediction of another model (those of pam-labeling would only repeat themselves),
+3. the newest prediction of another model (those of pam-labeling would only repeat themselves; see
+   `versions`),
 4. the boxes in the task's data under the key that the option `boxes` names: a list (or its JSON
    text) of `[x1, y1, x2, y2]` in pixels, of `{"box": [x1, y1, x2, y2], "label": "Car"}`, or of
    Label Studio's rectangles `{"x": 10, "y": 20, "width": 30, "height": 40, "label": "Car"}` in
@@ -50,6 +51,7 @@ from label_studio_backend.geometry import (
     stroke_points,
 )
 from label_studio_backend.marks import Mark, PromptDataError, drawn_regions, read_mark
+from label_studio_backend.versions import is_own
 from pam_model.prompts import Prompt, PromptError
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
     from label_studio_backend.marks import Drawn
     from label_studio_backend.options import Options
 
-__all__ = ["Pointed", "PromptDataError", "read_context", "read_regions"]
+__all__ = ["Pointed", "PromptDataError", "read_context", "read_regions", "region_sources"]
 
 MAX_POINTS = 256
 """The most points of one object."""
@@ -70,9 +72,6 @@ MAX_SHAPES = 10_000
 
 MAX_MASK_PIXELS = 2**31
 """The most pixels in the boxes of all polygons and brushes of a task or click, a byte each."""
-
-OWN_MODEL = "pam-labeling"
-"""What the `model_version` of our own predictions contains."""
 
 _log = logging.getLogger(__name__)
 
@@ -163,7 +162,7 @@ def read_regions(
         LabelingConfigError: the config has no tag for shapes.
     """
     picture = picture or plan_answer(config, options).picture.name
-    for results in _sources(task):
+    for results in region_sources(task):
         drawn = [one for one in drawn_regions(results, config, picture) if one.positive]
         if drawn:
             return _readable(drawn, size)
@@ -216,14 +215,21 @@ def _signed(points: list[Mark]) -> tuple[list[tuple[float, float]], list[bool]]:
 # --- regions
 
 
-def _sources(task: Mapping[str, Any]) -> Iterator[object]:
+def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
+    """The results of a task's annotations, drafts and predictions that may prompt, best first.
+
+    Of a task's annotations, drafts and predictions nothing else counts.
+
+    Args:
+        task: as Label Studio sends it, not trusted.
+    """
     for annotation in _newest_first(task.get("annotations")):
         if annotation.get("was_cancelled") is not True:
             yield annotation.get("result") or []
     for draft in _newest_first(task.get("drafts")):
         yield draft.get("result") or []
     for prediction in _newest_first(task.get("predictions")):
-        if OWN_MODEL not in str(prediction.get("model_version")):
+        if not is_own(prediction.get("model_version")):
             yield prediction.get("result") or []
 
 

@@ -9,7 +9,6 @@ import threading
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from label_studio_backend.config_check import check_config
@@ -35,12 +34,13 @@ from label_studio_backend.prelabel.sink import PredictionSink
 from label_studio_backend.prelabel.source import Project, TaskSource, read_project
 from label_studio_backend.serving import open_backend, read_settings
 from label_studio_backend.task_media import Access
+from label_studio_backend.versions import marked_version, usual_version
 from pam_labeling.exit_codes import CommandError, ExitCode
 from pam_labeling.terminal import messages_console, shown
-from pam_labeling.version import VERSION
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
     from types import FrameType
 
     from rich.console import Console
@@ -63,7 +63,8 @@ class Order:
         filters: only tasks that meet all of these, such as "data.split=train".
         only_unlabeled: only tasks without an annotation.
         limit: no more tasks than this.
-        model_version: the name of the predictions; None: as the backend names its own.
+        model_version: the name of the predictions, behind which "(pam-labeling)" is written; None:
+            as the backend names its own.
         overwrite: do tasks again that have a prediction of this name, and replace it.
         dry_run: only say what would be done.
         options: as the model connection's extra parameters, "name=value" with JSON values.
@@ -161,11 +162,6 @@ def read_options(texts: Sequence[str]) -> Options:
     return Options.read(given)
 
 
-def default_model_version(model: str) -> str:
-    """The name that the backend gives its predictions with this model."""
-    return f"{Path(model).name} (pam-labeling {VERSION})"
-
-
 def _prepare(api: Api, order: Order, model: str, console: Console) -> _Job:
     """Read the project, and check what can be checked."""
     try:
@@ -182,7 +178,7 @@ def _prepare(api: Api, order: Order, model: str, console: Console) -> _Job:
         console.print(f"[yellow]{shown(hint)}[/]")
     if findings.errors:
         raise CommandError(" ".join(findings.errors))
-    version = order.model_version or default_model_version(model)
+    version = marked_version(order.model_version) if order.model_version else usual_version(model)
     source = TaskSource(api, project, selection, version, overwrite=order.overwrite)
     return _Job(api, project, config, options, source, version)
 

@@ -22,6 +22,7 @@ from label_studio_backend.prelabel.api import Api
 from label_studio_backend.prelabel.selection import number_filter
 from label_studio_backend.settings import ServerSettings
 from label_studio_backend.task_media import TaskMedia
+from label_studio_backend.versions import usual_version
 from pam_model.nano.words import SHAPES
 from pam_model.tasks import Task
 from tests.label_studio_backend.conftest import Kept, png
@@ -32,7 +33,7 @@ CONFIG = f"""<View>
   <Image name="image" value="$image"/>
   <BrushLabels name="brush" toName="image" smart="true">{LABELS}</BrushLabels>
 </View>"""
-VERSION = command.default_model_version("nano")
+VERSION = usual_version("nano")
 QUICK = ("--option", "points_per_side=4", "--option", "max_regions=2")
 
 
@@ -86,7 +87,30 @@ def test_the_same_command_does_nothing_more(prelabel, fake):
 def test_another_name_is_another_run(prelabel, fake):
     fake.add_prediction(1, VERSION)
     assert prelabel("--model-version", "second", "--task", "1").exit_code == 0
-    assert fake.versions(1) == [VERSION, "second"]
+    assert fake.versions(1) == [VERSION, "second (pam-labeling)"]
+
+
+def test_another_name_does_not_repeat_what_a_first_one_found(prelabel, fake):
+    def regions(name, most):
+        options = ("--option", "points_per_side=8", "--option", f"max_regions={most}")
+        result = prelabel("--task", "1", "--model-version", name, *options)
+        assert result.exit_code == 0
+        written = list(fake.predictions.values())[-1]
+        assert written["model_version"] == f"{name} (pam-labeling)"
+        return len({part["id"] for part in written["result"]})
+
+    assert regions("trial-1", 1) == 1
+    assert regions("trial-2", 2) == 2
+
+
+@pytest.mark.parametrize("name", ["trial-1", "trial-1 (pam-labeling)"])
+def test_a_chosen_name_goes_on_where_it_was(prelabel, fake, name):
+    for task in (1, 2, 4):
+        fake.add_prediction(task, "trial-1 (pam-labeling)")
+    result = prelabel("--model-version", name)
+    assert result.exit_code == 0
+    assert fake.count("trial-1 (pam-labeling)") == each(1)
+    assert "3 tasks left out: they have a prediction" in result.output
 
 
 def test_overwriting_replaces(prelabel, fake):
@@ -338,4 +362,4 @@ def test_predictions_are_named_as_the_backend_names_its_own(annotator, tmp_path)
     settings = ServerSettings(media_cache_dir=tmp_path)
     kept = Kept(annotator)
     with Backend(lambda: kept, TaskMedia(settings.media), settings, model="a/nano") as backend:
-        assert command.default_model_version("a/nano") == backend.model_version
+        assert usual_version("a/nano") == backend.model_version

@@ -356,9 +356,11 @@ def test_the_newest_annotation_that_was_not_skipped_counts():
 
 def test_own_predictions_are_not_repeated():
     own = with_box(1, model_version="nano (pam-labeling 0.1.0)")
+    renamed = with_box(3, model_version="trial-1 (pam-labeling)")
     other = with_box(2, model_version="yolo")
-    assert [one.region_id for one in regions({"predictions": [own, other]})] == ["region-2"]
-    assert regions({"predictions": [own]}) == []
+    task = {"predictions": [own, renamed, other]}
+    assert [one.region_id for one in regions(task)] == ["region-2"]
+    assert regions({"predictions": [own, renamed]}) == []
 
 
 def test_points_of_a_task_are_objects_of_their_own_without_negative_ones():

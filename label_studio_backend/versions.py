@@ -1,0 +1,36 @@
+"""The names that our predictions carry in Label Studio, and how they are known again.
+
+Each ends with "(pam-labeling)" or "(pam-labeling 0.1.0)": a prediction of our own must never become
+the prompt of the next one, which would only repeat it.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from pam_labeling.version import VERSION
+
+_OWN = re.compile(r"\(pam-labeling( [^()]*)?\)\s*$")
+
+
+def usual_version(model: str) -> str:
+    """The name of predictions that nobody gave another: model and version.
+
+    Args:
+        model: the checkpoint, as `PAM_MODEL` names it.
+    """
+    return f"{Path(model).name} (pam-labeling {VERSION})"
+
+
+def marked_version(name: str) -> str:
+    """A name that somebody chose, with "(pam-labeling)" behind it unless it is marked already.
+
+    Without the version: the same name means the same predictions after an update, too.
+    """
+    return name if is_own(name) else f"{name} (pam-labeling)"
+
+
+def is_own(version: object) -> bool:
+    """Whether a prediction with this `model_version` is one of ours."""
+    return isinstance(version, str) and _OWN.search(version) is not None
