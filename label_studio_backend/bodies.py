@@ -45,7 +45,8 @@ class PredictBody:
     """What `/predict` brings.
 
     Attributes:
-        tasks: each with its `data`; for a click without its annotations, drafts and predictions.
+        tasks: each an object, its `data` not checked; for a click without its annotations, drafts
+            and predictions.
         label_config: the labelling config.
         project: Label Studio's "id.unix_time", or "".
         prompts: the results that an annotator points with, [] after Submit; None for a batch.
@@ -66,7 +67,7 @@ class _Params(msgspec.Struct):
 
 
 class _Task(msgspec.Struct):
-    data: dict[str, Any]
+    data: Any = None  # one that has none spoils no other: see `picture_value`
     id: int | str | None = None
 
 

@@ -150,13 +150,15 @@ def picture_value(task: Mapping[str, Any], value: str) -> object:
     """What the task's data holds for a tag with this `value`, such as "$image".
 
     Raises:
-        RequestError: the data has no such key.
+        RequestError: there is no data, or it has no such key.
     """
     if not value.startswith("$"):
         return value
     key = value[1:]
     data: Any = task.get("data")
-    if isinstance(data, Mapping) and key in data:
+    if not isinstance(data, Mapping):
+        raise RequestError(f'{name_of(task)} has no data; its picture belongs there, under "{key}"')
+    if key in data:
         return data[key]
     for part in key.split("."):
         if not isinstance(data, Mapping) or part not in data:

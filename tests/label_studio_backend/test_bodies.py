@@ -55,8 +55,6 @@ def test_the_token_is_not_shown(traffic):
         (b"{}", "missing required field `tasks`"),
         (b'{"tasks": {}, "label_config": ""}', r"Expected `array`, got `object` - at `\$.tasks`"),
         (b'{"tasks": [1], "label_config": ""}', r"at `\$.tasks\[0\]`"),
-        (b'{"tasks": [{"data": []}], "label_config": ""}', r"at `\$.tasks\[0\].data`"),
-        (b'{"tasks": [{}], "label_config": ""}', "missing required field `data`"),
         (b'{"tasks": []}', "missing required field `label_config`"),
         (b'{"tasks": [], "label_config": "", "params": 3}', r"at `\$.params`"),
         (
@@ -78,6 +76,14 @@ def test_another_body_is_refused_with_a_sentence(body, message):
     assert caught.value.status == 400
 
 
+def test_a_task_without_data_spoils_no_other():
+    tasks = [{"id": 1}, {"id": 2, "data": None}, {"id": 3, "data": []}, {"id": 4, "data": {}}]
+    assert read_predict(raw({"tasks": tasks, "label_config": ""})).tasks == tasks
+    click = {"tasks": tasks, "label_config": "", "params": {"context": {"result": [1]}}}
+    found = [task["data"] for task in read_predict(raw(click)).tasks]
+    assert found == [None, None, [], {}]
+
+
 def test_an_event_is_read_by_its_action(traffic):
     assert read_event(raw(traffic("webhook_START_TRAINING"))) == "START_TRAINING"
     assert read_event(b"{}") == ""
@@ -89,8 +95,8 @@ def test_data_that_the_official_sdk_read_is_checked_the_same_way(traffic):
     body = predict_body(sent["tasks"], sent["label_config"], sent["project"], context)
     assert body.prompts == context["result"]
     assert predict_body([], "<View/>").prompts is None
-    with pytest.raises(RequestError, match="missing required field `data`"):
-        predict_body([{}], "<View/>")
+    with pytest.raises(RequestError, match=r"Expected `object`, got `int` - at `\$.tasks\[0\]`"):
+        predict_body([3], "<View/>")
 
 
 def test_earlier_run_lengths_cost_a_click_next_to_nothing(traffic):

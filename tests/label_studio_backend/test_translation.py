@@ -73,3 +73,9 @@ def test_a_picture_may_lie_deeper_in_the_data():
     assert picture_value({"data": {"a.b": "y"}}, "$a.b") == "y"
     with pytest.raises(RequestError, match='the task has no "c" in its data'):
         picture_value({"data": {"a": 1}}, "$c")
+
+
+@pytest.mark.parametrize("task", [{"id": 7}, {"id": 7, "data": None}, {"id": 7, "data": ["x"]}])
+def test_a_task_without_data_has_no_picture(task):
+    with pytest.raises(RequestError, match='task 7 has no data; .* under "image"'):
+        picture_value(task, "$image")
