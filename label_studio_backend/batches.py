@@ -2,7 +2,8 @@
 
 A batch is worked on in a thread of its own. Its request is answered when all is done or the time is
 over, with what is finished; the rest goes on and is found in the result cache when Label Studio
-asks again.
+asks again. What nobody has fetched is kept until it fills `PAM_RESULT_CACHE_BYTES`; then the rest
+of a batch whose request was answered is given up, as its work would be lost.
 
 A task without a prediction is answered with `{"error": sentence}`. Label Studio writes an entry
 without `result` into its log, saves nothing for that task, and saves the predictions of the others;
@@ -47,6 +48,13 @@ class _Batch:
     config: LabelingConfig
     project: Project
     until: float
+
+
+class _NoPlaceError(RuntimeError):
+    """What nobody has fetched fills the result cache, and nobody waits for this prediction."""
+
+
+_EXPECTED = (ValueError, RequestError, ClosedError, TimeoutError, _NoPlaceError)
 
 
 class Batches:
@@ -117,9 +125,17 @@ class Batches:
             waiting.append(future)
             if is_mine:
                 mine[task_key] = task
-        self._start(_Batch(mine, config, project, deadline + self._settings.background_seconds))
-        futures.wait(waiting, max(0.0, deadline - time.monotonic()))
-        return [self._answer(task, future) for task, future in zip(tasks, waiting, strict=True)]
+        done: set[Future[Prediction]] = set()
+        try:
+            self._start(_Batch(mine, config, project, deadline + self._settings.background_seconds))
+            done = futures.wait(waiting, max(0.0, deadline - time.monotonic())).done
+            return [
+                self._answer(task, future if future in done else None)
+                for task, future in zip(tasks, waiting, strict=True)
+            ]
+        finally:
+            for task_key, future in zip(keys, waiting, strict=True):
+                self._results.leave(task_key, fetched=future in done)
 
     def _start(self, batch: _Batch) -> None:
         """Work on a batch in a thread, which gives its place back at the end."""
@@ -132,33 +148,54 @@ class Batches:
 
     def _work(self, batch: _Batch) -> None:
         left = dict(batch.tasks)
+        lost: list[bytes] = []
         error: Exception = ClosedError("the backend was closed")
         try:
             annotator = self._loader.wait(max(0.0, batch.until - time.monotonic()))
             works: dict[int, tuple[bytes, Work]] = {}
-            for outcome in annotator.annotate_many(self._requests(batch, left, works)):
+            for outcome in annotator.annotate_many(self._requests(batch, left, works, lost)):
                 task_key, work = works.pop(id(outcome.request))
                 del left[task_key]
-                self._settle(task_key, work, outcome)
+                if not self._settle(task_key, work, outcome):
+                    lost.append(task_key)
         except Exception as raised:  # noqa: BLE001 - told to all who wait for the tasks that are left
             error = raised
         finally:
             for task_key in left:
                 self._fail(task_key, error)
             self._places.release()
+            if lost:
+                _log.warning(
+                    "given up %d of %d tasks of a batch: predictions that Label Studio has not "
+                    "fetched fill PAM_RESULT_CACHE_BYTES (%d bytes); retrieve predictions again, "
+                    "or raise it",
+                    len(lost),
+                    len(batch.tasks),
+                    self._results.max_bytes,
+                )
 
     def _requests(
         self,
         batch: _Batch,
         left: dict[bytes, Mapping[str, Any]],
         works: dict[int, tuple[bytes, Work]],
+        lost: list[bytes],
     ) -> Iterator[Request]:
-        """Translate one task after the other, a little ahead of the model."""
+        """Translate one task after the other, a little ahead of the model.
+
+        Those whose predictions nobody could fetch are added to `lost` instead.
+        """
         options, access = batch.project.options, batch.project.access
         for task_key, task in batch.tasks.items():
             try:
                 self._check_open(batch)
+                self._check_place(task_key, len(works))
                 work = self._translator.task(task, batch.config, options, access)
+            except _NoPlaceError as error:
+                del left[task_key]
+                lost.append(task_key)
+                self._fail(task_key, error)
+                continue
             except Exception as error:  # noqa: BLE001 - this task's failure; the others go on
                 del left[task_key]
                 self._fail(task_key, error)
@@ -172,7 +209,15 @@ class Batches:
         if time.monotonic() > batch.until:
             raise TimeoutError("nobody asked for this batch again: its rest was given up")
 
-    def _settle(self, task_key: bytes, work: Work, outcome: Outcome) -> None:
+    def _check_place(self, task_key: bytes, ahead: int) -> None:
+        if self._results.would_lose(task_key, ahead):
+            raise _NoPlaceError(
+                "given up: predictions that were not fetched yet fill the backend's memory; "
+                "retrieve predictions again"
+            )
+
+    def _settle(self, task_key: bytes, work: Work, outcome: Outcome) -> bool:
+        """Pass on what became of a task; False: a prediction that nobody can have."""
         try:
             if outcome.annotation is None:
                 assert outcome.error is not None
@@ -182,17 +227,18 @@ class Batches:
             )
         except Exception as error:  # noqa: BLE001 - this task's failure; the others go on
             self._fail(task_key, error)
-        else:
-            self._results.finish(task_key, prediction)
+            return True
+        return self._results.finish(task_key, prediction)
 
     def _fail(self, task_key: bytes, error: Exception) -> None:
         self._metrics.failures.labels(type(error).__name__).inc()
-        if not isinstance(error, (ValueError, RequestError, ClosedError, TimeoutError)):
+        if not isinstance(error, _EXPECTED):
             _log.error("a task of a batch failed", exc_info=error)
         self._results.fail(task_key, error)
 
-    def _answer(self, task: Mapping[str, Any], future: Future[Prediction]) -> Prediction:
-        if not future.done():
+    def _answer(self, task: Mapping[str, Any], future: Future[Prediction] | None) -> Prediction:
+        """What a request is told of a task; None: that it is not finished."""
+        if future is None:
             return {
                 "error": f"{name_of(task)} is not finished yet and goes on in the background: "
                 "retrieve predictions again in a moment"
