@@ -184,7 +184,7 @@ def decode(rle: object, *, size: tuple[int, int]) -> Mask:
 
 
 def _to_bytes(rle: object) -> bytes:
-    if not isinstance(rle, list):
+    if not isinstance(rle, list | bytes):
         raise RLEError(f"run lengths are a list of ints from 0 to 255, not {type(rle).__name__}")
     if len(rle) > _MOST:
         raise RLEError(f"run lengths of {len(rle):,} bytes are too long: the limit is {_MOST:,}")

@@ -23,8 +23,9 @@ from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from label_studio_backend.bodies import read_event, read_predict, read_setup
+from label_studio_backend.bodies import read_event, read_setup
 from label_studio_backend.errors import RequestError
+from label_studio_backend.large_bodies import read_any_predict
 from label_studio_backend.turns import NoTurnError
 from pam_labeling import BusyError
 
@@ -106,7 +107,7 @@ def _add_paths(app: Flask, backend: Backend) -> None:
 
     @app.post("/predict")
     def predict() -> Response:
-        return _json(backend.predict(read_predict(request.get_data(cache=False))))
+        return _json(backend.predict(read_any_predict(request.get_data(cache=False))))
 
     @app.post("/webhook")
     def webhook() -> Response:

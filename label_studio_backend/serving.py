@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from pam_labeling import Annotator
+
+# After so long a busy thread lets others run; an answer to /health needs several such turns.
+_SWITCH_SECONDS = 0.001
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +78,7 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
     model_settings, settings = read_settings(model, server)
     settings.configure_logging()
     _warn(settings)
+    sys.setswitchinterval(_SWITCH_SECONDS)
     with open_backend(model_settings, settings) as backend:
         app = create_app(backend, settings)
         try:

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from label_studio_backend import large_bodies as module
+from label_studio_backend.bodies import read_predict
+from label_studio_backend.errors import RequestError
+from label_studio_backend.large_bodies import decode_in_pieces, read_any_predict
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(codec="utf-8"), max_size=8)
+    | st.sampled_from(['"', "\\", '\\"', "a,b", "[{", "}]", '\\\\",[', ""]),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=4), inner),
+    max_leaves=40,
+)
+
+
+@pytest.fixture
+def small_pieces(monkeypatch):
+    """Every body is large, and pieces are as small as they can be."""
+    monkeypatch.setattr(module, "SMALL", 0)
+    monkeypatch.setattr(module, "_CLICK", 0)
+    monkeypatch.setattr(module, "_PIECE", 7)
+
+
+@settings(deadline=None, max_examples=300)
+@given(VALUES, st.integers(1, 40), st.booleans(), st.booleans())
+def test_pieces_make_what_the_whole_makes(value, size, ascii_only, indented):
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=2 if indented else None).encode()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_PIECE", size)
+        assert decode_in_pieces(text) == msgspec.json.decode(text)
+
+
+@settings(deadline=None, max_examples=300)
+@given(VALUES, st.integers(1, 40), st.data())
+def test_a_damaged_text_is_refused_or_read_but_never_breaks_anything(value, size, data):
+    text = bytearray(json.dumps(value).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + 1] = data.draw(st.sampled_from([b"", b"}", b"]", b'"', b",", b"[", b"\xff"]))
+        if not text:
+            return
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(module, "_PIECE", size)
+        try:
+            decode_in_pieces(bytes(text))
+        except RequestError:
+            with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
+                msgspec.json.decode(bytes(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{",
+        "[1,2",
+        '{"a":1,"b":"',
+        "[1,2]]",
+        "[1,2]}",
+        "[1,,2]",
+        "{1,2,3,4,5}",
+        "[1,2],[3,4]",
+        "x" * 50,
+        "[" * 500 + "1,2,3,4",
+        '{"a":[1,2,3,4,5,6,7],"b":1,"a":[3,4,5,6',
+    ],
+)
+def test_what_is_not_json_is_said(small_pieces, text):
+    with pytest.raises(RequestError, match=r"^the body is (not JSON|nested)"):
+        read_any_predict(text.encode())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "predict_interactive_kp_two_pos_one_neg_alt",
+        "predict_interactive_video_second_object",
+        "predict_interactive_empty_context_on_submit",
+        "predict_batch_image_brush_2tasks",
+        "predict_batch_video_2tasks",
+        "predict_interactive_null_context",
+    ],
+)
+def test_captured_requests_are_read_as_before(traffic, name, small_pieces):
+    raw = json.dumps(traffic(name)).encode()
+    assert read_any_predict(raw) == read_predict(raw)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        3,
+        {},
+        {"tasks": 3, "label_config": ""},
+        {"tasks": [3], "label_config": "", "params": {"context": {"result": []}}},
+        {"tasks": [], "label_config": 3},
+        {"tasks": [], "label_config": "", "params": {"context": 3}},
+    ],
+)
+def test_another_form_is_refused_as_before(body, small_pieces):
+    raw = json.dumps(body).encode()
+    for read in (read_predict, read_any_predict):
+        with pytest.raises(RequestError, match="not what Label Studio posts"):
+            read(raw)
+
+
+def batch(rle):
+    result = {"type": "brushlabels", "value": {"format": "rle", "rle": rle}}
+    task = {"id": 1, "data": {}, "annotations": [{"result": [result]}, 3], "drafts": None}
+    return json.dumps({"tasks": [task], "label_config": ""}).encode()
+
+
+def run_lengths(body):
+    return body.tasks[0]["annotations"][0]["result"][0]["value"]["rle"]
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_run_lengths_of_batches_become_bytes(large, request):
+    if large:
+        request.getfixturevalue("small_pieces")
+    assert run_lengths(read_any_predict(batch([17, 200] * 50))) == bytes([17, 200] * 50)
+
+
+@pytest.mark.parametrize("rle", [[], [256], ["a"], "text", None, [-1], [[1]]])
+def test_run_lengths_that_are_none_stay_as_they_are(rle):
+    assert run_lengths(read_any_predict(batch(rle))) == rle
+
+
+def test_a_click_drops_what_it_does_not_need_however_large(monkeypatch):
+    sent = json.loads(batch([17, 200] * 500))
+    sent["params"] = {"context": {"result": [{"id": "a"}]}}
+    raw = json.dumps(sent).encode()
+    for limit in (0, 10**9):
+        monkeypatch.setattr(module, "SMALL", 0)
+        monkeypatch.setattr(module, "_CLICK", limit)
+        body = read_any_predict(raw)
+        assert body.tasks == [{"id": 1, "data": {}}]
+        assert body.prompts == [{"id": "a"}]
