@@ -22,6 +22,7 @@ from .errors import PluginError
 from .flush import labels_at, write
 from .history import MISSING, Fate, Step, equal, without
 from .journal import Added, Entry, documents_of, entries_of, label_stamp
+from .renames import refuse_renamed
 from .runs import RunRecord, Undone
 from .schema import undeclare
 from .upkeep import rebuild_summaries
@@ -57,12 +58,13 @@ def undo_run(collection: SampleCollection, key: str) -> RunRecord:
 
     Raises:
         PluginError: there is no such run, it is still running or undone already, another run is
-            writing to the same place, or the old values are not in this database.
+            writing to the same place, the old values are not in this database, or what the run
+            wrote has another name now.
     """
     dataset = collection._root_dataset
     record = runs.read_run(dataset, key)
     others = [other for other in runs.list_runs(dataset) if other.key != key]
-    _check(record, others)
+    _check(dataset, record, others)
     again = record.state == "undoing"
     record = replace(record, state="undoing", process=runs.this_process(), seen=runs.now())
     runs.save(dataset, record)
@@ -84,7 +86,7 @@ def undo_run(collection: SampleCollection, key: str) -> RunRecord:
     return record
 
 
-def _check(record: RunRecord, others: list[RunRecord]) -> None:
+def _check(dataset: Any, record: RunRecord, others: list[RunRecord]) -> None:
     if record.state == "running":
         raise PluginError(f"The run {record.key!r} is still running: stop it first.")
     if record.state == "undone":
@@ -101,6 +103,7 @@ def _check(record: RunRecord, others: list[RunRecord]) -> None:
             f"The old values of the run {record.key!r} are not in this database, so it cannot be "
             "undone (was the dataset imported from another one?)."
         )
+    refuse_renamed(dataset, record)
 
 
 def _chunks(documents: Iterator[tuple[ObjectId, bool]]) -> Iterator[list[tuple[ObjectId, bool]]]:

@@ -21,6 +21,7 @@ from .errors import PluginError
 from .fields import Attribute
 from .flush import DELETED, Pending, flush
 from .journal import Journal, collect
+from .renames import check_present
 from .runs import KEPT_FAILURES, Failure, RunRecord
 from .summaries import summary_of
 from .upkeep import Summaries
@@ -158,7 +159,8 @@ class RunWriter:
             self._collection.reload()  # patches and frames are copies
 
     def _end(self, error: BaseException | None) -> None:
-        self._record = runs.end(self._collection, self._record, runs.reason_of(error))
+        if not self._dataset.deleted:  # else its runs are gone with it
+            self._record = runs.end(self._collection, self._record, runs.reason_of(error))
 
     def write(self, sample_id: str, values: Mapping[str, Mapping[str, Any]]) -> None:
         """Set attributes of labels.
@@ -168,7 +170,8 @@ class RunWriter:
             values: by label's id, then by attribute. An attribute may be None, to clear it.
 
         Raises:
-            PluginError: a value does not fit its attribute.
+            PluginError: a value does not fit its attribute, or when it is time to write, the field
+                has another name.
         """
         root = self._place.schema_root
         found = {
@@ -243,6 +246,7 @@ class RunWriter:
         while True:
             pending, self._pending = self._pending, {}
             self._regions = self._bytes = 0
+            check_present(self._place, self._record.paths)
             if pending:
                 self._write(pending)
             self._record = replace(self._record, seen=runs.now())

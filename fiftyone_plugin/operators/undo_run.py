@@ -45,8 +45,8 @@ class UndoRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             The run's record, with what was done in `undone`.
 
         Raises:
-            PluginError: there is no such run, it is still running or undone already, or another
-                run is writing to the same place.
+            PluginError: there is no such run, it is still running or undone already, another run
+                is writing to the same place, or what the run wrote has another name now.
         """
         return self._undo(collection, key).to_dict()
 

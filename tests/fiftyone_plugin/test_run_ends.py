@@ -48,16 +48,18 @@ def lose_connection(*_):
     raise AutoReconnect("connection closed")
 
 
-def test_a_run_that_cannot_declare_its_fields_is_interrupted(dataset):
-    field = dataset.get_field("boxes")
-    field.read_only = True
-    field.save()
+def test_a_run_that_cannot_declare_its_fields_is_interrupted(dataset, monkeypatch):
+    def refuse(*_, **__):
+        raise ValueError("no more fields")
+
     before = documents(dataset)
-    with pytest.raises(PluginError, match="FiftyOne refuses the run's fields: .*read-only"):
-        caption_all(dataset)
+    with monkeypatch.context() as patch:
+        patch.setattr(fo.Dataset, "add_sample_field", refuse)
+        with pytest.raises(PluginError, match="FiftyOne refuses the run's fields: no more fields"):
+            caption_all(dataset)
     (record,) = list_runs(dataset)
     assert record.state == "interrupted"
-    assert "read-only" in record.reason
+    assert "no more fields" in record.reason
     assert undo_run(dataset, record.key).state == "undone"
     assert documents(dataset) == before
 
