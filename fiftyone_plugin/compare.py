@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Any
 from . import runs
 from .errors import PluginError
 from .fields import label_field
-from .journal import entries_of
+from .journal import entries_of, is_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from bson import ObjectId
     from fiftyone.core.collections import SampleCollection
 
 
@@ -28,7 +27,7 @@ class Row:
 
     Attributes:
         sample_id: the sample, or the frame.
-        label_id: the region.
+        label_id: the region; of a Segmentation's class `"{id}:{value}"`.
         first: by attribute, what the one run wrote; masks are left out.
         second: what the other wrote.
     """
@@ -54,7 +53,8 @@ class Comparison:
         rows: the first regions that both wrote to.
         regions: how many there are of them, in all.
         different: on how many of all these they differ.
-        view: the samples of `rows`, with no other labels in the field than those.
+        view: the samples of `rows`, of all slices of groups, with no other labels in the field than
+            those.
     """
 
     first: runs.RunRecord
@@ -117,26 +117,39 @@ def compare_runs(
 
 def _view(dataset: Any, name: str, rows: list[Row]) -> Any:
     documents = list(dict.fromkeys(row.sample_id for row in rows))
-    labels = [row.label_id for row in rows]
+    labels = list(dict.fromkeys(row.label_id.partition(":")[0] for row in rows))
     place = label_field(dataset, name)
+    view = dataset.view()
+    if dataset.media_type == "group":  # as it is, it would show one slice
+        view = dataset.select_group_slices(media_type="video" if place.frames else "image")
     if place.frames:
-        return dataset.select_labels(ids=labels, fields=f"frames.{place.name}")
-    return dataset.select(documents).select_labels(ids=labels, fields=place.name)
+        return view.select_labels(ids=labels, fields=f"frames.{place.name}")
+    return view.select(documents).select_labels(ids=labels, fields=place.name)
 
 
 def _rows(first: str, second: str) -> Iterator[Row]:
     """The regions that both runs wrote to, in constant memory."""
     by_document = groupby(entries_of([first, second]), key=lambda entry: entry.document)
     for document, entries in by_document:
-        written: dict[str, dict[ObjectId, dict[str, Any]]] = {
+        written: dict[str, dict[str, dict[str, Any]]] = {
             first: defaultdict(dict),
             second: defaultdict(dict),
         }
         for entry in entries:
             for change in entry.changes:
                 label, name = change.slot
-                if label is not None and not isinstance(change.new, dict | bytes):
-                    written[entry.journal][label][name] = change.new
-        for label, values in written[first].items():
-            if label in written[second]:
-                yield Row(str(document), str(label), values, written[second][label])
+                if label is not None:
+                    for region, value in _values(str(label), change.new):
+                        written[entry.journal][region][name] = value
+        for region, values in written[first].items():
+            if region in written[second]:
+                yield Row(str(document), region, values, written[second][region])
+
+
+def _values(label: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What was written onto a label, or onto each class of a Segmentation; masks are left out."""
+    if not isinstance(value, dict):
+        if not isinstance(value, bytes):
+            yield label, value
+    elif not is_digest(value):
+        yield from ((f"{label}:{name}", said) for name, said in value.items())

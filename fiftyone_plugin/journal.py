@@ -92,6 +92,11 @@ def stamp(value: Any) -> Any:
     return value
 
 
+def is_digest(value: Any) -> bool:
+    """Whether a stamp stands for long binary data."""
+    return isinstance(value, dict) and value.keys() == {"digest"}
+
+
 def label_stamp(label: Mapping[str, Any]) -> str:
     """A digest of a whole label that does not mind nulls and the order of attributes."""
     plain = {name: label[name] for name in sorted(label) if label[name] is not None}

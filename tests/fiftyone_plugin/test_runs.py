@@ -592,3 +592,39 @@ def test_runs_without_a_region_in_common_are_not_compared(dataset):
         compare_runs(dataset, first, second)
     with pytest.raises(PluginError, match="not one twice"):
         compare_runs(dataset, first, first)
+
+
+def test_a_segmentations_classes_are_compared_one_by_one(operator, new_dataset, pictures):
+    mask = np.zeros((64, 64), np.uint8)
+    mask[5:30, 5:30], mask[35:60, 35:60] = 1, 2
+    dataset = new_dataset()
+    dataset.add_sample(fo.Sample(filepath=str(pictures(0)), seg=fo.Segmentation(mask=mask)))
+    keys = []
+    for texts in ({"1": "a", "2": "b"}, {"1": "a", "2": "c", "3": "d"}):
+        captions = replace(CAPTION, kind="record")
+        with RunWriter(dataset, "seg", operator="x", attributes=[captions]) as writer:
+            writer.write(dataset.first().id, {dataset.first().seg.id: {"caption": texts}})
+        keys.append(writer.record.key)
+    found = operator("compare_runs")(dataset, *keys)
+    label = dataset.first().seg.id
+    assert (found["regions"], found["different"]) == (2, 1)
+    assert [(row["label_id"], row["same"]) for row in found["rows"]] == [
+        (f"{label}:1", True),
+        (f"{label}:2", False),
+    ]
+    assert found["rows"][1]["second"] == {"caption": "c"}
+    assert found["view"].values("seg.id") == [label]
+
+
+def test_all_slices_of_groups_are_shown(new_dataset):
+    dataset = new_dataset()
+    dataset.add_group_field("group", default="left")
+    group = fo.Group()
+    dataset.add_samples(
+        fo.Sample(filepath=f"/nowhere/{name}.png", group=group.element(name), boxes=detections())
+        for name in ("left", "right")
+    )
+    both = dataset.select_group_slices(["left", "right"])
+    keys = [caption(dataset, text, samples=list(both)) for text in "ab"]
+    found = compare_runs(dataset, *keys)
+    assert (found.regions, found.view.count("boxes.detections")) == (4, 4)
