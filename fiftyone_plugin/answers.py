@@ -13,7 +13,7 @@ from pam_model import Question, Task
 from .errors import PluginError
 from .fields import OWN, Attribute, Kind
 from .gaps import Part
-from .labels import mask_update
+from .labels import PROMPT_ID, mask_update
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -31,6 +31,10 @@ _DESCRIPTIONS = {
     Task.DEFINITION: "Definition, by PAM",
     Task.BRIEF: "Brief caption, by PAM",
     Task.DETAILED: "Detailed caption, by PAM",
+}
+_KEPT = {
+    "reviewed": "the verdicts of the review panel",
+    PROMPT_ID: "the id of the label that a detection was made from",
 }
 _SUMMARY_ORDER = (Task.BRIEF, Task.DETAILED, Task.DEFINITION, Task.LABEL)
 
@@ -76,6 +80,9 @@ class Answers:
         doubled = next((name for name in names if names.count(name) > 1), None)
         if doubled is not None:
             raise PluginError(f"Two answers would go to the attribute {doubled!r}: rename one.")
+        kept = next((name for name in names if name in _KEPT), None)
+        if kept is not None:
+            raise PluginError(f"{kept!r} is for {_KEPT[kept]}: choose another name.")
         texts = names[: len(names) - 1] if self.score else names
         taken = next((name for name in texts if name in OWN - {"label"}), None)
         if taken is None and self.score in OWN - {"confidence"}:

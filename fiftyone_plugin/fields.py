@@ -9,6 +9,7 @@ checked here, in sentences, before a run writes its first value.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal
 
 import fiftyone as fo
@@ -50,9 +51,15 @@ _WORDS: dict[Kind, str] = {
 }
 OWN = frozenset({"label", "confidence", "mask", "mask_path", "bounding_box"})
 """What labels have by themselves and a run may write; it needs no declaration."""
+_OWN_VALUES = ("label", "confidence")  # written as they are; masks and boxes have their own forms
 
-
-_SAMPLE_FIELDS = frozenset(DatasetSampleDocument._fields) | {"frames", "group"}
+_SAMPLE_FIELDS = frozenset(DatasetSampleDocument._fields) | {
+    "frames",
+    "group",
+    "sample_id",  # this and the next two: fields of patches and frames
+    "frame_id",
+    "frame_number",
+}
 
 
 @dataclass(frozen=True)
@@ -183,14 +190,16 @@ def undeclared(place: LabelField, attributes: Iterable[Attribute]) -> dict[str, 
     """What `declare` would declare on the labels of a field, by its path in the schema.
 
     Raises:
-        PluginError: a name is none, is FiftyOne's own, or is in use for values of another kind.
+        PluginError: a name is none, is FiftyOne's own, is read-only, or is in use for values of
+            another kind.
     """
     missing = {}
     for attribute in attributes:
         _check_name(attribute.name)
-        if _is_own(place, attribute.name):
-            continue
         path = f"{place.schema_root}.{attribute.name}"
+        _check_writable(place.dataset, path)
+        if _is_own(place, attribute):
+            continue
         if not _check_kind(place.dataset, path, attribute):
             _check_values(place, attribute)
             missing[path] = attribute
@@ -210,6 +219,7 @@ def undeclared_on_samples(
         _check_name(attribute.name)
         _check_sample_name(attribute.name)
         path = place.field_path(attribute.name)
+        _check_writable(place.dataset, path)
         if not _check_kind(place.dataset, path, attribute):
             missing[path] = attribute
     return missing
@@ -256,6 +266,8 @@ def _check_name(name: str) -> None:
             f"{name!r} cannot name an attribute: use letters, digits and underscores, and no digit "
             "or underscore in front."
         )
+    if iskeyword(name) or name == "self":  # of "self" FiftyOne could not even be read again
+        raise PluginError(f"{name!r} means something else to Python; choose another name.")
 
 
 def _check_sample_name(name: str) -> None:
@@ -263,18 +275,37 @@ def _check_sample_name(name: str) -> None:
         raise PluginError(f"{name!r} means something else to FiftyOne; choose another name.")
 
 
-def _is_own(place: LabelField, name: str) -> bool:
+def _is_own(place: LabelField, attribute: Attribute) -> bool:
     """Whether the label has the attribute by itself; only those of `OWN` may be written."""
-    kind = place.label_class
+    kind, name = place.label_class, attribute.name
     if name in OWN:
         if name not in kind._fields:
             raise PluginError(f"A {kind.__name__} has no {name!r}, which FiftyOne keeps for it.")
+        if name in _OWN_VALUES and not isinstance(kind._fields[name], _TYPES[attribute.kind]):
+            raise PluginError(
+                f"The {name!r} of a {kind.__name__} is not {_WORDS[attribute.kind]}, as would be "
+                "written; choose another name."
+            )
         return True
-    if hasattr(kind, name):
+    if hasattr(kind, name) or name in kind._fields:
         raise PluginError(
             f"{name!r} means something else to FiftyOne's {kind.__name__}; choose another name."
         )
     return False
+
+
+def _check_writable(dataset: Any, path: str) -> None:
+    """Refuse a path that is read-only, or inside a field that is."""
+    start = len("frames.") if path.startswith("frames.") else 0
+    ends = [end for end, sign in enumerate(path) if sign == "." and end > start]
+    for part in (*(path[:end] for end in ends), path):
+        field = dataset.get_field(part)
+        if field is not None and field.read_only:
+            name = f"{part!r} is" if part == path else f"{part!r}, which {path!r} is in, is"
+            raise PluginError(
+                f"{name} read-only: write to another name, or make it writable "
+                "(field.read_only = False; field.save())."
+            )
 
 
 def _check_kind(dataset: Any, path: str, attribute: Attribute) -> bool:
@@ -287,8 +318,6 @@ def _check_kind(dataset: Any, path: str, attribute: Attribute) -> bool:
             f"{path!r} exists and is a {type(field).__name__}, but {_WORDS[attribute.kind]} "
             "would be written; choose another name."
         )
-    if field.read_only:
-        raise PluginError(f"{path!r} is read-only; choose another name, or make it writable.")
     return True
 
 

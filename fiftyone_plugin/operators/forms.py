@@ -13,7 +13,7 @@ from fiftyone.operators import types
 
 from ..models import MODELS
 from ..views import label_fields
-from .options import OWN_CLASSES
+from .options import OWN_CLASSES, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,11 +52,13 @@ def params_of(form: Mapping[str, Any]) -> dict[str, Any]:
     """The options' parameters from what a form holds; other parameters stay as they are."""
     params = {name: value for name, value in form.items() if value is not None}
     for name in _ASKED:
-        if params.get(f"ask_{name}") is False:
+        wanted = form.get(f"ask_{name}")
+        unwanted = name in form and form[name] is None  # in a call: a form leaves it out
+        if wanted is False or (wanted is None and unwanted):
             params[name] = ""
     source = params.get("classes_from")
     if source is not None:
-        params["classes"] = {"list": params.get("class_names", ""), "dataset": OWN_CLASSES}.get(
+        params["classes"] = {"list": params.get("class_names") or " ", "dataset": OWN_CLASSES}.get(
             source
         )
     if "keep_masks" in params:
@@ -196,8 +198,8 @@ class Form:
         if source == "list":
             self.inputs.str(
                 "class_names",
-                default=", ".join(known) if isinstance(known, list) else None,
-                label="Classes, with commas between them",
+                default=text_of(known) if isinstance(known, list) else None,
+                label='Classes, with commas between them ("one, with a comma" in quotes)',
                 view=types.TextFieldView(multiline=True, rows=3),
             )
         if source != "none":

@@ -12,7 +12,7 @@ from pam_model.tasks import LANGUAGES, Language, Question, Task
 from ..errors import PluginError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from ..gaps import Only
 
@@ -25,6 +25,9 @@ ONLY = ("all", "missing", "empty")
 MASKS = ("instance", "mask_path")
 OWN_CLASSES = "dataset"
 """In place of a class list: the classes that the dataset itself knows for the field."""
+
+_SEPARATOR = re.compile(r"[,，、\n]")
+_NAME = re.compile(r'\s*"((?:[^"]|"")+)"\s*(?=[,，、\n]|$)|([^,，、\n]+)')
 
 
 def text(name: str, value: Any) -> str | None:
@@ -83,13 +86,33 @@ def yes_or_no(name: str, value: Any) -> bool:
 
 
 def class_list(name: str, value: Any) -> tuple[str, ...] | str | None:
-    """Names as a list, or as a text with commas or lines between them; or `OWN_CLASSES`."""
-    if value is None or value == OWN_CLASSES:
-        return None if value is None else OWN_CLASSES
-    names = re.split(r"[,，、\n]", value) if isinstance(value, str) else value
+    """Names as a list or as a text (see `names_in`); or `OWN_CLASSES`; or None for no list."""
+    if value is None or value == "":
+        return None
+    if value == OWN_CLASSES:
+        return OWN_CLASSES
+    names = names_in(value) if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or not all(isinstance(one, str) for one in names):
         raise PluginError(f"{_spoken(name)} is a list of names, not {value!r}.")
-    return tuple(dict.fromkeys(one.strip() for one in names if one.strip())) or None
+    found = tuple(dict.fromkeys(one.strip() for one in names if one.strip()))
+    if not found:
+        raise PluginError(f"{_spoken(name)} has no name in it: give one or more.")
+    return found
+
+
+def names_in(text: str) -> list[str]:
+    """The names of a text with commas or lines between them; one with a comma is in quotes."""
+    return [quoted.replace('""', '"') if quoted else plain for quoted, plain in _NAME.findall(text)]
+
+
+def text_of(names: Sequence[str]) -> str:
+    """Names as a text, from which `names_in` reads them again."""
+    return ", ".join(
+        '"' + name.replace('"', '""') + '"'
+        if name.startswith('"') or _SEPARATOR.search(name)
+        else name
+        for name in names
+    )
 
 
 def option(reader: Reader, default: Any = None) -> Any:

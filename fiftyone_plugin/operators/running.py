@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from abc import abstractmethod
 from contextlib import ExitStack, closing
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -162,8 +163,14 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
 
     def delegated_params(self, options: Options) -> dict[str, Any]:
         """The parameters of a delegated call: the view that travels with it is the target."""
-        params = {name: value for name, value in options.to_params().items() if value is not None}
-        return {**params, "target": "view"}
+        defaults = {each.name: each.default for each in fields(options)}
+        chosen = {}
+        for name, value in options.to_params().items():
+            if value is not None:
+                chosen[name] = value
+            elif defaults[name] is not None:  # None itself would be taken for "not said"
+                chosen[name] = ""
+        return {**chosen, "target": "view"}
 
 
 class Steps:

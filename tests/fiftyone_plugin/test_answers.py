@@ -113,6 +113,8 @@ def test_classes_of_one_segmentation_are_joined_and_other_classes_stay():
         ({"questions": {BRIEF: "bounding_box"}}, "'bounding_box' is FiftyOne's own"),
         ({"questions": {BRIEF: "confidence"}}, "'confidence' is FiftyOne's own"),
         ({"questions": {BRIEF: "x"}, "score": "label"}, "'label' is FiftyOne's own"),
+        ({"questions": {BRIEF: "reviewed"}}, "'reviewed' is for the verdicts of the review panel"),
+        ({"questions": {BRIEF: "x"}, "score": "prompt_id"}, "'prompt_id' is for the id"),
     ],
 )
 def test_attributes_that_would_spoil_something_are_refused(options, sentence):

@@ -105,6 +105,10 @@ def test_what_labels_have_by_themselves_needs_no_declaration(dataset):
         ("detections", "_cls", "cannot name an attribute"),
         ("detections", "", "cannot name an attribute"),
         ("detections", "7th", "cannot name an attribute"),
+        ("detections", "two words", "cannot name an attribute"),
+        ("detections", "self", "means something else to Python"),
+        ("detections", "class", "means something else to Python"),
+        ("detections", "attributes", "means something else to FiftyOne's Detection"),
     ],
 )
 def test_refuses_names_that_are_not_free(dataset, field, attribute, sentence):
@@ -112,7 +116,7 @@ def test_refuses_names_that_are_not_free(dataset, field, attribute, sentence):
         undeclared(label_field(dataset, field), [Attribute(attribute)])
 
 
-@pytest.mark.parametrize("name", ["filepath", "tags", "id", "save", "frames", "last_modified_at"])
+@pytest.mark.parametrize("name", ["filepath", "tags", "id", "save", "frames", "sample_id"])
 def test_refuses_fields_that_samples_have(dataset, name):
     with pytest.raises(PluginError, match="means something else to FiftyOne"):
         undeclared_on_samples(label_field(dataset, "detections"), [Attribute(name)])
@@ -128,6 +132,36 @@ def test_refuses_a_read_only_attribute(dataset):
     dataset.add_sample_field("detections.detections.caption", fo.StringField, read_only=True)
     with pytest.raises(PluginError, match="read-only"):
         undeclared(label_field(dataset, "detections"), [CAPTION])
+
+
+@pytest.mark.parametrize(
+    ("path", "attribute"),
+    [
+        ("detections.detections.label", "label"),
+        ("detections.detections", "caption"),
+        ("detections", "caption"),
+        ("detections", "label"),
+    ],
+)
+def test_refuses_what_is_read_only_by_itself_or_by_what_it_is_in(dataset, path, attribute):
+    field = dataset.get_field(path)
+    field.read_only = True
+    field.save()
+    with pytest.raises(PluginError, match=f"'{path}'.* read-only: write to another name, or make"):
+        undeclared(label_field(dataset, "detections"), [Attribute(attribute)])
+
+
+def test_refuses_a_read_only_field_of_samples(dataset):
+    dataset.add_sample_field("summary", fo.StringField, read_only=True)
+    with pytest.raises(PluginError, match="'summary' is read-only"):
+        undeclared_on_samples(label_field(dataset, "detections"), [Attribute("summary")])
+
+
+def test_refuses_values_that_do_not_fit_what_labels_have_by_themselves(dataset):
+    place = label_field(dataset, "keypoints")
+    with pytest.raises(PluginError, match="The 'confidence' of a Keypoint is not a number"):
+        undeclared(place, [Attribute("confidence", "number")])
+    assert undeclared(place, [Attribute("label")]) == {}
 
 
 @pytest.mark.parametrize("name", ["detections", "detection"])

@@ -181,3 +181,41 @@ def test_everything_is_found_in_the_frames_of_a_view(operator, video):
     for run in list_runs(video):
         operator("undo_run")(video, run.key)
     assert video.get_field("frames.found") is None
+
+
+@pytest.mark.parametrize("name", ["source", "file", "region", "label_ids"])
+def test_answers_may_be_called_what_the_program_calls_something_else(operator, scene_dataset, name):
+    dataset = scene_dataset(0)
+    options = {"points_per_side": 6, "max_regions": 1}
+    operator("find_regions")(dataset, field="found", brief=name, **options)
+    assert dataset.first().found.detections[0][name]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"brief": "self"}, "'self' means something else to Python"),
+        ({"brief": "reviewed"}, "'reviewed' is for the verdicts"),
+        ({"brief": "a b"}, "cannot name an attribute"),
+    ],
+)
+def test_names_that_would_spoil_the_dataset_begin_no_run(
+    operator, scene_dataset, options, sentence
+):
+    dataset = scene_dataset(0)
+    with pytest.raises(PluginError, match=sentence):
+        operator("caption_regions")(dataset, field=FIELD, **options)
+    with pytest.raises(PluginError, match=sentence):
+        operator("find_regions")(dataset, field="found", **options)
+    assert list_runs(dataset) == []
+
+
+def test_a_read_only_field_begins_no_run(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    field = dataset.get_field(FIELD)
+    field.read_only = True
+    field.save()
+    for name in ("caption_regions", "segment_regions"):
+        with pytest.raises(PluginError, match="'ground_truth', which .* is in, is read-only"):
+            operator(name)(dataset, field=FIELD)
+    assert list_runs(dataset) == []

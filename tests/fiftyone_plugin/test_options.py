@@ -11,6 +11,8 @@ from fiftyone_plugin.operators.options import (
     FindOptions,
     LabelOptions,
     SegmentOptions,
+    names_in,
+    text_of,
 )
 from pam_model import Question, Task
 
@@ -29,8 +31,12 @@ def test_the_attributes_of_the_questions_that_are_asked():
         (" cat, dog ,cat\nbird", ("cat", "dog", "bird")),
         (["cat", "dog"], ("cat", "dog")),
         ("dataset", "dataset"),
-        (" , ", None),
+        (
+            '"hot dog, plain", 19" screen, "a ""b"", c"',
+            ("hot dog, plain", '19" screen', 'a "b", c'),
+        ),
         (None, None),
+        ("", None),
     ],
 )
 def test_classes_are_a_list_or_a_text(given, names):
@@ -63,6 +69,9 @@ def test_options_survive_json(options):
         ({"field": "gt", "batch_size": 0}, "The parameter batch_size is a whole number from 1"),
         ({"field": "gt", "batch_size": True}, "The parameter batch_size is a whole number"),
         ({"field": "gt", "summary": "yes"}, "The parameter summary is yes or no, not 'yes'"),
+        ({"field": "gt", "classes": []}, "The parameter classes has no name in it"),
+        ({"field": "gt", "classes": ["", " "]}, "The parameter classes has no name in it"),
+        ({"field": "gt", "classes": " , "}, "The parameter classes has no name in it"),
         ({"field": "gt", "classes": [1]}, "The parameter classes is a list of names"),
         ({"field": "gt", "mask": "polygon"}, "The parameter mask is one of instance, mask_path"),
         ({"field": "gt", "mask": "mask_path"}, "Masks in files need a folder"),
@@ -72,6 +81,18 @@ def test_options_survive_json(options):
 def test_what_cannot_be_used_is_a_sentence(params, sentence):
     with pytest.raises(PluginError, match=sentence):
         CaptionOptions.from_params(params)
+
+
+@pytest.mark.parametrize(
+    "names", [["cat", "dog"], ["hot dog, plain", "star"], ['"quoted"', 'a "b", c', "a、b"]]
+)
+def test_names_survive_as_a_text(names):
+    assert [one.strip() for one in names_in(text_of(names))] == names
+
+
+def test_none_in_a_call_means_none_and_not_the_default():
+    assert params_of({"brief": None, "detailed": "x"}) == {"brief": "", "detailed": "x"}
+    assert params_of({"ask_brief": True, "brief": None}) == {}
 
 
 def test_a_segmentation_run_always_keeps_masks():
