@@ -34,7 +34,8 @@ def draw_overlay(pixels: Canvas, regions: Sequence[Region]) -> Canvas:
     """Draw regions and what is said about them.
 
     Regions are numbered from 1 in their order. The picture is scaled to between 720 and 1,600
-    pixels on its longest side; the strip underneath has, in columns, a line for each region and text.
+    pixels on its longest side; the strip underneath has a line for each region and text, in as many
+    columns as fit.
 
     Args:
         pixels: uint8 `(height, width, 3)` RGB, the upright picture.
