@@ -18,7 +18,7 @@ from .errors import PluginError
 from .labels import LabelRegion, regions_of
 from .region_picture import data_address, draw_region
 from .review import Filters, Item, Place, ReviewQueue, Subject, Verdict
-from .review_fields import subjects_of
+from .review_fields import class_fields_of, frame_fields_of, subjects_of
 from .review_form import draw_form
 
 if TYPE_CHECKING:
@@ -67,7 +67,11 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         """Choose what can be reviewed, and show the first region."""
         fields = subjects_of(ctx.view)
         if not fields:
-            ctx.panel.set_state({"fields": None, "item": None})
+            elsewhere = {
+                "frames": frame_fields_of(ctx.view),
+                "classes": class_fields_of(ctx.view),
+            }
+            ctx.panel.set_state({"fields": None, "item": None, "elsewhere": elsewhere})
             return
         _set_fields(ctx, fields)
         known = ctx.panel.get_state("subject.field")
@@ -151,6 +155,19 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         if place is not None:
             ctx.ops.open_sample(id=place.sample_id)
             self._select(ctx, place)
+
+    @_event
+    def show_frames(self, ctx: Any) -> None:
+        """Show the frames of the videos, whose texts this panel can review."""
+        if "filepath" not in ctx.dataset.get_frame_field_schema():
+            raise PluginError(
+                "The frames have no pictures yet: make them in Python with "
+                "dataset.to_frames(sample_frames=True), which needs ffmpeg."
+            )
+        videos = ctx.view
+        if videos.media_type == "group":
+            videos = videos.select_group_slices(media_type="video")
+        ctx.ops.set_view(videos.to_frames())
 
     def render(self, ctx: Any) -> Any:
         """The panel as its state has it."""

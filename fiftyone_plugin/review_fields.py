@@ -14,7 +14,7 @@ REVIEWED = "reviewed"
 DESCRIPTION = "A person's verdict on the text: accepted, edited or rejected"
 LISTS = {fo.Detections: "detections", fo.Polylines: "polylines", fo.Keypoints: "keypoints"}
 _SINGLE = (fo.Detection, fo.Polyline, fo.Keypoint)
-_NOT_TEXTS = frozenset({"label", "mask_path", "instance", REVIEWED})
+_NOT_TEXTS = frozenset({"label", "mask_path", "instance", "attributes", REVIEWED})
 
 
 def subjects_of(collection: Any) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
@@ -37,6 +37,37 @@ def subjects_of(collection: Any) -> dict[str, tuple[tuple[str, ...], tuple[str, 
             numbers = (key for key, kind in attributes.items() if isinstance(kind, fo.FloatField))
             found[name] = texts, tuple(numbers)
     return found
+
+
+def frame_fields_of(collection: Any) -> list[str]:
+    """The fields of a video dataset's frames that a view of the frames could review."""
+    if collection._is_generated or not collection._contains_videos(any_slice=True):
+        return []
+    schema = collection.get_frame_field_schema(flat=True)
+    fields = (name for name, field in schema.items() if _type(field) in (*LISTS, *_SINGLE))
+    return [name for name in fields if _has_text(schema, name, fo.StringField)]
+
+
+def class_fields_of(collection: Any) -> list[str]:
+    """The fields of Segmentations that have texts, one for each class."""
+    schema = collection.get_field_schema(flat=True)
+    fields = (name for name, field in schema.items() if _type(field) is fo.Segmentation)
+    return [name for name in fields if _has_text(schema, name, fo.DictField)]
+
+
+def _type(field: Any) -> Any:
+    return getattr(field, "document_type", None)
+
+
+def _has_text(schema: dict[str, Any], field: str, kind: type[Any]) -> bool:
+    """Whether a flat schema has a text on the labels of a field."""
+    root = f"{field}.{LISTS[_type(schema[field])]}" if _type(schema[field]) in LISTS else field
+    names = (
+        path.removeprefix(f"{root}.")
+        for path, found in schema.items()
+        if path.startswith(f"{root}.") and type(found) is kind
+    )
+    return any("." not in name and name not in _NOT_TEXTS for name in names)
 
 
 def declare(collection: Any, field: str) -> bool:

@@ -17,6 +17,15 @@ _NOTHING = (
     "There are no texts to review in this view. Run the operator caption_regions first: press ` "
     "and type its name."
 )
+_ON_FRAMES = (
+    "The texts here are on the frames of videos ({}). Review them in the view of the frames, which "
+    "Python calls dataset.to_frames()."
+)
+_ON_CLASSES = (
+    "The texts in {} are those of a Segmentation's classes. They are read in its tooltips, and "
+    "compared by compare_runs; this panel reviews regions. Let segment_regions make Detections of "
+    "the classes in a new field, and caption those."
+)
 _DONE = "No region is left that the filters let through. Show all to look at them again."
 
 
@@ -29,7 +38,7 @@ def draw_form(events: Any, panel: Any) -> types.Object:
     """
     form = types.Object()
     if not panel.get_state("fields"):
-        form.view("nothing", types.Notice(label=_NOTHING))
+        _draw_elsewhere(form, events, panel.get_state("elsewhere") or {})
         return form
     item = panel.get_state("item")
     form.md(_facts(panel.get_state("progress"), item), name="facts")
@@ -40,6 +49,18 @@ def draw_form(events: Any, panel: Any) -> types.Object:
         _draw_buttons(form, [("back", "Back", "arrow_back", events.go_back)])
     _draw_filters(form, events, panel)
     return form
+
+
+def _draw_elsewhere(form: types.Object, events: Any, elsewhere: dict[str, list[str]]) -> None:
+    """Why there is nothing to review here, and which way leads on."""
+    frames, classes = elsewhere.get("frames"), elsewhere.get("classes")
+    if frames:
+        form.view("frames", types.Notice(label=_ON_FRAMES.format(", ".join(frames))))
+        form.btn("show_frames", "Show the frames", icon="movie", on_click=events.show_frames)
+    if classes:
+        form.view("classes", types.Notice(label=_ON_CLASSES.format(", ".join(classes))))
+    if not frames and not classes:
+        form.view("nothing", types.Notice(label=_NOTHING))
 
 
 def _draw_item(form: types.Object, events: Any, item: dict[str, Any], problem: str | None) -> None:

@@ -7,11 +7,13 @@ import io
 
 import fiftyone as fo
 import fiftyone.operators as foo
+import numpy as np
 import pydash
 import pytest
 from PIL import Image
 
 from fiftyone_plugin.panel import ReviewPanel, register
+from tests.fiftyone_plugin.conftest import ground_truth, scene
 
 CAPTION = "ground_truth.detections.caption"
 
@@ -275,6 +277,75 @@ def test_a_dataset_without_texts_is_said_to_have_none(scene_dataset):
     assert not app.operations("open_sample")
     app.send("skip")
     assert "nothing to review" in app.operations("notify")[0]["message"]
+
+
+@pytest.fixture
+def video(new_dataset, pictures):
+    dataset = new_dataset()
+    sample = fo.Sample(filepath="/videos/it.mp4")
+    for number in (1, 2):
+        boxes = ground_truth(scene(number), masks=False)[:2]
+        for index, box in enumerate(boxes):
+            box["caption"] = f"thing {number}, {index}"
+        regions = fo.Detections(detections=boxes)
+        sample.frames[number] = fo.Frame(filepath=str(pictures(number)), boxes=regions)
+    dataset.add_sample(sample)
+    dataset.add_dynamic_frame_fields()
+    return dataset
+
+
+def test_texts_on_frames_are_said_to_be_there_and_the_view_of_frames_is_shown(video):
+    app = AppPanel(video.view())
+    assert set(app.form) == {"frames", "show_frames"}
+    assert "on the frames of videos (boxes)" in app.form["frames"]["view"]["label"]
+    app.send("show_frames")
+    [shown] = app.operations("set_view")
+    assert shown["view"][0]["_cls"] == "fiftyone.core.stages.ToFrames"
+
+
+def test_frames_are_reviewed_in_their_view(video):
+    frames = video.to_frames()
+    app = AppPanel(frames)
+    assert app.state["text"] == "thing 1, 0"
+    assert app.state["problem"] is None
+    assert {"picture", "buttons"} <= set(app.form)
+    app.fill(text="better words")
+    app.send("accept")
+    assert app.state["text"] == "thing 1, 1"
+    app.send("reject")
+    assert app.state["text"] == "thing 2, 0"
+    assert app.state["progress"]["text"] == "2 of 4 reviewed"
+    video.reload()
+    path = "frames.boxes.detections"
+    assert video.values(f"{path}.caption")[0][0] == ["better words", "thing 1, 1"]
+    assert video.values(f"{path}.reviewed")[0] == [["edited", "rejected"], [None, None]]
+    assert frames.count_values("boxes.detections.reviewed")["edited"] == 1
+
+
+def test_patches_of_frames_are_reviewed(video):
+    app = AppPanel(video.to_frames().to_patches("boxes"))
+    app.send("accept")
+    video.reload()
+    assert video.count_values("frames.boxes.detections.reviewed") == {"accepted": 1, None: 3}
+
+
+def test_frames_without_pictures_are_said_to_need_them(video):
+    video.delete_frame_field("filepath")
+    app = AppPanel(video.view())
+    app.send("show_frames")
+    assert "sample_frames=True" in app.operations("notify")[0]["message"]
+
+
+def test_texts_of_classes_are_said_to_be_elsewhere(new_dataset, pictures):
+    dataset = new_dataset()
+    mask = np.ones((8, 8), np.uint8)
+    segmentation = fo.Segmentation(mask=mask, caption={"1": "a thing"})
+    dataset.add_sample(fo.Sample(filepath=str(pictures(0)), seg=segmentation))
+    assert set(AppPanel(dataset.view()).form) == {"nothing"}  # nothing is declared
+    dataset.add_sample_field("seg.caption", fo.DictField)
+    app = AppPanel(dataset.view())
+    assert set(app.form) == {"classes"}
+    assert "The texts in seg are those of a Segmentation" in app.form["classes"]["view"]["label"]
 
 
 def test_a_picture_that_is_gone_is_said_and_the_review_goes_on(dataset, tmp_path):
