@@ -296,7 +296,9 @@ def resolve_context(
             raise PluginError("no sample is selected: select some, or choose the view")
         # The modal may show a sample of another slice than the grid.
         any_slice = grouped and not slices and not isinstance(ctx.view, GENERATED)
-        shown = flat(ctx.dataset.view(), None, "all") if any_slice else ctx.view
+        shown = flat(ctx.dataset.view(), field, "all") if any_slice else ctx.view
+        if shown._is_dynamic_groups:
+            shown = ctx.dataset
         collection = shown.select(list(ctx.selected))
     else:
         collection = _selected_labels(ctx, field, grouped=grouped)
@@ -321,6 +323,6 @@ def _selected_labels(ctx: Any, field: str | None, *, grouped: bool) -> Any:
     if isinstance(ctx.view, GENERATED):
         shown = ctx.view
     else:
-        shown = flat(ctx.dataset.view(), None, "all") if grouped else ctx.dataset
+        shown = flat(ctx.dataset.view(), field, "all") if grouped else ctx.dataset
     samples = {item["sample_id"] for item in ctx.selected_labels if item["field"] == field}
     return shown.select(list(samples)).select_labels(ids=by_field[field], fields=field)

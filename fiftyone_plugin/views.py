@@ -48,21 +48,33 @@ def flat(collection: Any, field: str | None, slices: Slices) -> Any:
 
     Args:
         collection: a dataset or a view.
-        field: the field whose filters of labels are to hold in all slices, or None.
-        slices: names, "all" with pictures, or None: the collection as it is.
+        field: the field whose filters of labels are to hold in all slices, or None. Of a field of
+            frames ("frames.…") the slices with videos are meant, else those with pictures.
+        slices: names, "all" of them, or None: the collection as it is.
 
     Raises:
         PluginError: a slice that is not there, or has no pictures.
     """
-    if collection.media_type != "group" or slices is None:
+    if collection.media_type != "group":
         return collection
+    if collection._is_dynamic_groups:
+        raise PluginError(
+            "this view shows one sample of each dynamic group: choose the view without group_by, "
+            "or group_by(..., flat=True)"
+        )
     kinds: Mapping[str, str] = collection._root_dataset.group_media_types
-    pictures = [name for name, kind in kinds.items() if kind == "image"]
-    chosen = pictures if slices == "all" else list(slices)
-    unknown = [name for name in chosen if name not in pictures]
+    wanted, content = ("image", "pictures")
+    if field is not None and field.startswith("frames."):
+        wanted, content = ("video", "videos")
+    fitting = [name for name, kind in kinds.items() if kind == wanted]
+    if slices is None:
+        _check_slice(collection.group_slice, content, fitting, kinds)
+        return collection
+    chosen = fitting if slices == "all" else list(slices)
+    unknown = [name for name in chosen if name not in fitting]
     if unknown or not chosen:
         raise PluginError(
-            f"the slices with pictures are {listed(pictures) or 'none'}, "
+            f"the slices with {content} are {listed(fitting) or 'none'}, "
             f"which {listed(unknown) or 'nothing'} is not among"
         )
     flattened = collection.select_group_slices(chosen)
@@ -72,6 +84,19 @@ def flat(collection: Any, field: str | None, slices: Slices) -> Any:
             if any(path.startswith(field) for path in stage.get_filtered_fields(collection) or ()):
                 flattened = flattened.add_stage(stage)
     return flattened
+
+
+def _check_slice(
+    shown: str, content: str, fitting: Sequence[str], kinds: Mapping[str, str]
+) -> None:
+    if shown in fitting or kinds.get(shown) is None:
+        return
+    advice = (
+        f"choose another, dataset.group_slice = {fitting[0]!r}, or all slices"
+        if fitting
+        else "no slice has any"
+    )
+    raise PluginError(f"the slice {shown!r} has no {content}, but {kinds[shown]}: {advice}")
 
 
 def root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
@@ -96,7 +121,9 @@ def root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
             f"{field!r} is inside another field, where nothing can be written yet: copy it to a "
             f"field of its own, dataset.clone_{outer}_field({inner!r}, {copy!r})"
         )
-    if isinstance(collection, GENERATED) and dataset.media_type == "video":
+    if isinstance(collection, GENERATED) and (
+        collection._is_frames or getattr(collection._dataset, "_is_frames", False)
+    ):
         field = f"frames.{field}"
     if label_type(dataset, field) not in LABEL_TYPES:
         raise PluginError(f"{field!r} is not in the dataset {dataset.name!r} that the view is of")
@@ -109,22 +136,26 @@ def check_media(collection: Any, field: str | None) -> None:
     Raises:
         PluginError: videos, or frames without pictures, or another medium.
     """
-    of_video = not isinstance(collection, GENERATED) and collection.media_type == "video"
-    if of_video and not (field or "").startswith("frames."):
-        raise PluginError(
-            "these samples are videos: choose a field of their frames ('frames.…'), "
-            "or the view to_frames(sample_frames=True)"
-        )
-    if of_video and "filepath" not in collection.get_frame_field_schema():
-        raise PluginError(
-            "the frames of these videos have no pictures yet: make them with "
-            "to_frames(sample_frames=True), which needs ffmpeg"
-        )
     shown = collection.media_type
     if shown == "group":
         dataset = collection._root_dataset
         shown = dataset.group_media_types.get(collection.group_slice, "image")
-    if not of_video and shown not in ("image", "unknown"):
+    if isinstance(collection, GENERATED):
+        shown = "image"
+    if shown is None:
+        name = collection._root_dataset.name
+        raise PluginError(f"the dataset {name!r} is empty: add samples first")
+    if shown == "video" and not (field or "").startswith("frames."):
+        raise PluginError(
+            "these samples are videos: choose a field of their frames ('frames.…'), "
+            "or the view to_frames(sample_frames=True)"
+        )
+    if shown == "video" and "filepath" not in collection.get_frame_field_schema():
+        raise PluginError(
+            "the frames of these videos have no pictures yet: make them with "
+            "to_frames(sample_frames=True), which needs ffmpeg"
+        )
+    if shown not in ("image", "video", "unknown"):
         raise PluginError(f"these samples are {shown}, not pictures")
 
 

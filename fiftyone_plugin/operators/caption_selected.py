@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import fiftyone as fo
 from fiftyone.operators import types
 
 from ..errors import PluginError
 from ..targets import selected_fields
+from ..views import label_type
 from .caption_regions import CaptionRegions
 from .options import CaptionOptions
+from .plans import KEEP_MASKS
 from .remembered import recall
 from .running import context_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+_WITHOUT_CONFIDENCE = (fo.Keypoints, fo.Keypoint, fo.Segmentation)
 
 
 class CaptionSelected(CaptionRegions):
@@ -30,7 +35,7 @@ class CaptionSelected(CaptionRegions):
         return None
 
     def options_of(self, ctx: Any, form: Any = None) -> CaptionOptions:
-        """The last settings, for the field of the labels that are selected."""
+        """The last settings, as far as the field of the selected labels can have them."""
         fields = list(selected_fields(ctx.selected_labels or []))
         if not fields:
             raise PluginError("No label is selected: click on one or more in the picture first.")
@@ -39,6 +44,7 @@ class CaptionSelected(CaptionRegions):
                 f"Labels of {' and '.join(fields)} are selected: select those of one field."
             )
         params = {**recall(ctx.dataset, CaptionRegions.name_in_plugin), "field": fields[0]}
+        params |= dict.fromkeys(_unfit(ctx, fields[0]), "")
         return CaptionOptions.from_params({**params, "target": "selected_labels"})
 
     def execute(self, ctx: Any) -> Any:
@@ -48,7 +54,7 @@ class CaptionSelected(CaptionRegions):
             plan = self.plan(options, context_target(ctx, options))
         except PluginError as error:
             return _warning(ctx, str(error))
-        return self.begin(ctx, plan)
+        return self.begin(ctx, plan, " ".join(_unfit(ctx, options.field).values()))
 
     def resolve_placement(self, ctx: Any) -> Any:
         """A button beside the open sample."""
@@ -56,6 +62,18 @@ class CaptionSelected(CaptionRegions):
             types.Places.SAMPLES_VIEWER_ACTIONS,
             types.Button(label=self.title, icon=self.icon, prompt=False),
         )
+
+
+def _unfit(ctx: Any, field: str) -> dict[str, str]:
+    """The last settings that the labels of a field cannot have, each with a sentence."""
+    last = recall(ctx.dataset, CaptionRegions.name_in_plugin)
+    kind = label_type(ctx.view, field)
+    found = {}
+    if last.get("mask") and kind not in KEEP_MASKS:
+        found["mask"] = f"No masks were kept: {kind.__name__} have none."
+    if last.get("score") == "confidence" and kind in _WITHOUT_CONFIDENCE:
+        found["score"] = f"No score was written: {kind.__name__} have no single confidence."
+    return found
 
 
 def _warning(ctx: Any, sentence: str) -> Iterator[Any]:

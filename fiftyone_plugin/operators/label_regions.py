@@ -132,5 +132,6 @@ def suspects(dataset: Any, field: str, attribute: str) -> Any:
     chosen = F(attribute)
     differs = chosen.exists() & (chosen.lower() != F("label").lower())
     grouped = dataset.media_type == "group"
-    view = dataset.select_group_slices(media_type="image") if grouped else dataset
+    kind = "video" if field.startswith("frames.") else "image"
+    view = dataset.select_group_slices(media_type=kind) if grouped else dataset
     return view.filter_labels(field, differs)

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     Resolve = Callable[[str | None, Gaps], Target]
     """Field, and which of its regions are open -> target."""
 
+KEEP_MASKS = (fo.Detections, fo.Detection)
 MOST_CLASSES = 1000
 KINDS: dict[type, Kind] = {
     fo.StringField: "text",
@@ -299,7 +300,7 @@ def _check_view(name: str, attribute: str, target: Target) -> None:
 
 
 def _check_masks(label_type: Any) -> None:
-    if label_type not in (fo.Detections, fo.Detection):
+    if label_type not in KEEP_MASKS:
         raise PluginError(
             f"{label_type.__name__} keep no instance masks: let segment_regions make detections in "
             "a new field."

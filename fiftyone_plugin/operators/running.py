@@ -109,11 +109,11 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         remember(ctx.dataset, self.name_in_plugin, options.to_params())
         return self.begin(ctx, plan)
 
-    def begin(self, ctx: Any, plan: Plan) -> Any:
-        """Run a plan in a context."""
+    def begin(self, ctx: Any, plan: Plan, note: str = "") -> Any:
+        """Run a plan in a context; the App is told of a note at the end."""
         if ctx.delegated:
             return self._in_worker(ctx, plan)
-        return self._in_app(ctx, plan)
+        return self._in_app(ctx, plan, note)
 
     def _in_worker(self, ctx: Any, plan: Plan) -> dict[str, Any]:
         steps = Steps(plan)
@@ -122,7 +122,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         self.after(plan, steps.record)
         return steps.record.to_dict()
 
-    def _in_app(self, ctx: Any, plan: Plan) -> Iterator[Any]:
+    def _in_app(self, ctx: Any, plan: Plan, note: str) -> Iterator[Any]:
         steps = Steps(plan)
         with closing(thinned(steps)) as shown:
             for progress in shown:
@@ -130,7 +130,8 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         self.after(plan, steps.record)
         yield ctx.ops.reload_dataset()
         failed = steps.record.counts.failed
-        yield ctx.ops.notify(told(steps.record), variant="warning" if failed else "success")
+        sentence = " ".join(part for part in (told(steps.record), note) if part)
+        yield ctx.ops.notify(sentence, variant="warning" if failed else "success")
 
     def call(
         self, collection: Any, options: Options, *, delegate: bool, progress: bool | None

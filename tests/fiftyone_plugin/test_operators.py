@@ -311,6 +311,41 @@ def test_one_click_captions_the_selected_labels_with_the_last_settings(operator,
     assert [text is not None for text in texts] == [n == 1 for n in range(len(texts))]
 
 
+@pytest.mark.parametrize(
+    ("field", "label", "sentences"),
+    [
+        (
+            "lines",
+            fo.Polylines(
+                polylines=[fo.Polyline(points=[[(0.1, 0.1), (0.8, 0.1), (0.8, 0.8)]], filled=True)]
+            ),
+            ["No masks were kept: Polylines have none."],
+        ),
+        (
+            "points",
+            fo.Keypoints(keypoints=[fo.Keypoint(points=[(0.5, 0.5)])]),
+            ["No masks were kept: Keypoints", "No score was written: Keypoints have no single"],
+        ),
+    ],
+)
+def test_one_click_drops_what_labels_of_the_type_cannot_have(
+    operator, scene_dataset, field, label, sentences
+):
+    dataset = scene_dataset(0)
+    last = {"field": FIELD, "brief": "text", "mask": "instance", "score": "confidence"}
+    remember(dataset, "caption_regions", last)
+    sample = dataset.first()
+    sample[field] = label
+    sample.save()
+    (single,) = label[label._LABEL_LIST_FIELD]
+    chosen = [{"label_id": single.id, "sample_id": sample.id, "field": field}]
+    caption = operator("caption_selected")
+    notes = notes_of(messages_of(caption.execute(context(dataset, selected_labels=chosen))))
+    assert all(sentence in notes[0][1] for sentence in sentences)
+    assert list_runs(dataset)[0].state == "finished"
+    assert recall(dataset, "caption_regions") == last
+
+
 def test_one_click_without_a_label_says_what_to_do(operator, scene_dataset):
     ctx = context(scene_dataset(0))
     ((variant, sentence),) = notes_of(messages_of(operator("caption_selected").execute(ctx)))

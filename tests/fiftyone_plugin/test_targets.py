@@ -440,8 +440,66 @@ def test_slices_without_pictures_get_a_sentence(groups):
     with pytest.raises(PluginError, match="the slices with pictures are 'left', 'right'"):
         resolve(groups, field="det", slices=["cloud"])
     groups.group_slice = "cloud"
-    with pytest.raises(PluginError, match="not pictures"):
+    with pytest.raises(PluginError, match="'cloud' has no pictures.*group_slice = 'left'"):
         resolve(groups, field="det")
+
+
+@pytest.fixture
+def mixed_groups(new_dataset):
+    """A group of a picture with `det` and a video with a frame with `frames.det`."""
+    dataset = new_dataset()
+    dataset.add_group_field("group", default="cam")
+    group = fo.Group()
+    video = fo.Sample(filepath="/videos/0.mp4", group=group.element("vid"))
+    video.frames[1] = fo.Frame(filepath="/pictures/1.png", det=detections("a", "b"))
+    picture = fo.Sample(
+        filepath="/pictures/0.png", group=group.element("cam"), det=detections("a", "b", "c")
+    )
+    dataset.add_samples([picture, video])
+    return dataset
+
+
+def test_frames_of_a_groups_videos_are_worked_on(mixed_groups):
+    dataset = mixed_groups
+    with pytest.raises(PluginError, match="'cam' has no videos.*dataset.group_slice = 'vid'"):
+        resolve(dataset, field="frames.det")
+    assert resolve(dataset, field="frames.det", slices="all").count() == Counts(1, 2)
+    dataset.group_slice = "vid"
+    only_a = dataset.filter_labels("frames.det", F("label") == "a")
+    assert resolve(only_a, field="frames.det", slices="all").count() == Counts(1, 1)
+    target = resolve(dataset, field="frames.det")
+    assert [work.filepath for work in works_of(target)] == ["/pictures/1.png"]
+    with pytest.raises(PluginError, match="'vid' has no pictures.*dataset.group_slice = 'cam'"):
+        resolve(dataset, field="det")
+    assert resolve(dataset, field="det", slices="all").count() == Counts(1, 3)
+    frames = dataset.select_group_slices("vid").to_frames()
+    target = resolve(frames, field="det")
+    assert (target.field, target.count()) == ("frames.det", Counts(1, 2))
+    chosen = selection(dataset.select_group_slices("vid"), "frames.det", "a")
+    ctx = context(dataset, selected_labels=chosen, group_slice="cam")
+    target = resolve_context(ctx, field="frames.det", where="selected_labels")
+    assert target.count() == Counts(1, 1)
+
+
+def test_dynamic_groups_get_a_sentence_unless_flat(dataset):
+    dataset.set_values("scene", ["x", "x", "y"])
+    grouped = dataset.group_by("scene")
+    for slices in (None, "all"):
+        with pytest.raises(PluginError, match=r"group_by\(\.\.\., flat=True\)"):
+            resolve(grouped, field="det", slices=slices)
+    flat = dataset.group_by("scene", flat=True)
+    assert resolve(flat, field="det").count() == Counts(3, 6)
+    ctx = context(dataset, grouped, selected=dataset.values("id")[:1])
+    assert resolve_context(ctx, field="det", where="selected_samples").count() == Counts(1, 2)
+
+
+def test_an_empty_dataset_says_so(new_dataset):
+    dataset = new_dataset()
+    with pytest.raises(PluginError, match="is empty: add samples first"):
+        resolve(dataset, field=None)
+    dataset.add_sample_field("det", fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
+    with pytest.raises(PluginError, match="is empty: add samples first"):
+        resolve(dataset, field="det")
 
 
 def test_slices_mean_nothing_where_there_are_no_groups(dataset):
