@@ -4,8 +4,10 @@ What somebody edited after the run stays as edited, also labels of the run that 
 record says how many. Runs that overlap can be undone in any order: while a later run's value is
 there it stays, and undoing that run brings back what was before both. A later run's summary of a
 sample's regions stays too, and loses the lines of what is taken back. What is no longer there (a
-sample, a label, a field) is passed over. Undo can be killed anywhere, and repeated. The one trace
-it leaves is `last_modified_at`, for others have to learn that a document changed.
+sample, a label, a field) is passed over. Undo can be killed anywhere, and repeated.
+
+It leaves two traces: `last_modified_at`, for others have to learn that a document changed, and the
+files of masks, as other datasets and exports may point at them.
 """
 
 from __future__ import annotations
