@@ -1,0 +1,104 @@
+"""Memory while a dataset is captioned in FiftyOne: `python benchmarks/fiftyone_captioning.py`.
+
+`caption_regions` really runs, with nano, on small pictures of one region each, and asks for one
+brief caption. The pictures are a few different files, used again and again: each is read and
+encoded anew, so memory is what many files would need. What this process holds is measured after
+some tenths of the run; if it grew with the dataset, the last number would show it.
+
+Needs FiftyOne's database: set FIFTYONE_DATABASE_URI, or let FiftyOne start its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fiftyone as fo
+import psutil
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from fiftyone_plugin.models import POOL
+from fiftyone_plugin.operators.options import CaptionOptions
+from fiftyone_plugin.operators.plans import plan_captions
+from fiftyone_plugin.operators.running import collection_target
+from fiftyone_plugin.undo import undo_run
+from pam_model.nano.world import HELD_OUT_SEED, render_scene
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+FIELD = "ground_truth"
+FILES = 16
+SHARES = (0.02, 0.1, 0.25, 0.5, 0.75, 1.0)
+
+
+def make_dataset(folder: Path, samples: int, side: int) -> Any:
+    """A dataset of nano's scenes, `side` pixels wide, each with the box of one object."""
+    dataset = fo.Dataset()
+    for number in range(min(FILES, samples)):
+        scene = render_scene(HELD_OUT_SEED + number)
+        height, width = scene.picture.shape[:2]
+        x1, y1, x2, y2 = scene.objects[0].box
+        box = [x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height]
+        path = folder / f"{number}.png"
+        Image.fromarray(scene.picture).resize((side, round(side * height / width))).save(path)
+        labels = fo.Detections(detections=[fo.Detection(label="thing", bounding_box=box)])
+        dataset.add_sample(fo.Sample(filepath=str(path), **{FIELD: labels}))
+    while len(dataset) < samples:  # by the database, or this process would hold their memory
+        more = min(len(dataset), samples - len(dataset))
+        dataset.add_collection(dataset.limit(more), new_ids=True)
+    return dataset
+
+
+def memory(dataset: Any) -> Iterator[tuple[str, float, float]]:
+    """Share of the run, MiB that this process holds, and seconds since the first picture."""
+    options = CaptionOptions(field=FIELD, model="nano")
+    steps = plan_captions(options, collection_target(dataset, options)).run()
+    waiting = list(SHARES)
+    start, key = 0.0, ""
+    for step in steps:
+        if step.key and not key:
+            start, key = time.perf_counter(), step.key
+            yield "begun", _held(), 0.0
+        if key and waiting and step.done >= waiting[0] * step.total:
+            yield f"{waiting.pop(0):.0%}", _held(), time.perf_counter() - start
+    undo_run(dataset, key)
+    yield "undone", _held(), time.perf_counter() - start
+
+
+def _held() -> float:
+    gc.collect()
+    return float(psutil.Process().memory_info().rss) / 2**20
+
+
+def main() -> None:
+    """Measure, print a table, and write it as JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--samples", type=int, default=10_000)
+    parser.add_argument("--side", type=int, default=128, help="of the pictures, in pixels")
+    parser.add_argument("--json", type=Path, default=None, help="write the numbers here")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        dataset = make_dataset(Path(folder), options.samples, options.side)
+        title = f"captioning {options.samples:,} pictures of one region, {FILES} different files"
+        table = Table("of the run", "MiB", "seconds", title=title)
+        found = []
+        for share, mebibytes, seconds in memory(dataset):
+            found.append((share, mebibytes, seconds))
+            table.add_row(share, f"{mebibytes:.0f}", f"{seconds:.0f}")
+        dataset.delete()
+    POOL.close()
+    Console(width=110).print(table)
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
