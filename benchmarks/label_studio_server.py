@@ -113,8 +113,8 @@ class _Handler(BaseHTTPRequestHandler):
     server: Pictures
 
     def do_GET(self) -> None:
-        content = self.server.files[self.path]
-        self.send_response(200)
+        content = self.server.files.get(self.path, b"")
+        self.send_response(200 if content else 404)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         self.wfile.write(content)
