@@ -111,6 +111,23 @@ class Gaps:
         if field is not None:
             yield {"$match": {"labels.0": {"$exists": True}}}
 
+    def stored_stages(self, field: str | None, list_name: str | None) -> list[dict[str, Any]]:
+        """MongoDB stages from stored documents to the rows `{_id, labels}` of what is open.
+
+        For collections that show everything as it is stored: much faster than `stages`.
+
+        Args:
+            field: the label field; None: whole pictures.
+            list_name: where the field's list is ("detections"), or None of a single label.
+        """
+        if field is None:
+            return [{"$match": {str(self.new_field): None}}, {"$project": {"labels": []}}]
+        open_ids = label_ids(field, list_name, self._open("$$label"))
+        return [
+            {"$project": {"labels": open_ids}},
+            {"$match": {"labels.0": {"$exists": True}}},
+        ]
+
     def _open(self, label: str) -> dict[str, Any]:
         if self.new_field is not None:
             made = {"$ifNull": [f"${self.new_field}.detections.{PROMPT_ID}", []]}

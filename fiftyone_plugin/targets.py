@@ -185,7 +185,11 @@ class Target:
         stages = listing_stages(document_id, field, list_name)
         if self.gaps and self.label_type is not fo.Segmentation:  # classes: see `SampleWork`
             stored = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
-            stages += self.gaps.stages(self._documents.name, field, stored)
+            as_stored = not isinstance(view, GENERATED) and not view.view()._stages
+            if as_stored:
+                stages = self.gaps.stored_stages(field, stored)
+            else:
+                stages += self.gaps.stages(self._documents.name, field, stored)
         # FiftyOne's public `values` would give all ids at once; this is what it is made of.
         rows: Iterator[Mapping[str, Any]] = view._aggregate(
             frames_only=frames_only, post_pipeline=[*stages, *more]

@@ -182,6 +182,24 @@ def test_classes_of_a_segmentation_are_filled_one_by_one(operator, new_dataset, 
     assert set(found.story) == {"1", "2"}
 
 
+@pytest.mark.parametrize("only", ["missing", "empty"])
+def test_a_view_of_everything_gives_what_the_dataset_gives(scene_dataset, only):
+    dataset = scene_dataset(0, 1, 2)
+    fill(dataset, "caption", "x")
+    ids = dataset.values(f"{LABELS}.id", unwind=True)
+    dataset.set_label_values(f"{LABELS}.caption", {ids[0]: None, ids[1]: " ", ids[-1]: None})
+    gaps = Gaps(only, CAPTIONED.parts)
+    found = [
+        [(work.sample_id, work.label_ids) for chunk in target.chunks() for work in chunk]
+        for target in (
+            resolve(collection, field=FIELD, gaps=gaps)
+            for collection in (dataset, dataset.view(), dataset.limit(3), dataset.to_patches(FIELD))
+        )
+    ]
+    assert found[0] == found[1] == found[2] == found[3]
+    assert sum(len(labels) for _, labels in found[0]) == (2 if only == "missing" else 3)
+
+
 def test_a_filter_and_what_is_filled_both_hold(scene_dataset):
     dataset = scene_dataset(0, 1)
     fill(dataset, "caption", None)
