@@ -55,6 +55,11 @@ class AppPage:
     def press(self, button: str) -> None:
         self.page.get_by_role("button", name=button, exact=True).first.click()
 
+    def press_in_panel(self, button: str) -> None:
+        """Press a button of the review panel, wherever it is open."""
+        panel = self.page.locator("[data-cy=panel-content-review_regions]:visible")
+        panel.get_by_role("button", name=button, exact=True).click()
+
     def schedule(self) -> None:
         """Leave the form that is open to a worker."""
         # The arrow beside "Run" has no name.
@@ -87,8 +92,11 @@ class AppPage:
         sample = self.page.locator("[data-cy=modal]")
         sample.locator(f"[data-cy='sidebar-field-arrow-enabled-{field}']").first.click()
         sample.locator(f"[data-cy='shown-attribute-{field}.detections.{attribute}']").click()
-        self.page.mouse.move(5, 5)
-        self.page.wait_for_timeout(1 * SECONDS)  # the tooltip fades, the labels are drawn anew
+        shown = self.page.locator("[data-cy=modal-looker-container]").bounding_box()
+        assert shown is not None
+        # Over the picture, else it is dimmed, and beside its labels, else one has a tooltip.
+        self.page.mouse.move(shown["x"] + 4, shown["y"] + shown["height"] / 3)
+        self.page.wait_for_timeout(1 * SECONDS)  # the labels are drawn anew
 
     def move_to(self, box: list[float], size: tuple[int, int]) -> tuple[float, float]:
         """Move the mouse into a region of the open sample.
@@ -112,9 +120,18 @@ class AppPage:
         self.page.locator("[data-cy=modal] img[src*='/plugins/']").first.click()
 
     def open_panel(self, title: str) -> None:
-        """Open a panel beside the grid or the open sample."""
+        """Open a panel beside the grid or the open sample, if the App's server does not by itself.
+
+        It remembers the panels of the page before.
+        """
+        if self.page.locator("[data-cy=panel-tab-review_regions]:visible").count():
+            return
         self.page.locator("[data-cy=new-panel-btn]:visible").last.click()
         self.page.get_by_text(title, exact=True).last.click()
+
+    def show_panel(self) -> None:
+        """Bring the review panel to the front: beside an open sample it opens behind it."""
+        self.page.locator("[data-cy=panel-tab-review_regions]:visible").click()
 
     def wait_for_panel(self) -> None:
         """Wait until the panel's last event is over: the App may drop what is typed meanwhile."""

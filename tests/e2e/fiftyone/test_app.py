@@ -100,6 +100,26 @@ def captioned(scenes):
     return dataset
 
 
+def test_the_panel_beside_an_open_sample_reviews_its_regions(captioned, opened):
+    first, *_ = captioned.sort_by("id").first().ground_truth.detections
+    regions = captioned.count("ground_truth.detections")
+    app = opened(captioned)
+    app.open_sample()
+    app.open_panel("Review regions")
+    app.show_panel()
+    expect(app.text).to_have_value(first["caption"])
+    expect(app.page.get_by_alt_text("The region")).to_be_visible()
+    app.wait_for_panel()
+    app.screenshot("review-in-sample")
+    app.press_in_panel("Reject")
+    expect(app.page.get_by_text(f"1 of {regions} reviewed")).to_be_visible()
+    app.close_sample()  # the App's server remembers it
+    captioned.reload()
+    kept = captioned.select_labels(ids=[first.id]).first().ground_truth.detections[0]
+    assert kept["reviewed"] == "rejected"
+    assert captioned.count_values(VERDICT) == {"rejected": 1, None: regions - 1}
+
+
 def test_captions_are_edited_accepted_and_rejected_in_the_panel(captioned, opened):
     first, second, third, *_ = (
         label
@@ -132,3 +152,25 @@ def test_captions_are_edited_accepted_and_rejected_in_the_panel(captioned, opene
     assert kept["caption"] == "a yellow heart, tilted to the left"
     assert kept.label == first["pam_label"]
     assert captioned.count_values(VERDICT) == {"edited": 1, "rejected": 1, None: regions - 2}
+
+
+def test_the_filter_of_disagreements_shows_only_those(captioned, opened):
+    labels = captioned.sort_by("id").values("ground_truth.detections", unwind=True)
+    disagreeing = [one for one in labels if one["pam_label"] not in (None, one.label)]
+    assert 0 < len(disagreeing) < len(labels)
+    app = opened(captioned)
+    app.open_panel("Review regions")
+    expect(app.page.get_by_text(f"0 of {len(labels)} reviewed")).to_be_visible()
+    app.wait_for_panel()
+    app.page.get_by_label("Labels disagree").check()
+    expect(app.page.get_by_text(f"0 of {len(disagreeing)} reviewed")).to_be_visible()
+    for label in disagreeing:
+        expect(app.text).to_have_value(label["caption"])
+        app.wait_for_panel()
+        app.press("Accept")
+    expect(app.page.get_by_text("No region is left that the filters let through")).to_be_visible()
+    app.screenshot("review-filtered")
+    captioned.reload()
+    found = captioned.values("ground_truth.detections", unwind=True)
+    accepted = {label.id for label in found if getattr(label, "reviewed", None) == "accepted"}
+    assert accepted == {label.id for label in disagreeing}
