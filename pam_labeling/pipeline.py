@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from pam_labeling.masks import without_specks
 from pam_labeling.regions import Annotation, Provenance, Refusal, Region, Scores
 from pam_labeling.version import VERSION
 from pam_model import Task, split_definition
@@ -109,7 +110,12 @@ class Pipeline:
         deadline: float | None,
     ) -> list[Region | Refusal]:
         """A result for each prompt; none for what was found without one and is not there."""
-        masks = [segments.cropped(index) for index in range(len(segments))]
+        masks = [
+            segments.cropped(index)
+            if _gives_mask(prompt)
+            else without_specks(segments.cropped(index))
+            for index, prompt in enumerate(prompts)
+        ]
         there = [
             index
             for index, mask in enumerate(masks)
@@ -236,6 +242,10 @@ def _refusal(prompt: Prompt, scores: Scores, *, there: bool) -> Refusal:
 
 def _sigmoid(logit: float) -> float:
     return 1.0 / (1.0 + math.exp(-min(max(logit, -60.0), 60.0)))
+
+
+def _gives_mask(prompt: Prompt | None) -> bool:
+    return prompt is not None and prompt.cropped is not None
 
 
 def _sooner(*deadlines: float | None) -> float | None:

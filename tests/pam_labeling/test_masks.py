@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
-from pam_labeling.masks import MaskError, box_of, decode_rle, encode_rle, polygons_of
+from pam_labeling.masks import (
+    MaskError,
+    box_of,
+    decode_rle,
+    encode_rle,
+    polygons_of,
+    without_specks,
+)
+from pam_model import CroppedMask
 
 masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12))
 
@@ -123,3 +131,24 @@ def test_tolerance_simplifies_a_ragged_outline():
     assert 4 <= len(simple[0].exterior) < len(exact[0].exterior) / 3
     with pytest.raises(MaskError, match="tolerance"):
         polygons_of(mask == 1, tolerance=-1)
+
+
+def test_specks_are_left_out_and_parts_kept():
+    mask = np.zeros((300, 400), dtype=np.bool_)
+    mask[100:200, 100:200] = True
+    mask[50:54, 50:54] = True  # 16 of 10,000 pixels: a part
+    mask[0, 0:3] = mask[1, 3] = True  # 4, joined by a corner: specks
+    cropped = CroppedMask.from_mask(mask)
+    cleaned = without_specks(cropped)
+    assert cropped.box == (0, 0, 200, 200)
+    assert cleaned.box == (50, 50, 200, 200)
+    assert cleaned.area == 10_016
+    assert cleaned.size == (400, 300)
+
+
+@pytest.mark.parametrize("pixels", [[], [(3, 4)], [(3, 4), (7, 7)]])
+def test_the_largest_part_is_never_a_speck(pixels):
+    mask = np.zeros((10, 10), dtype=np.bool_)
+    for y, x in pixels:
+        mask[y, x] = True
+    np.testing.assert_array_equal(without_specks(CroppedMask.from_mask(mask)).mask, mask)

@@ -10,7 +10,7 @@ from pam_labeling.media import Picture
 from pam_labeling.regions import Refusal
 from pam_labeling.vocabulary import Vocabulary
 from pam_model import EverythingOptions, Prompt, Question, Task
-from tests.pam_labeling.conftest import COLOURS, FakeSegments, draw
+from tests.pam_labeling.conftest import COLOURS, FakePAM, FakeSegments, draw
 
 OBJECTS = (("red", 5, 6, 25, 20), ("blue", 30, 10, 60, 40))
 RED_BOX, BLUE_BOX = (
@@ -37,6 +37,34 @@ def test_each_prompt_has_its_region_in_order(annotator):
     assert first.scores.object == pytest.approx(1 / (1 + np.exp(-4)))
     assert first.scores.label is None
     np.testing.assert_array_equal(first.mask, (scene().pixels == COLOURS["blue"]).all(axis=2))
+
+
+def _with_specks():
+    """A blue square with a stray pixel far away, of which the model's mask has both."""
+    pixels = draw(("blue", 10, 10, 50, 45))
+    pixels[2, 60] = COLOURS["blue"]
+    return Picture.from_pixels(pixels)
+
+
+class SpeckledPAM(FakePAM):
+    def segment(self, features, prompts):
+        blue = (features.pixels == COLOURS["blue"]).all(axis=2)
+        return FakeSegments(tuple((blue, "blue") for _ in prompts))
+
+
+def test_stray_pixels_do_not_spoil_a_box():
+    with Annotator(SpeckledPAM()) as annotator:
+        found = annotator.annotate(Request(_with_specks(), (Prompt.from_box((10, 10, 50, 45)),)))
+    assert found.regions[0].box == (10, 10, 50, 45)
+    assert found.regions[0].area == 40 * 35
+
+
+def test_a_mask_that_was_given_stays_as_it_is():
+    picture = _with_specks()
+    given = (picture.pixels == COLOURS["blue"]).all(axis=2)
+    with Annotator(SpeckledPAM()) as annotator:
+        found = annotator.annotate(Request(picture, (Prompt.from_mask(given),)))
+    np.testing.assert_array_equal(found.regions[0].mask, given)
 
 
 def test_one_call_of_each_kind_serves_all_prompts_and_questions(annotator, model):
