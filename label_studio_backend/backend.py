@@ -150,7 +150,7 @@ class Backend:
             raise RequestError(too_long)
         if known.hints != findings.hints:  # /setup comes before nearly every task
             for hint in findings.hints:
-                _log.warning("project %s: %s", key, hint)
+                _log.warning("project %s: %s", key.partition(".")[0], hint)
         if self._loader.error is not None:
             raise UnavailableError(self._loader.error, retry_after=60)
         return {"model_version": self.model_version, "hints": findings.hints}

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from label_studio_backend.backend import Backend
+from label_studio_backend.prelabel.api import Api, ApiFailure
 from label_studio_backend.server import create_app, create_server, serve_until_told
 from label_studio_backend.settings import ServerSettings
 from label_studio_backend.task_media import MediaError, TaskMedia
@@ -88,14 +90,29 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
                 f"cannot listen on {settings.host}:{settings.port}: {error}"
             ) from error
         http.print_listen("listening on http://{}:{}")
+        threading.Thread(target=check_access, args=(settings,), daemon=True).start()
         serve_until_told(http)
+
+
+def check_access(settings: ServerSettings) -> None:
+    """Warn if Label Studio is not there or refuses the token: else the first click would tell."""
+    if settings.label_studio_url is None or settings.api_key is None:
+        return
+    try:
+        api = Api(settings.label_studio_url, settings.api_key, patience=0)
+        try:
+            api.get("api/projects/", page_size=1)
+        finally:
+            api.close()
+    except ApiFailure as error:
+        _log.warning("Label Studio's pictures cannot be fetched now: %s", error)
 
 
 def _warn(settings: ServerSettings) -> None:
     if settings.label_studio_url is None:
         _log.warning(
-            "LABEL_STUDIO_URL is not set: pictures that Label Studio itself keeps may not be "
-            "fetched"
+            "LABEL_STUDIO_URL is not set: uploads and local files cannot be fetched; set it to "
+            "Label Studio's address, and LABEL_STUDIO_API_KEY to a token"
         )
     if os.environ.get("WORKERS", "1").strip() not in ("", "1"):
         _log.warning("WORKERS is not used: one process owns the model; see THREADS")

@@ -18,8 +18,10 @@ from typer.testing import CliRunner
 
 from label_studio_backend import serving
 from label_studio_backend.commands import app
+from label_studio_backend.settings import ServerSettings
 from pam_labeling.exit_codes import CommandError
 from tests.label_studio_backend.conftest import FIXTURES
+from tests.label_studio_backend.fake_label_studio import TOKEN, FakeLabelStudio
 
 # Leading to the program as people start it.
 PROGRAM = "from pam_labeling.cli import main; main()"
@@ -108,6 +110,28 @@ def test_a_port_that_is_taken_is_told(monkeypatch, tmp_path, caplog):
             serving.serve({}, {"port": port, "model_threads": 1})
     assert "LABEL_STUDIO_URL is not set" in caplog.text
     assert "WORKERS is not used" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [(TOKEN, None), ("wrong", r"cannot be fetched now: .* does not accept the API key \(401\)")],
+)
+def test_a_token_that_is_refused_is_told_at_the_start(key, said, caplog):
+    with FakeLabelStudio() as site:
+        site.files["/api/projects/"] = b"{}"
+        serving.check_access(ServerSettings(label_studio_url=site.url, api_key=key))
+        assert [path for _, path, _ in site.requests] == ["/api/projects/"]
+    assert bool(caplog.messages) == (said is not None)
+    assert said is None or re.search(said, caplog.text)
+
+
+def test_a_label_studio_that_is_away_is_told_at_the_start(caplog):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    serving.check_access(ServerSettings(label_studio_url=f"http://127.0.0.1:{port}", api_key="k"))
+    assert "cannot be fetched now" in caplog.text
+    serving.check_access(ServerSettings())  # says LABEL_STUDIO_URL elsewhere
+    assert len(caplog.messages) == 1
 
 
 def test_the_program_serves_until_it_is_told_to_end(tmp_path):
