@@ -31,6 +31,7 @@ State = Literal["running", "finished", "interrupted", "undoing", "undone"]
 
 METHOD = "@pam-labeling/pam/"
 KEPT_FAILURES = 100
+_SHOWN_KEYS = 10
 REASON_LIMIT = 1000
 _SILENCE = timedelta(minutes=10)
 _PAUSE = 1.0  # seconds
@@ -99,7 +100,7 @@ class RunRecord:
         version: the version of pam-labeling.
         field: the field of labels that it works on.
         started: when, in UTC, as ISO 8601 has it.
-        finished: when it ended, was interrupted or was undone; None while it runs.
+        finished: when it ended or was interrupted; None while it runs.
         state: a run whose process is gone is `"interrupted"`, whatever the database says.
         counts: see `Counts`.
         failures: the first hundred; `counts.failed` counts all.
@@ -107,6 +108,7 @@ class RunRecord:
         declared: paths in the schema that this run declared.
         paths: paths that it writes: of label attributes and of fields of samples.
         undone: see `Undone`; None unless the state is undoing or undone.
+        undone_at: when it was undone; None unless the state is undone.
         summary: what it summarises in a field of the samples, or None.
         saved_view: a digest of the view that it saved, see `saved_views`; "" for none.
         journal: the id of its old values, see `journal`.
@@ -129,6 +131,7 @@ class RunRecord:
     declared: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
     undone: Undone | None = None
+    undone_at: str | None = None
     summary: Summary | None = None
     saved_view: str = ""
     journal: str = ""
@@ -178,9 +181,13 @@ def read_run(collection: SampleCollection, key: str) -> RunRecord:
     """
     records = {record.key: record for record in list_runs(collection)}
     if key not in records:
-        known = ", ".join(records) or "none yet"
+        newest = list(records)[: -_SHOWN_KEYS - 1 : -1]
+        known = ", ".join(newest) or "none yet"
+        left = len(records) - len(newest)
+        more = f", and {left:,} older ones: see list_runs" if left else ""
         raise PluginError(
-            f"{collection._root_dataset.name} has no run {key!r} of this plugin; its runs: {known}."
+            f"{collection._root_dataset.name} has no run {key!r} of this plugin; "
+            f"its runs: {known}{more}."
         )
     return records[key]
 

@@ -81,7 +81,7 @@ def undo_run(collection: SampleCollection, key: str) -> RunRecord:
     record = replace(
         record,
         state="undone",
-        finished=runs.now(),
+        undone_at=runs.now(),
         undone=replace(undo.done, undeclared=tuple(gone)),
     )
     runs.save(dataset, record)

@@ -102,6 +102,24 @@ def test_records_are_fiftyones_own_runs(dataset):
     assert read_run(dataset, "yours").counts.regions == 6
 
 
+def test_undoing_a_run_keeps_when_it_finished(dataset):
+    key = caption(dataset, "a")
+    finished = read_run(dataset, key).finished
+    undo_run(dataset, key)
+    record = read_run(dataset, key)
+    assert record.finished == finished is not None
+    assert record.undone_at is not None
+    assert record.undone_at >= finished
+
+
+def test_an_unknown_key_is_answered_with_the_newest_ten(dataset):
+    for number in range(12):
+        caption(dataset, "a", key=f"run_{number}", samples=[dataset.first()])
+    known = ", ".join(f"run_{number}" for number in range(11, 1, -1))
+    with pytest.raises(PluginError, match=f"its runs: {known}, and 2 older ones: see list_runs"):
+        read_run(dataset, "x")
+
+
 def test_runs_of_others_are_not_listed(dataset):
     dataset.register_run("theirs", dataset.init_run(method="other"))
     caption(dataset, "a", key="b")
