@@ -7,10 +7,12 @@ import os
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pam_labeling import Settings, SettingsError
 from pam_model import CheckpointError
+from pam_model.hub import check_name
 
 from .errors import PluginError
 
@@ -134,6 +136,22 @@ def settings_of(
         raise PluginError(f"{error}.") from error
 
 
+def check_model(settings: Settings) -> None:
+    """Refuse a model whose name nobody knows, before it is loaded or a run waits for a worker.
+
+    An absolute path may be a folder of the worker's machine: it is left to the worker.
+
+    Raises:
+        PluginError: there is no such model; the sentence is that of loading it.
+    """
+    if Path(settings.model).is_absolute():
+        return
+    try:
+        check_name(settings.model)
+    except CheckpointError as error:
+        raise _unusable(settings.model, error) from error
+
+
 def idle_seconds() -> float:
     """How long unused annotators are kept, in seconds, from `PAM_IDLE_SECONDS`.
 
@@ -156,4 +174,9 @@ def _load(settings: Settings) -> Annotator:
     try:
         return settings.open_annotator()
     except (CheckpointError, OSError, ImportError, RuntimeError, ValueError) as error:
-        raise PluginError(f"The model {settings.model} cannot be used: {error}") from error
+        raise _unusable(settings.model, error) from error
+
+
+def _unusable(model: str, error: Exception) -> PluginError:
+    reason = str(error).removeprefix(f"{model}: ")
+    return PluginError(f"The model {model} cannot be used: {reason.rstrip('.')}.")

@@ -18,7 +18,7 @@ from ..errors import PluginError
 from ..fields import Attribute, Kind
 from ..gaps import Gaps
 from ..labels import PROMPT_ID
-from ..models import POOL, settings_of
+from ..models import POOL, check_model, settings_of
 from ..targets import ALL
 from ..views import PATCHES
 from ..writer import RunWriter
@@ -208,6 +208,7 @@ def _checked(
     everything: EverythingOptions | None = None,
 ) -> Plan:
     settings = settings_of(options.model, options.device, options.batch_size)
+    check_model(settings)
     job = Job(
         operator=operator,
         target=target,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from abc import abstractmethod
 from contextlib import ExitStack, closing
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from ..targets import Counts, Target
     from .options import Options
     from .plans import Plan, Resolve
+
+logger = logging.getLogger(__name__)  # FiftyOne shows those of plugins
 
 _SECONDS_BETWEEN = 0.5  # between two messages of progress: each is a request, or a write
 _COUNTED_SECONDS = 5  # a form is resolved anew with every key that is pressed
@@ -111,6 +114,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
 
     def begin(self, ctx: Any, plan: Plan, note: str = "") -> Any:
         """Run a plan in a context; the App is told of a note at the end."""
+        refuse_empty(plan, _count(plan.job.target))
         if ctx.delegated:
             return self._in_worker(ctx, plan)
         return self._in_app(ctx, plan, note)
@@ -145,6 +149,8 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             PluginError: it cannot be done; the sentence says why.
         """
         plan = self.plan(options, collection_target(collection, options))
+        counts = plan.job.target.count()
+        refuse_empty(plan, counts)
         if delegate:
             ctx = {"view": _view(collection), "params": self.delegated_params(options)}
             result = foo.execute_operator(self.uri, ctx, request_delegation=True)
@@ -160,6 +166,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
                 elif bar is not None:
                     bar.set_iteration(report.done)
         self.after(plan, steps.record)
+        _tell(steps.record, counts)
         return steps.record.to_dict()
 
     def delegated_params(self, options: Options) -> dict[str, Any]:
@@ -237,6 +244,37 @@ def told(record: RunRecord) -> str:
         text += ", then stopped"
     failed = f"; {counts.failed:,} samples with a reason in pam_error" if counts.failed else ""
     return f"{record.operator}: {text}{failed}. Undo it as {record.key}."
+
+
+def refuse_empty(plan: Plan, counts: Counts) -> None:
+    """Refuse a run that has nothing to work on; one that has nothing left to do is welcome.
+
+    Raises:
+        PluginError: the choice holds no region (or no picture).
+    """
+    job = plan.job
+    if counts.samples or job.parameters.get("only") in ("missing", "empty"):
+        return
+    if job.everything is not None:
+        raise PluginError("There is nothing to do: the dataset or view has no picture.")
+    raise PluginError(
+        f"There is nothing to do: the dataset or view has no region in {job.target.field!r}."
+    )
+
+
+def _tell(record: RunRecord, counts: Counts) -> None:
+    """Log what a caller from Python would else find out only in the record."""
+    failed = record.counts.failed
+    if failed:
+        pictures = "picture" if counts.samples == 1 else "pictures"
+        logger.warning(
+            "%s of %s %s failed: see the field pam_error or list_runs",
+            f"{failed:,}",
+            f"{counts.samples:,}",
+            pictures,
+        )
+    elif not counts.samples:
+        logger.info("Nothing is left to do.")
 
 
 def context_target(ctx: Any, options: Options) -> Resolve:

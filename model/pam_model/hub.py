@@ -139,6 +139,15 @@ def download(
         return _fetch(str(name), revision, hub).folder
 
 
+def check_name(name: str | Path) -> None:
+    """Refuse a name that cannot be a checkpoint's, without asking the hub and without loading.
+
+    Raises:
+        CheckpointError: neither a published name, nor a folder with a checkpoint, nor a hub id.
+    """
+    _local(name)
+
+
 def _cache(cache_dir: str | Path | None) -> Path:
     return Path(cache_dir or constants.HF_HUB_CACHE)
 
