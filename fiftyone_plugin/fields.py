@@ -159,7 +159,7 @@ def label_field(
             raise PluginError(
                 f"{dataset.name} has no field {name!r}; it has {', '.join(_label_fields(dataset))}."
             )
-        _check_name(name)
+        _check_name(name, "a field")
         _check_sample_name(name)
         return _label_field(dataset, name, frames, create)
     found = getattr(field, "document_type", None)
@@ -216,7 +216,7 @@ def undeclared_on_samples(
     """
     missing = {}
     for attribute in attributes:
-        _check_name(attribute.name)
+        _check_name(attribute.name, "a field")
         _check_sample_name(attribute.name)
         path = place.field_path(attribute.name)
         _check_writable(place.dataset, path)
@@ -260,11 +260,11 @@ def short_text(text: str, limit: int = 40) -> str:
     return at_word.rstrip(" ,;:") + "…"
 
 
-def _check_name(name: str) -> None:
+def _check_name(name: str, what: str = "an attribute") -> None:
     if not name.isidentifier() or name.startswith("_"):
         raise PluginError(
-            f"{name!r} cannot name an attribute: use letters, digits and underscores, and no digit "
-            "or underscore in front."
+            f"{name!r} cannot name {what}: use letters, digits and underscores, and no digit or "
+            "underscore in front."
         )
     if iskeyword(name) or name == "self":  # of "self" FiftyOne could not even be read again
         raise PluginError(f"{name!r} means something else to Python; choose another name.")
@@ -335,6 +335,6 @@ def _check_values(place: LabelField, attribute: Attribute) -> None:
     )
     if place.documents.find_one(query, {"_id": True}) is not None:
         raise PluginError(
-            f"Some labels of {place.name!r} have {attribute.name!r} already, undeclared and not as "
-            f"{_WORDS[attribute.kind]}; choose another name."
+            f"Some labels of {place.name!r} have a {attribute.name!r} already that the dataset's "
+            f"schema does not list and that is not {_WORDS[attribute.kind]}; choose another name."
         )

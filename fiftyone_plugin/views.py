@@ -6,6 +6,7 @@ were made of. A grouped collection shows one slice at a time.
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import fiftyone as fo
@@ -108,11 +109,7 @@ def root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
     if field is None:
         return None
     if label_type(collection, field) not in LABEL_TYPES:
-        there = label_fields(collection)
-        raise PluginError(
-            f"{field!r} is no field with regions; "
-            + (f"there is {listed(there)}" if there else "this dataset or view has none")
-        )
+        raise PluginError(_no_regions(field, label_fields(collection)))
     if _is_inside(field):
         frames, outer = ("frames.", "frame") if field.startswith("frames.") else ("", "sample")
         inner = field.removeprefix(frames)
@@ -128,6 +125,17 @@ def root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
     if label_type(dataset, field) not in LABEL_TYPES:
         raise PluginError(f"{field!r} is not in the dataset {dataset.name!r} that the view is of")
     return field
+
+
+def _no_regions(field: str, there: Mapping[str, Any]) -> str:
+    """That a field has no regions, and which was probably meant."""
+    if not there:
+        return f"{field!r} is no field with regions; this dataset or view has none."
+    holders = [name for name in there if field.startswith(f"{name}.")]
+    near = holders or get_close_matches(field, there, n=1)
+    meant = f": did you mean {near[0]!r}?" if near else "."
+    hint = f" Give {holders[0]!r}, without the list in it." if holders else ""
+    return f"{field!r} is no field with regions{meant}{hint} There is {listed(there)}."
 
 
 def check_media(collection: Any, field: str | None) -> None:

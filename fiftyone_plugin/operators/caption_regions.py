@@ -71,7 +71,8 @@ class CaptionRegions(ModelOperator):
             definition: the attribute for the definition.
             language: en or zh.
             classes: a list to choose each region's class from; "dataset" for the dataset's own
-                (`dataset.classes[field]`, `default_classes`, or else the labels in use).
+                (`dataset.classes[field]`, `default_classes`, or else the labels in use). A list of
+                a single class gives everything that class, with score 1.
             class_attribute: where the chosen class goes.
             threshold: the score under which no class is chosen, from 0 to 1.
             score: the attribute for the chosen class's share of the list, from 0 to 1, or without
@@ -132,7 +133,7 @@ class CaptionRegions(ModelOperator):
         form.words(on="brief", proposals=_PROPOSALS)
         form.classes(optional=True)
         form.score("Write a score", on=False)
-        form.switch("summary", "A line for each region in a field of the sample", on=True)
+        form.switch("summary", "Show the captions on the pictures in the grid too", on=True)
         form.masks(optional=True)
         form.only()
 

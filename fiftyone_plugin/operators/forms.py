@@ -29,7 +29,10 @@ TASKS = {
 _ONLY = {
     "all": ("All", "Write over what is there"),
     "missing": ("Only missing", "Keep each answer that is there; write the others: resume a run"),
-    "empty": ("Missing or blank", "So too, but write over answers that are nothing but blanks"),
+    "empty": (
+        "Missing or blank",
+        "As only missing, and also replace empty answers and mere spaces",
+    ),
 }
 ONLY_OF_NEW = {
     "all": ("All pictures", "Into a field that is not there yet"),

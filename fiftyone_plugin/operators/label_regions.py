@@ -60,7 +60,8 @@ class LabelRegions(ModelOperator):
             collection: a dataset or any view; only what it shows is labelled.
             field: as of `caption_regions`.
             classes: the list; "dataset" for `dataset.classes[field]`, `default_classes`, or else
-                the labels in use.
+                the labels in use. A list of a single class gives everything that class, with
+                score 1.
             attribute: where the chosen class goes; "label" replaces the label itself.
             score: the attribute for the class's share of the list, from 0 to 1; None for none.
             threshold: the score under which no class is chosen, from 0 to 1.

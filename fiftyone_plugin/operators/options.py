@@ -97,6 +97,13 @@ def class_list(name: str, value: Any) -> tuple[str, ...] | str | None:
     found = tuple(dict.fromkeys(one.strip() for one in names if one.strip()))
     if not found:
         raise PluginError(f"{_spoken(name)} has no name in it: give one or more.")
+    spelt: dict[str, str] = {}
+    for one in found:
+        other = spelt.setdefault(one.casefold(), one)
+        if other != one:
+            raise PluginError(
+                f"{_spoken(name)} has {other!r} and {one!r}, one class in two spellings: keep one."
+            )
     return found
 
 
@@ -264,7 +271,8 @@ class CaptionOptions(ExistingOptions, WordOptions, MaskOptions):
         super().__post_init__()
         if not (self.questions or self.classes):
             raise PluginError(
-                "Nothing is asked: choose a caption, a label, a definition or classes."
+                "Nothing is asked: choose a caption, a label, a definition or classes; for masks "
+                "alone use segment_regions."
             )
 
 

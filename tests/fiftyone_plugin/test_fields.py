@@ -169,7 +169,7 @@ def test_refuses_undeclared_values_of_another_type(dataset, name):
     root = label_field(dataset, name).root
     path = f"{root}.0.caption" if "." in root else f"{root}.caption"
     dataset._sample_collection.update_one({}, {"$set": {path: 7}})
-    with pytest.raises(PluginError, match="undeclared and not as text"):
+    with pytest.raises(PluginError, match="schema does not list and that is not text"):
         undeclared(label_field(dataset, name), [CAPTION])
 
 

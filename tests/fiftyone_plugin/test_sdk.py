@@ -19,6 +19,7 @@ from tests.fiftyone_plugin.conftest import scene
 FIELD = "ground_truth"
 LABELS = "ground_truth.detections"
 NAMES = [shape.en for shape in SHAPES]
+UNKNOWN_MODEL = r"The model PAM3B cannot be used: no such folder, and none of [^:]*\.$"
 ROOT = Path(__file__).parents[2]
 
 
@@ -232,7 +233,26 @@ def test_progress_is_shown(operator, scene_dataset, capsys):
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("caption_regions", {"field": "nope"}, "'nope' is no field with regions"),
+        ("caption_regions", {"field": "nope"}, r"'nope' is no field with regions\. There is"),
+        (
+            "caption_regions",
+            {"field": "ground_trut"},
+            r"did you mean 'ground_truth'\? There is 'ground_truth'\.$",
+        ),
+        ("caption_regions", {"field": LABELS}, "Give 'ground_truth', without the list in it"),
+        ("find_regions", {"field": "f 2"}, "'f 2' cannot name a field"),
+        ("caption_regions", {"field": FIELD, "model": "PAM3B"}, UNKNOWN_MODEL),
+        ("caption_regions", {"field": FIELD, "model": "PAM3B", "delegate": True}, UNKNOWN_MODEL),
+        (
+            "caption_regions",
+            {"field": FIELD, "brief": None, "mask": "instance"},
+            "for masks alone use segment_regions",
+        ),
+        (
+            "label_regions",
+            {"field": FIELD, "classes": ["Car", "bus", "car"]},
+            "'Car' and 'car', one class in two spellings",
+        ),
         ("caption_regions", {"field": "filepath"}, "'filepath' is no field with regions"),
         ("caption_regions", {"field": FIELD, "model": "/nowhere"}, "The model /nowhere cannot"),
         ("caption_regions", {"field": FIELD, "only": "new"}, "The parameter only is one of"),
@@ -256,6 +276,13 @@ def test_what_cannot_be_done_is_a_sentence_and_no_run(
         operator(name)(dataset, **options)
     assert list_runs(dataset) == []
     assert not dataset.has_field(f"{LABELS}.caption")
+
+
+def test_a_single_class_is_given_to_everything_surely(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    operator("label_regions")(dataset, field=FIELD, classes=["thing"])
+    assert set(dataset.distinct(f"{LABELS}.pam_label")) == {"thing"}
+    assert dataset.bounds(f"{LABELS}.pam_score") == (1.0, 1.0)
 
 
 def test_what_is_no_dataset_is_a_sentence(operator):
