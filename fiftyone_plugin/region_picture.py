@@ -47,7 +47,8 @@ def draw_region(pixels: Pixels, prompt: Prompt, longest: int = 480) -> Pixels:
         ((outline - (x1, y1)) * factors).round().astype(np.int32) for outline in _outlines(prompt)
     ]
     points = ((prompt.points - (x1, y1)) * factors).round().astype(int).tolist()
-    for colour, width in ((_SHADOW, 5), (_LINE, 2)):
+    # A dark line beneath the bright one shows on any ground.
+    for colour, width in ((_SHADOW, 9), (_LINE, 4)):
         cv2.polylines(canvas, outlines, isClosed=True, color=colour, thickness=width, lineType=16)
         for x, y in points:
             cv2.circle(canvas, (x, y), 3 + width, colour, thickness=-1, lineType=cv2.LINE_AA)

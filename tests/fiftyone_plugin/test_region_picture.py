@@ -43,6 +43,16 @@ def test_the_inside_keeps_its_colour():
     assert picture[height // 2, width // 2].tolist() == [128, 128, 128]
 
 
+@pytest.mark.parametrize("ground", [(255, 232, 31), (20, 20, 20), (255, 255, 255), (128, 128, 128)])
+def test_the_outline_shows_on_any_ground(ground):
+    """A line of three pixels or more that is much lighter or much darker than the ground."""
+    picture = draw_region(np.full_like(GREY, ground), Prompt.from_box((300, 200, 400, 300)))
+    row = picture[picture.shape[0] // 2].astype(int).sum(axis=1)
+    differs = np.abs(row - sum(ground)) > 200
+    assert differs.sum() >= 2 * 3
+    assert differs.sum() < len(row) / 4
+
+
 @pytest.mark.parametrize("box", [(0, 0, 800, 600), (0, 0, 3, 3), (790, 590, 800, 600)])
 def test_the_picture_is_as_large_as_asked_at_most(box):
     height, width, _ = draw_region(GREY, Prompt.from_box(box), longest=300).shape
