@@ -79,7 +79,10 @@ def test_the_run_in_chinese_is_undone(executed):
     assert dataset.get_field("ground_truth.detections.caption_zh") is None
     states = {run["key"]: run["state"] for run in executed["list_runs"](dataset)}
     assert states[executed["chinese"]["key"]] == "undone"
-    assert executed["row"]["first"] != executed["row"]["second"]
+    row = executed["row"]
+    assert row["first"]["caption_en"].isascii()
+    assert row["second"]["caption_zh"]
+    assert not row["second"]["caption_zh"].isascii()
 
 
 def test_the_searches_find_what_they_say(executed):
