@@ -132,10 +132,12 @@ def _no_regions(field: str, there: Mapping[str, Any]) -> str:
     if not there:
         return f"{field!r} is no field with regions; this dataset or view has none."
     holders = [name for name in there if field.startswith(f"{name}.")]
-    near = holders or get_close_matches(field, there, n=1)
-    meant = f": did you mean {near[0]!r}?" if near else "."
-    hint = f" Give {holders[0]!r}, without the list in it." if holders else ""
-    return f"{field!r} is no field with regions{meant}{hint} There is {listed(there)}."
+    near = get_close_matches(field, there, n=1)
+    if holders:
+        hint = f" Give {holders[0]!r}, without what is inside it."
+    else:
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{field!r} is no field with regions; there is {listed(there)}.{hint}"
 
 
 def check_media(collection: Any, field: str | None) -> None:

@@ -233,13 +233,17 @@ def test_progress_is_shown(operator, scene_dataset, capsys):
 @pytest.mark.parametrize(
     ("name", "options", "sentence"),
     [
-        ("caption_regions", {"field": "nope"}, r"'nope' is no field with regions\. There is"),
+        (
+            "caption_regions",
+            {"field": "nope"},
+            r"is no field with regions; there is 'ground_truth'\.$",
+        ),
         (
             "caption_regions",
             {"field": "ground_trut"},
-            r"did you mean 'ground_truth'\? There is 'ground_truth'\.$",
+            r"there is 'ground_truth'\. Did you mean 'ground_truth'\?$",
         ),
-        ("caption_regions", {"field": LABELS}, "Give 'ground_truth', without the list in it"),
+        ("caption_regions", {"field": LABELS}, "Give 'ground_truth', without what is inside it"),
         ("find_regions", {"field": "f 2"}, "'f 2' cannot name a field"),
         ("caption_regions", {"field": FIELD, "model": "PAM3B"}, UNKNOWN_MODEL),
         ("caption_regions", {"field": FIELD, "model": "PAM3B", "delegate": True}, UNKNOWN_MODEL),
