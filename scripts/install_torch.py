@@ -68,7 +68,7 @@ def main() -> None:
         return
     constrained = ("--constraint", str(CONSTRAINTS), requirement)
     if has_nvidia_gpu() or pip_takes_cpu_build(requirement):
-        subprocess.run([*PIP, "install", "--quiet", "--no-compile", *constrained], check=True)
+        subprocess.run([*PIP, "install", "--quiet", *constrained], check=True)
         return
     subprocess.run([*PIP, "install", "--quiet", "uv"], check=True)
     subprocess.run(
