@@ -138,6 +138,7 @@ class Bench:
         )
         chosen = Settings.from_environment(model=model)
         backend = stack.enter_context(open_backend(chosen, settings))
+        backend.load()
         while backend.health()["state"] == "loading":
             time.sleep(0.05)
         server: Any = create_server(create_app(backend, settings), settings)

@@ -51,10 +51,10 @@ _EVENTS = frozenset(
 
 
 class Backend:
-    """Answers Label Studio; safe to use from any thread. The model begins to load at once.
+    """Answers Label Studio; safe to use from any thread.
 
     Args:
-        open_annotator: loads the model; called once, in a thread of its own.
+        open_annotator: loads the model; called once by `load`, in a thread of its own.
         media: fetches the pictures of tasks.
         settings: limits, and Label Studio.
         model: which checkpoint `open_annotator` loads, for the name that predictions carry.
@@ -108,6 +108,10 @@ class Backend:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def load(self) -> None:
+        """Begin to load the model, and return at once."""
+        self._loader.start()
 
     def close(self) -> None:
         """Stop after the step in progress; what waits fails."""

@@ -42,9 +42,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Batch:
-    """The tasks that one request brought and that nobody works on yet, by their keys."""
+    """The tasks that one request brought and that nobody works on yet, by their keys.
 
-    tasks: Mapping[bytes, Mapping[str, Any]]
+    Whoever works on them takes them out: they are large, and freed one at a time.
+    """
+
+    tasks: dict[bytes, Mapping[str, Any]]
     config: LabelingConfig
     project: Project
     until: float
@@ -147,7 +150,7 @@ class Batches:
             self._places.release()
 
     def _work(self, batch: _Batch) -> None:
-        left = dict(batch.tasks)
+        count, left = len(batch.tasks), set(batch.tasks)
         lost: list[bytes] = []
         error: Exception = ClosedError("the backend was closed")
         try:
@@ -155,7 +158,7 @@ class Batches:
             works: dict[int, tuple[bytes, Work]] = {}
             for outcome in annotator.annotate_many(self._requests(batch, left, works, lost)):
                 task_key, work = works.pop(id(outcome.request))
-                del left[task_key]
+                left.remove(task_key)
                 if not self._settle(task_key, work, outcome):
                     lost.append(task_key)
         except Exception as raised:  # noqa: BLE001 - told to all who wait for the tasks that are left
@@ -170,14 +173,14 @@ class Batches:
                     "fetched fill PAM_RESULT_CACHE_BYTES (%d bytes); retrieve predictions again, "
                     "or raise it",
                     len(lost),
-                    len(batch.tasks),
+                    count,
                     self._results.max_bytes,
                 )
 
     def _requests(
         self,
         batch: _Batch,
-        left: dict[bytes, Mapping[str, Any]],
+        left: set[bytes],
         works: dict[int, tuple[bytes, Work]],
         lost: list[bytes],
     ) -> Iterator[Request]:
@@ -186,18 +189,19 @@ class Batches:
         Those whose predictions nobody could fetch are added to `lost` instead.
         """
         options, access = batch.project.options, batch.project.access
-        for task_key, task in batch.tasks.items():
+        for task_key in list(batch.tasks):
             try:
                 self._check_open(batch)
                 self._check_place(task_key, len(works))
+                task = batch.tasks.pop(task_key)
                 work = self._translator.task(task, batch.config, options, access)
             except _NoPlaceError as error:
-                del left[task_key]
+                left.remove(task_key)
                 lost.append(task_key)
                 self._fail(task_key, error)
                 continue
             except Exception as error:  # noqa: BLE001 - this task's failure; the others go on
-                del left[task_key]
+                left.remove(task_key)
                 self._fail(task_key, error)
                 continue
             works[id(work.request)] = task_key, work

@@ -7,6 +7,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Literal
 
+from label_studio_backend.collector import collector_rests, keep_what_is_there
 from label_studio_backend.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ class ModelLoader:
     """Opens an annotator in a background thread, and owns it.
 
     Args:
-        open_annotator: loads the model; called once.
+        open_annotator: loads the model; called once, after `start`.
     """
 
     def __init__(self, open_annotator: Callable[[], Annotator]) -> None:
@@ -34,6 +35,9 @@ class ModelLoader:
         self._error: str | None = None
         self._closed = False
         self._thread = threading.Thread(target=self._load, name="pam-loader", daemon=True)
+
+    def start(self) -> None:
+        """Begin to load."""
         self._thread.start()
 
     @property
@@ -77,7 +81,9 @@ class ModelLoader:
     def _load(self) -> None:
         start = time.monotonic()
         try:
-            annotator = self._open()
+            with collector_rests():
+                annotator = self._open()
+                keep_what_is_there()
         except Exception as error:  # noqa: BLE001 - said wherever the model is asked for
             _log.exception("the model cannot be loaded")
             # The message goes out on one line, to the admin.

@@ -33,6 +33,7 @@ def shared_backend() -> Backend:
     """
     backend = open_backend(*read_settings({}, {}))
     atexit.register(backend.close)
+    backend.load()
     return backend
 
 

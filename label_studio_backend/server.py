@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import hmac
 import logging
+import os
 import re
 import signal
 import socket
@@ -25,7 +26,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from label_studio_backend.bodies import read_event, read_setup
 from label_studio_backend.errors import RequestError
-from label_studio_backend.large_bodies import read_any_predict
+from label_studio_backend.large_bodies import received
 from label_studio_backend.turns import NoTurnError
 from pam_labeling import BusyError
 
@@ -107,7 +108,8 @@ def _add_paths(app: Flask, backend: Backend) -> None:
 
     @app.post("/predict")
     def predict() -> Response:
-        return _json(backend.predict(read_any_predict(request.get_data(cache=False))))
+        with received(request.stream, request.content_length or 0) as body:
+            return _json(backend.predict(body))
 
     @app.post("/webhook")
     def webhook() -> Response:
@@ -183,7 +185,7 @@ def create_server(app: Flask, settings: ServerSettings) -> Server:
     """
     server: Server = waitress.create_server(
         app,
-        sockets=_listen(settings.host, settings.port),
+        sockets=_bound(settings.host, settings.port),
         threads=settings.server_threads,
         connection_limit=_CONNECTIONS,
         max_request_body_size=settings.max_body_bytes,
@@ -193,20 +195,29 @@ def create_server(app: Flask, settings: ServerSettings) -> Server:
     return server
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
+def _bound(host: str, port: int) -> list[socket.socket]:
     """A socket for each address that the host has.
 
     Raises:
-        OSError: the host is unknown, or one of its addresses cannot be listened on.
+        OSError: the host is unknown, or one of its addresses cannot be had.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     with ExitStack() as opened:
-        sockets = [
-            opened.enter_context(socket.create_server(address[:2], family=family))
-            for family, _, _, _, address in found
-        ]
+        sockets = []
+        for family, _, _, _, address in found:
+            sockets.append(opened.enter_context(socket.socket(family, socket.SOCK_STREAM)))
+            _bind(sockets[-1], address)
         opened.pop_all()
     return sockets
+
+
+def _bind(opened: socket.socket, address: Any) -> None:
+    # Waitress listens, when it can soon answer: who connects before would wait.
+    if os.name == "posix":  # elsewhere it lets two servers have one port
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if opened.family == socket.AF_INET6:
+        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    opened.bind(address)
 
 
 def serve_until_told(server: Server) -> None:

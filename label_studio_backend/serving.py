@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pam_labeling import Annotator
 
 # After so long a busy thread lets others run; an answer to /health needs several such turns.
-_SWITCH_SECONDS = 0.001
+_SWITCH_SECONDS = 0.0005
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ def read_settings(
 
 
 def open_backend(model: Settings, server: ServerSettings) -> Backend:
-    """A backend whose model begins to load.
+    """A backend that can load the model.
 
     Raises:
         CommandError: settings of media that cannot be used.
@@ -83,12 +83,15 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
     sys.setswitchinterval(_SWITCH_SECONDS)
     with open_backend(model_settings, settings) as backend:
         app = create_app(backend, settings)
+        app.test_client().get("/ready")  # Flask's first answer is slow; here nobody waits for it
         try:
             http = create_server(app, settings)
         except OSError as error:
             raise CommandError(
                 f"cannot listen on {settings.host}:{settings.port}: {error}"
             ) from error
+        # Not before: it would keep the threads that answer from being started.
+        backend.load()
         http.print_listen("listening on http://{}:{}")
         threading.Thread(target=check_access, args=(settings,), daemon=True).start()
         serve_until_told(http)

@@ -221,6 +221,7 @@ def _run(
     predict = partial(backend.predict_task, config=job.config, options=job.options, access=Access())
     with backend, _open_failures(order.failures) as failures:
         chosen = job.source.count()
+        backend.load()
         _wait_for_model(backend, stop)
         tally = job.source.tally
         report = Report(console, chosen, tally, limit=order.limit, failures_file=failures)

@@ -125,6 +125,7 @@ def open_backend(annotator, settings_for):
             media = TaskMedia(settings.media)
             backend = stack.enter_context(Backend(opener, media, settings))
             backend.settings = settings
+            backend.load()
             if open_annotator is None:
                 backend._loader.wait(30)
             return backend

@@ -18,16 +18,22 @@ class Opened:
         self.closed = True
 
 
+def started(open_annotator):
+    loader = ModelLoader(open_annotator)
+    loader.start()
+    return loader
+
+
 def test_the_annotator_is_waited_for():
     opened = Opened()
-    loader = ModelLoader(lambda: opened)
+    loader = started(lambda: opened)
     assert loader.wait(30) is opened
     assert (loader.state, loader.error, loader.annotator) == ("ready", None, opened)
 
 
 def test_while_it_loads_this_is_said_after_the_patience():
     go = threading.Event()
-    loader = ModelLoader(lambda: go.wait(30) and Opened())
+    loader = started(lambda: go.wait(30) and Opened())
     assert (loader.state, loader.annotator) == ("loading", None)
     with pytest.raises(UnavailableError, match="still loading") as caught:
         loader.wait(0.01)
@@ -40,7 +46,7 @@ def test_a_model_that_cannot_be_loaded_is_told_on_one_line_and_logged(caplog):
     def fail():
         raise ValueError("no such\n checkpoint")
 
-    loader = ModelLoader(fail)
+    loader = started(fail)
     with pytest.raises(UnavailableError, match="cannot be loaded: no such checkpoint"):
         loader.wait(30)
     assert loader.state == "failed"
@@ -50,13 +56,13 @@ def test_a_model_that_cannot_be_loaded_is_told_on_one_line_and_logged(caplog):
 
 def test_closing_closes_the_annotator_also_when_it_comes_later():
     opened = Opened()
-    loader = ModelLoader(lambda: opened)
+    loader = started(lambda: opened)
     loader.wait(30)
     loader.close()
     assert opened.closed
 
     go, late = threading.Event(), Opened()
-    loader = ModelLoader(lambda: go.wait(30) and late)
+    loader = started(lambda: go.wait(30) and late)
     loader.close()
     go.set()
     loader._thread.join()

@@ -272,6 +272,9 @@ def test_an_interrupt_while_the_model_is_loaded(prelabel, fake, monkeypatch):
         def predict_task(self, *_, **__):
             raise AssertionError
 
+        def load(self):
+            pass
+
         def health(self):
             os.kill(os.getpid(), signal.SIGTERM)
             return {"state": "loading", "error": None}
