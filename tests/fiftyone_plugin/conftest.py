@@ -135,6 +135,12 @@ def ground_truth(drawn: DrawnScene, *, masks: bool = True) -> list[Any]:
     return detections
 
 
+def documents(dataset: Any) -> list[dict[str, Any]]:
+    """Everything that the database has about the samples, but when it changed last."""
+    found = dataset._sample_collection.find().sort("_id")
+    return [{k: v for k, v in each.items() if k != "last_modified_at"} for each in found]
+
+
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     """The PNG file of a scene, by its seed; drawn once a session, to be left as it is."""
@@ -183,6 +189,25 @@ def scene_dataset(
             sample["ground_truth"] = fo.Detections(detections=found)
             samples.append(sample)
         dataset.add_samples(samples, dynamic=True)
+        return dataset
+
+    return make
+
+
+@pytest.fixture
+def video_dataset(
+    new_dataset: Callable[[], Any], pictures: Callable[[int], Path]
+) -> Callable[..., Any]:
+    """Makes datasets of a video of two frames with pictures, with boxes in `frames.boxes`."""
+    import fiftyone as fo
+
+    def make(boxes: int = 2) -> Any:
+        dataset = new_dataset()
+        video = fo.Sample(filepath="/videos/it.mp4")
+        for number in (1, 2):
+            found = fo.Detections(detections=ground_truth(scene(number), masks=False)[:boxes])
+            video.frames[number] = fo.Frame(filepath=str(pictures(number)), boxes=found)
+        dataset.add_sample(video)
         return dataset
 
     return make

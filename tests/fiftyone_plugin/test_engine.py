@@ -2,70 +2,32 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
 import fiftyone as fo
 import numpy as np
 import pytest
 
 from fiftyone_plugin.answers import Answers, Masks
 from fiftyone_plugin.engine import Job, run
-from fiftyone_plugin.gaps import Gaps
 from fiftyone_plugin.operators.plans import Plan
 from fiftyone_plugin.runs import list_runs
 from fiftyone_plugin.targets import resolve
-from fiftyone_plugin.writer import RunWriter
-from pam_labeling import Outcome, Settings
+from pam_labeling import Settings
 from pam_model import EverythingOptions, Question, Task
 from pam_model.nano.words import SHAPES
-from tests.fiftyone_plugin.conftest import scene
-
-BRIEF = Question(Task.BRIEF)
-ANSWERS = Answers({BRIEF: "caption"})
-CAPTIONS = "ground_truth.detections.caption"
-
-
-def job_on(collection, field="ground_truth", answers=ANSWERS, only="all", **options):
-    target = resolve(collection, field=field, gaps=Gaps(only, answers.parts))
-    return Job("caption_regions", target, answers, {}, **options)
-
-
-def plan_of(job):
-    kind = job.target.label_type
-    list_name = getattr(kind, "_LABEL_LIST_FIELD", None)
-    one = kind if list_name is None else kind._fields[list_name].field.document_type
-    return Plan(job, Settings(), job.answers.attributes(one))
-
-
-def record_of(job, annotator):
-    records = []
-
-    def whole():
-        records.append((yield from run(job, annotator, plan_of(job).writer("nano"))))
-
-    list(whole())
-    return records[0]
+from tests.fiftyone_plugin.conftest import documents, scene
+from tests.fiftyone_plugin.jobs import (
+    ANSWERS,
+    BRIEF,
+    CAPTIONS,
+    Recorder,
+    job_on,
+    plan_of,
+    record_of,
+)
 
 
 def nano_name(seed, index):
     return SHAPES[scene(seed).objects[index].facts.shape].en
-
-
-class Recorder:
-    """Passes everything to an annotator, and keeps the requests."""
-
-    def __init__(self, annotator):
-        self.annotator = annotator
-        self.model_name = annotator.model_name
-        self.requests = []
-
-    def annotate_many(self, requests):
-        def kept():
-            for request in requests:
-                self.requests.append(request)
-                yield request
-
-        return self.annotator.annotate_many(kept())
 
 
 def as_polyline(item, size):
@@ -128,18 +90,12 @@ def test_nothing_but_the_attribute_changes(scene_dataset, annotator):
         for number, detection in enumerate(sample.ground_truth.detections):
             detection.tags, detection.index = ["mine"], number
             detection["colour"] = f"own {number}"
-    before = [sample.to_mongo_dict() for sample in dataset]
+    before = documents(dataset)
     record_of(job_on(dataset), annotator)
-    dataset.reload()
-    after = [sample.to_mongo_dict() for sample in dataset]
+    after = documents(dataset)
     for sample in after:
-        del sample["last_modified_at"]
         for detection in sample["ground_truth"]["detections"]:
             assert detection.pop("caption")
-    for sample in before:
-        del sample["last_modified_at"]
-        for detection in sample["ground_truth"]["detections"]:
-            detection.pop("caption", None)
     assert after == before
 
 
@@ -173,57 +129,6 @@ def test_progress_grows_to_the_number_of_regions(scene_dataset, annotator):
     assert {step.key for step in steps} == {list_runs(dataset)[0].key}
 
 
-def test_a_bad_picture_is_recorded_and_the_others_go_on(scene_dataset, annotator, tmp_path):
-    dataset = scene_dataset(0, 1, 2, 3)
-    missing, damaged, fine, also_fine = dataset
-    missing.filepath = str(tmp_path / "gone.png")
-    (tmp_path / "damaged.png").write_bytes(b"not a picture")
-    damaged.filepath = str(tmp_path / "damaged.png")
-    missing.save()
-    damaged.save()
-    record = record_of(job_on(dataset), annotator)
-    dataset.reload()
-    assert record.counts.failed == 2
-    assert {failure.sample_id for failure in record.failures} == {missing.id, damaged.id}
-    assert "there is no such file" in dataset[missing.id].pam_error
-    assert "not a picture" in dataset[damaged.id].pam_error
-    for sample in (fine, also_fine):
-        found = dataset[sample.id]
-        assert found.pam_error is None
-        assert all(detection.caption for detection in found.ground_truth.detections)
-
-
-def test_a_bad_region_is_recorded_and_the_others_of_its_picture_go_on(scene_dataset, annotator):
-    dataset = scene_dataset(0, masks=False)
-    sample = dataset.first()
-    sample.ground_truth.detections[1].bounding_box = [1.5, 1.5, 0.1, 0.1]
-    sample.save()
-    bad = sample.ground_truth.detections[1].id
-    record = record_of(job_on(dataset), annotator)
-    dataset.reload()
-    sample = dataset.first()
-    assert sample.pam_error.startswith(f"{bad}: ")
-    captions = {one.id: getattr(one, "caption", None) for one in sample.ground_truth.detections}
-    assert captions.pop(bad) is None
-    assert all(captions.values())
-    assert record.counts.regions == len(captions)
-
-
-def test_a_point_at_nothing_is_recorded(new_dataset, pictures, annotator):
-    dataset = new_dataset()
-    taken = np.zeros(scene(0).picture.shape[:2], bool)
-    for item in scene(0).objects:
-        taken |= item.mask
-    free = np.argwhere(~taken)
-    edge = free[np.argmin(free.sum(axis=1))]
-    height, width = taken.shape
-    point = fo.Keypoint(points=[((edge[1] + 0.5) / width, (edge[0] + 0.5) / height)])
-    dataset.add_sample(fo.Sample(filepath=str(pictures(0)), at=fo.Keypoints(keypoints=[point])))
-    record = record_of(job_on(dataset, "at"), annotator)
-    assert record.counts.failed == 1
-    assert "the model sees no object here" in record.failures[0].reason
-
-
 def test_samples_without_labels_are_no_failures_and_nothing_is_looked_for(
     scene_dataset, new_dataset, pictures, annotator
 ):
@@ -235,19 +140,6 @@ def test_samples_without_labels_are_no_failures_and_nothing_is_looked_for(
     assert record.counts.failed == 0
     assert sum(bool(request.prompts) for request in recorder.requests) == 1
     assert dataset.count("ground_truth.detections") == len(scene(0).objects)
-
-
-def test_many_reasons_of_one_picture_are_shortened(scene_dataset, annotator):
-    dataset = scene_dataset(0, masks=False)
-    box = [2, 2, 0.1, 0.1]
-    sample = dataset.first()
-    sample["ground_truth"] = fo.Detections(
-        detections=[fo.Detection(label=str(n), bounding_box=box) for n in range(8)]
-    )
-    sample.save()
-    record = record_of(job_on(dataset), annotator)
-    assert record.failures[0].reason.endswith("; and 3 more")
-    assert record.counts.regions == 0
 
 
 def test_only_missing_leaves_what_is_there(scene_dataset, annotator):
@@ -281,39 +173,6 @@ def test_only_empty_takes_blanks_too(scene_dataset, annotator):
     assert record_of(job_on(dataset, only="missing"), annotator).counts.regions > 0
     assert dataset.values(CAPTIONS)[0][0] == " "
     assert record_of(job_on(dataset, only="empty"), annotator).counts.regions == 1
-
-
-def test_closing_a_run_keeps_whole_flushes_and_marks_it_as_interrupted(scene_dataset, annotator):
-    dataset = scene_dataset(0, 1, 2)
-    job = job_on(dataset)
-    attributes = ANSWERS.attributes(fo.Detection)
-    writer = RunWriter(
-        dataset, "ground_truth", operator="caption_regions", attributes=attributes, flush_regions=1
-    )
-    with closing(run(job, annotator, writer)) as steps:
-        for step in steps:
-            if step.done:
-                break
-    dataset.reload()
-    (record,) = list_runs(dataset)
-    assert record.state == "interrupted"
-    captions = dataset.values(CAPTIONS)
-    assert all(captions[0])
-    assert not any(captions[2] or ())
-    again = record_of(job_on(dataset, only="missing"), annotator)
-    assert again.state == "finished"
-    assert again.counts.regions == sum(map(len, captions)) - record.counts.regions
-
-
-def test_what_the_database_refuses_ends_the_run_as_interrupted(
-    scene_dataset, annotator, monkeypatch
-):
-    dataset = scene_dataset(0)
-    job = job_on(dataset)
-    monkeypatch.setattr(RunWriter, "write", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(OSError, match="disk full"):
-        record_of(job, annotator)
-    assert list_runs(dataset)[0].state == "interrupted"
 
 
 def test_masks_are_written_onto_detections(scene_dataset, annotator):
@@ -446,26 +305,3 @@ def test_labels_of_video_frames_are_captioned(new_dataset, pictures, annotator):
     assert record_of(job, annotator).counts.added == 2
     dataset.reload()
     assert all(frame.regions.detections for frame in dataset.first().frames.values())
-
-
-def test_what_goes_wrong_in_the_model_is_recorded_and_the_run_goes_on(scene_dataset, annotator):
-    class Failing(Recorder):
-        def annotate_many(self, requests):
-            for number, outcome in enumerate(super().annotate_many(requests)):
-                failed = Outcome(outcome.request, error=ArithmeticError("not finite"))
-                yield failed if number == 0 else outcome
-
-    dataset = scene_dataset(0, 1)
-    record = record_of(job_on(dataset), Failing(annotator))
-    dataset.reload()
-    assert [sample.pam_error for sample in dataset] == ["not finite", None]
-    assert record.counts.regions == len(scene(1).objects)
-
-
-def test_a_mask_that_cannot_be_written_is_recorded(scene_dataset, annotator, tmp_path):
-    dataset = scene_dataset(0)
-    (tmp_path / "taken").write_text("a file")
-    answers = Answers(masks=Masks(tmp_path / "taken"))
-    record = record_of(job_on(dataset, answers=answers), annotator)
-    assert (record.counts.regions, record.counts.failed) == (0, 1)
-    assert dataset.first().ground_truth.detections[0].id in record.failures[0].reason

@@ -9,7 +9,8 @@ from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.operators.options import FindOptions, SegmentOptions
 from fiftyone_plugin.operators.running import Steps, collection_target
 from fiftyone_plugin.runs import list_runs
-from tests.fiftyone_plugin.conftest import ground_truth, scene
+from tests.fiftyone_plugin.boxes import state
+from tests.fiftyone_plugin.conftest import scene
 
 FIELD = "ground_truth"
 LABELS = "ground_truth.detections"
@@ -24,24 +25,17 @@ def stop_early(operator, collection, options):
     steps.close()
 
 
-def documents(dataset):
+def undo_all(operator, dataset, first):
+    """Undoes all runs: the first or the second, the other of them, and the rest in turn."""
+    keys = [run.key for run in list_runs(dataset)]
+    for key in (keys[first], keys[1 - first], *keys[2:]):
+        assert operator("undo_run")(dataset, key)["undone"]["kept"] == 0
     dataset.reload()
-    found = [sample.to_mongo_dict() for sample in dataset]
-    for sample in found:
-        del sample["last_modified_at"]
-    return found
 
 
 @pytest.fixture
-def video(new_dataset, pictures):
-    """A video of two frames with pictures, with two boxes each in `frames.boxes`."""
-    dataset = new_dataset()
-    sample = fo.Sample(filepath="/videos/it.mp4")
-    for number in (1, 2):
-        boxes = fo.Detections(detections=ground_truth(scene(number), masks=False)[:2])
-        sample.frames[number] = fo.Frame(filepath=str(pictures(number)), boxes=boxes)
-    dataset.add_sample(sample)
-    return dataset
+def video(video_dataset):
+    return video_dataset()
 
 
 @pytest.mark.parametrize("first_undone", [0, 1])
@@ -49,7 +43,7 @@ def test_finding_regions_goes_on_where_it_stopped_and_both_are_undone(
     operator, scene_dataset, first_undone
 ):
     dataset = scene_dataset(0, 1, 2)
-    before, schema = documents(dataset), list(dataset.get_field_schema(flat=True))
+    before = state(dataset)
     find = operator("find_regions")
     stop_early(find, dataset, FindOptions(field="found", points_per_side=6))
     done = dataset.count("found")
@@ -63,11 +57,9 @@ def test_finding_regions_goes_on_where_it_stopped_and_both_are_undone(
     assert dataset.count("found") == 3
     assert dataset.select(dataset.values("id")[:done]).values("found.detections.id") == kept
     assert find(dataset, **options, only="missing")["counts"]["added"] == 0
-    keys = [run.key for run in list_runs(dataset)]
-    for key in (keys[first_undone], keys[1 - first_undone], keys[2]):
-        assert operator("undo_run")(dataset, key)["undone"]["kept"] == 0
-    assert documents(dataset) == before
-    assert list(dataset.get_field_schema(flat=True)) == schema
+    assert len(list_runs(dataset)) == 3
+    undo_all(operator, dataset, first_undone)
+    assert state(dataset) == before
 
 
 @pytest.mark.parametrize("first_undone", [0, 1])
@@ -75,7 +67,7 @@ def test_segmenting_into_a_new_field_goes_on_where_it_stopped(
     operator, scene_dataset, first_undone
 ):
     dataset = scene_dataset(0, 1, 2)
-    before, schema = documents(dataset), list(dataset.get_field_schema(flat=True))
+    before = state(dataset)
     segment = operator("segment_regions")
     stop_early(segment, dataset, SegmentOptions(field=FIELD, new_field="regions"))
     done = dataset.count("regions.detections")
@@ -84,11 +76,8 @@ def test_segmenting_into_a_new_field_goes_on_where_it_stopped(
     record = segment(dataset, field=FIELD, new_field="regions", only="missing")
     assert record["counts"]["added"] == total - done
     assert dataset.values("regions.detections.prompt_id") == dataset.values(f"{LABELS}.id")
-    keys = [run.key for run in list_runs(dataset)]
-    for key in (keys[first_undone], keys[1 - first_undone]):
-        assert operator("undo_run")(dataset, key)["undone"]["kept"] == 0
-    assert documents(dataset) == before
-    assert list(dataset.get_field_schema(flat=True)) == schema
+    undo_all(operator, dataset, first_undone)
+    assert state(dataset) == before
 
 
 def test_what_failed_of_a_picture_is_segmented_by_the_next_run_alone(operator, scene_dataset):

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 from fiftyone_plugin.panel import ReviewPanel, register
-from tests.fiftyone_plugin.conftest import ground_truth, scene
 
 CAPTION = "ground_truth.detections.caption"
 
@@ -280,17 +279,11 @@ def test_a_dataset_without_texts_is_said_to_have_none(scene_dataset):
 
 
 @pytest.fixture
-def video(new_dataset, pictures):
-    dataset = new_dataset()
-    sample = fo.Sample(filepath="/videos/it.mp4")
-    for number in (1, 2):
-        boxes = ground_truth(scene(number), masks=False)[:2]
-        for index, box in enumerate(boxes):
-            box["caption"] = f"thing {number}, {index}"
-        regions = fo.Detections(detections=boxes)
-        sample.frames[number] = fo.Frame(filepath=str(pictures(number)), boxes=regions)
-    dataset.add_sample(sample)
-    dataset.add_dynamic_frame_fields()
+def video(video_dataset):
+    dataset = video_dataset()
+    dataset.add_frame_field("boxes.detections.caption", fo.StringField)
+    captions = [[f"thing {number}, {index}" for index in range(2)] for number in (1, 2)]
+    dataset.set_values("frames.boxes.detections.caption", [captions])
     return dataset
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fiftyone as fo
 import pytest
 
 from fiftyone_plugin.errors import PluginError
@@ -10,28 +9,15 @@ from fiftyone_plugin.fields import Attribute
 from fiftyone_plugin.runs import read_run
 from fiftyone_plugin.undo import undo_run
 from fiftyone_plugin.writer import RunWriter
+from tests.fiftyone_plugin.boxes import CAPTION, add_frame, add_samples, detections, find
+from tests.fiftyone_plugin.conftest import documents
 
-CAPTION = Attribute("caption", "text", "What the region is.")
 SHORT = Attribute("short", "text", "In short.")
-
-
-def boxes():
-    found = [fo.Detection(label=f"{n}", bounding_box=[0, 0, 0.5, 0.5]) for n in range(2)]
-    return fo.Detections(detections=found)
 
 
 @pytest.fixture
 def dataset(new_dataset):
-    dataset = new_dataset()
-    dataset.add_samples(
-        fo.Sample(filepath=f"/nowhere/{number}.png", boxes=boxes()) for number in range(3)
-    )
-    return dataset
-
-
-def documents(dataset):
-    found = dataset._sample_collection.find().sort("_id")
-    return [{k: v for k, v in each.items() if k != "last_modified_at"} for each in found]
+    return add_samples(new_dataset())
 
 
 def caption_all(dataset, after_first=None, flush_regions=500):
@@ -78,9 +64,7 @@ def test_undo_waits_until_a_renamed_field_is_renamed_back(dataset, old, new):
 
 
 def test_undo_waits_for_a_renamed_field_of_new_labels(dataset):
-    with RunWriter(dataset, "found", operator="find", create=fo.Detections, key="find") as writer:
-        for sample in dataset:
-            writer.add_labels(sample.id, boxes().detections)
+    find(dataset, key="find")
     dataset.rename_sample_field("found", "mine")
     with pytest.raises(PluginError, match="'found'.* is called 'mine' now"):
         undo_run(dataset, "find")
@@ -92,10 +76,7 @@ def test_undo_waits_for_a_renamed_field_of_new_labels(dataset):
 
 def test_undo_waits_for_a_renamed_field_of_frames(new_dataset):
     dataset = new_dataset()
-    video = fo.Sample(filepath="/nowhere.mp4")
-    video.frames[1] = fo.Frame(boxes=boxes())
-    dataset.add_sample(video)
-    frame = dataset.first().frames[1]
+    frame = add_frame(dataset, detections())
     with RunWriter(dataset, "frames.boxes", operator="x", attributes=[CAPTION], key="x") as writer:
         writer.write(frame.id, {frame.boxes.detections[0].id: {"caption": "words"}})
     dataset.rename_frame_field("boxes", "regions")

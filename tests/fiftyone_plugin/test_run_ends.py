@@ -12,36 +12,17 @@ from pymongo.errors import AutoReconnect
 from fiftyone_plugin import runs
 from fiftyone_plugin import writer as writer_module
 from fiftyone_plugin.errors import PluginError
-from fiftyone_plugin.fields import Attribute
 from fiftyone_plugin.runs import list_runs, read_run
 from fiftyone_plugin.undo import undo_run
 from fiftyone_plugin.writer import RunWriter
-
-CAPTION = Attribute("caption", "text", "What the region is.")
+from tests.fiftyone_plugin.boxes import CAPTION, add_samples, caption, detections
+from tests.fiftyone_plugin.conftest import documents
 
 
 @pytest.fixture
 def dataset(new_dataset):
-    dataset = new_dataset()
-    box = fo.Detection(label="thing", bounding_box=[0.1, 0.1, 0.5, 0.5])
-    dataset.add_samples(
-        fo.Sample(filepath=f"/nowhere/{number}.png", boxes=fo.Detections(detections=[box.copy()]))
-        for number in range(3)
-    )
-    return dataset
-
-
-def documents(dataset):
-    found = dataset._sample_collection.find().sort("_id")
-    return [{k: v for k, v in each.items() if k != "last_modified_at"} for each in found]
-
-
-def caption_all(dataset, **options):
-    with RunWriter(
-        dataset, "boxes", operator="caption_regions", attributes=[CAPTION], **options
-    ) as writer:
-        for sample in dataset:
-            writer.write(sample.id, {sample.boxes.detections[0].id: {"caption": "words"}})
+    """Three samples with one box each."""
+    return add_samples(new_dataset(), boxes=lambda: detections(1))
 
 
 def lose_connection(*_):
@@ -56,7 +37,7 @@ def test_a_run_that_cannot_declare_its_fields_is_interrupted(dataset, monkeypatc
     with monkeypatch.context() as patch:
         patch.setattr(fo.Dataset, "add_sample_field", refuse)
         with pytest.raises(PluginError, match="FiftyOne refuses the run's fields: no more fields"):
-            caption_all(dataset)
+            caption(dataset, "a")
     (record,) = list_runs(dataset)
     assert record.state == "interrupted"
     assert "no more fields" in record.reason
@@ -78,7 +59,7 @@ def test_a_run_whose_flush_fails_is_interrupted_and_undone(dataset, monkeypatch,
 
     monkeypatch.setattr(writer_module, "flush", second_fails)
     with pytest.raises(AutoReconnect):
-        caption_all(dataset, flush_regions=flush_regions)
+        caption(dataset, "a", flush_regions=flush_regions)
     (record,) = list_runs(dataset)
     assert (record.state, record.reason) == ("interrupted", "connection closed")
     undo_run(dataset, record.key)
@@ -106,12 +87,12 @@ def test_an_end_is_written_when_the_database_is_back(dataset, monkeypatch):
         save(collection, record)
 
     monkeypatch.setattr(runs, "save", fails_once)
-    caption_all(dataset)
+    caption(dataset, "a")
     assert failures == []
     assert dataset.get_run_info(list_runs(dataset)[0].key).config.state == "finished"
 
 
-def caption_all_but_lose_connection(dataset, patch):
+def caption_but_lose_connection(dataset, patch):
     with RunWriter(dataset, "boxes", operator="x", attributes=[CAPTION]) as writer:
         patch.setattr(runs, "save", lose_connection)
         sample = dataset.first()
@@ -122,7 +103,7 @@ def test_a_run_whose_end_could_not_be_written_is_known_to_have_ended(dataset, mo
     monkeypatch.setattr(runs, "_PAUSE", 0.0)
     before = documents(dataset)
     with monkeypatch.context() as patch, pytest.raises(AutoReconnect):
-        caption_all_but_lose_connection(dataset, patch)
+        caption_but_lose_connection(dataset, patch)
     (record,) = list_runs(dataset)
     assert dataset.get_run_info(record.key).config.state == "running"
     assert (record.state, record.reason) == ("interrupted", "connection closed")
@@ -136,13 +117,13 @@ def test_what_ended_a_run_is_its_reason(dataset):
         raise OSError("disk full")
     with pytest.raises(KeyboardInterrupt), RunWriter(dataset, "boxes", operator="x"):
         raise KeyboardInterrupt
-    caption_all(dataset)
+    caption(dataset, "a")
     reasons = [record.reason for record in list_runs(dataset)]
     assert reasons == ["disk full", "It was stopped.", ""]
 
 
 def test_a_run_that_is_silent_for_long_is_ended_by_stopping_it(dataset, operator):
-    caption_all(dataset)
+    caption(dataset, "a")
     (finished,) = list_runs(dataset)
     minutes = {"slow": 5, "silent": 11}
     for state, ago in minutes.items():

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import fiftyone as fo
@@ -20,7 +16,6 @@ FIELD = "ground_truth"
 LABELS = "ground_truth.detections"
 NAMES = [shape.en for shape in SHAPES]
 UNKNOWN_MODEL = r"The model PAM3B cannot be used: no such folder, and none of [^:]*\.$"
-ROOT = Path(__file__).parents[2]
 
 
 def test_captions_with_their_record(operator, scene_dataset):
@@ -340,58 +335,3 @@ def test_suspects_are_shown_in_all_slices_of_groups(operator, new_dataset, scene
         dataset, field=FIELD, classes=NAMES, all_slices=True, saved_view="suspects"
     )
     assert dataset.load_saved_view("suspects").count(LABELS) == 2
-
-
-# In a process of its own, with the plugin as FiftyOne loads it from its folder
-
-SCRIPT = """
-import functools, sys
-import fiftyone as fo
-import fiftyone.operators as foo
-
-caption = foo.get_operator("@pam-labeling/pam/caption_regions")
-plans = sys.modules["fiftyone.plugins.orgs.pam_labeling.pam.operators.plans"]
-plans.RunWriter = functools.partial(plans.RunWriter, flush_regions=1)
-caption(fo.load_dataset(sys.argv[1]), field="ground_truth", progress=False)
-"""
-
-
-def test_a_run_whose_process_is_killed_is_resumed_and_undone(operator, scene_dataset, tmp_path):
-    dataset = scene_dataset(*range(6))
-    dataset.persistent = True
-    (tmp_path / "pam").symlink_to(ROOT / "fiftyone_plugin")
-    environment = {
-        **os.environ,
-        "FIFTYONE_PLUGINS_DIR": str(tmp_path),
-        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'model'}",
-        "OMP_NUM_THREADS": "1",
-    }
-    before = [sample.to_mongo_dict() for sample in dataset]
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, dataset.name], env=environment)
-    try:
-        deadline = time.monotonic() + 180
-        while not any(record.counts.regions for record in list_runs(dataset)):
-            assert process.poll() is None, "the run ended before it wrote anything"
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-    finally:
-        process.kill()
-        process.wait(30)
-    (killed,) = list_runs(dataset)
-    assert killed.state == "interrupted"
-    dataset.reload()
-    done = sum(
-        text is not None for texts in dataset.values(f"{LABELS}.caption") for text in texts or ()
-    )
-    total = dataset.count(LABELS)
-    assert 0 < done < total
-    resumed = operator("caption_regions")(dataset, field=FIELD, only="missing")
-    assert resumed["counts"]["regions"] == total - done
-    assert all(all(texts) for texts in dataset.values(f"{LABELS}.caption"))
-    operator("undo_run")(dataset, killed.key)
-    operator("undo_run")(dataset, resumed["key"])
-    dataset.reload()
-    after = [sample.to_mongo_dict() for sample in dataset]
-    for sample in [*before, *after]:
-        del sample["last_modified_at"]
-    assert after == before

@@ -9,17 +9,12 @@ import pytest
 from fiftyone_plugin.review import ReviewQueue, Subject
 from fiftyone_plugin.summaries import Summary
 from fiftyone_plugin.upkeep import rebuild_summaries
-from tests.fiftyone_plugin.conftest import ground_truth, scene
+from tests.fiftyone_plugin.conftest import documents
 
 FIELD = "ground_truth"
 CAPTIONS = f"{FIELD}.detections.caption"
 LINES = f"{FIELD}_captions"
 SUMMARY = Summary(LINES, f"{FIELD}.detections", "caption")
-
-
-def documents(dataset):
-    found = dataset._sample_collection.find().sort("_id")
-    return [{k: v for k, v in each.items() if k != "last_modified_at"} for each in found]
 
 
 def expected(dataset):
@@ -152,13 +147,8 @@ def test_an_edit_in_the_review_reaches_the_lines(caption, undo, scene_dataset, v
     assert LINES not in documents(dataset)[0]
 
 
-def test_an_edit_of_a_frame_reaches_its_lines(caption, new_dataset, pictures):
-    dataset = new_dataset()
-    video = fo.Sample(filepath="/videos/it.mp4")
-    for number in (1, 2):
-        boxes = fo.Detections(detections=ground_truth(scene(number), masks=False)[:1])
-        video.frames[number] = fo.Frame(filepath=str(pictures(number)), boxes=boxes)
-    dataset.add_sample(video)
+def test_an_edit_of_a_frame_reaches_its_lines(caption, video_dataset):
+    dataset = video_dataset(boxes=1)
     caption(dataset, field="frames.boxes")
     edit(dataset.to_frames(), "boxes", text="a person's words")
     dataset.reload()

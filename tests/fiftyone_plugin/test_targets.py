@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import tempfile
 from collections import Counter
-from types import SimpleNamespace
 
 import fiftyone as fo
 import numpy as np
@@ -18,82 +17,20 @@ from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.gaps import Gaps, Part
 from fiftyone_plugin.labels import LabelRegion, UnusableLabel
 from fiftyone_plugin.listing import Listing
-from fiftyone_plugin.targets import Counts, resolve, resolve_context, selected_fields
+from fiftyone_plugin.targets import Counts, resolve
 from fiftyone_plugin.views import label_fields
 from pam_labeling import Request, read_picture
 from tests.fiftyone_plugin.conftest import ground_truth, scene
-
-SIZE = (100, 80)
-BOX = [0.1, 0.1, 0.5, 0.5]
-
-
-def works_of(target, size=32):
-    return [work for chunk in target.chunks(size) for work in chunk]
-
-
-def label_ids(target):
-    return Counter(label_id for work in works_of(target) for label_id in work.label_ids)
-
-
-def gaps(only, *names):
-    return Gaps(only, tuple(Part((name,), (name,)) for name in names or ("caption",)))
-
-
-def detections(*labels):
-    return fo.Detections(detections=[fo.Detection(label=name, bounding_box=BOX) for name in labels])
+from tests.fiftyone_plugin.targets import BOX, SIZE, add_pictures, detections, label_ids, works_of
 
 
 @pytest.fixture
 def dataset(new_dataset):
-    """Three samples with the labels a and b in `det`; no picture is opened here."""
-    dataset = new_dataset()
-    dataset.add_samples(
-        [fo.Sample(filepath=f"/pictures/{n}.png", det=detections("a", "b")) for n in range(3)]
-    )
-    return dataset
+    return add_pictures(new_dataset())
 
 
-@pytest.fixture
-def groups(new_dataset):
-    """Two groups with the slices left and right (pictures) and cloud, with a and b in each."""
-    dataset = new_dataset()
-    dataset.add_group_field("group", default="left")
-    for number in range(2):
-        group = fo.Group()
-        for name, suffix in (("left", "png"), ("right", "png"), ("cloud", "pcd")):
-            path = f"/pictures/{name}-{number}.{suffix}"
-            element = group.element(name)
-            dataset.add_sample(fo.Sample(filepath=path, group=element, det=detections("a", "b")))
-    return dataset
-
-
-@pytest.fixture
-def videos(new_dataset):
-    """Two videos of two frames with pictures, with a and b in `frames.det`."""
-    dataset = new_dataset()
-    for number in range(2):
-        sample = fo.Sample(filepath=f"/videos/{number}.mp4", whole=fo.Classification(label="x"))
-        for frame_number in (1, 2):
-            path = f"/videos/{number}-{frame_number}.png"
-            sample.frames[frame_number] = fo.Frame(filepath=path, det=detections("a", "b"))
-        dataset.add_sample(sample)
-    return dataset
-
-
-def context(dataset, view=None, *, selected=(), selected_labels=(), group_slice=None):
-    """What an operator's execution context has of these."""
-    return SimpleNamespace(
-        dataset=dataset,
-        view=dataset.view() if view is None else view,
-        selected=list(selected),
-        selected_labels=list(selected_labels),
-        group_slice=group_slice,
-    )
-
-
-def selection(view, field, *labels):
-    """The App's selection of some labels."""
-    return view.filter_labels(field, F("label").is_in(labels))._get_selected_labels(fields=field)
+def gaps(only, *names):
+    return Gaps(only, tuple(Part((name,), (name,)) for name in names or ("caption",)))
 
 
 def test_all_labels_of_a_dataset_are_worked_on_in_its_order(scene_dataset):
@@ -349,150 +286,6 @@ def test_classes_without_any_attribute_yet_are_missing(new_dataset):
     assert [type(region) for region in found] == [LabelRegion, UnusableLabel]
 
 
-def test_frames_with_pictures_are_worked_on(videos):
-    target = resolve(videos.filter_labels("frames.det", F("label") == "a"), field="frames.det")
-    assert target.frames
-    assert (target.path, target.count()) == ("frames.det.detections", Counts(4, 4))
-    works = works_of(target)
-    assert [work.filepath for work in works] == videos.values("frames.filepath", unwind=True)
-    assert [work.frame_number for work in works] == [1, 2, 1, 2]
-    assert {work.sample_id for work in works} == set(videos.values("id"))
-    videos.add_frame_field("det.detections.caption", fo.StringField)
-    values = [work.address(label_id, "x") for work in works for label_id in work.label_ids]
-    videos.set_label_values("frames.det.detections.caption", values)
-    assert videos.count_values("frames.det.detections.caption") == {"x": 4, None: 4}
-
-
-def test_a_view_of_frames_is_worked_on_in_its_videos(videos):
-    view = videos.to_frames().match(F("frame_number") == 2)
-    target = resolve(view, field="det")
-    assert (target.field, target.dataset, target.count()) == ("frames.det", videos, Counts(2, 4))
-    assert [work.filepath for work in works_of(target)] == view.values("filepath")
-    videos.add_frame_field("det.detections.caption", fo.StringField)
-    work = works_of(target)[0]
-    values = [work.address(label_id, "x") for label_id in work.label_ids]
-    videos.set_label_values("frames.det.detections.caption", values)
-    target.refresh()
-    assert view.count_values("det.detections.caption") == {"x": 2, None: 2}
-
-
-def test_patches_of_frames_are_worked_on_in_their_videos(videos):
-    view = videos.to_frames().to_patches("det").match(F("det.label") == "a")
-    target = resolve(view, field="det")
-    assert target.count() == Counts(4, 4)
-    works = works_of(target)
-    assert [work.frame_id for work in works] == view.values("frame_id")
-    assert label_ids(target) == Counter(view.values("det.id"))
-
-
-def test_videos_without_pictures_of_their_frames_get_a_sentence(new_dataset):
-    dataset = new_dataset()
-    sample = fo.Sample(filepath="/videos/0.mp4")
-    sample.frames[1] = fo.Frame(det=detections("a"))
-    dataset.add_sample(sample)
-    with pytest.raises(PluginError, match=r"to_frames\(sample_frames=True\), which needs ffmpeg"):
-        resolve(dataset, field="frames.det")
-
-
-def test_fields_of_whole_videos_get_a_sentence(videos):
-    with pytest.raises(PluginError, match="these samples are videos"):
-        resolve(videos, field=None)
-    with pytest.raises(
-        PluginError, match="'whole' is no field with regions; there is 'frames.det'"
-    ):
-        resolve(videos, field="whole")
-
-
-def test_clips_get_a_sentence(videos):
-    with pytest.raises(PluginError, match="clips has no pictures"):
-        resolve(videos.to_clips("frames.det"), field="frames.det")
-
-
-def test_a_group_gives_the_slice_that_is_shown(groups):
-    shown = groups.view()
-    assert [work.filepath for work in works_of(resolve(shown, field="det"))] == [
-        "/pictures/left-0.png",
-        "/pictures/left-1.png",
-    ]
-    groups.group_slice = "right"
-    assert resolve(groups, field="det").count() == Counts(2, 4)
-    assert "right" in works_of(resolve(groups, field="det"))[0].filepath
-
-
-@pytest.mark.parametrize(
-    ("slices", "names"), [("all", {"left", "right"}), (["right"], {"right"}), (("left",), {"left"})]
-)
-def test_some_or_all_slices_with_pictures(groups, slices, names):
-    target = resolve(groups, field="det", slices=slices)
-    found = {work.filepath.split("/")[-1].split("-")[0] for work in works_of(target)}
-    assert found == names
-    assert target.count() == Counts(2 * len(names), 4 * len(names))
-
-
-def test_a_filter_of_labels_holds_in_all_slices(groups):
-    view = groups.limit(1).filter_labels("det", F("label") == "a")
-    target = resolve(view, field="det", slices="all")
-    assert target.count() == Counts(2, 2)
-    assert all(region.label == "a" for work in works_of(target) for region in work.regions(SIZE))
-
-
-def test_slices_without_pictures_get_a_sentence(groups):
-    with pytest.raises(PluginError, match="the slices with pictures are 'left', 'right'"):
-        resolve(groups, field="det", slices=["cloud"])
-    groups.group_slice = "cloud"
-    with pytest.raises(PluginError, match="'cloud' has no pictures.*group_slice = 'left'"):
-        resolve(groups, field="det")
-
-
-@pytest.fixture
-def mixed_groups(new_dataset):
-    """A group of a picture with `det` and a video with a frame with `frames.det`."""
-    dataset = new_dataset()
-    dataset.add_group_field("group", default="cam")
-    group = fo.Group()
-    video = fo.Sample(filepath="/videos/0.mp4", group=group.element("vid"))
-    video.frames[1] = fo.Frame(filepath="/pictures/1.png", det=detections("a", "b"))
-    picture = fo.Sample(
-        filepath="/pictures/0.png", group=group.element("cam"), det=detections("a", "b", "c")
-    )
-    dataset.add_samples([picture, video])
-    return dataset
-
-
-def test_frames_of_a_groups_videos_are_worked_on(mixed_groups):
-    dataset = mixed_groups
-    with pytest.raises(PluginError, match="'cam' has no videos.*dataset.group_slice = 'vid'"):
-        resolve(dataset, field="frames.det")
-    assert resolve(dataset, field="frames.det", slices="all").count() == Counts(1, 2)
-    dataset.group_slice = "vid"
-    only_a = dataset.filter_labels("frames.det", F("label") == "a")
-    assert resolve(only_a, field="frames.det", slices="all").count() == Counts(1, 1)
-    target = resolve(dataset, field="frames.det")
-    assert [work.filepath for work in works_of(target)] == ["/pictures/1.png"]
-    with pytest.raises(PluginError, match="'vid' has no pictures.*dataset.group_slice = 'cam'"):
-        resolve(dataset, field="det")
-    assert resolve(dataset, field="det", slices="all").count() == Counts(1, 3)
-    frames = dataset.select_group_slices("vid").to_frames()
-    target = resolve(frames, field="det")
-    assert (target.field, target.count()) == ("frames.det", Counts(1, 2))
-    chosen = selection(dataset.select_group_slices("vid"), "frames.det", "a")
-    ctx = context(dataset, selected_labels=chosen, group_slice="cam")
-    target = resolve_context(ctx, field="frames.det", where="selected_labels")
-    assert target.count() == Counts(1, 1)
-
-
-def test_dynamic_groups_get_a_sentence_unless_flat(dataset):
-    dataset.set_values("scene", ["x", "x", "y"])
-    grouped = dataset.group_by("scene")
-    for slices in (None, "all"):
-        with pytest.raises(PluginError, match=r"group_by\(\.\.\., flat=True\)"):
-            resolve(grouped, field="det", slices=slices)
-    flat = dataset.group_by("scene", flat=True)
-    assert resolve(flat, field="det").count() == Counts(3, 6)
-    ctx = context(dataset, grouped, selected=dataset.values("id")[:1])
-    assert resolve_context(ctx, field="det", where="selected_samples").count() == Counts(1, 2)
-
-
 def test_an_empty_dataset_says_so(new_dataset):
     dataset = new_dataset()
     with pytest.raises(PluginError, match="is empty: add samples first"):
@@ -500,19 +293,6 @@ def test_an_empty_dataset_says_so(new_dataset):
     dataset.add_sample_field("det", fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     with pytest.raises(PluginError, match="is empty: add samples first"):
         resolve(dataset, field="det")
-
-
-def test_slices_mean_nothing_where_there_are_no_groups(dataset):
-    assert resolve(dataset, field="det", slices="all").count() == Counts(3, 6)
-
-
-def test_values_are_written_to_any_slice_by_id(groups):
-    groups.add_sample_field("det.detections.caption", fo.StringField)
-    works = works_of(resolve(groups, field="det", slices="all"))
-    values = [work.address(label_id, "x") for work in works for label_id in work.label_ids]
-    groups.set_label_values("det.detections.caption", values)
-    flat = groups.select_group_slices(["left", "right"])
-    assert flat.count_values("det.detections.caption") == {"x": 8}
 
 
 @pytest.mark.parametrize("field", ["nothing", "det.detections", "tags", "filepath", "kind"])
@@ -542,116 +322,6 @@ def test_a_field_added_to_patches_alone_is_not_in_the_dataset(dataset):
 def test_what_is_no_collection_is_refused():
     with pytest.raises(PluginError, match="give a dataset or a view, not list"):
         resolve([], field="det")
-
-
-def test_fields_with_regions_are_listed_with_their_types(videos, dataset):
-    assert label_fields(dataset) == {"det": fo.Detections}
-    assert label_fields(videos) == {"frames.det": fo.Detections}
-    assert label_fields(dataset.to_patches("det")) == {"det": fo.Detection}
-
-
-def test_the_context_gives_the_dataset_or_the_view(dataset):
-    ctx = context(dataset, dataset.limit(1))
-    assert resolve_context(ctx, field="det", where="dataset").count() == Counts(3, 6)
-    assert resolve_context(ctx, field="det", where="view").count() == Counts(1, 2)
-
-
-def test_the_dataset_of_a_patches_view_is_the_view_it_was_made_of(dataset):
-    view = dataset.limit(2).to_patches("det")
-    ctx = context(dataset, view.limit(1))
-    assert resolve_context(ctx, field="det", where="dataset").count() == Counts(2, 4)
-
-
-def test_selected_samples_are_those_of_the_view(dataset):
-    view = dataset.filter_labels("det", F("label") == "a")
-    ctx = context(dataset, view, selected=dataset.values("id")[1:])
-    target = resolve_context(ctx, field="det", where="selected_samples")
-    assert target.count() == Counts(2, 2)
-
-
-def test_selected_patches_are_their_labels(dataset):
-    view = dataset.to_patches("det")
-    ctx = context(dataset, view, selected=view.values("id")[:1])
-    target = resolve_context(ctx, field="det", where="selected_samples")
-    assert list(label_ids(target)) == view.values("det.id")[:1]
-
-
-def test_selected_labels_are_worked_on_whatever_the_view_filters(dataset):
-    chosen = selection(dataset.limit(2), "det", "b")
-    ctx = context(dataset, dataset.filter_labels("det", F("label") == "a"), selected_labels=chosen)
-    target = resolve_context(ctx, field="det", where="selected_labels")
-    assert set(label_ids(target)) == {item["label_id"] for item in chosen}
-    assert target.count() == Counts(2, 2)
-
-
-def test_selected_labels_of_a_patches_view(dataset):
-    view = dataset.to_patches("det")
-    chosen = selection(view.limit(3), "det", "a")
-    ctx = context(dataset, view, selected_labels=chosen)
-    target = resolve_context(ctx, field="det", where="selected_labels")
-    assert set(label_ids(target)) == {item["label_id"] for item in chosen}
-
-
-def test_selected_labels_of_a_videos_frames(videos):
-    chosen = selection(videos.limit(1), "frames.det", "a")
-    ctx = context(videos, selected_labels=chosen)
-    target = resolve_context(ctx, field="frames.det", where="selected_labels")
-    assert set(label_ids(target)) == {item["label_id"] for item in chosen}
-
-
-def test_nothing_selected_gets_a_sentence(dataset):
-    ctx = context(dataset)
-    with pytest.raises(PluginError, match="no sample is selected"):
-        resolve_context(ctx, field="det", where="selected_samples")
-    with pytest.raises(PluginError, match="no label is selected"):
-        resolve_context(ctx, field="det", where="selected_labels")
-
-
-def test_labels_selected_in_another_field_get_a_sentence(dataset):
-    chosen = selection(dataset, "det", "a")
-    with pytest.raises(PluginError, match="the selected labels are in 'det', not in 'other'"):
-        resolve_context(
-            context(dataset, selected_labels=chosen), field="other", where="selected_labels"
-        )
-
-
-def test_selected_labels_by_field_keep_their_order():
-    chosen = [{"field": f, "label_id": i} for f, i in (("a", "1"), ("b", "2"), ("a", "3"))]
-    assert selected_fields(chosen) == {"a": ["1", "3"], "b": ["2"]}
-
-
-@pytest.mark.parametrize("where", ["dataset", "view"])
-def test_the_slice_that_the_app_shows_is_meant(groups, where):
-    ctx = context(groups, group_slice="right")
-    works = works_of(resolve_context(ctx, field="det", where=where))
-    assert {work.filepath for work in works} == {"/pictures/right-0.png", "/pictures/right-1.png"}
-
-
-def test_samples_and_labels_selected_in_any_slice(groups):
-    flat = groups.select_group_slices(["left", "right"])
-    right = flat.match(F("filepath").contains_str("right")).limit(1)
-    ctx = context(groups, selected=right.values("id"), group_slice="left")
-    target = resolve_context(ctx, field="det", where="selected_samples")
-    assert [work.sample_id for work in works_of(target)] == right.values("id")
-    ctx = context(groups, selected_labels=selection(right, "det", "a"), group_slice="left")
-    target = resolve_context(ctx, field="det", where="selected_labels")
-    assert [work.sample_id for work in works_of(target)] == right.values("id")
-    assert target.count() == Counts(1, 1)
-
-
-def test_patches_selected_in_a_grouped_dataset(groups):
-    view = groups.select_group_slices("right").to_patches("det")
-    ctx = context(groups, view, selected=view.values("id")[:1], group_slice="left")
-    target = resolve_context(ctx, field="det", where="selected_samples")
-    assert list(label_ids(target)) == view.values("det.id")[:1]
-    assert target.path == "det.detections"
-
-
-def test_all_slices_of_the_selected_groups(groups):
-    left = groups.values("id")[:1]
-    ctx = context(groups, selected=left, group_slice="left")
-    target = resolve_context(ctx, field="det", where="selected_samples", slices="all")
-    assert target.count() == Counts(2, 4)
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])

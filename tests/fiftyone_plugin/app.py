@@ -1,0 +1,43 @@
+"""What the App does with operators: gives them a context, opens forms, reads messages."""
+
+from __future__ import annotations
+
+import json
+
+from fiftyone.operators.executor import ExecutionContext, Executor, ValidationContext
+from fiftyone.operators.message import GeneratedMessage
+
+FIELD = "ground_truth"
+
+
+def context(dataset, params=None, **request):
+    request = {"dataset_name": dataset.name, "params": params or {}, **request}
+    return ExecutionContext(request_params=request, executor=Executor())
+
+
+def form_of(operator, dataset, params=None, **request):
+    """The form's properties, and its refusals."""
+    ctx = context(dataset, params, **request)
+    form = operator.resolve_type(ctx, "inputs")
+    json.dumps(form.to_json())
+    errors = ValidationContext(ctx, form, operator).errors
+    return form.type.properties, [error.error_message for error in errors]
+
+
+def amount_in(properties):
+    return properties["amount"].view.label
+
+
+def messages_of(result):
+    """What a generator tells the App, by operator's name."""
+    found = list(result)
+    assert all(isinstance(message, GeneratedMessage) for message in found)
+    return [(message.body.operator_uri, message.body.params) for message in found]
+
+
+def notes_of(messages):
+    return [(p["variant"], p["message"]) for uri, p in messages if uri.endswith("notify")]
+
+
+def selected(sample, *detections):
+    return [{"label_id": one.id, "sample_id": sample.id, "field": FIELD} for one in detections]
