@@ -56,7 +56,7 @@ def test_options_become_settings_and_what_is_not_given_is_left_to_the_environmen
         "basic_auth_pass": "p",
         "allowed_hosts": ("a.org", "b.org"),
         "predictions": 3,
-        "log_level": "DEBUG",
+        "log_level": "debug",
     }
     assert set(no_model.values()) == {None}
     assert set(no_server.values()) == {None}
