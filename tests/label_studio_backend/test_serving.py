@@ -199,6 +199,18 @@ def test_the_program_serves_until_it_is_told_to_end(tmp_path):
     assert f"listening on {url}" in log
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_program_ends_as_told_also_while_the_model_loads(tmp_path, number):
+    with program(tmp_path) as (process, url):
+        states, _ = asked(process, url, len)
+        process.send_signal(number)
+        _, log = process.communicate(timeout=30)
+    assert states[0] == "loading"
+    assert process.returncode == 0
+    assert "Traceback" not in log
+    assert "terminate called" not in log
+
+
 def test_health_and_setup_are_answered_quickly_also_while_nano_really_loads(tmp_path):
     with program(tmp_path) as (process, url):
         states, milliseconds = asked(process, url, lambda states: states.count("ready") >= 100)
