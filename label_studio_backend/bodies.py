@@ -86,7 +86,7 @@ class _Event(msgspec.Struct):
     action: str | None = None
 
 
-def read_predict(raw: bytes) -> PredictBody:
+def read_predict(raw: bytes | memoryview) -> PredictBody:
     """Read the body of `/predict`.
 
     Raises:
@@ -131,7 +131,12 @@ def predict_body(
     Raises:
         RequestError: as `read_predict` does.
     """
-    wanted = {"tasks": tasks, "label_config": label_config, "params": {"context": context}}
+    wanted = {
+        "tasks": tasks,
+        "label_config": label_config,
+        "project": project,
+        "params": {"context": context},
+    }
     try:
         body = msgspec.convert(wanted, _Predict)
     except msgspec.ValidationError as error:
@@ -145,7 +150,7 @@ def project_key(project: object) -> str:
     return "" if project is None else str(project)
 
 
-def _decode(raw: bytes, kind: type[T]) -> T:
+def _decode(raw: bytes | memoryview, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:

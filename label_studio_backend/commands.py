@@ -5,6 +5,7 @@ The entry point "pam_labeling.commands" names `app`; its commands join `pam-labe
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from pathlib import Path  # noqa: TC003 - typer looks at it when it runs
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -15,6 +16,8 @@ from pam_labeling.exit_codes import CommandError, ExitCode
 from pam_labeling.version import VERSION
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pam_model.tasks import Language
 
 app = typer.Typer()
@@ -29,6 +32,30 @@ def _option(default_of: str, help_text: str, metavar: str = "TEXT") -> typer.mod
     return option
 
 
+_Model = Annotated[
+    str | None,
+    _option("PAM_MODEL, or nano", "nano, PAM-1.5B, PAM-3B, a folder or a hub id.", "NAME"),
+]
+_Device = Annotated[
+    str | None, _option("PAM_DEVICE, or the fastest", "Where to compute.", "cpu|cuda|mps")
+]
+_AllowedHosts = Annotated[
+    list[str] | None,
+    _option("PAM_ALLOWED_HOSTS", "A further host that pictures may come from; repeatable.", "HOST"),
+]
+
+
+@contextmanager
+def _extra() -> Iterator[None]:
+    """Say what to install where an import inside fails."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise CommandError(
+            f"{error.name} is not installed: pip install 'pam-labeling[label-studio]'"
+        ) from error
+
+
 @app.command()
 def serve(
     host: Annotated[
@@ -36,13 +63,8 @@ def serve(
         _option("PAM_HOST, or 127.0.0.1", "Address to listen on; 0.0.0.0 for all.", "ADDRESS"),
     ] = None,
     port: Annotated[int | None, _option("PORT, or 9090", "Port to listen on.", "NUMBER")] = None,
-    model: Annotated[
-        str | None,
-        _option("PAM_MODEL, or nano", "nano, PAM-1.5B, PAM-3B, a folder or a hub id.", "NAME"),
-    ] = None,
-    device: Annotated[
-        str | None, _option("PAM_DEVICE, or the fastest", "Where to compute.", "cpu|cuda|mps")
-    ] = None,
+    model: _Model = None,
+    device: _Device = None,
     label_studio_url: Annotated[
         str | None,
         _option("LABEL_STUDIO_URL", "The Label Studio that asks, as seen from here.", "URL"),
@@ -66,12 +88,7 @@ def serve(
             "PASSWORD",
         ),
     ] = None,
-    allowed_host: Annotated[
-        list[str] | None,
-        _option(
-            "PAM_ALLOWED_HOSTS", "A further host that pictures may come from; repeatable.", "HOST"
-        ),
-    ] = None,
+    allowed_host: _AllowedHosts = None,
     threads: Annotated[
         int | None, _option("THREADS, or 16", "How many predictions may be under way.", "NUMBER")
     ] = None,
@@ -86,12 +103,8 @@ def serve(
     """
     with exit_codes():
         typer.echo(f"pam-labeling {VERSION} is starting", err=True)  # torch takes seconds to load
-        try:
+        with _extra():
             from label_studio_backend import serving  # noqa: PLC0415 - loads flask and torch
-        except ModuleNotFoundError as error:
-            raise CommandError(
-                f"{error.name} is not installed: pip install 'pam-labeling[label-studio]'"
-            ) from error
         serving.serve(
             {"model": model, "device": device},
             {
@@ -103,7 +116,7 @@ def serve(
                 "basic_auth_pass": basic_auth_pass,
                 "allowed_hosts": tuple(allowed_host) if allowed_host else None,
                 "predictions": threads,
-                "log_level": log_level and log_level.upper(),
+                "log_level": log_level,
             },
         )
 
@@ -182,19 +195,9 @@ def prelabel(
         float,
         typer.Option(metavar="SECONDS", min=0, help="How long to wait for a server that is away."),
     ] = 900.0,
-    model: Annotated[
-        str | None,
-        _option("PAM_MODEL, or nano", "nano, PAM-1.5B, PAM-3B, a folder or a hub id.", "NAME"),
-    ] = None,
-    device: Annotated[
-        str | None, _option("PAM_DEVICE, or the fastest", "Where to compute.", "cpu|cuda|mps")
-    ] = None,
-    allowed_host: Annotated[
-        list[str] | None,
-        _option(
-            "PAM_ALLOWED_HOSTS", "A further host that pictures may come from; repeatable.", "HOST"
-        ),
-    ] = None,
+    model: _Model = None,
+    device: _Device = None,
+    allowed_host: _AllowedHosts = None,
 ) -> None:
     """Pre-annotate a whole project of Label Studio through its API.
 
@@ -202,12 +205,8 @@ def prelabel(
     it was: no prediction is lost or doubled.
     """
     with exit_codes():
-        try:
+        with _extra():
             from label_studio_backend.prelabel import command  # noqa: PLC0415 - loads torch
-        except ModuleNotFoundError as error:
-            raise CommandError(
-                f"{error.name} is not installed: pip install 'pam-labeling[label-studio]'"
-            ) from error
         order = command.Order(
             project=project,
             view=view,
@@ -274,13 +273,9 @@ def label_config(
     It goes into Settings > Labeling Interface > Code of the project.
     """
     with exit_codes():
-        try:
+        with _extra():
             from label_studio_backend import config_template  # noqa: PLC0415 - loads the SDK
             from label_studio_backend.labeling_config import LabelingConfigError  # noqa: PLC0415
-        except ModuleNotFoundError as error:
-            raise CommandError(
-                f"{error.name} is not installed: pip install 'pam-labeling[label-studio]'"
-            ) from error
         try:
             xml = config_template.build_config(
                 label,

@@ -12,9 +12,7 @@ import hmac
 import logging
 import os
 import re
-import signal
 import socket
-import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,8 +29,6 @@ from label_studio_backend.turns import NoTurnError
 from pam_labeling import BusyError
 
 if TYPE_CHECKING:
-    from types import FrameType
-
     from label_studio_backend.backend import Backend
     from label_studio_backend.settings import ServerSettings
 
@@ -218,16 +214,3 @@ def _bind(opened: socket.socket, address: Any) -> None:
     if opened.family == socket.AF_INET6:
         opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     opened.bind(address)
-
-
-def serve_until_told(server: Server) -> None:
-    """Serve until SIGINT or SIGTERM. To be called in the main thread."""
-
-    def stop(_signal: int, _frame: FrameType | None) -> None:
-        sys.exit(0)
-
-    signal.signal(signal.SIGTERM, stop)
-    try:
-        server.run()
-    finally:
-        server.close()

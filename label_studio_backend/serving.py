@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
+from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
 import torch
 
 from label_studio_backend.backend import Backend
 from label_studio_backend.prelabel.api import Api, ApiFailure
-from label_studio_backend.server import create_app, create_server, serve_until_told
+from label_studio_backend.server import create_app, create_server
 from label_studio_backend.settings import ServerSettings
 from label_studio_backend.task_media import MediaError, TaskMedia
 from pam_labeling.exit_codes import CommandError
@@ -68,7 +70,7 @@ def open_backend(model: Settings, server: ServerSettings) -> Backend:
 
 
 def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
-    """Serve until told to end.
+    """Serve until SIGINT or SIGTERM. To be called in the main thread.
 
     Args:
         model: settings of the model by name, None for what the environment says.
@@ -77,6 +79,7 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
     Raises:
         CommandError: a setting that cannot be used, or an address that cannot be listened on.
     """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     model_settings, settings = read_settings(model, server)
     settings.configure_logging()
     _warn(settings)
@@ -90,11 +93,14 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
             raise CommandError(
                 f"cannot listen on {settings.host}:{settings.port}: {error}"
             ) from error
-        # Not before: it would keep the threads that answer from being started.
-        backend.load()
-        http.print_listen("listening on http://{}:{}")
-        threading.Thread(target=check_access, args=(settings,), daemon=True).start()
-        serve_until_told(http)
+        with suppress(SystemExit, KeyboardInterrupt), closing(http):  # run() passes over them, too
+            # Not before: it would keep the threads that answer from being started.
+            backend.load()
+            http.print_listen("listening on http://{}:{}")
+            threading.Thread(target=check_access, args=(settings,), daemon=True).start()
+            http.run()
+        if backend.health()["state"] == "loading":
+            _end_now()
 
 
 def check_access(settings: ServerSettings) -> None:
@@ -109,6 +115,13 @@ def check_access(settings: ServerSettings) -> None:
             api.close()
     except ApiFailure as error:
         _log.warning("Label Studio's pictures cannot be fetched now: %s", error)
+
+
+def _end_now() -> None:
+    """End without Python's own clean-up, which aborts while a thread is inside of torch."""
+    logging.shutdown()
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _warn(settings: ServerSettings) -> None:

@@ -39,16 +39,14 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pam_labeling.settings import SettingsError
+from pam_labeling.environment import EnvironmentSettings, SettingsError, from_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from label_studio_backend.task_media import MediaSettings
 
 __all__ = ["ServerSettings", "SettingsError"]
@@ -62,17 +60,6 @@ _MOST_CORES = 1024
 _SPARE_THREADS = 8
 
 
-def _named(default: Any, *variables: str, secret: bool = False) -> Any:
-    """A setting whose environment variables, the first that is set wins, are `variables`.
-
-    A default that is a function is called for each object.
-    """
-    metadata = {"variables": variables}
-    if callable(default):
-        return field(default_factory=default, metadata=metadata)
-    return field(default=default, repr=not secret, metadata=metadata)
-
-
 def _cache_folder() -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "pam-labeling" / "media"
@@ -84,7 +71,7 @@ def _cores() -> int:
 
 
 @dataclass(frozen=True)
-class ServerSettings:
+class ServerSettings(EnvironmentSettings):
     """See the list at the top of the module. Every value is checked when an object is made.
 
     Secrets are left out of the representation.
@@ -93,77 +80,53 @@ class ServerSettings:
         SettingsError: a value that cannot be used; the message names its environment variable.
     """
 
-    label_studio_url: str | None = _named(None, "LABEL_STUDIO_URL", "LABEL_STUDIO_HOST")
-    api_key: str | None = _named(None, "LABEL_STUDIO_API_KEY", secret=True)
-    local_files_root: Path | None = _named(None, "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")  # noqa: RUF009 - makes a field
-    basic_auth_user: str | None = _named(None, "BASIC_AUTH_USER")
-    basic_auth_pass: str | None = _named(None, "BASIC_AUTH_PASS", secret=True)
-    log_level: str = _named("INFO", "LOG_LEVEL")
-    host: str = _named("127.0.0.1", "PAM_HOST")
-    port: int = _named(9090, "PORT")
-    predictions: int = _named(16, "THREADS")
-    model_threads: int = _named(_cores, "PAM_THREADS")
-    allowed_hosts: tuple[str, ...] = _named((), "PAM_ALLOWED_HOSTS")
-    media_timeout: float = _named(30.0, "PAM_MEDIA_TIMEOUT")
-    media_max_bytes: int = _named(256 * _MIB, "PAM_MEDIA_MAX_BYTES")
-    media_cache_dir: Path = _named(_cache_folder, "PAM_MEDIA_CACHE_DIR")  # noqa: RUF009 - makes a field
-    media_cache_bytes: int = _named(4096 * _MIB, "PAM_MEDIA_CACHE_BYTES")
-    picture_cache_bytes: int = _named(512 * _MIB, "PAM_PICTURE_CACHE_BYTES")
-    result_cache_bytes: int = _named(256 * _MIB, "PAM_RESULT_CACHE_BYTES")
-    click_seconds: float = _named(60.0, "PAM_CLICK_SECONDS")
-    batch_seconds: float = _named(90.0, "PAM_BATCH_SECONDS")
-    background_seconds: float = _named(3600.0, "PAM_BACKGROUND_SECONDS")
-    loading_seconds: float = _named(30.0, "PAM_LOADING_SECONDS")
-    busy_seconds: float = _named(5.0, "PAM_BUSY_SECONDS")
-    max_body_bytes: int = _named(256 * _MIB, "PAM_MAX_BODY_BYTES")
+    label_studio_url: str | None = field(
+        default=None, metadata=from_variables("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST")
+    )
+    api_key: str | None = field(
+        default=None, repr=False, metadata=from_variables("LABEL_STUDIO_API_KEY")
+    )
+    local_files_root: Path | None = field(
+        default=None, metadata=from_variables("LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")
+    )
+    basic_auth_user: str | None = field(default=None, metadata=from_variables("BASIC_AUTH_USER"))
+    basic_auth_pass: str | None = field(
+        default=None, repr=False, metadata=from_variables("BASIC_AUTH_PASS", verbatim=True)
+    )
+    log_level: str = field(default="INFO", metadata=from_variables("LOG_LEVEL"))
+    host: str = "127.0.0.1"
+    port: int = field(default=9090, metadata=from_variables("PORT"))
+    predictions: int = field(default=16, metadata=from_variables("THREADS"))
+    model_threads: int = field(default_factory=_cores, metadata=from_variables("PAM_THREADS"))
+    allowed_hosts: tuple[str, ...] = ()
+    media_timeout: float = 30.0
+    media_max_bytes: int = 256 * _MIB
+    media_cache_dir: Path = field(default_factory=_cache_folder)
+    media_cache_bytes: int = 4096 * _MIB
+    picture_cache_bytes: int = 512 * _MIB
+    result_cache_bytes: int = 256 * _MIB
+    click_seconds: float = 60.0
+    batch_seconds: float = 90.0
+    background_seconds: float = 3600.0
+    loading_seconds: float = 30.0
+    busy_seconds: float = 5.0
+    max_body_bytes: int = 256 * _MIB
 
     def __post_init__(self) -> None:
         _check_url(self.label_studio_url)
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
             raise SettingsError("BASIC_AUTH_USER and BASIC_AUTH_PASS go together: set both or none")
-        if self.log_level not in _LOG_LEVELS:
-            raise SettingsError(
-                f"LOG_LEVEL is one of {', '.join(_LOG_LEVELS)}, not {self.log_level!r}"
-            )
-        _in_range("port", self.port, 0, 65535)
-        _in_range("predictions", self.predictions, 1, _MOST_PREDICTIONS)
-        _in_range("model_threads", self.model_threads, 1, _MOST_CORES)
-        for name in ("media_max_bytes", "max_body_bytes"):
-            _in_range(name, getattr(self, name), 1)
-        for name in ("media_cache_bytes", "picture_cache_bytes", "result_cache_bytes"):
-            _in_range(name, getattr(self, name), 0)
-        for name in ("media_timeout", "click_seconds", "batch_seconds"):
-            _in_range(name, getattr(self, name), 0.001, 86_400)
-        for name in ("background_seconds", "loading_seconds", "busy_seconds"):
-            _in_range(name, getattr(self, name), 0, 86_400)
-
-    @classmethod
-    def from_environment(
-        cls, environment: Mapping[str, str] | None = None, **overrides: Any
-    ) -> ServerSettings:
-        """Read the environment; `overrides` that are not None win over it.
-
-        An empty variable counts as one that is not set.
-
-        Args:
-            environment: `os.environ` by default.
-            overrides: settings by name, for example from a command line.
-
-        Raises:
-            SettingsError: a value that is not of its kind, or out of its range.
-        """
-        environment = os.environ if environment is None else environment
-        values: dict[str, Any] = {}
-        for setting in fields(cls):
-            for name in setting.metadata["variables"]:
-                text = environment.get(name, "")
-                if setting.name != "basic_auth_pass":  # blanks may be a part of it
-                    text = text.strip()
-                if text:
-                    values[setting.name] = _parse(setting, name, text)
-                    break
-        values.update({name: value for name, value in overrides.items() if value is not None})
-        return cls(**values)
+        object.__setattr__(self, "log_level", self.log_level.upper())
+        self._require_one_of(_LOG_LEVELS, "log_level")
+        self._require_range(0, 65535, "port")
+        self._require_range(1, _MOST_PREDICTIONS, "predictions")
+        self._require_range(1, _MOST_CORES, "model_threads")
+        self._require_range(1, None, "media_max_bytes", "max_body_bytes")
+        self._require_range(
+            0, None, "media_cache_bytes", "picture_cache_bytes", "result_cache_bytes"
+        )
+        self._require_range(0.001, 86400, "media_timeout", "click_seconds", "batch_seconds")
+        self._require_range(0, 86400, "background_seconds", "loading_seconds", "busy_seconds")
 
     @property
     def server_threads(self) -> int:
@@ -193,25 +156,6 @@ class ServerSettings:
         )
 
 
-def _parse(setting: Field[Any], variable: str, text: str) -> Any:
-    if setting.type == "int":
-        return _number(variable, text, int, "a whole number")
-    if setting.type == "float":
-        return _number(variable, text, float, "a number of seconds")
-    if setting.type.startswith("Path"):
-        return Path(text).expanduser()
-    if setting.type.startswith("tuple"):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return text.upper() if setting.name == "log_level" else text
-
-
-def _number(variable: str, text: str, kind: type[int] | type[float], what: str) -> int | float:
-    try:
-        return kind(text.replace("_", ""))
-    except ValueError as error:
-        raise SettingsError(f"{variable} is {what}, not {text!r}") from error
-
-
 def _check_url(url: str | None) -> None:
     if url is None:
         return
@@ -225,16 +169,3 @@ def _check_url(url: str | None) -> None:
             "LABEL_STUDIO_URL is an address like https://labels.example.org, "
             f"with http:// or https:// in front, not {url!r}"
         )
-
-
-def _in_range(name: str, value: float, low: float, high: float | None = None) -> None:
-    if low <= value and (high is None or value <= high):  # a NaN is not in any range
-        return
-    limits = f"at least {low:g}" if high is None else f"from {low:g} to {high:g}"
-    raise SettingsError(f"{_variable(name)} is {limits}, not {value:g}")
-
-
-def _variable(name: str) -> str:
-    [setting] = (setting for setting in fields(ServerSettings) if setting.name == name)
-    variable: str = setting.metadata["variables"][0]
-    return variable

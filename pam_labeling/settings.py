@@ -16,28 +16,24 @@ Every setting has a default, and one environment variable that overrides it:
 
 from __future__ import annotations
 
-import os
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from pam_labeling.environment import EnvironmentSettings, SettingsError
 from pam_labeling.media import MAX_PIXELS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from pam_labeling.annotator import Annotator
+
+__all__ = ["Settings", "SettingsError"]
 
 DTYPES = ("float32", "bfloat16", "float16")
 ATTENTION = ("sdpa", "eager", "flash_attention_2")
 _DEVICES = ("cpu", "cuda", "mps")
 
 
-class SettingsError(ValueError):
-    """A setting that cannot be used; the message names its environment variable."""
-
-
 @dataclass(frozen=True)
-class Settings:
+class Settings(EnvironmentSettings):
     """See the list at the top of the module. Every value is checked when an object is made.
 
     Raises:
@@ -58,39 +54,13 @@ class Settings:
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise SettingsError("PAM_MODEL is empty: name a checkpoint, for example nano")
-        _one_of("device", self.device and self.device.partition(":")[0], _DEVICES)
-        _one_of("dtype", self.dtype, DTYPES)
-        _one_of("attn_implementation", self.attn_implementation, ATTENTION)
-        _in_range("queue_size", self.queue_size, 1)
-        _in_range("cache_bytes", self.cache_bytes, 0)
-        _in_range("regions_per_step", self.regions_per_step, 1)
-        _in_range("max_pixels", self.max_pixels, 1, MAX_PIXELS)
-
-    @classmethod
-    def from_environment(
-        cls, environment: Mapping[str, str] | None = None, **overrides: Any
-    ) -> Settings:
-        """Read the environment; `overrides` that are not None win over it.
-
-        An empty variable counts as one that is not set.
-
-        Args:
-            environment: `os.environ` by default.
-            overrides: settings by name, for example from a command line.
-
-        Raises:
-            SettingsError: a value that is not of its kind, or out of its range.
-        """
-        environment = os.environ if environment is None else environment
-        values: dict[str, Any] = {}
-        for setting in fields(cls):
-            text = environment.get(variable(setting.name), "").strip()
-            if text:
-                values[setting.name] = (
-                    _whole_number(setting.name, text) if setting.type == "int" else text
-                )
-        values.update({name: value for name, value in overrides.items() if value is not None})
-        return cls(**values)
+        if self.device is not None and self.device.partition(":")[0] not in _DEVICES:
+            raise SettingsError(f"PAM_DEVICE is one of {', '.join(_DEVICES)}, not {self.device!r}")
+        self._require_one_of(DTYPES, "dtype")
+        self._require_one_of(ATTENTION, "attn_implementation")
+        self._require_range(1, None, "queue_size", "regions_per_step")
+        self._require_range(0, None, "cache_bytes")
+        self._require_range(1, MAX_PIXELS, "max_pixels")
 
     def open_annotator(self) -> Annotator:
         """Load the model these settings name, and give it to a new annotator.
@@ -119,26 +89,3 @@ class Settings:
             regions_per_step=self.regions_per_step,
             max_pixels=self.max_pixels,
         )
-
-
-def variable(name: str) -> str:
-    """The environment variable of a setting."""
-    return f"PAM_{name.upper()}"
-
-
-def _whole_number(name: str, text: str) -> int:
-    try:
-        return int(text.replace("_", ""))
-    except ValueError as error:
-        raise SettingsError(f"{variable(name)} is a whole number, not {text!r}") from error
-
-
-def _one_of(name: str, value: str | None, allowed: tuple[str, ...]) -> None:
-    if value is not None and value not in allowed:
-        raise SettingsError(f"{variable(name)} is one of {', '.join(allowed)}, not {value!r}")
-
-
-def _in_range(name: str, value: int, low: int, high: int | None = None) -> None:
-    if value < low or (high is not None and value > high):
-        limits = f"at least {low:,}" if high is None else f"from {low:,} to {high:,}"
-        raise SettingsError(f"{variable(name)} is {limits}, not {value:,}")

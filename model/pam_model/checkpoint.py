@@ -19,11 +19,12 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from pam_model.checkpoint_config import check_depths, pam_config, sam2_from_dict
+from pam_model.checkpoint_files import CheckpointError, find_folder, read_json
 from pam_model.network import PRECISE_SAM2, PAMNetwork
 from pam_model.parameters import load_parameters, parameters_on_meta
 from pam_model.sam2_names import to_meta, to_transformers
 from pam_model.tasks import END
-from pam_model.tensor_files import CheckpointError, read_json, read_sam2, read_tensors
+from pam_model.tensor_files import read_sam2, read_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -186,29 +187,6 @@ def save_checkpoint(
     text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
     (folder / "config.json").write_text(text + "\n", encoding="utf-8")
     tokenizer.save_pretrained(folder)
-
-
-def find_folder(folder: Path) -> Path:
-    """The folder with `config.json`: this one, or the only one inside, as on the hub.
-
-    Raises:
-        CheckpointError: there is none, or there are several.
-    """
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such folder")
-    if (folder / "config.json").is_file():
-        return folder
-    inside = sorted(
-        path.parent
-        for path in folder.glob("*/config.json")
-        if not path.parent.name.startswith("sam2")
-    )
-    if len(inside) != 1:
-        found = ", ".join(path.name for path in inside) or "none"
-        raise CheckpointError(
-            f"{folder}: config.json must be in it or in one folder inside (found: {found})"
-        )
-    return inside[0]
 
 
 def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
@@ -17,40 +16,6 @@ Result = TypeVar("Result")
 
 # Masks that are cut this far above and below 0 and still agree are stable (as in SAM's generator).
 STABILITY_DELTA = 1.0
-
-
-@dataclass(frozen=True)
-class EverythingOptions:
-    """How to find everything in a picture.
-
-    Attributes:
-        points_per_side: clicks along each side of the grid.
-        points_per_batch: clicks decoded in one pass.
-        iou_threshold: drop masks whose predicted IoU is lower.
-        stability_threshold: drop masks whose stability is lower.
-        nms_threshold: of two masks with a higher IoU than this the better one stays.
-        min_area: drop masks that cover a smaller part of the picture.
-        max_area: drop masks that cover a larger part of the picture.
-        max_regions: keep this many of the best, or all if None.
-    """
-
-    points_per_side: int = 32
-    points_per_batch: int = 64
-    iou_threshold: float = 0.7
-    stability_threshold: float = 0.85
-    nms_threshold: float = 0.7
-    min_area: float = 0.0001
-    max_area: float = 0.95
-    max_regions: int | None = None
-
-    def __post_init__(self) -> None:
-        for field in fields(self):
-            value = getattr(self, field.name)
-            counted = field.name.startswith(("points", "max_regions"))
-            if counted and value is not None and value < 1:
-                raise ValueError(f"{field.name} is {value}, and must be 1 or more")
-            if not counted and not 0.0 <= value <= 1.0:
-                raise ValueError(f"{field.name} is {value}, and must be from 0 to 1")
 
 
 def grid(points_per_side: int, size: tuple[int, int]) -> npt.NDArray[np.float32]:

@@ -38,8 +38,7 @@ from huggingface_hub.utils import (
     enable_progress_bars,
 )
 
-from pam_model.checkpoint import find_folder
-from pam_model.tensor_files import CheckpointError, read_json
+from pam_model.checkpoint_files import CheckpointError, find_folder, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

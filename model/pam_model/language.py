@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from pam_model.config import PAMConfig
+    from pam_model.options import GenerationOptions
 
 _ROWS_PER_HEAD = 256  # positions whose vocabulary logits are held at once
 _TOKENS_PER_PASS = 512  # tokens of labels scored in one pass
@@ -46,37 +47,6 @@ class Tokenizer(Protocol):
 
     def convert_tokens_to_ids(self, tokens: str) -> int:
         """Return the id of one token."""
-
-
-@dataclass(frozen=True)
-class GenerationOptions:
-    """How answers are generated.
-
-    Attributes:
-        max_new_tokens: the longest answer in tokens.
-        temperature: 0 takes the likeliest token (repeatable); above 0 samples.
-        top_p: sample from the likeliest tokens that together have this probability.
-        seed: of the sampling; an answer does not depend on what else is in the batch.
-        deadline: `time.monotonic()` at which to give up, or None.
-    """
-
-    max_new_tokens: int = 128
-    temperature: float = 0.0
-    top_p: float = 1.0
-    seed: int = 0
-    deadline: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens != int(self.max_new_tokens) or self.max_new_tokens < 1:
-            raise ValueError(
-                f"max_new_tokens is {self.max_new_tokens}, and must be a whole number from 1"
-            )
-        if self.temperature != 0 and not 1e-4 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}, and must be 0, or 0.0001 or more")
-        if self.seed != int(self.seed) or not -(2**63) <= self.seed < 2**63:
-            raise ValueError(f"seed is {self.seed}, and must be a whole number of 64 bits")
-        if not 0.0 < self.top_p <= 1.0:
-            raise ValueError(f"top_p is {self.top_p}, and must be above 0 and at most 1")
 
 
 @dataclass(frozen=True)

@@ -22,8 +22,7 @@ from torch import Tensor
 from pam_model import devices, everything, hub
 from pam_model.checkpoint import load_checkpoint, load_network
 from pam_model.cropped_mask import square_masks
-from pam_model.everything import EverythingOptions
-from pam_model.language import GenerationOptions
+from pam_model.options import EverythingOptions, GenerationOptions
 from pam_model.prompts import Prompt, PromptError
 from pam_model.segmenter import BOX_LABELS, DecoderOutput, stability
 from pam_model.segments import PictureFeatures, RegionContexts, Segments

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from pam_model.tensor_files import CheckpointError, listed
+from pam_model.checkpoint_files import CheckpointError
+from pam_model.tensor_files import listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from pam_model.checkpoint_files import CheckpointError, read_json
 from pam_model.sam2_names import to_transformers
 
 if TYPE_CHECKING:
@@ -22,28 +22,6 @@ _POSITIONS = (
     "shared_image_embedding.positional_embedding",
     "prompt_encoder.shared_embedding.positional_embedding",
 )
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message says which file or tensor, and what to do."""
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object.
-
-    Raises:
-        CheckpointError: there is no such file, or it holds something else.
-    """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path}: no such file") from error
-    # A file may be nested deeper than the parser goes.
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds {type(content).__name__}, not a JSON object")
-    return content
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:

@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 from contextlib import contextmanager
-from dataclasses import fields
 from ipaddress import ip_address, ip_network
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -19,7 +18,7 @@ from werkzeug.serving import make_server
 
 from label_studio_backend.server import create_app
 from label_studio_backend.settings import ServerSettings
-from pam_labeling.settings import Settings, variable
+from pam_labeling.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCKER = ROOT / "docker"
@@ -28,8 +27,11 @@ COMPOSE = DOCKER / "compose.yml"
 GPU = DOCKER / "compose.gpu.yml"
 PROGRAMS = Path(sys.executable).parent
 SETTINGS = {
-    name for setting in fields(ServerSettings) for name in setting.metadata["variables"]
-} | {variable(setting.name) for setting in fields(Settings)}
+    name
+    for settings in (ServerSettings, Settings)
+    for names in settings.variables().values()
+    for name in names
+}
 
 
 def run(program, *arguments, **options):

@@ -1,35 +1,34 @@
-"""What becomes of the work on a batch that nobody waits for any more, and of unreadable tasks."""
+"""Batches of a real Label Studio: prompts, limits of time and memory, tasks that cannot be read."""
 
 from __future__ import annotations
 
-import threading
+import re
 import time
 
 import pytest
 
+from label_studio_backend.errors import RequestError
+from label_studio_backend.labeling_config import LabelingConfig
+from label_studio_backend.options import Options
+from label_studio_backend.task_media import Access
+from pam_labeling import DeadlineError, Priority
+from pam_model.nano.world import HELD_OUT_SEED
+from tests.label_studio_backend.answers import (
+    BATCHES,
+    QUICK,
+    Slow,
+    assert_label_studio_takes,
+    batch,
+    clicked_object,
+    mask_of,
+    metric,
+    set_up,
+    size_of,
+    until,
+)
+from tests.label_studio_backend.conftest import iou, png
+
 TASKS = 8
-
-
-class Slow:
-    """The embedded model, waiting before each picture of a batch until it may."""
-
-    def __init__(self, annotator):
-        self._annotator = annotator
-        self.model_name = annotator.model_name
-        self.may = threading.Semaphore(0)
-        self.begun = 0
-
-    def annotate_many(self, requests):
-        def one_by_one():
-            for request in requests:
-                self.may.acquire(timeout=30)
-                self.begun += 1
-                yield request
-
-        return self._annotator.annotate_many(one_by_one())
-
-    def close(self):
-        self.may.release(100)
 
 
 @pytest.fixture
@@ -40,13 +39,6 @@ def sent(traffic):
     task = {**body["tasks"][0], "annotations": [{"result": [box]}]}
     body["tasks"] = [{**task, "id": number} for number in range(1, TASKS + 1)]
     return body
-
-
-def until(condition):
-    end = time.monotonic() + 120
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 def results(client, sent):
@@ -132,3 +124,177 @@ def test_a_prediction_is_made_anew_when_the_annotation_it_was_made_from_is_skipp
     after = results(client, {**sent, "tasks": [skipped]})
     assert before[0]["result"] != after[0]["result"]
     assert results(client, {**sent, "tasks": [task]}) == before
+
+
+@pytest.mark.parametrize("name", BATCHES)
+def test_a_captured_batch_gets_one_prediction_for_each_task(client, backend, traffic, name):
+    sent = traffic(name)
+    set_up(client, sent, QUICK)
+    results = client.post("/predict", json=sent).json["results"]
+    assert len(results) == len(sent["tasks"])
+    for prediction in results:
+        assert_label_studio_takes(prediction, sent["label_config"], size_of())
+
+
+def test_regions_on_the_task_become_prompts(client, traffic):
+    sent = batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"])
+    [prediction] = client.post("/predict", json=sent).json["results"]
+    masks = [result for result in prediction["result"] if result["type"] == "brushlabels"]
+    assert len(masks) == 1
+    assert iou(mask_of(masks[0], size_of()), clicked_object()) > 0.8
+
+
+def test_a_task_without_regions_gets_everything(client, traffic):
+    sent = traffic("predict_next_task")
+    set_up(client, sent, {"points_per_side": 8})
+    [prediction] = client.post("/predict", json=sent).json["results"]
+    masks = [result for result in prediction["result"] if result["type"] == "brushlabels"]
+    assert len(masks) > 1
+    assert prediction["score"] > 0
+
+
+def test_a_batch_says_what_the_config_lacks_where_a_test_request_shows_it(client, traffic):
+    sent = batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"])
+    sent["label_config"] = re.sub(r'<Label value="background".*?/>', "", sent["label_config"])
+    set_up(client, sent, {})
+    [prediction] = client.post("/predict", json=sent).json["results"]
+    assert "hints" not in prediction
+    sent["label_config"] = sent["label_config"].replace('smart="true"', 'smart="false"')
+    set_up(client, sent, {})
+    [prediction] = client.post("/predict", json=sent).json["results"]
+    assert prediction["result"]
+    assert any('smart="false"' in hint for hint in prediction["hints"])
+
+
+def test_one_bad_task_spoils_no_other_and_gets_a_sentence_instead_of_a_result(
+    client, backend, label_studio, traffic
+):
+    label_studio.pictures["/data/upload/1/broken.png"] = b"not a picture"
+    good = "/data/upload/1/314f5194-exp_small.jpg"
+    sent = batch(traffic, [good, "/data/upload/1/broken.png", "/data/upload/1/gone.png", good])
+    results = client.post("/predict", json=sent).json["results"]
+    assert [bool(one.get("result")) for one in results] == [True, False, False, True]
+    # Label Studio saves nothing for an entry without "result", and asks for it again.
+    assert [set(one) for one in results[1:3]] == [{"error"}, {"error"}]
+    assert results[1]["error"].startswith("task 2: ")
+    assert "404" in results[2]["error"]
+    assert metric(backend, "failures_total", kind="PictureError") == 1
+
+
+def test_a_batch_asked_for_again_is_found_finished(client, backend, traffic):
+    sent = batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"])
+    first = client.post("/predict", json=sent).json
+    sent["tasks"][0]["updated_at"] = "later"
+    assert client.post("/predict", json=sent).json == first
+    assert metric(backend, "result_cache_total", found="hit") == 1
+    # Other regions, options or project: another prediction.
+    client.post("/predict", json={**sent, "project": "9.9"})
+    set_up(client, sent, {"label_threshold": 0.1})
+    client.post("/predict", json=sent)
+    assert metric(backend, "result_cache_total", found="miss") == 3
+
+
+def test_at_the_limit_of_time_what_is_finished_is_answered_and_the_rest_goes_on(
+    open_backend, client_of, annotator, label_studio, traffic
+):
+    slow = Slow(annotator)
+    backend = open_backend(open_annotator=lambda: slow, batch_seconds=0.5)
+    client = client_of(backend)
+    pictures = []
+    for number in range(6):
+        pictures.append(f"/data/upload/1/{number}.png")
+        label_studio.pictures[pictures[-1]] = png(HELD_OUT_SEED + number)
+    sent = batch(traffic, pictures)
+    # The first is asked for alone, and is finished, if need be after its own limit.
+    slow.may.release(1)
+    client.post("/predict", json={**sent, "tasks": sent["tasks"][:1]})
+    until(lambda: backend._results.under_way == 0)
+    start = time.monotonic()
+    first = client.post("/predict", json=sent).json["results"]
+    assert 0.4 < time.monotonic() - start < 10
+    assert "result" in first[0]
+    for number, unfinished in enumerate(first[1:], start=2):
+        assert set(unfinished) == {"error"}
+        assert f"task {number} is not finished yet and goes on" in unfinished["error"]
+    slow.may.release(100)
+    until(lambda: backend._results.under_way == 0)
+    again = client.post("/predict", json=sent).json["results"]
+    assert all("result" in one for one in again)
+    assert again[0] == first[0]
+    assert metric(backend, "result_cache_total", found="miss") == 6
+
+
+def test_the_rest_of_a_batch_is_given_up_after_a_while(
+    open_backend, client_of, annotator, traffic, label_studio
+):
+    slow = Slow(annotator)
+    backend = open_backend(open_annotator=lambda: slow, batch_seconds=0.05, background_seconds=0.0)
+    client = client_of(backend)
+    pictures = ["/data/upload/1/314f5194-exp_small.jpg"] * 3
+    client.post("/predict", json=batch(traffic, pictures))
+    slow.may.release(100)
+    until(lambda: backend._results.under_way == 0)
+    assert metric(backend, "failures_total", kind="TimeoutError") >= 1
+
+
+def test_too_many_batches_in_the_background_are_busy(open_backend, client_of, annotator, traffic):
+    slow = Slow(annotator)
+    backend = open_backend(open_annotator=lambda: slow, batch_seconds=0.01, predictions=1)
+    client = client_of(backend)
+    statuses = []
+    for number in range(5):
+        sent = batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"])
+        statuses.append(client.post("/predict", json={**sent, "project": str(number)}).status_code)
+    assert statuses == [200, 200, 200, 200, 503]
+
+
+def test_a_closed_backend_fails_what_waits(open_backend, client_of, annotator, traffic):
+    slow = Slow(annotator)
+    backend = open_backend(open_annotator=lambda: slow, batch_seconds=0.05)
+    client = client_of(backend)
+    client.post("/predict", json=batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"] * 2))
+    backend.close()
+    until(lambda: backend._results.under_way == 0)
+
+
+def test_a_batch_while_the_model_cannot_be_loaded_says_so_for_each_task(
+    open_backend, client_of, traffic
+):
+    def fail():
+        raise ValueError("no checkpoint")
+
+    client = client_of(open_backend(open_annotator=fail))
+    sent = batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"] * 2)
+    results = client.post("/predict", json=sent).json["results"]
+    assert [set(one) for one in results] == [{"error"}] * 2
+    assert "no checkpoint" in results[0]["error"]
+
+
+def test_an_error_nobody_thought_of_fails_one_task_and_is_logged(
+    client, backend, monkeypatch, traffic, caplog
+):
+    def fail(*_, **__):
+        raise ZeroDivisionError("oh")
+
+    monkeypatch.setattr(backend._translator, "prediction", fail)
+    sent = batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"])
+    [one] = client.post("/predict", json=sent).json["results"]
+    assert one == {"error": "task 1: oh"}
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_predict_task_waits_for_the_model_and_gives_one_prediction(backend, label_studio, traffic):
+    sent = batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"])
+    config = LabelingConfig.parse(sent["label_config"])
+    access = Access(label_studio.url, None)
+    task = sent["tasks"][0]
+    prediction = backend.predict_task(task, config, Options(), access)
+    assert_label_studio_takes(prediction, sent["label_config"], size_of())
+    with pytest.raises(DeadlineError):
+        backend.predict_task(task, config, Options(), access, deadline=time.monotonic() - 1)
+    with pytest.raises(RequestError, match='no "image"'):
+        backend.predict_task({"id": 3, "data": {}}, config, Options(), access)
+    interactive = backend.predict_task(
+        task, config, Options(), access, priority=Priority.INTERACTIVE
+    )
+    assert interactive["result"]

@@ -14,8 +14,8 @@ from pam_labeling import Settings
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "label-studio.md").read_text(encoding="utf-8")
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| `")]
-SERVER = [name for setting in fields(ServerSettings) for name in setting.metadata["variables"]]
-MODEL = [f"PAM_{setting.name.upper()}" for setting in fields(Settings)]
+SERVER = [name for names in ServerSettings.variables().values() for name in names]
+MODEL = [name for names in Settings.variables().values() for name in names]
 PICTURES = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGE)
 
 

@@ -3,7 +3,9 @@ from __future__ import annotations
 import gc
 import io
 import json
+import time
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from label_studio_backend import large_bodies as module
 from label_studio_backend.bodies import read_predict
 from label_studio_backend.errors import RequestError
-from label_studio_backend.large_bodies import read_any_predict, received
+from label_studio_backend.large_bodies import decode_in_pieces, read_any_predict, received
 
 VALUES = st.recursive(
     st.none()
@@ -41,32 +43,28 @@ def read(raw):
 @settings(deadline=None, max_examples=300)
 @given(VALUES, st.integers(1, 40), st.booleans(), st.booleans())
 def test_pieces_make_what_the_whole_makes(value, size, ascii_only, indented):
-    sent = {"tasks": [{"data": value}], "label_config": ""}
-    raw = json.dumps(sent, ensure_ascii=ascii_only, indent=2 if indented else None).encode()
+    text = json.dumps(value, ensure_ascii=ascii_only, indent=2 if indented else None).encode()
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "LARGE", 0)
-        patched.setattr(module, "_CLICK", 0)
-        patched.setattr(module, "_BLOCK", 3 * size)
         patched.setattr(module, "_PIECE", size)
-        assert read(raw) == read_predict(raw)
+        assert decode_in_pieces(text) == msgspec.json.decode(text)
 
 
 @settings(deadline=None, max_examples=300)
-@given(VALUES, st.data())
-def test_a_damaged_text_is_refused_or_read_but_never_breaks_anything(value, data):
-    raw = bytearray(json.dumps({"tasks": [{"data": value}], "label_config": ""}).encode())
+@given(VALUES, st.integers(1, 40), st.data())
+def test_a_damaged_text_is_refused_or_read_but_never_breaks_anything(value, size, data):
+    text = bytearray(json.dumps(value).encode())
     for _ in range(data.draw(st.integers(1, 4))):
-        at = data.draw(st.integers(0, len(raw) - 1))
-        raw[at : at + 1] = data.draw(st.sampled_from([b"", b"}", b"]", b'"', b",", b"[", b"\xff"]))
+        at = data.draw(st.integers(0, len(text) - 1))
+        text[at : at + 1] = data.draw(st.sampled_from([b"", b"}", b"]", b'"', b",", b"[", b"\xff"]))
+        if not text:
+            return
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(module, "LARGE", 0)
-        patched.setattr(module, "_CLICK", 0)
-        patched.setattr(module, "_PIECE", 7)
+        patched.setattr(module, "_PIECE", size)
         try:
-            read(bytes(raw))
+            decode_in_pieces(bytes(text))
         except RequestError:
-            with pytest.raises(RequestError):
-                read_predict(bytes(raw))
+            with pytest.raises((msgspec.DecodeError, UnicodeDecodeError)):
+                msgspec.json.decode(bytes(text))
 
 
 @pytest.mark.parametrize(
@@ -76,19 +74,18 @@ def test_a_damaged_text_is_refused_or_read_but_never_breaks_anything(value, data
         "{",
         "[1,2",
         '{"a":1,"b":"',
-        "{}}",
-        '{"a":[1,,2]}',
+        "[1,2]]",
+        "[1,2]}",
+        "[1,,2]",
         "{1,2,3,4,5}",
-        '{"a":1},{"b":2}',
+        "[1,2],[3,4]",
         "x" * 50,
-        '{"a":' + "[" * 500 + "1,2,3,4",
-        '{"a":NaN}',
-        '{"a":"\\ud800"',
-        '{"a":' + "9" * 5000 + "}",
+        "[" * 500 + "1,2,3,4",
+        '{"a":[1,2,3,4,5,6,7],"b":1,"a":[3,4,5,6',
     ],
 )
 def test_what_is_not_json_is_said(small_pieces, text):
-    with pytest.raises(RequestError, match=r"^the body is not JSON"):
+    with pytest.raises(RequestError, match=r"^the body is (not JSON|nested)"):
         read(text.encode())
 
 
@@ -118,6 +115,9 @@ def test_captured_requests_are_read_as_before(traffic, name, small_pieces):
         {"tasks": [3], "label_config": "", "params": {"context": {"result": []}}},
         {"tasks": [], "label_config": 3},
         {"tasks": [], "label_config": "", "params": {"context": 3}},
+        {"tasks": [], "label_config": "", "params": [1]},
+        {"tasks": [], "label_config": "", "project": [[1]]},
+        {"tasks": [], "label_config": "", "project": True},
     ],
 )
 def test_another_form_is_refused_as_before(body, small_pieces):
@@ -177,3 +177,37 @@ def test_the_cycle_collector_goes_on_after_a_body_that_is_refused(small_pieces):
     with pytest.raises(RequestError), received(io.BytesIO(b"["), 1):
         raise AssertionError
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "x" * 30_000_000,  # a picture as a data URI
+        [2**64 - 1] * 100_000,
+        {"": ["\u0000", "😀", 1e-300]},
+    ],
+)
+def test_what_task_data_may_hold_is_read_whole_and_soon(value, monkeypatch):
+    monkeypatch.setattr(module, "_CLICK", 0)
+    sent = {"tasks": [{"data": value}], "label_config": " " * module.LARGE}
+    raw = json.dumps(sent).encode()
+    start = time.perf_counter()
+    assert read(raw).tasks == sent["tasks"]
+    assert time.perf_counter() - start < 5  # it takes a quarter of a second
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"[" * 100_000 + b"]" * 100_000, "not JSON: .*recursion"),
+        (b"[1," * 200_000 + b"1" + b"]" * 200_000, "nested too deeply"),
+        (b'"\xed\xa0\x80"', "not JSON"),
+        (rb'"\ud800"', "not JSON"),
+    ],
+)
+def test_hostile_bodies_are_refused_with_a_sentence(data, said, monkeypatch):
+    monkeypatch.setattr(module, "_CLICK", 0)
+    raw = b'{"tasks":[{"data":' + data + b'}],"label_config":""}' + b" " * module.LARGE
+    with pytest.raises(RequestError, match=said) as caught:
+        read(raw)
+    assert caught.value.status == 400

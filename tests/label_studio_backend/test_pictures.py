@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import signal
-
 import pytest
 
 from label_studio_backend import projects
 from label_studio_backend.metrics import Metrics
 from label_studio_backend.pictures import Pictures
 from label_studio_backend.projects import Project, Projects
-from label_studio_backend.server import serve_until_told
 from label_studio_backend.task_media import Access
 from pam_labeling import PictureError
 from pam_model.nano.world import HELD_OUT_SEED
@@ -62,23 +59,3 @@ def test_the_project_set_up_longest_ago_is_forgotten(monkeypatch):
     for key in ("a", "b", "a", "c"):
         known.remember(key, Project(hints=(key,)))
     assert [known.get(key).hints for key in "abc"] == [("a",), (), ("c",)]
-
-
-def test_the_server_is_closed_however_it_ends():
-    class Server:
-        closed = False
-
-        def run(self):
-            signal.raise_signal(signal.SIGTERM)
-
-        def close(self):
-            self.closed = True
-
-    before = signal.getsignal(signal.SIGTERM)
-    server = Server()
-    try:
-        with pytest.raises(SystemExit):
-            serve_until_told(server)
-    finally:
-        signal.signal(signal.SIGTERM, before)
-    assert server.closed

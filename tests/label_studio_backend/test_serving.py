@@ -56,7 +56,7 @@ def test_options_become_settings_and_what_is_not_given_is_left_to_the_environmen
         "basic_auth_pass": "p",
         "allowed_hosts": ("a.org", "b.org"),
         "predictions": 3,
-        "log_level": "DEBUG",
+        "log_level": "debug",
     }
     assert set(no_model.values()) == {None}
     assert set(no_server.values()) == {None}
@@ -197,6 +197,18 @@ def test_the_program_serves_until_it_is_told_to_end(tmp_path):
         _, log = process.communicate(timeout=30)
     assert process.returncode == 0
     assert f"listening on {url}" in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_program_ends_as_told_also_while_the_model_loads(tmp_path, number):
+    with program(tmp_path) as (process, url):
+        states, _ = asked(process, url, len)
+        process.send_signal(number)
+        _, log = process.communicate(timeout=30)
+    assert states[0] == "loading"
+    assert process.returncode == 0
+    assert "Traceback" not in log
+    assert "terminate called" not in log
 
 
 def test_health_and_setup_are_answered_quickly_also_while_nano_really_loads(tmp_path):

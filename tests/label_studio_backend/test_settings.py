@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -60,8 +59,10 @@ def test_a_password_keeps_its_blanks():
 
 
 def test_overrides_win_over_the_environment_unless_they_are_none():
-    settings = ServerSettings.from_environment({"PORT": "1", "THREADS": "2"}, port=3, host=None)
+    overrides = {"port": 3, "host": None, "log_level": "debug"}
+    settings = ServerSettings.from_environment({"PORT": "1", "THREADS": "2"}, **overrides)
     assert (settings.port, settings.predictions, settings.host) == (3, 2, "127.0.0.1")
+    assert settings.log_level == "DEBUG"
 
 
 @pytest.mark.parametrize(
@@ -105,8 +106,8 @@ def test_predictions_can_never_take_all_threads_of_the_server():
 
 
 def test_every_variable_stands_in_the_table_at_the_top():
-    for setting in fields(ServerSettings):
-        for name in setting.metadata["variables"]:
+    for names in ServerSettings.variables().values():
+        for name in names:
             assert re.search(rf"^    {name}\b", module.__doc__, re.MULTILINE), name
 
 

@@ -8,11 +8,11 @@ import torch
 from pam_model.checkpoint import (
     Checkpoint,
     CheckpointError,
-    find_folder,
     load_checkpoint,
     load_network,
     save_checkpoint,
 )
+from pam_model.checkpoint_files import find_folder
 from tests.model import tiny_checkpoint as tiny
 
 

@@ -12,8 +12,8 @@ from huggingface_hub.utils import are_progress_bars_disabled
 
 from pam_model import hub
 from pam_model.checkpoint import load_checkpoint, load_network
+from pam_model.checkpoint_files import CheckpointError
 from pam_model.hub import download, resolve
-from pam_model.tensor_files import CheckpointError
 from tests.model import tiny_checkpoint as tiny
 from tests.model.fake_hub import FakeHub
 

@@ -12,9 +12,9 @@ from torch import nn
 from pam_model import PAM
 from pam_model.checkpoint import Checkpoint, load_network
 from pam_model.checkpoint_config import pam_config
+from pam_model.checkpoint_files import CheckpointError
 from pam_model.parameters import load_parameters, parameters_on_meta
 from pam_model.sam2_names import to_transformers
-from pam_model.tensor_files import CheckpointError
 from tests.model import tiny_checkpoint as tiny
 
 DATA = Path(__file__).parent / "data"

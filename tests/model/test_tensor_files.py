@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pam_model.tensor_files import CheckpointError, listed, read_json, read_sam2, read_tensors
+from pam_model.checkpoint_files import CheckpointError, read_json
+from pam_model.tensor_files import listed, read_sam2, read_tensors
 
 
 def write_index(folder, places):

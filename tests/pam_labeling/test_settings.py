@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import dataclasses
 from typing import Any
 
 import pytest
 
 from pam_labeling import settings as module
-from pam_labeling.settings import Settings, SettingsError, variable
+from pam_labeling.settings import Settings, SettingsError
 
 
 def test_without_variables_the_defaults_hold():
@@ -49,8 +48,8 @@ def test_an_empty_model_name_is_refused():
 
 
 def test_every_setting_is_documented_by_its_variable():
-    for setting in dataclasses.fields(Settings):
-        assert f"    {variable(setting.name)} " in module.__doc__
+    for (name,) in Settings.variables().values():
+        assert f"    {name} " in module.__doc__
 
 
 def test_an_annotator_is_opened_with_the_settings(monkeypatch, model):

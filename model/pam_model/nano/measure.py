@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pam_model.language import GenerationOptions
 from pam_model.nano import texts, words
+from pam_model.options import GenerationOptions
 from pam_model.segments import Segments
 from pam_model.tasks import LANGUAGES, Language, Question, Task
 

@@ -1,0 +1,54 @@
+"""A checkpoint's folder and its JSON files, which are not trusted; without torch."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be used; the message says which file or tensor, and what to do."""
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        CheckpointError: there is no such file, or it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path}: no such file") from error
+    # A file may be nested deeper than the parser goes.
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds {type(content).__name__}, not a JSON object")
+    return content
+
+
+def find_folder(folder: Path) -> Path:
+    """The folder with `config.json`: this one, or the only one inside, as on the hub.
+
+    Raises:
+        CheckpointError: there is none, or there are several.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder")
+    if (folder / "config.json").is_file():
+        return folder
+    inside = sorted(
+        path.parent
+        for path in folder.glob("*/config.json")
+        if not path.parent.name.startswith("sam2")
+    )
+    if len(inside) != 1:
+        found = ", ".join(path.name for path in inside) or "none"
+        raise CheckpointError(
+            f"{folder}: config.json must be in it or in one folder inside (found: {found})"
+        )
+    return inside[0]
