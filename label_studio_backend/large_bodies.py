@@ -116,13 +116,13 @@ def read_any_predict(body: Readable, length: int) -> PredictBody:
 
 
 def _read(body: Readable, length: int) -> memoryview:
-    """All bytes; a call that copied them at once would keep the interpreter's lock."""
-    raw = bytearray(length)
+    """All bytes; a call that copied or cleared as many would keep the interpreter's lock."""
+    raw = np.empty(length, np.uint8)
     end = 0
     while block := body.read(min(_BLOCK, length - end)):
-        raw[end : end + len(block)] = block
+        raw[end : end + len(block)] = np.frombuffer(block, np.uint8)
         end += len(block)
-    return memoryview(raw)[:end]
+    return raw[:end].data
 
 
 def _is_click(raw: memoryview) -> bool:
