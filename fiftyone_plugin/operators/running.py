@@ -157,11 +157,12 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             return {"id": str(result.result["id"])}
         remember(plan.job.target.dataset, self.name_in_plugin, options.to_params())
         steps = Steps(plan)
+        counted = "pictures" if plan.job.everything else "regions"
         with closing(iter(steps)) as reports, ExitStack() as stack:
             bar = None
             for report in reports:
                 if bar is None and report.key:
-                    bar = fo.ProgressBar(report.total, progress, iters_str="regions")
+                    bar = fo.ProgressBar(report.total, progress, iters_str=counted)
                     stack.enter_context(bar)
                 elif bar is not None:
                     bar.set_iteration(report.done)

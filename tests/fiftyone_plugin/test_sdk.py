@@ -36,6 +36,28 @@ def test_captions_with_their_record(operator, scene_dataset):
     assert dataset.get_field(f"{LABELS}.caption").description == "Brief caption, by PAM"
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "counted"),
+    [
+        ("caption_regions", {"field": FIELD}, f"{len(scene(0).objects)} regions"),
+        ("find_regions", {"field": "found", "points_per_side": 4}, "1 pictures"),
+    ],
+)
+def test_the_progress_bar_says_what_it_counts(
+    name, options, counted, operator, scene_dataset, monkeypatch
+):
+    bars = []
+
+    class Bar(fo.ProgressBar):
+        def __init__(self, total, progress, *, iters_str):
+            super().__init__(total, progress, iters_str=iters_str)
+            bars.append(f"{total} {iters_str}")
+
+    monkeypatch.setattr(fo, "ProgressBar", Bar)
+    operator(name)(scene_dataset(0), **options)
+    assert bars == [counted]
+
+
 def test_all_words_classes_score_and_masks_at_once(operator, scene_dataset):
     dataset = scene_dataset(0, masks=False)
     operator("caption_regions")(
