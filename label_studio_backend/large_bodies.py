@@ -67,7 +67,7 @@ class _Piece(NamedTuple):
         lowest: how many brackets are open all the way.
     """
 
-    text: bytes
+    text: memoryview
     before: bytes
     after: bytes
     lowest: int
@@ -168,7 +168,8 @@ def decode_in_pieces(raw: bytes | memoryview) -> Any:
 def _join(root: list[Any], around: list[Any], piece: _Piece) -> list[Any]:
     """Put a piece where it belongs; return what is open behind it."""
     try:
-        decoded = msgspec.json.decode(_opened(piece.before) + piece.text + _closed(piece.after))
+        whole = b"".join((_opened(piece.before), piece.text, _closed(piece.after)))
+        decoded = msgspec.json.decode(whole)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(f"the body is not JSON: {error}") from error
     is_last = not piece.after
@@ -237,13 +238,12 @@ def _pieces(raw: memoryview) -> Iterator[_Piece]:
         if part.comma is not None:
             lowest = min(lowest, part.lowest_before())
             after = part.open_at_comma(brackets)
-            text = bytes(raw[begin : position + part.comma])
-            yield _Piece(text, before, after, lowest)
+            yield _Piece(raw[begin : position + part.comma], before, after, lowest)
             begin, before, lowest = position + part.comma + 1, after, len(after)
         lowest = min(lowest, part.lowest_behind())
         brackets = part.open_at_end(brackets)
         is_in_text, position = part.ends_in_text, end
-    yield _Piece(bytes(raw[begin:]), before, b"", 0)
+    yield _Piece(raw[begin:], before, b"", 0)
 
 
 class _Part:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-import re
 import stat
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, unquote_to_bytes
@@ -13,7 +12,12 @@ from urllib.parse import parse_qs, unquote_to_bytes
 from label_studio_backend.addresses import MediaError, WebAddress
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+_BLOCK = 1 << 17  # letters of a data: URI that are decoded at a time
+_ALPHABET = bytes.maketrans(b"-_", b"+/")
+_NO_LETTERS = b" \t\n\r\f\v="
 
 _EXAMPLES = "such as /data/upload/1/picture.jpg, s3://bucket/picture.jpg or https://..."
 
@@ -46,18 +50,17 @@ def read_data_uri(text: str, max_bytes: int) -> bytes:
     Raises:
         MediaError: damaged, empty, or larger than `max_bytes`.
     """
-    head, comma, body = text.partition(",")
-    if not comma:
+    begin = text.find(",") + 1  # nothing so long is copied as a whole
+    if not begin:
         raise MediaError("the picture is a data: URI without a comma, and so without content")
-    is_base64 = head.rstrip().lower().endswith(";base64")
+    is_base64 = text[: begin - 1].rstrip().lower().endswith(";base64")
+    length = len(text) - begin
     # Before anything is copied: 4 letters are 3 bytes, or 1 if everything is percent-encoded.
-    if len(body) > 3 * max_bytes + 1024 or (is_base64 and len(body) // 4 * 3 > 3 * max_bytes):
+    if length > 3 * max_bytes + 1024 or (is_base64 and length // 4 * 3 > 3 * max_bytes):
         raise _too_large("the picture in a data: URI", max_bytes)
     try:
-        content = unquote_to_bytes(body)
-        if is_base64:
-            letters = re.sub(rb"[\s=]+", b"", content).translate(bytes.maketrans(b"-_", b"+/"))
-            content = base64.b64decode(letters + b"=" * (-len(letters) % 4), validate=True)
+        blocks = _unquoted(text, begin)
+        content = b"".join(_from_base64(blocks) if is_base64 else blocks)
     except (binascii.Error, UnicodeError) as error:
         raise MediaError(f"the picture is a damaged data: URI ({error})") from error
     if len(content) > max_bytes:
@@ -65,6 +68,28 @@ def read_data_uri(text: str, max_bytes: int) -> bytes:
     if not content:
         raise MediaError("the picture is a data: URI without content")
     return content
+
+
+def _unquoted(text: str, start: int) -> Iterator[bytes]:
+    """A percent-encoded text from `start` on, in blocks between which other threads run."""
+    while start < len(text):
+        end = start + _BLOCK
+        escape = text.rfind("%", max(start, end - 2), end)
+        if escape >= 0:  # it would be cut
+            end = escape + 3
+        yield unquote_to_bytes(text[start:end])
+        start = end
+
+
+def _from_base64(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    """What blocks of base64 stand for; of either alphabet, with blanks, and padded or not."""
+    left = b""
+    for block in blocks:
+        letters = left + block.translate(_ALPHABET, delete=_NO_LETTERS)
+        whole = len(letters) // 4 * 4
+        left = letters[whole:]
+        yield base64.b64decode(letters[:whole], validate=True)
+    yield base64.b64decode(left + b"=" * (-len(left) % 4), validate=True)
 
 
 def read_local_file(root: Path, address: WebAddress, max_bytes: int) -> bytes:

@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+from label_studio_backend import task_values
 from label_studio_backend.addresses import MediaError, WebAddress
 from label_studio_backend.task_values import picture_text, read_data_uri, read_local_file
 
@@ -46,6 +47,20 @@ def test_spaces_around_a_value_do_not_matter():
 )
 def test_a_data_uri_is_decoded(uri):
     assert read_data_uri(uri, 256) == CONTENT
+
+
+@pytest.mark.parametrize("block", range(1, 9))
+def test_a_long_data_uri_is_decoded_in_blocks(block, monkeypatch):
+    monkeypatch.setattr(task_values, "_BLOCK", block)
+    letters = base64.urlsafe_b64encode(CONTENT).decode()
+    for text in (
+        ";base64," + letters,
+        ";base64," + letters.replace("=", "%3d\r\n"),
+        ";base64," + "".join(f"%{ord(letter):02X}" for letter in letters),
+        "," + "".join(f"%{byte:02x}" for byte in CONTENT),
+        "," + "".join(chr(byte) if 48 <= byte < 58 else f"%{byte:02X}" for byte in CONTENT),
+    ):
+        assert read_data_uri(f"data:image/png{text}", 10_000) == CONTENT
 
 
 @pytest.mark.parametrize(
