@@ -73,9 +73,11 @@ class EnvironmentSettings:
             shown = f"{value:g}" if isinstance(value, float) else value
             raise SettingsError(f"{self.variables()[name][0]} is {limits}, not {shown}")
 
-    def _require_one_of(self, allowed: tuple[str, ...], name: str) -> None:
+    def _require_one_of(self, allowed: tuple[str, ...], name: str, *, before: str = "") -> None:
         value = getattr(self, name)
-        if value is not None and value not in allowed:
+        # Of "cuda:1" only what stands before the colon is one of the names.
+        kind = value.partition(before)[0] if value and before else value
+        if kind is not None and kind not in allowed:
             raise SettingsError(
                 f"{self.variables()[name][0]} is one of {', '.join(allowed)}, not {value!r}"
             )

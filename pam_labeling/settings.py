@@ -54,8 +54,7 @@ class Settings(EnvironmentSettings):
     def __post_init__(self) -> None:
         if not self.model.strip():
             raise SettingsError("PAM_MODEL is empty: name a checkpoint, for example nano")
-        if self.device is not None and self.device.partition(":")[0] not in _DEVICES:
-            raise SettingsError(f"PAM_DEVICE is one of {', '.join(_DEVICES)}, not {self.device!r}")
+        self._require_one_of(_DEVICES, "device", before=":")
         self._require_one_of(DTYPES, "dtype")
         self._require_one_of(ATTENTION, "attn_implementation")
         self._require_range(1, None, "queue_size", "regions_per_step")

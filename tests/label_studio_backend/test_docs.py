@@ -29,12 +29,15 @@ def test_the_table_has_no_setting_that_there_is_not():
     assert named == {*SERVER, *MODEL}
 
 
-@pytest.mark.parametrize("setting", [*fields(ServerSettings), *fields(Settings)])
-def test_plain_defaults_are_those_of_the_settings(setting):
+@pytest.mark.parametrize(
+    ("settings", "setting"),
+    [(settings, each) for settings in (ServerSettings, Settings) for each in fields(settings)],
+)
+def test_plain_defaults_are_those_of_the_settings(settings, setting):
     if not isinstance(setting.default, (int, float, str)):
         return
-    names = setting.metadata.get("variables") or [f"PAM_{setting.name.upper()}"]
-    [row] = [row for row in ROWS if f"`{names[0]}`" in row.split("|")[1]]
+    variable = settings.variables()[setting.name][0]
+    [row] = [row for row in ROWS if f"`{variable}`" in row.split("|")[1]]
     default = row.split("|")[2].strip().strip("`")
     assert default in spellings(setting.default)
 

@@ -25,6 +25,11 @@ from pam_labeling.exit_codes import CommandError
 from tests.label_studio_backend.conftest import FIXTURES
 from tests.label_studio_backend.fake_label_studio import TOKEN, FakeLabelStudio
 
+SETUP = {
+    **json.loads((FIXTURES / "setup_image_polygon.json").read_text("utf-8"))["json"],
+    "extra_params": None,
+}
+
 
 @pytest.fixture
 def served(monkeypatch):
@@ -153,8 +158,6 @@ def program(tmp_path):
 
 def asked(process, url, until, seconds=90):
     """Ask `/health` and `/setup` again and again; what was said, and the milliseconds of each."""
-    setup = json.loads((FIXTURES / "setup_image_polygon.json").read_text("utf-8"))["json"]
-    setup["extra_params"] = None
     states, milliseconds = [], []
     end = time.monotonic() + seconds
     while not until(states):
@@ -164,7 +167,7 @@ def asked(process, url, until, seconds=90):
             start = time.perf_counter()
             health = requests.get(f"{url}/health", timeout=10)
             middle = time.perf_counter()
-            answer = requests.post(f"{url}/setup", json=setup, timeout=10)
+            answer = requests.post(f"{url}/setup", json=SETUP, timeout=10)
             last = time.perf_counter()
         except requests.ConnectionError:  # it does not listen yet
             continue
@@ -223,9 +226,8 @@ def test_health_and_setup_are_answered_quickly_also_while_large_batches_arrive(t
     points = [[number / 7, number / 9] for number in range(20_000)]
     outline = {"type": "polygonlabels", "value": {"points": points}}
     task = {"data": {"image": "/none.png"}, "annotations": [{"result": [rle, outline]}]}
-    setup = json.loads((FIXTURES / "setup_image_polygon.json").read_text("utf-8"))["json"]
     tasks = [{"id": number, **task} for number in range(15)]
-    body = json.dumps({"tasks": tasks, "label_config": setup["schema"], "project": "9.1"}).encode()
+    body = json.dumps({"tasks": tasks, "label_config": SETUP["schema"], "project": "9.1"}).encode()
     assert len(body) > 15e6
     answers = []
 
