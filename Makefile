@@ -8,7 +8,7 @@ LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready
 
 .PHONY: demo serve test e2e lint
 
-demo: $(READY)  ## draw pictures, annotate the files, show masks and words
+demo: $(READY)  ## draw images, annotate the files, show masks and words
 	$(BIN)/pam-labeling demo out/demo
 
 serve: $(READY)  ## answer Label Studio at http://localhost:9090, with nano or PAM_MODEL

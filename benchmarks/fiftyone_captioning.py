@@ -1,7 +1,7 @@
 """Memory while a dataset is captioned in FiftyOne: `python benchmarks/fiftyone_captioning.py`.
 
-`caption_regions` really runs, with nano, on small pictures of one region each, and asks for one
-brief caption. The pictures are a few different files, used again and again: each is read and
+`caption_regions` really runs, with nano, on small images of one region each, and asks for one
+brief caption. The images are a few different files, used again and again: each is read and
 encoded anew, so memory is what many files would need. What this process holds is measured after
 some tenths of the run; if it grew with the dataset, the last number would show it.
 
@@ -25,10 +25,10 @@ from rich.console import Console
 from rich.table import Table
 
 from fiftyone_plugin.models import POOL
+from fiftyone_plugin.operators.model_operator import collection_target
 from fiftyone_plugin.operators.options import CaptionOptions
 from fiftyone_plugin.operators.plans import plan_captions
-from fiftyone_plugin.operators.running import collection_target
-from fiftyone_plugin.undo import undo_run
+from fiftyone_plugin.runs.undo import undo_run
 from pam_model.nano.world import HELD_OUT_SEED, render_scene
 
 if TYPE_CHECKING:
@@ -44,11 +44,11 @@ def make_dataset(folder: Path, samples: int, side: int) -> Any:
     dataset = fo.Dataset()
     for number in range(min(FILES, samples)):
         scene = render_scene(HELD_OUT_SEED + number)
-        height, width = scene.picture.shape[:2]
+        height, width = scene.image.shape[:2]
         x1, y1, x2, y2 = scene.objects[0].box
         box = [x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height]
         path = folder / f"{number}.png"
-        Image.fromarray(scene.picture).resize((side, round(side * height / width))).save(path)
+        Image.fromarray(scene.image).resize((side, round(side * height / width))).save(path)
         labels = fo.Detections(detections=[fo.Detection(label="thing", bounding_box=box)])
         dataset.add_sample(fo.Sample(filepath=str(path), **{FIELD: labels}))
     while len(dataset) < samples:  # by the database, or this process would hold their memory
@@ -58,7 +58,7 @@ def make_dataset(folder: Path, samples: int, side: int) -> Any:
 
 
 def memory(dataset: Any) -> Iterator[tuple[str, float, float]]:
-    """Share of the run, MiB that this process holds, and seconds since the first picture."""
+    """Share of the run, MiB that this process holds, and seconds since the first image."""
     options = CaptionOptions(field=FIELD, model="nano")
     steps = plan_captions(options, collection_target(dataset, options)).run()
     waiting = list(SHARES)
@@ -82,12 +82,12 @@ def main() -> None:
     """Measure, print a table, and write it as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--side", type=int, default=128, help="of the pictures, in pixels")
+    parser.add_argument("--side", type=int, default=128, help="of the images, in pixels")
     parser.add_argument("--json", type=Path, default=None, help="write the numbers here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         dataset = make_dataset(Path(folder), options.samples, options.side)
-        title = f"captioning {options.samples:,} pictures of one region, {FILES} different files"
+        title = f"captioning {options.samples:,} images of one region, {FILES} different files"
         table = Table("of the run", "MiB", "seconds", title=title)
         found = []
         for share, mebibytes, seconds in memory(dataset):

@@ -23,9 +23,9 @@ import psutil
 from rich.console import Console
 from rich.table import Table
 
-from fiftyone_plugin.fields import Attribute
-from fiftyone_plugin.undo import undo_run
-from fiftyone_plugin.writer import RunWriter
+from fiftyone_plugin.labels.fields import Attribute
+from fiftyone_plugin.runs.undo import undo_run
+from fiftyone_plugin.runs.writer import RunWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -38,7 +38,7 @@ Regions = list[tuple[str, list[str]]]  # of samples, the ids of their regions
 
 
 def make_dataset(samples: int, regions: int) -> Any:
-    """A dataset of boxes without pictures; nothing reads them."""
+    """A dataset of boxes without images; nothing reads them."""
     dataset = fo.Dataset()
     box = [0.25, 0.25, 0.5, 0.5]
     labels = [fo.Detection(label="thing", bounding_box=box) for _ in range(regions)]

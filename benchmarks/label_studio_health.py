@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.label_studio_server import CONFIG, Pictures, click, machine, scenes
+from benchmarks.label_studio_server import CONFIG, Images, click, machine, scenes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,10 +87,10 @@ def measured(served: Served, setup: str, meanwhile: Callable[[], None]) -> dict[
 
 
 class Served:
-    """`pam-labeling serve` in a process of its own, and a site with pictures."""
+    """`pam-labeling serve` in a process of its own, and a site with images."""
 
     def __init__(self, stack: ExitStack, model: str) -> None:
-        self.site = Pictures()
+        self.site = Images()
         threading.Thread(target=self.site.serve_forever, daemon=True).start()
         stack.callback(self.site.shutdown)
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -138,7 +138,7 @@ class Served:
 
 
 def batch(megabytes: int, shape: dict[str, Any]) -> bytes:
-    """A batch whose tasks have a large shape each, and pictures that cannot be had."""
+    """A batch whose tasks have a large shape each, and images that cannot be had."""
     regions = [{"result": [shape]}]
     task = {"data": {"image": "/none.png"}, "annotations": regions}
     count = max(1, round(megabytes * 1e6 / len(json.dumps(task))))

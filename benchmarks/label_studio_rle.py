@@ -22,7 +22,7 @@ from label_studio_sdk.converter import brush
 from rich.console import Console
 from rich.table import Table
 
-from label_studio_backend import rle
+from label_studio_backend.translation import rle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +46,7 @@ class Row(NamedTuple):
 
 
 def ellipse(width: int, height: int) -> Mask:
-    """A smooth mask, half as wide and high as the picture, bool `(height, width)`."""
+    """A smooth mask, half as wide and high as the image, bool `(height, width)`."""
     y, x = np.ogrid[:height, :width]
     return (x / width - 0.5) ** 2 + (y / height - 0.5) ** 2 < 0.25**2
 

@@ -1,9 +1,9 @@
 """What Label Studio's protocol costs on top of the model: `benchmarks/label_studio_server.py`.
 
 Every click is answered twice, in turns, so that a noisy machine is noisy to both: through HTTP (the
-request that Label Studio posts, waitress, reading the picture and the prompt, the model, masks as
+request that Label Studio posts, waitress, reading the image and the prompt, the model, masks as
 run lengths, the check), and by the annotator called directly with the same prompt. Both get the
-same pictures, known or new to the model, from a server on the same machine.
+same images, known or new to the model, from a server on the same machine.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from label_studio_backend.answer_plan import plan_answer
-from label_studio_backend.labeling_config import LabelingConfig
-from label_studio_backend.options import Options
-from label_studio_backend.server import create_app, create_server
-from label_studio_backend.serving import open_backend
+from label_studio_backend.config.labeling_config import LabelingConfig
+from label_studio_backend.config.options import Options
+from label_studio_backend.config.output_mapping import plan_answer
+from label_studio_backend.server.app import create_app, create_server
+from label_studio_backend.server.serving import open_backend
 from label_studio_backend.settings import ServerSettings
-from pam_labeling import Picture, Prompt, Request, Settings, read_picture
+from pam_labeling import LoadedImage, Prompt, Request, Settings, read_image
 from pam_model.nano.world import HELD_OUT_SEED, render_scene
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ EARLIER = {"type": "brushlabels", "value": {"format": "rle", "rle": [17, 200] * 
 
 @dataclass(frozen=True)
 class Scene:
-    """A picture file, and where to click."""
+    """An image file, and where to click."""
 
     path: str
     content: bytes
@@ -65,15 +65,15 @@ def scenes(count: int, side: int, first: int) -> Iterator[Scene]:
     """Held-out scenes, scaled so that the longer side has `side` pixels."""
     for number in range(first, first + count):
         drawn = render_scene(HELD_OUT_SEED + number)
-        picture = Image.fromarray(drawn.picture)
-        scale = side / max(picture.size)
-        size = (round(picture.width * scale), round(picture.height * scale))
+        image = Image.fromarray(drawn.image)
+        scale = side / max(image.size)
+        size = (round(image.width * scale), round(image.height * scale))
         item = max(drawn.objects, key=lambda item: int(item.mask.sum()))
         rows, columns = item.mask.nonzero()
         middle = len(rows) // 2
         point = (columns[middle] + 0.5) * scale, (rows[middle] + 0.5) * scale
         file = io.BytesIO()
-        picture.resize(size).save(file, "JPEG", quality=92)
+        image.resize(size).save(file, "JPEG", quality=92)
         yield Scene(f"/data/upload/1/{number}.jpg", file.getvalue(), point, size)
 
 
@@ -101,8 +101,8 @@ def click(scene: Scene, config: str, earlier: int) -> dict[str, Any]:
     return {"tasks": [task], "project": "1.1", "label_config": config, "params": params}
 
 
-class Pictures(ThreadingHTTPServer):
-    """Serves picture files as Label Studio does."""
+class Images(ThreadingHTTPServer):
+    """Serves image files as Label Studio does."""
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
@@ -110,7 +110,7 @@ class Pictures(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Pictures
+    server: Images
 
     def do_GET(self) -> None:
         content = self.server.files.get(self.path, b"")
@@ -127,7 +127,7 @@ class Bench:
     """A backend behind HTTP, and its annotator."""
 
     def __init__(self, stack: ExitStack, model: str, texts: bool, earlier: int) -> None:
-        self.site = Pictures()
+        self.site = Images()
         threading.Thread(target=self.site.serve_forever, daemon=True).start()
         stack.callback(self.site.shutdown)
         cache = Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -159,19 +159,19 @@ class Bench:
         answer.raise_for_status()
         return seconds
 
-    def model(self, scene: Scene, picture: Picture) -> float:
-        """Seconds of the annotator for the same click, its picture decoded before."""
+    def model(self, scene: Scene, image: LoadedImage) -> float:
+        """Seconds of the annotator for the same click, its image decoded before."""
         prompt = Prompt.from_points([scene.point], [True])
-        request = Request(picture, (prompt,), questions=self.questions)
+        request = Request(image, (prompt,), questions=self.questions)
         start = time.perf_counter()
         self.direct.annotate(request)
         return time.perf_counter() - start
 
     def both(self, scene: Scene, clicks: int) -> list[tuple[float, float]]:
-        """Seconds of clicks on one picture, by HTTP and by the model alone, in turns."""
+        """Seconds of clicks on one image, by HTTP and by the model alone, in turns."""
         self.site.files[scene.path] = scene.content
-        picture = read_picture(scene.content)
-        return [(self.http(scene), self.model(scene, picture)) for _ in range(clicks)]
+        image = read_image(scene.content)
+        return [(self.http(scene), self.model(scene, image)) for _ in range(clicks)]
 
 
 def percentile(values: list[float], share: int) -> float:
@@ -205,8 +205,8 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--clicks", type=int, default=100, help="on a known picture, and on new")
-    parser.add_argument("--side", type=int, default=1024, help="longer side of the pictures")
+    parser.add_argument("--clicks", type=int, default=100, help="on a known image, and on new")
+    parser.add_argument("--side", type=int, default=1024, help="longer side of the images")
     parser.add_argument("--earlier", type=int, default=5, help="masks on the task already")
     parser.add_argument("--no-texts", action="store_true", help="masks without captions")
     parser.add_argument("--json", type=Path, help="write the rows here as well")
@@ -220,13 +220,13 @@ def main() -> None:
         [warm, known] = scenes(2, options.side, 0)
         bench.both(warm, 2)
         bench.both(known, 1)
-        rows["known picture"] = add(table, "a known picture", bench.both(known, options.clicks))
+        rows["known image"] = add(table, "a known image", bench.both(known, options.clicks))
         new = [
             times
             for scene in scenes(options.clicks, options.side, 2)
             for times in bench.both(scene, 1)
         ]
-        rows["new pictures"] = add(table, "new pictures", new)
+        rows["new images"] = add(table, "new images", new)
     Console(width=120).print(table)
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")

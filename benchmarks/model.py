@@ -23,12 +23,12 @@ from torch import nn
 from transformers import Qwen2Config
 
 from pam_model import PAM, GenerationOptions, Prompt, Question, Task, decoding
-from pam_model.checkpoint import load_tokenizer
+from pam_model.checkpoints.checkpoint import load_tokenizer
+from pam_model.checkpoints.hub import NANO
+from pam_model.checkpoints.parameters import parameters_on_meta
 from pam_model.config import PAMConfig, sam2_config
-from pam_model.hub import NANO
 from pam_model.nano.world import HELD_OUT_SEED, render_scene
 from pam_model.network import PAMNetwork
-from pam_model.parameters import parameters_on_meta
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,17 +96,17 @@ class Clock:
 
 
 def absolute(pam: PAM, clock: Clock) -> dict[str, float]:
-    """Seconds of what an annotator waits for, on one 1024 x 768 picture."""
-    picture = np.asarray(_scene())
-    features = pam.encode(picture)
+    """Seconds of what an annotator waits for, on one 1024 x 768 image."""
+    image = np.asarray(_scene())
+    features = pam.encode(image)
     click = [Prompt.from_points([(400, 300)])]
     words = [Question(Task.LABEL), Question(Task.BRIEF)]
     segments = pam.segment(features, click)
     options = GenerationOptions(max_new_tokens=32)
-    names = ("encode", "click on a known picture", "label and brief caption", "200 labels")
+    names = ("encode", "click on a known image", "label and brief caption", "200 labels")
     contexts = pam.prefill(segments)
     seconds = clock.measure(
-        lambda: pam.encode(picture),
+        lambda: pam.encode(image),
         lambda: pam.segment(features, click).masks(),
         lambda: pam.describe(pam.prefill(segments), words, options),
         lambda: pam.classify(contexts, LABELS),
@@ -116,15 +116,15 @@ def absolute(pam: PAM, clock: Clock) -> dict[str, float]:
 
 def ratios(pam: PAM, clock: Clock) -> dict[str, float]:
     """How many times faster one call is than the calls that it replaces."""
-    picture = np.asarray(_scene())
-    features = pam.encode(picture)
+    image = np.asarray(_scene())
+    features = pam.encode(image)
     steps = np.linspace(0.1, 0.9, 4)
     clicks = [Prompt.from_points([(1024 * x, 768 * y)]) for x in steps for y in steps]
     assert len(clicks) == REGIONS
     options = GenerationOptions(max_new_tokens=32)
 
     def words(prompts: list[Prompt], questions: list[Question], encode: bool = False) -> object:
-        seen = pam.encode(picture) if encode else features
+        seen = pam.encode(image) if encode else features
         return pam.describe(pam.prefill(pam.segment(seen, prompts)), questions, options)
 
     brief = [Question(Task.BRIEF)]
@@ -150,7 +150,7 @@ def ratios(pam: PAM, clock: Clock) -> dict[str, float]:
     )
     return {
         "16 regions in one call, against 16 calls": apart / together,
-        "16 regions in one call, against 16 calls that encode the picture again": again / together,
+        "16 regions in one call, against 16 calls that encode the image again": again / together,
         "4 tasks in one call, against 4 calls": each / four,
         "4 tasks in one call, in units of 1 task": four / one,
         "50 labels in one call, against 50 calls": single / packed,
@@ -167,7 +167,7 @@ def _without_graphs(call: Callable[[], object]) -> None:
 
 
 def _scene() -> Image.Image:
-    return Image.fromarray(render_scene(HELD_OUT_SEED).picture).resize((1024, 768))
+    return Image.fromarray(render_scene(HELD_OUT_SEED).image).resize((1024, 768))
 
 
 def main() -> None:

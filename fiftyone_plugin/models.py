@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pam_labeling import Settings, SettingsError
 from pam_model import CheckpointError
-from pam_model.hub import check_name
+from pam_model.checkpoints.hub import check_name
 
 from .errors import PluginError
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from pam_labeling.cli import EXIT_CODES, exit_codes
-from pam_labeling.exit_codes import CommandError, ExitCode
+from pam_labeling.command_line.cli import EXIT_CODES, exit_codes
+from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.version import VERSION
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ _Device = Annotated[
 ]
 _AllowedHosts = Annotated[
     list[str] | None,
-    _option("PAM_ALLOWED_HOSTS", "A further host that pictures may come from; repeatable.", "HOST"),
+    _option("PAM_ALLOWED_HOSTS", "A further host that images may come from; repeatable.", "HOST"),
 ]
 
 
@@ -73,7 +73,7 @@ def serve(
         str | None,
         _option(
             "LABEL_STUDIO_API_KEY",
-            f"Token to fetch its pictures with. {_SEEN} the variable.",
+            f"Token to fetch its images with. {_SEEN} the variable.",
             "TOKEN",
         ),
     ] = None,
@@ -104,7 +104,7 @@ def serve(
     with exit_codes():
         typer.echo(f"pam-labeling {VERSION} is starting", err=True)  # torch takes seconds to load
         with _extra():
-            from label_studio_backend import serving  # noqa: PLC0415 - loads flask and torch
+            from label_studio_backend.server import serving  # noqa: PLC0415 - loads flask and torch
         serving.serve(
             {"model": model, "device": device},
             {
@@ -261,7 +261,7 @@ def label_config(
         ),
     ] = False,
     data_key: Annotated[
-        str, typer.Option(metavar="NAME", help="The key of task data that holds the picture.")
+        str, typer.Option(metavar="NAME", help="The key of task data that holds the image.")
     ] = "image",
     output: Annotated[
         Path | None,
@@ -274,14 +274,14 @@ def label_config(
     """
     with exit_codes():
         with _extra():
-            from label_studio_backend import config_template  # noqa: PLC0415 - loads the SDK
-            from label_studio_backend.labeling_config import LabelingConfigError  # noqa: PLC0415
+            from label_studio_backend.config import template  # noqa: PLC0415 - loads the SDK
+            from label_studio_backend.config.labeling_config import LabelingConfigError  # noqa: PLC0415
         try:
-            xml = config_template.build_config(
+            xml = template.build_config(
                 label,
                 language=cast("Language", language),  # both are checked there
-                geometry=cast("config_template.Geometry", geometry),
-                texts=config_template.read_tasks(tasks),
+                geometry=cast("template.Geometry", geometry),
+                texts=template.read_tasks(tasks),
                 background=background,
                 data_key=data_key,
             )

@@ -19,12 +19,12 @@ class Metrics:
 
     Attributes:
         requests: HTTP requests by path and status.
-        stages: seconds by stage: media (fetching a picture, or finding it on the disk), decode,
+        stages: seconds by stage: media (fetching an image, or finding it on the disk), decode,
             model (waiting for a turn included), read (prompts), write (results, with run lengths).
         busy: requests that were answered "busy".
         refusals: prompts that no object answers.
         failures: tasks without a prediction, by the kind of error.
-        pictures: decoded pictures that were kept (hit), and that were not (miss).
+        images: decoded images that were kept (hit), and that were not (miss).
         results: pre-annotations that were kept (hit), under way (joined) or new (miss).
         events: webhook events by action.
     """
@@ -42,7 +42,7 @@ class Metrics:
         self.busy = self._counter("busy", "Requests that were answered busy.")
         self.refusals = self._counter("refusals", "Prompts that no object answers.")
         self.failures = self._counter("failures", "Tasks without a prediction.", "kind")
-        self.pictures = self._counter("picture_cache", "Look-ups of decoded pictures.", "found")
+        self.images = self._counter("image_cache", "Look-ups of decoded images.", "found")
         self.results = self._counter("result_cache", "Look-ups of pre-annotations.", "found")
         self.events = self._counter("webhook_events", "Events of Label Studio.", "action")
 

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_ml.model import LabelStudioMLBase
 
-from label_studio_backend.bodies import SetupBody, predict_body
-from label_studio_backend.serving import open_backend, read_settings
+from label_studio_backend.server.bodies import SetupBody, predict_body
+from label_studio_backend.server.serving import open_backend, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from label_studio_backend.backend import Backend
+    from label_studio_backend.server.backend import Backend
 
 
 @functools.cache

@@ -4,7 +4,7 @@ The names are those that Label Studio and its ML backends use, where they have o
 
     LABEL_STUDIO_URL            the Label Studio that asks, as this machine reaches it
     LABEL_STUDIO_HOST           the same, where LABEL_STUDIO_URL is not set
-    LABEL_STUDIO_API_KEY        a legacy token or a personal access token, to fetch its pictures
+    LABEL_STUDIO_API_KEY        a legacy token or a personal access token, to fetch its images
     LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT
                                 the folder of its local files, where this machine sees it too
     BASIC_AUTH_USER             a name and a password that Label Studio must give (both or none)
@@ -15,13 +15,13 @@ The names are those that Label Studio and its ML backends use, where they have o
                                 at most 200
     PAM_HOST                    the address to listen on; 127.0.0.1, and 0.0.0.0 for all of them
     PAM_THREADS                 cores that the model computes with on the CPU; all but one
-    PAM_ALLOWED_HOSTS           further hosts that pictures may come from, comma-separated
-    PAM_MEDIA_TIMEOUT           seconds in which a picture must have come; 30
-    PAM_MEDIA_MAX_BYTES         the largest picture file that is fetched; 256 MiB
-    PAM_MEDIA_CACHE_DIR         where fetched pictures and the projects' options are kept; the
+    PAM_ALLOWED_HOSTS           further hosts that images may come from, comma-separated
+    PAM_MEDIA_TIMEOUT           seconds in which an image must have come; 30
+    PAM_MEDIA_MAX_BYTES         the largest image file that is fetched; 256 MiB
+    PAM_MEDIA_CACHE_DIR         where fetched images and the projects' options are kept; the
                                 user's cache folder
     PAM_MEDIA_CACHE_BYTES       how much of them is kept on the disk; 4 GiB
-    PAM_PICTURE_CACHE_BYTES     how much of decoded pictures is kept in memory; 512 MiB
+    PAM_IMAGE_CACHE_BYTES     how much of decoded images is kept in memory; 512 MiB
     PAM_RESULT_CACHE_BYTES      how much of finished pre-annotations is kept in memory; 256 MiB
     PAM_CLICK_SECONDS           after which a click is given up; 60
     PAM_BATCH_SECONDS           after which a batch answers with what is finished; 90, because
@@ -47,7 +47,7 @@ from urllib.parse import urlsplit
 from pam_labeling.environment import EnvironmentSettings, SettingsError, from_variables
 
 if TYPE_CHECKING:
-    from label_studio_backend.task_media import MediaSettings
+    from label_studio_backend.media.task_media import MediaSettings
 
 __all__ = ["ServerSettings", "SettingsError"]
 
@@ -103,7 +103,7 @@ class ServerSettings(EnvironmentSettings):
     media_max_bytes: int = 256 * _MIB
     media_cache_dir: Path = field(default_factory=_cache_folder)
     media_cache_bytes: int = 4096 * _MIB
-    picture_cache_bytes: int = 512 * _MIB
+    image_cache_bytes: int = 512 * _MIB
     result_cache_bytes: int = 256 * _MIB
     click_seconds: float = 60.0
     batch_seconds: float = 90.0
@@ -122,9 +122,7 @@ class ServerSettings(EnvironmentSettings):
         self._require_range(1, _MOST_PREDICTIONS, "predictions")
         self._require_range(1, _MOST_CORES, "model_threads")
         self._require_range(1, None, "media_max_bytes", "max_body_bytes")
-        self._require_range(
-            0, None, "media_cache_bytes", "picture_cache_bytes", "result_cache_bytes"
-        )
+        self._require_range(0, None, "media_cache_bytes", "image_cache_bytes", "result_cache_bytes")
         self._require_range(0.001, 86400, "media_timeout", "click_seconds", "batch_seconds")
         self._require_range(0, 86400, "background_seconds", "loading_seconds", "busy_seconds")
 
@@ -135,8 +133,8 @@ class ServerSettings(EnvironmentSettings):
 
     @property
     def media(self) -> MediaSettings:
-        """The part that fetching pictures needs."""
-        from label_studio_backend.task_media import MediaSettings  # noqa: PLC0415 - loads requests
+        """The part that fetching images needs."""
+        from label_studio_backend.media.task_media import MediaSettings  # noqa: PLC0415 - loads requests
 
         return MediaSettings(
             label_studio_url=self.label_studio_url,

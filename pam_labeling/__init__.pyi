@@ -1,5 +1,5 @@
 from .annotator import Annotator, Statistics
-from .media import Picture, PictureError, read_picture
+from .media import ImageError, LoadedImage, read_image
 from .regions import (
     Annotation,
     Prompt,
@@ -21,9 +21,9 @@ __all__ = [
     "Choice",
     "ClosedError",
     "DeadlineError",
+    "ImageError",
+    "LoadedImage",
     "Outcome",
-    "Picture",
-    "PictureError",
     "Priority",
     "Prompt",
     "PromptError",
@@ -37,5 +37,5 @@ __all__ = [
     "Statistics",
     "Vocabulary",
     "VocabularyError",
-    "read_picture",
+    "read_image",
 ]

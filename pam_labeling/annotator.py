@@ -1,4 +1,4 @@
-"""One model shared by many callers: from pictures and prompts to annotated regions.
+"""One model shared by many callers: from images and prompts to annotated regions.
 
 with Annotator(PAM.from_pretrained("nano")) as annotator:
     request = Request("scene.png", prompts=(Prompt.from_box((10, 20, 90, 80)),))
@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pam_labeling.cache import FeatureCache
-from pam_labeling.media import MAX_PIXELS, Picture, read_picture
+from pam_labeling.media import MAX_PIXELS, LoadedImage, read_image
 from pam_labeling.pipeline import Pipeline
 from pam_labeling.request import Outcome, Request
 from pam_labeling.work_queue import DeadlineError, Job, Priority, WorkQueue
@@ -34,7 +34,7 @@ __all__ = ["Annotator", "Outcome", "Request", "Statistics"]
 MOST_TOKENS = 128
 """The longest label that PAM scores, in tokens."""
 
-_AHEAD = 2  # pictures of a batch that are read and queued while the caller looks at one
+_AHEAD = 2  # images of a batch that are read and queued while the caller looks at one
 
 
 @dataclass(frozen=True)
@@ -43,9 +43,9 @@ class Statistics:
 
     Attributes:
         waiting: requests in the queue.
-        cached_bytes: picture features kept on the device.
-        cache_hits: pictures that did not need to be encoded again.
-        cache_misses: pictures that were encoded.
+        cached_bytes: image features kept on the device.
+        cache_hits: images that did not need to be encoded again.
+        cache_misses: images that were encoded.
     """
 
     waiting: int
@@ -64,9 +64,9 @@ class Annotator:
     Args:
         model: nobody else may use it until the annotator is closed.
         queue_size: how many requests of each priority may wait.
-        cache_bytes: the limit for kept picture features, in bytes on the model's device.
+        cache_bytes: the limit for kept image features, in bytes on the model's device.
         regions_per_step: how many regions the language model describes in one batch.
-        max_pixels: the largest picture that is read.
+        max_pixels: the largest image that is read.
     """
 
     def __init__(
@@ -143,8 +143,8 @@ class Annotator:
             wait: wait for a place in a full queue, instead of raising `BusyError`.
 
         Raises:
-            PictureError: the picture cannot be read.
-            PromptError: a prompt means nothing in this picture; the message has its number.
+            ImageError: the image cannot be read.
+            PromptError: a prompt means nothing in this image; the message has its number.
             BusyError: the queue is full.
             DeadlineError: no place in the queue became free in time.
             ClosedError: the annotator is closed.
@@ -167,7 +167,7 @@ class Annotator:
             timeout: seconds after which to give up; None or infinite: never.
 
         Raises:
-            PictureError, PromptError, BusyError, ClosedError: as `submit` does.
+            ImageError, PromptError, BusyError, ClosedError: as `submit` does.
             DeadlineError: the time was over, in the queue or at work.
             Exception: whatever the model raised.
         """
@@ -183,7 +183,7 @@ class Annotator:
     ) -> Generator[Outcome, None, None]:
         """Do many requests, and give each one's annotation or error in their order.
 
-        Pictures are read in the calling thread, a little ahead of the model. Leaving the loop
+        Images are read in the calling thread, a little ahead of the model. Leaving the loop
         early cancels what is queued.
 
         Args:
@@ -209,7 +209,7 @@ class Annotator:
     ) -> Future[Annotation]:
         try:
             return self._submit(request, priority, deadline, wait=True)
-        except Exception as error:  # noqa: BLE001 - travels to the caller as this picture's outcome
+        except Exception as error:  # noqa: BLE001 - travels to the caller as this image's outcome
             failed: Future[Annotation] = futures.Future()
             failed.set_exception(error)
             return failed
@@ -217,11 +217,11 @@ class Annotator:
     def _submit(
         self, request: Request, priority: Priority, deadline: float | None, *, wait: bool
     ) -> Future[Annotation]:
-        picture = request.picture
-        if not isinstance(picture, Picture):
-            picture = read_picture(picture, max_pixels=self._max_pixels)
-        _check_prompts(request, picture)
-        job = Job(self._pipeline.annotate(request, picture, deadline), priority, deadline)
+        image = request.image
+        if not isinstance(image, LoadedImage):
+            image = read_image(image, max_pixels=self._max_pixels)
+        _check_prompts(request, image)
+        job = Job(self._pipeline.annotate(request, image, deadline), priority, deadline)
         self._queue.put(job, wait=wait)
         return job.future
 
@@ -232,13 +232,13 @@ def _deadline(timeout: float | None) -> float | None:
     return time.monotonic() + timeout
 
 
-def _check_prompts(request: Request, picture: Picture) -> None:
+def _check_prompts(request: Request, image: LoadedImage) -> None:
     number = 0
     try:
         for number, prompt in enumerate(request.prompts, start=1):  # noqa: B007 - the except clause names it
-            prompt.check(picture.size)
+            prompt.check(image.size)
     except PromptError as error:
-        raise PromptError(f"{picture.name}: prompt {number}: {error}") from error
+        raise PromptError(f"{image.name}: prompt {number}: {error}") from error
 
 
 def _result(future: Future[Annotation], deadline: float | None) -> Annotation:
@@ -259,5 +259,5 @@ def _result(future: Future[Annotation], deadline: float | None) -> Annotation:
 def _outcome(request: Request, future: Future[Annotation], deadline: float | None) -> Outcome:
     try:
         return Outcome(request, annotation=_result(future, deadline))
-    except Exception as error:  # noqa: BLE001 - this picture's outcome; the others go on
+    except Exception as error:  # noqa: BLE001 - this image's outcome; the others go on
         return Outcome(request, error=error)

@@ -1,4 +1,4 @@
-"""A cache of picture features that forgets what was used longest ago."""
+"""A cache of image features that forgets what was used longest ago."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from pam_model import PictureFeatures
+    from pam_model import ImageFeatures
 
 
 class FeatureCache:
-    """Picture features by the picture's content key, within a limit of bytes.
+    """Image features by the image's content key, within a limit of bytes.
 
     It is not thread-safe: the annotator's worker alone uses it.
 
@@ -28,12 +28,12 @@ class FeatureCache:
         self.nbytes = 0
         self.hits = 0
         self.misses = 0
-        self._features: OrderedDict[str, PictureFeatures] = OrderedDict()
+        self._features: OrderedDict[str, ImageFeatures] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._features)
 
-    def get(self, key: str) -> PictureFeatures | None:
+    def get(self, key: str) -> ImageFeatures | None:
         """The features kept for `key`, which become the most recently used, or None."""
         features = self._features.get(key)
         if features is None:
@@ -43,7 +43,7 @@ class FeatureCache:
         self._features.move_to_end(key)
         return features
 
-    def put(self, key: str, features: PictureFeatures) -> None:
+    def put(self, key: str, features: ImageFeatures) -> None:
         """Keep features, and forget the least recently used ones that no longer fit.
 
         Features larger than the whole limit are not kept.

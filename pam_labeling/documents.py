@@ -1,6 +1,6 @@
 """Annotations as files: our own JSON, and COCO.
 
-`annotations.schema.json` in this package describes the JSON document.
+`schemas/annotations-2.json` in this package describes the JSON document.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from pam_labeling.regions import Annotation, Prompt, Refusal, Region, Scores
 
-FORMAT = "pam-labeling/annotations/1"
-SCHEMA_FILE = Path(__file__).with_name("annotations.schema.json")
+FORMAT = "pam-labeling/annotations/2"
+SCHEMA_FILE = Path(__file__).parent / "schemas" / "annotations-2.json"
 UNLABELLED = "unlabelled"
 """The COCO category of regions without a label: COCO has none without a category."""
 
@@ -55,8 +55,8 @@ class RefusalEntry(TypedDict):
     scores: dict[str, float | None]
 
 
-class PictureEntry(TypedDict):
-    """A picture in JSON; where `error` says why it failed, there is no size and no region."""
+class ImageEntry(TypedDict):
+    """An image in JSON; where `error` says why it failed, there is no size and no region."""
 
     file: str
     width: int | None
@@ -75,11 +75,11 @@ class Document(TypedDict):
     language: str
     tasks: list[str]
     labels: list[str] | None
-    pictures: list[PictureEntry]
+    images: list[ImageEntry]
 
 
-def picture_entry(file: str, annotation: Annotation) -> PictureEntry:
-    """The JSON entry of an annotated picture."""
+def image_entry(file: str, annotation: Annotation) -> ImageEntry:
+    """The JSON entry of an annotated image."""
     return {
         "file": _valid(file),
         "width": annotation.size[0],
@@ -90,8 +90,8 @@ def picture_entry(file: str, annotation: Annotation) -> PictureEntry:
     }
 
 
-def failed_entry(file: str, error: Exception) -> PictureEntry:
-    """The JSON entry of a picture that could not be annotated."""
+def failed_entry(file: str, error: Exception) -> ImageEntry:
+    """The JSON entry of an image that could not be annotated."""
     return {
         "file": _valid(file),
         "width": None,
@@ -103,7 +103,7 @@ def failed_entry(file: str, error: Exception) -> PictureEntry:
 
 
 def document(
-    pictures: Sequence[PictureEntry],
+    images: Sequence[ImageEntry],
     *,
     model: str,
     language: str,
@@ -113,7 +113,7 @@ def document(
     """The JSON document of a run.
 
     Args:
-        pictures: the entries, in the order of the pictures.
+        images: the entries, in the order of the images.
         model: the checkpoint's name.
         language: of the texts.
         tasks: what was asked about each region.
@@ -126,34 +126,34 @@ def document(
         "language": language,
         "tasks": list(tasks),
         "labels": None if labels is None else [_valid(label) for label in labels],
-        "pictures": list(pictures),
+        "images": list(images),
     }
 
 
 def coco_document(source: Document) -> dict[str, Any]:
-    """A document in COCO's object detection format. Failed pictures are left out.
+    """A document in COCO's object detection format. Failed images are left out.
 
     Categories are the project's own labels in their order, or else the labels that were found; a
     region without a label is `unlabelled`. Texts and scores are kept beside COCO's own keys.
     """
-    pictures = [picture for picture in source["pictures"] if picture["error"] is None]
-    regions = [region for picture in pictures for region in picture["regions"]]
+    annotated = [image for image in source["images"] if image["error"] is None]
+    regions = [region for image in annotated for region in image["regions"]]
     names = dict.fromkeys(source["labels"] or ())
     names.update(dict.fromkeys(region["label"] or UNLABELLED for region in regions))
     categories = {name: number for number, name in enumerate(names, start=1)}
     images = [
         {
             "id": number,
-            "file_name": picture["file"],
-            "width": picture["width"],
-            "height": picture["height"],
+            "file_name": image["file"],
+            "width": image["width"],
+            "height": image["height"],
         }
-        for number, picture in enumerate(pictures, start=1)
+        for number, image in enumerate(annotated, start=1)
     ]
     owners = [
-        (image, region)
-        for image, picture in zip(images, pictures, strict=True)
-        for region in picture["regions"]
+        (number, region)
+        for number, image in enumerate(annotated, start=1)
+        for region in image["regions"]
     ]
     return {
         "info": {"description": f"{source['model']} by pam-labeling {source['version']}"},
@@ -162,8 +162,8 @@ def coco_document(source: Document) -> dict[str, Any]:
             {"id": number, "name": name, "supercategory": ""} for name, number in categories.items()
         ],
         "annotations": [
-            _coco_annotation(number, image["id"], categories, region)
-            for number, (image, region) in enumerate(owners, start=1)
+            _coco_annotation(number, image_id, categories, region)
+            for number, (image_id, region) in enumerate(owners, start=1)
         ],
     }
 

@@ -1,7 +1,7 @@
 """Masks in the forms other programs read: COCO run lengths, boxes, polygons.
 
-A mask is bool `(height, width)` in pixels of the upright picture. Coordinates count from the
-top-left corner of the top-left pixel, so that a mask of the whole picture has the box
+A mask is bool `(height, width)` in pixels of the upright image. Coordinates count from the
+top-left corner of the top-left pixel, so that a mask of the whole image has the box
 `(0, 0, width, height)`.
 """
 

@@ -1,7 +1,7 @@
-"""Pictures as they come, made into what PAM reads: upright 8-bit RGB.
+"""Images as they come, made into what PAM reads: upright 8-bit RGB.
 
 Files are untrusted: only common raster formats are opened, within a limit of pixels, and whatever
-goes wrong while decoding becomes a `PictureError` that names the file.
+goes wrong while decoding becomes a `ImageError` that names the file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 89_478_485
 """The default limit, and the highest: Pillow itself warns about anything larger."""
 
-_BYTES_PER_PIXEL = 8  # a raw picture of four 16-bit channels; no sensible file is larger
+_BYTES_PER_PIXEL = 8  # a raw image of four 16-bit channels; no sensible file is larger
 # What turns the stored rows and columns upright, by EXIF orientation.
 _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: lambda array: array[:, ::-1],
@@ -43,17 +43,17 @@ T = TypeVar("T", bound=np.generic)
 _Convert: TypeAlias = "Callable[[Image.Image, str], npt.NDArray[T]]"
 
 
-class PictureError(ValueError):
-    """A picture that cannot be read; the message names it, says why, and what to do."""
+class ImageError(ValueError):
+    """An image that cannot be read; the message names it, says why, and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
-class Picture:
-    """An upright picture. Build it with `read_picture` or `from_pixels`.
+class LoadedImage:
+    """An upright image. Build it with `read_image` or `from_pixels`.
 
     Attributes:
         pixels: uint8 `(height, width, 3)`, RGB, upright, read-only.
-        key: a digest of the content: equal pictures have equal keys, whatever their names.
+        key: a digest of the content: equal images have equal keys, whatever their names.
         name: what messages call it, usually the file's path.
     """
 
@@ -70,15 +70,15 @@ class Picture:
         return self.pixels.shape[1], self.pixels.shape[0]
 
     @classmethod
-    def from_pixels(cls, pixels: npt.NDArray[np.uint8], *, name: str = "picture") -> Picture:
+    def from_pixels(cls, pixels: npt.NDArray[np.uint8], *, name: str = "image") -> LoadedImage:
         """A copy of an upright RGB array, uint8 `(height, width, 3)`.
 
         Raises:
-            PictureError: another dtype or shape, or no pixels.
+            ImageError: another dtype or shape, or no pixels.
         """
         right = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
         if not right or pixels.size == 0:
-            raise PictureError(
+            raise ImageError(
                 f"{name}: pixels are a uint8 array (height, width, 3) of RGB, "
                 f"not {pixels.dtype} {pixels.shape}"
             )
@@ -86,10 +86,10 @@ class Picture:
         return cls(copy, _digest(repr(copy.shape).encode(), copy.tobytes()), name)
 
 
-def read_picture(
+def read_image(
     source: str | os.PathLike[str] | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
-) -> Picture:
-    """Read a picture file, or the bytes of one, into upright 8-bit RGB.
+) -> LoadedImage:
+    """Read an image file, or the bytes of one, into upright 8-bit RGB.
 
     EXIF orientation is applied; transparency is put on white; of an animation the first frame is
     read; 16-bit grey is scaled by its full range (65,535 is white); CMYK is converted plainly, and
@@ -101,17 +101,17 @@ def read_picture(
         max_pixels: the largest width x height that is read.
 
     Raises:
-        PictureError: not there, empty, not one of `FORMATS`, damaged or truncated, larger than the
+        ImageError: not there, empty, not one of `FORMATS`, damaged or truncated, larger than the
             limit, or of a pixel type without an agreed range.
     """
     name, content = _content(source, name, max_pixels)
-    return Picture(_read(content, name, max_pixels, _to_rgb_array), _digest(content), name)
+    return LoadedImage(_read(content, name, max_pixels, _to_rgb_array), _digest(content), name)
 
 
 def read_mask(
     source: str | os.PathLike[str] | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
 ) -> npt.NDArray[np.bool_]:
-    """Read a picture file as a mask: bool `(height, width)`, upright.
+    """Read an image file as a mask: bool `(height, width)`, upright.
 
     A pixel belongs to the mask if it is neither black nor transparent; in a JPEG, whose blacks are
     never quite black, if it is brighter than half.
@@ -122,7 +122,7 @@ def read_mask(
         max_pixels: the largest width x height that is read.
 
     Raises:
-        PictureError: as `read_picture` does.
+        ImageError: as `read_image` does.
     """
     name, content = _content(source, name, max_pixels)
     return _read(content, name, max_pixels, _to_mask_array)
@@ -134,28 +134,28 @@ def _content(
     if not 1 <= max_pixels <= MAX_PIXELS:
         raise ValueError(f"max_pixels is from 1 to {MAX_PIXELS}, not {max_pixels}")
     if isinstance(source, bytes):
-        name, content = name or "picture", source
+        name, content = name or "image", source
     else:
         name = name or str(source)
         content = _read_file(Path(source), name, _BYTES_PER_PIXEL * max_pixels)
     if not content:
-        raise PictureError(f"{name}: the file is empty (0 bytes); fetch or export it again")
+        raise ImageError(f"{name}: the file is empty (0 bytes); fetch or export it again")
     return name, content
 
 
 def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> npt.NDArray[T]:
     try:
         return _decode(content, name, max_pixels, convert)
-    except PictureError:
+    except ImageError:
         raise
     except UnidentifiedImageError as error:
-        raise PictureError(
-            f"{name}: not a picture in a known format ({', '.join(FORMATS)}); "
+        raise ImageError(
+            f"{name}: not an image in a known format ({', '.join(FORMATS)}); "
             "convert it to PNG or JPEG"
         ) from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
-        raise PictureError(
-            f"{name}: the picture is damaged or truncated ({error}); fetch or export it again"
+        raise ImageError(
+            f"{name}: the image is damaged or truncated ({error}); fetch or export it again"
         ) from error
 
 
@@ -169,32 +169,32 @@ def _digest(*parts: bytes) -> str:
 def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
     try:
         if path.is_dir():
-            raise PictureError(f"{name}: this is a folder; name the picture files in it")
+            raise ImageError(f"{name}: this is a folder; name the image files in it")
         if path.exists() and not path.is_file():
-            raise PictureError(f"{name}: not a regular file")
+            raise ImageError(f"{name}: not a regular file")
         size = path.stat().st_size
         if size > max_bytes:
-            raise PictureError(
+            raise ImageError(
                 f"{name}: the file has {size:,} bytes, the limit is {max_bytes:,}; scale it down"
             )
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise PictureError(f"{name}: there is no such file") from error
+        raise ImageError(f"{name}: there is no such file") from error
     except (OSError, ValueError) as error:
-        if isinstance(error, PictureError):
+        if isinstance(error, ImageError):
             raise
-        raise PictureError(f"{name}: cannot be read ({error})") from error
+        raise ImageError(f"{name}: cannot be read ({error})") from error
 
 
 def _decode(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> npt.NDArray[T]:
     try:
         image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise PictureError(_too_large(name, str(error), max_pixels)) from error
+        raise ImageError(_too_large(name, str(error), max_pixels)) from error
     with image:
         width, height = image.size
         if width * height > max_pixels:
-            raise PictureError(_too_large(name, f"{width} x {height} pixels", max_pixels))
+            raise ImageError(_too_large(name, f"{width} x {height} pixels", max_pixels))
         # Loading first: Pillow turns a TIFF upright as it loads, and drops the orientation then.
         image.load()
         turn = _UPRIGHT.get(_orientation(image), np.asarray)
@@ -203,7 +203,7 @@ def _decode(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) ->
 
 def _too_large(name: str, found: str, max_pixels: int) -> str:
     return (
-        f"{name}: the picture is too large ({found}); the limit is {max_pixels:,} pixels: "
+        f"{name}: the image is too large ({found}); the limit is {max_pixels:,} pixels: "
         "scale it down or cut it into tiles"
     )
 
@@ -223,23 +223,23 @@ def _to_mask_array(image: Image.Image, _name: str) -> npt.NDArray[np.bool_]:
     if image.mode[0] in "IF":
         mask: npt.NDArray[np.bool_] = np.asarray(image) != 0
         return mask
-    picture = np.asarray(image.convert("RGBA"))
+    pixels = np.asarray(image.convert("RGBA"))
     darkest = 127 if image.format == "JPEG" else 0
-    return (picture[..., :3] > darkest).any(axis=2) & (picture[..., 3] > 0)
+    return (pixels[..., :3] > darkest).any(axis=2) & (pixels[..., 3] > 0)
 
 
 def _to_rgb(image: Image.Image, name: str) -> Image.Image:
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         return _from_16_bit(image)
     if image.mode in ("I", "F"):
-        raise PictureError(
+        raise ImageError(
             f"{name}: 32-bit pixels have no agreed range of brightness; "
-            "convert the picture to 8 or 16 bits"
+            "convert the image to 8 or 16 bits"
         )
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        picture = image.convert("RGBA")
-        ground = Image.new("RGBA", picture.size, "white")
-        return Image.alpha_composite(ground, picture).convert("RGB")
+        image = image.convert("RGBA")
+        ground = Image.new("RGBA", image.size, "white")
+        return Image.alpha_composite(ground, image).convert("RGB")
     return image.convert("RGB")
 
 

@@ -1,4 +1,4 @@
-"""From a picture and prompts to annotated regions: the model's work, cut into steps."""
+"""From an image and prompts to annotated regions: the model's work, cut into steps."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from pam_labeling.cache import FeatureCache
-    from pam_labeling.media import Picture
+    from pam_labeling.media import LoadedImage
     from pam_labeling.request import Request
     from pam_labeling.vocabulary import Choice, Vocabulary
     from pam_model import (
         PAM,
         CroppedMask,
+        ImageFeatures,
         Language,
-        PictureFeatures,
         Prompt,
         Question,
         RegionContexts,
@@ -41,7 +41,7 @@ class Pipeline:
 
     Args:
         model: PAM.
-        cache: where picture features are kept between requests.
+        cache: where image features are kept between requests.
         regions_per_step: how many regions the language model describes in one batch.
     """
 
@@ -53,13 +53,13 @@ class Pipeline:
         self._regions_per_step = regions_per_step
 
     def annotate(
-        self, request: Request, picture: Picture, deadline: float | None = None
+        self, request: Request, image: LoadedImage, deadline: float | None = None
     ) -> Generator[None, None, Annotation]:
         """The work of one request; others may go first at each yield.
 
         Args:
             request: what to do.
-            picture: the request's picture, read; its prompts were checked against it.
+            image: the request's image, read; its prompts were checked against it.
             deadline: `time.monotonic()` at which the model gives up, or None.
 
         Returns:
@@ -68,7 +68,7 @@ class Pipeline:
         Raises:
             TimeoutError: the deadline passed while the model was writing.
         """
-        features = self._features(picture)
+        features = self._features(image)
         yield
         results: list[Region | Refusal] = []
         if not request.prompts:
@@ -79,13 +79,13 @@ class Pipeline:
             segments = self._model.segment(features, prompts)
             yield
             results += yield from self._results(request, prompts, segments, deadline)
-        return Annotation(picture.size, tuple(results))
+        return Annotation(image.size, tuple(results))
 
-    def _features(self, picture: Picture) -> PictureFeatures:
-        features = self._cache.get(picture.key)
+    def _features(self, image: LoadedImage) -> ImageFeatures:
+        features = self._cache.get(image.key)
         if features is None:
-            features = self._model.encode(picture.pixels)
-            self._cache.put(picture.key, features)
+            features = self._model.encode(image.pixels)
+            self._cache.put(image.key, features)
         return features
 
     def _results(
@@ -231,7 +231,7 @@ def _scores(segments: Segments) -> list[Scores]:
 
 def _refusal(prompt: Prompt, scores: Scores, *, there: bool) -> Refusal:
     if there:
-        reason = "something is here, but its mask is empty at the picture's size: draw a larger box"
+        reason = "something is here, but its mask is empty at the image's size: draw a larger box"
         return Refusal(prompt, reason, scores)
     reason = (
         f"the model sees no object here (probability {scores.object:.2f}): "

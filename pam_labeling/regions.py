@@ -1,6 +1,6 @@
 """The words that everything is translated into: prompts in, annotated regions out.
 
-Boxes and masks are in pixels of the **upright** picture (EXIF orientation applied), x to the right,
+Boxes and masks are in pixels of the **upright** image (EXIF orientation applied), x to the right,
 y down, counted from the top-left corner of the top-left pixel.
 """
 
@@ -58,7 +58,7 @@ class Provenance:
 
 @dataclass(frozen=True, eq=False)
 class Region:
-    """One object of a picture: its mask and what is said about it. Build it with `from_mask`.
+    """One object of an image: its mask and what is said about it. Build it with `from_mask`.
 
     Attributes:
         cropped: the mask, not empty; `size`, `box`, `crop`, `mask` and `area` are its own.
@@ -93,7 +93,7 @@ class Region:
         texts: Mapping[tuple[Task, Language], str] | None = None,
         choices: Mapping[str, Choice] | None = None,
     ) -> Region:
-        """A region of the picture that `mask`, bool `(height, width)`, covers.
+        """A region of the image that `mask`, bool `(height, width)`, covers.
 
         Raises:
             MaskError: the mask is empty, or not a two-dimensional bool array.
@@ -106,7 +106,7 @@ class Region:
 
     @property
     def size(self) -> tuple[int, int]:
-        """`(width, height)` of the picture in pixels."""
+        """`(width, height)` of the image in pixels."""
         return self.cropped.size
 
     @property
@@ -121,7 +121,7 @@ class Region:
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Bool `(height, width)` of the whole picture, a new array each time."""
+        """Bool `(height, width)` of the whole image, a new array each time."""
         return self.cropped.mask
 
     @property
@@ -147,10 +147,10 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Annotation:
-    """Everything that was found in one picture.
+    """Everything that was found in one image.
 
     Attributes:
-        size: `(width, height)` of the upright picture in pixels.
+        size: `(width, height)` of the upright image in pixels.
         results: one for each prompt, in their order; or the regions found without prompts, the
             surest first.
     """

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from pam_labeling.media import Picture
+    from pam_labeling.media import LoadedImage
     from pam_labeling.regions import Annotation
     from pam_labeling.vocabulary import Vocabulary
     from pam_model import Prompt
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Request:
-    """What to do with one picture.
+    """What to do with one image.
 
     Attributes:
-        picture: the picture, the path of its file, or the file's content.
-        prompts: what to segment, in pixels of the upright picture; none: find everything.
+        image: the image, the path of its file, or the file's content.
+        prompts: what to segment, in pixels of the upright image; none: find everything.
         questions: what to say about each region; none: only masks (and labels of the vocabulary).
         vocabulary: the project's own labels to choose from, or None for open labels.
         everything: how to find everything.
@@ -33,7 +33,7 @@ class Request:
             Read-only.
     """
 
-    picture: Picture | Path | str | bytes
+    image: LoadedImage | Path | str | bytes
     prompts: tuple[Prompt, ...] = ()
     questions: tuple[Question, ...] = (Question(Task.LABEL),)
     vocabulary: Vocabulary | None = None

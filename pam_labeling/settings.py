@@ -9,9 +9,9 @@ Every setting has a default, and one environment variable that overrides it:
     PAM_DTYPE                 float32, bfloat16 or float16; what suits the device by default
     PAM_ATTN_IMPLEMENTATION   sdpa, eager or flash_attention_2
     PAM_QUEUE_SIZE            how many requests of each priority may wait
-    PAM_CACHE_BYTES           limit for kept picture features
+    PAM_CACHE_BYTES           limit for kept image features
     PAM_REGIONS_PER_STEP      how many regions the language model describes in one batch
-    PAM_MAX_PIXELS            the largest picture that is read, width x height
+    PAM_MAX_PIXELS            the largest image that is read, width x height
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.parity.compare import GOLDEN_DIR, picture_cases
+from tests.parity.compare import GOLDEN_DIR, image_cases
 
 if TYPE_CHECKING:
     import pytest
@@ -22,7 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One parity test for each golden picture case of the folder."""
+    """One parity test for each golden image case of the folder."""
     if "golden_case" in metafunc.fixturenames:
-        cases = picture_cases(metafunc.config.getoption("golden_dir"))
+        cases = image_cases(metafunc.config.getoption("golden_dir"))
         metafunc.parametrize("golden_case", cases, ids=[case.stem for case in cases])

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 from fiftyone.operators import types
 
+from .model_operator import ModelOperator
 from .options import CaptionOptions
 from .plans import plan_captions
-from .running import ModelOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pam_model.tasks import Language
 
-    from ..gaps import Only
+    from ..targets.missing import Only
     from .forms import Form
     from .plans import Plan, Resolve
 
@@ -133,7 +133,7 @@ class CaptionRegions(ModelOperator):
         form.words(on="brief", proposals=_PROPOSALS)
         form.classes(optional=True)
         form.score("Write a score", on=False)
-        form.switch("summary", "Show the captions on the pictures in the grid too", on=True)
+        form.switch("summary", "Show the captions on the images in the grid too", on=True)
         form.masks(optional=True)
         form.only()
 

@@ -8,13 +8,13 @@ import fiftyone as fo
 from fiftyone.operators import types
 
 from ..errors import PluginError
-from ..targets import selected_fields
-from ..views import label_type
+from ..targets.target import selected_fields
+from ..targets.views import label_type
 from .caption_regions import CaptionRegions
+from .execution_store import recall
+from .model_operator import context_target
 from .options import CaptionOptions
 from .plans import KEEP_MASKS
-from .remembered import recall
-from .running import context_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,7 +38,7 @@ class CaptionSelected(CaptionRegions):
         """The last settings, as far as the field of the selected labels can have them."""
         fields = list(selected_fields(ctx.selected_labels or []))
         if not fields:
-            raise PluginError("No label is selected: click on one or more in the picture first.")
+            raise PluginError("No label is selected: click on one or more in the image first.")
         if len(fields) > 1:
             raise PluginError(
                 f"Labels of {' and '.join(fields)} are selected: select those of one field."

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from ..compare import Comparison, Row, compare_runs
 from ..errors import PluginError
-from .managing import needed_key, refusal, run_choice, table
+from ..runs.compare import Comparison, Row, compare_runs
+from .run_forms import needed_key, refusal, run_choice, table
 
 if TYPE_CHECKING:
-    from ..runs import RunRecord
+    from ..runs.records import RunRecord
 
 _SHOWN = 200
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from .forms import ONLY_OF_NEW
+from .model_operator import ModelOperator
 from .options import FindOptions
 from .plans import plan_finding
-from .running import ModelOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class FindRegions(ModelOperator):
-    """Finds everything in pictures, without prompts."""
+    """Finds everything in images, without prompts."""
 
     title = "Find regions"
-    description = "Everything in the pictures as detections with masks and words, in a new field"
+    description = "Everything in the images as detections with masks and words, in a new field"
     name_in_plugin = "find_regions"
     options_type = FindOptions
     takes_labels = False
@@ -54,7 +54,7 @@ class FindRegions(ModelOperator):
         delegate: bool = False,
         progress: bool | None = None,
     ) -> dict[str, Any]:
-        """Find everything in each picture.
+        """Find everything in each image.
 
             foo.get_operator("@pam-labeling/pam/find_regions")(dataset, field="everything")
 
@@ -73,10 +73,10 @@ class FindRegions(ModelOperator):
             mask: "instance" keeps the mask in the dataset, "mask_path" as a PNG file.
             mask_folder: the absolute path of the folder of the files.
             points_per_side: clicks along each side of the grid.
-            min_area: the smallest region, as a part of the picture.
-            max_regions: the most regions of a picture, the surest first; None: all.
+            min_area: the smallest region, as a part of the image.
+            max_regions: the most regions of an image, the surest first; None: all.
             only: "all" needs a field that is not there; "missing" goes on with a run that stopped:
-                pictures that have the field already are skipped.
+                images that have the field already are skipped.
             all_slices: as of `caption_regions`. So also the rest.
 
         Returns:
@@ -120,8 +120,6 @@ class FindRegions(ModelOperator):
         form.classes(optional=True)
         form.masks(optional=False)
         form.inputs.int("points_per_side", min=1, max=128, default=32, label="Clicks along a side")
-        form.inputs.float(
-            "min_area", min=0, max=1, default=0.0001, label="Smallest part of picture"
-        )
-        form.inputs.int("max_regions", min=1, label="Most regions of a picture")
+        form.inputs.float("min_area", min=0, max=1, default=0.0001, label="Smallest part of image")
+        form.inputs.int("max_regions", min=1, label="Most regions of an image")
         form.only(ONLY_OF_NEW)

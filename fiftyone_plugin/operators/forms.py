@@ -12,7 +12,7 @@ import fiftyone as fo
 from fiftyone.operators import types
 
 from ..models import MODELS
-from ..views import label_fields
+from ..targets.views import label_fields
 from .options import OWN_CLASSES, text_of
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ _ONLY = {
     ),
 }
 ONLY_OF_NEW = {
-    "all": ("All pictures", "Into a field that is not there yet"),
-    "missing": ("Only missing", "Pictures without the field: go on with a run that stopped"),
+    "all": ("All images", "Into a field that is not there yet"),
+    "missing": ("Only missing", "Images without the field: go on with a run that stopped"),
 }
 """What there is to choose where everything goes to a new field."""
 
@@ -213,7 +213,7 @@ class Form:
     def masks(self, *, optional: bool) -> None:
         """Whether masks are kept, and where."""
         offered = {
-            "instance": ("In the dataset", "beside each label; suits small pictures"),
+            "instance": ("In the dataset", "beside each label; suits small images"),
             "mask_path": ("In PNG files", "in a folder; the database stays small"),
         }
         if optional:
@@ -225,8 +225,8 @@ class Form:
             self.text("mask_folder", "", "Folder of the PNG files")
 
     def only(self, offered: Mapping[str, tuple[str, str]] = _ONLY) -> None:
-        """What to do with regions (or pictures) that have answers already."""
-        self.enum("only", offered, "all", "Pictures" if offered is ONLY_OF_NEW else "Regions")
+        """What to do with regions (or images) that have answers already."""
+        self.enum("only", offered, "all", "Images" if offered is ONLY_OF_NEW else "Regions")
 
     def model(self) -> None:
         """Model, device and batch size."""

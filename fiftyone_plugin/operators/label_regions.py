@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 from fiftyone import ViewField as F
 
-from ..saved_views import save_view
+from ..runs.saved_views import save_view
+from .model_operator import ModelOperator
 from .options import OWN_CLASSES, LabelOptions
 from .plans import plan_labels
-from .running import ModelOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pam_model.tasks import Language
 
-    from ..gaps import Only
-    from ..runs import RunRecord
+    from ..runs.records import RunRecord
+    from ..targets.missing import Only
     from .forms import Form
     from .plans import Plan, Resolve
 

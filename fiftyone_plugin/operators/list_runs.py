@@ -7,8 +7,8 @@ from typing import Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from ..runs import RunRecord, list_runs
-from .managing import table
+from ..runs.records import RunRecord, list_runs
+from .run_forms import table
 
 _COLUMNS = {
     "key": "Run",

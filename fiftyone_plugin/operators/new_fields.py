@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import PluginError
-from ..gaps import Gaps
-from ..runs import list_runs
+from ..runs.records import list_runs
+from ..targets.missing import Gaps
 
 if TYPE_CHECKING:
-    from ..gaps import Only
-    from ..runs import RunRecord
-    from ..targets import Target
+    from ..runs.records import RunRecord
+    from ..targets.missing import Only
+    from ..targets.target import Target
 
 
 def gaps_of(only: Only, new_field: str) -> Gaps:
-    """Which regions (or pictures) are open where the answers go to a new field."""
+    """Which regions (or images) are open where the answers go to a new field."""
     return Gaps(only, new_field=new_field.removeprefix("frames."))
 
 

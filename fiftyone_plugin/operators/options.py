@@ -14,7 +14,7 @@ from ..errors import PluginError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from ..gaps import Only
+    from ..targets.missing import Only
 
     Reader = Callable[[str, Any], Any]
 
@@ -261,7 +261,7 @@ class CaptionOptions(ExistingOptions, WordOptions, MaskOptions):
 
     Attributes:
         summary: also write one short line for each region into the samples' own field
-            `{field}_captions`, which the App shows on the pictures and finds words in.
+            `{field}_captions`, which the App shows on the images and finds words in.
     """
 
     brief: str | None = option(text, "caption")
@@ -298,9 +298,9 @@ class FindOptions(WordOptions, MaskOptions):
     Attributes:
         field: the new field.
         points_per_side: clicks along each side of the grid.
-        min_area: the smallest region, as a part of the picture.
-        max_regions: the most regions of a picture; None: all.
-        only: all; missing: pictures without the field, to go on with a run that stopped.
+        min_area: the smallest region, as a part of the image.
+        max_regions: the most regions of an image; None: all.
+        only: all; missing: images without the field, to go on with a run that stopped.
     """
 
     field: str = option(needed, "")

@@ -12,16 +12,16 @@ from pam_labeling import Vocabulary, VocabularyError
 from pam_labeling.version import VERSION
 from pam_model import EverythingOptions, Question, Task
 
-from ..answers import Answers, Masks
-from ..engine import Job, Progress, run
 from ..errors import PluginError
-from ..fields import Attribute, Kind
-from ..gaps import Gaps
-from ..labels import PROMPT_ID
+from ..labels.fields import Attribute, Kind
+from ..labels.regions import PROMPT_ID
 from ..models import POOL, check_model, settings_of
-from ..targets import ALL
-from ..views import PATCHES
-from ..writer import RunWriter
+from ..runs.attribute_mapping import Answers, Masks
+from ..runs.engine import Job, Progress, run
+from ..runs.writer import RunWriter
+from ..targets.missing import Gaps
+from ..targets.target import ALL
+from ..targets.views import PATCHES
 from .new_fields import check_new_field, gaps_of, path_of
 from .options import OWN_CLASSES, CaptionOptions, FindOptions, LabelOptions, SegmentOptions
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from pam_labeling import Settings
     from pam_model.tasks import Language
 
-    from ..runs import RunRecord
-    from ..targets import Target
+    from ..runs.records import RunRecord
+    from ..targets.target import Target
     from .options import ExistingOptions, MaskOptions, Options
 
     Resolve = Callable[[str | None, Gaps], Target]
@@ -164,7 +164,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
     target = resolve(None, gaps_of(options.only, options.field))
     if isinstance(target.collection, PATCHES):
         raise PluginError(
-            "find_regions looks at whole pictures: choose the dataset or a view of samples or "
+            "find_regions looks at whole images: choose the dataset or a view of samples or "
             "frames, not of patches."
         )
     check_new_field("find_regions", target, options.field, options.only)

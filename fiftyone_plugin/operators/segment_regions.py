@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from .model_operator import ModelOperator
 from .options import SegmentOptions
 from .plans import plan_segments
-from .running import ModelOperator
 
 if TYPE_CHECKING:
-    from ..gaps import Only
+    from ..targets.missing import Only
     from .forms import Form
     from .plans import Plan, Resolve
 

@@ -8,13 +8,13 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from ..errors import PluginError
-from ..runs import end, is_silent, read_run
-from .managing import needed_key, refusal, run_choice
-from .remembered import want_stop
+from ..runs.records import end, is_silent, read_run
+from .execution_store import want_stop
+from .run_forms import needed_key, refusal, run_choice
 
 
 class StopRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
-    """Asks a run to stop after the picture it is at; what it wrote stays, and can be undone."""
+    """Asks a run to stop after the image it is at; what it wrote stays, and can be undone."""
 
     @property
     def config(self) -> Any:
@@ -22,7 +22,7 @@ class StopRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         return foo.OperatorConfig(
             name="stop_run",
             label="PAM: Stop a run",
-            description="Stop a run after the picture it is at; what it wrote stays",
+            description="Stop a run after the image it is at; what it wrote stays",
             dynamic=True,
             view_target=False,
         )
@@ -58,4 +58,4 @@ class StopRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         """Ask the run, and say so."""
         key = needed_key(ctx.params, "key")
         self(ctx.dataset, key)
-        ctx.ops.notify(f"{key} stops after the picture it is at.", variant="info")
+        ctx.ops.notify(f"{key} stops after the image it is at.", variant="info")

@@ -8,14 +8,14 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from ..errors import PluginError
-from ..saved_views import delete_view
-from ..undo import undo_run
-from .managing import needed_key, refusal, run_choice
+from ..runs.saved_views import delete_view
+from ..runs.undo import undo_run
+from .run_forms import needed_key, refusal, run_choice
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from ..runs import RunRecord
+    from ..runs.records import RunRecord
 
 
 class UndoRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped

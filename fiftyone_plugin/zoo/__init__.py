@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from fiftyone_plugin.labels import LabelRegion
-    from pam_labeling import Annotator, Outcome, Picture, Prompt, Region
+    from fiftyone_plugin.labels.regions import LabelRegion
+    from pam_labeling import Annotator, LoadedImage, Outcome, Prompt, Region
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ _INSTALL = (
 
 @dataclass
 class PamConfig:
-    """What a model does with each picture.
+    """What a model does with each image.
 
     Attributes:
         checkpoint: nano, PAM-1.5B or PAM-3B.
@@ -69,7 +69,7 @@ class PamConfig:
         use_masks: take a prompt's instance mask as it is; False: segment its box.
         device: cpu, cuda, cuda:1, mps; None: as `PAM_DEVICE` says, or the fastest there is.
         batch_size: how many regions the language model describes at once.
-        points_per_side: to find everything, clicks along each side of the picture.
+        points_per_side: to find everything, clicks along each side of the image.
 
     Raises:
         ValueError: another text or language.
@@ -99,7 +99,7 @@ class PamConfig:
 class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is untyped
     """PAM, as FiftyOne's `apply_model` takes it.
 
-    A picture's answer is a new `fo.Detections` with one Detection for each prompt, in the prompts'
+    An image's answer is a new `fo.Detections` with one Detection for each prompt, in the prompts'
     order: `label` (the prompt's own where none was asked for, or no class was likely enough); a
     tight box and an instance mask; `confidence` (the label's share among the classes, or without
     classes the overlap with the true mask that PAM expects of its own); the texts, as `ATTRIBUTES`
@@ -116,7 +116,7 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
 
     media_type = "image"  # FiftyOne gives it videos frame by frame
     preprocess = False
-    transforms = None  # PAM takes pictures as they are
+    transforms = None  # PAM takes images as they are
 
     def __init__(self, config: PamConfig) -> None:
         super().__init__()
@@ -128,10 +128,10 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
 
     @property
     def ragged_batches(self) -> bool:
-        """True: FiftyOne gives one picture at a time, whatever batch size it is told.
+        """True: FiftyOne gives one image at a time, whatever batch size it is told.
 
-        It reads the pictures of a batch in one go, and one that cannot be read loses them all.
-        PAM batches the regions of a picture anyway, not pictures.
+        It reads the images of a batch in one go, and one that cannot be read loses them all.
+        PAM batches the regions of an image anyway, not images.
         """
         return True
 
@@ -161,68 +161,68 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         self._held.close()
 
     def predict(self, arg: npt.NDArray[np.uint8], sample: Any = None) -> fo.Detections:
-        """The answer for one picture; see the class.
+        """The answer for one image; see the class.
 
         Args:
             arg: uint8 `(height, width, 3)`, RGB, upright.
             sample: the sample, patch or frame that holds the prompts.
 
         Raises:
-            ValueError: no such picture, or a field that holds no prompts.
+            ValueError: no such image, or a field that holds no prompts.
             PluginError: the model cannot be loaded.
-            Exception: what the model raised, where no region of the picture could be described.
+            Exception: what the model raised, where no region of the image could be described.
         """
-        picture = _package("pam_labeling").Picture.from_pixels(arg, name=_name(sample))
+        image = _package("pam_labeling").LoadedImage.from_pixels(arg, name=_name(sample))
         field = self.needs_fields.get(_PROMPTS)
         if field is None:
-            found = [result for result in self._annotate(picture) if not isinstance(result, str)]
+            found = [result for result in self._annotate(image) if not isinstance(result, str)]
             return fo.Detections(detections=[_detection(region) for region in found])
         if sample is None:
             raise ValueError(f"the prompts are in {field} of a sample: predict(arg, sample=...)")
         labels = sample[field.removeprefix("frames.")]
-        return fo.Detections() if labels is None else self._describe(picture, labels)
+        return fo.Detections() if labels is None else self._describe(image, labels)
 
     def predict_all(
         self, args: Iterable[npt.NDArray[np.uint8]], samples: Iterable[Any] | None = None
     ) -> list[fo.Detections | None]:
-        """The answers for many pictures; None, and a line in the log, for one that fails.
+        """The answers for many images; None, and a line in the log, for one that fails.
 
         Args:
-            args: pictures, each as for `predict` and of its own size.
+            args: images, each as for `predict` and of its own size.
             samples: what holds their prompts.
         """
-        pictures = list(args)
-        holders = [None] * len(pictures) if samples is None else list(samples)
-        return [self._try(*pair) for pair in zip(pictures, holders, strict=True)]
+        images = list(args)
+        holders = [None] * len(images) if samples is None else list(samples)
+        return [self._try(*pair) for pair in zip(images, holders, strict=True)]
 
-    def _try(self, picture: npt.NDArray[np.uint8], sample: Any) -> fo.Detections | None:
+    def _try(self, image: npt.NDArray[np.uint8], sample: Any) -> fo.Detections | None:
         try:
-            return self.predict(picture, sample=sample)
-        except Exception as error:  # noqa: BLE001 - this picture's own; the others go on
+            return self.predict(image, sample=sample)
+        except Exception as error:  # noqa: BLE001 - this image's own; the others go on
             logger.warning("%s: %s", _name(sample), error)
             return None
 
-    def _describe(self, picture: Picture, labels: Any) -> fo.Detections:
-        package = _package("fiftyone_plugin.labels")
-        found = package.regions_of(labels, picture.size, use_masks=self.config.use_masks)
+    def _describe(self, image: LoadedImage, labels: Any) -> fo.Detections:
+        package = _package("fiftyone_plugin.labels.regions")
+        found = package.regions_of(labels, image.size, use_masks=self.config.use_masks)
         usable = [label for label in found if isinstance(label, package.LabelRegion)]
         errors = [f"{bad.label_id}: {bad.reason}" for bad in found if hasattr(bad, "reason")]
         answer = fo.Detections()
-        results = self._annotate(picture, *(label.prompt for label in usable)) if usable else []
+        results = self._annotate(image, *(label.prompt for label in usable)) if usable else []
         for label, result in zip(usable, results, strict=True):
             if isinstance(result, str):
                 errors.append(f"{label.label_id}: {result}")
             else:
                 answer.detections.append(_detection(result, label))
         for error in errors:
-            logger.warning("%s: label %s", picture.name, error)
+            logger.warning("%s: label %s", image.name, error)
         if errors:
             answer["pam_errors"] = errors
         return answer
 
-    def _annotate(self, picture: Picture, *prompts: Prompt) -> list[Region | str]:
+    def _annotate(self, image: LoadedImage, *prompts: Prompt) -> list[Region | str]:
         """A region, or why there is none, for each prompt; without prompts all that is found."""
-        ask = partial(_package("pam_labeling").Request, picture, **self._options)
+        ask = partial(_package("pam_labeling").Request, image, **self._options)
         with self._lend() as annotator:
             outcomes = list(annotator.annotate_many([ask(prompts)]))
             if outcomes[0].error is not None and len(prompts) > 1:
@@ -247,7 +247,7 @@ def download_model(model_name: str, model_path: str) -> None:
         ImportError: pam-labeling is not installed.
     """
     checkpoint = _checkpoint(model_name)
-    folder = _package("pam_model.hub").download(checkpoint)
+    folder = _package("pam_model.checkpoints.hub").download(checkpoint)
     note = {"checkpoint": checkpoint, "folder": str(folder)}
     Path(model_path).write_text(json.dumps(note, indent=4) + "\n", encoding="utf-8")
 
@@ -280,7 +280,7 @@ def resolve_input(_model_name: str, ctx: Any) -> types.Property:
     inputs = types.Object()
     view = types.View(label="PAM")
     try:
-        label_types = _package("fiftyone_plugin.labels").LABEL_TYPES
+        label_types = _package("fiftyone_plugin.labels.regions").LABEL_TYPES
     except ImportError as error:
         inputs.view("missing", types.Error(label=str(error)))
         missing = types.Property(inputs, view=view)
@@ -291,7 +291,7 @@ def resolve_input(_model_name: str, ctx: Any) -> types.Property:
         _PROMPTS,
         _label_fields(ctx.view, label_types),
         label="Prompts",
-        description="Whose labels to describe; nothing: everything in the picture is looked for",
+        description="Whose labels to describe; nothing: everything in the image is looked for",
     )
     _choice(
         inputs, "texts", get_args(Text), multiple=True, label="Texts", default=["label", "brief"]
@@ -372,12 +372,12 @@ def _detection(region: Region, prompt: LabelRegion | None = None) -> fo.Detectio
         attributes |= {} if index is None else {"index": index}
     score = region.scores.iou if region.scores.label is None else region.scores.label
     label = region.label or (prompt and prompt.label)
-    package = _package("fiftyone_plugin.labels")
+    package = _package("fiftyone_plugin.labels.regions")
     return package.detection_of(region, label=label, confidence=score, **attributes)
 
 
 def _name(sample: Any) -> str:
-    return "picture" if sample is None else f"sample {sample.id}"
+    return "image" if sample is None else f"sample {sample.id}"
 
 
 def _models() -> ModuleType:

@@ -11,16 +11,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
-from label_studio_backend.config_check import check_config
-from label_studio_backend.labeling_config import LabelingConfig, LabelingConfigError
-from label_studio_backend.options import Options, OptionsError
-from label_studio_backend.prelabel.api import (
-    AccessError,
-    Api,
-    ApiFailure,
-    RefusedError,
-    StoppedError,
-)
+from label_studio_backend.api_client import AccessError, Api, ApiFailure, RefusedError, StoppedError
+from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
+from label_studio_backend.config.lint import check_config
+from label_studio_backend.config.options import Options, OptionsError
+from label_studio_backend.media.task_media import Access
 from label_studio_backend.prelabel.report import Report, left_out_sentences
 from label_studio_backend.prelabel.run import Run
 from label_studio_backend.prelabel.selection import (
@@ -32,11 +27,10 @@ from label_studio_backend.prelabel.selection import (
 )
 from label_studio_backend.prelabel.sink import PredictionSink
 from label_studio_backend.prelabel.source import Project, TaskSource, read_project
-from label_studio_backend.serving import open_backend, read_settings
-from label_studio_backend.task_media import Access
-from label_studio_backend.versions import marked_version, usual_version
-from pam_labeling.exit_codes import CommandError, ExitCode
-from pam_labeling.terminal import messages_console, shown
+from label_studio_backend.server.serving import open_backend, read_settings
+from label_studio_backend.translation.model_versions import marked_version, usual_version
+from pam_labeling.command_line.exit_codes import CommandError, ExitCode
+from pam_labeling.command_line.terminal import messages_console, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +39,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from label_studio_backend.backend import Backend
+    from label_studio_backend.server.backend import Backend
     from label_studio_backend.settings import ServerSettings
 
 _GO_ON = "What is written stays written; the same command goes on from there."
@@ -233,7 +227,7 @@ def _run(
             report.summary(job.model_version)
     if stop.is_set():
         return _interrupted(console)
-    return ExitCode.PICTURES_FAILED if report.failures else ExitCode.OK
+    return ExitCode.IMAGES_FAILED if report.failures else ExitCode.OK
 
 
 def _configure_logging(settings: ServerSettings) -> None:
@@ -241,7 +235,7 @@ def _configure_logging(settings: ServerSettings) -> None:
     if settings.log_level == "DEBUG":
         settings.configure_logging()
     else:  # the command itself says why the model cannot be loaded
-        logging.getLogger("label_studio_backend.loading").setLevel(logging.CRITICAL)
+        logging.getLogger("label_studio_backend.server.model_loader").setLevel(logging.CRITICAL)
 
 
 def _wait_for_model(backend: Backend, stop: threading.Event) -> None:

@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from pam_labeling.terminal import shown
+from pam_labeling.command_line.terminal import shown
 
 if TYPE_CHECKING:
     from rich.console import Console

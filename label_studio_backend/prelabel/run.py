@@ -1,7 +1,7 @@
 """One run over a project: list, predict and write at the same time, and stop cleanly.
 
     feeder thread       TaskSource -> queue of a few tasks
-    predicting threads  task -> prediction: they fetch the next pictures while the model works
+    predicting threads  task -> prediction: they fetch the next images while the model works
     calling thread      prediction -> PredictionSink, one write at a time
 
 Nothing is kept between runs: what is done is what Label Studio has.
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
-from label_studio_backend.prelabel.api import RefusedError, StoppedError
+from label_studio_backend.api_client import RefusedError, StoppedError
 
 if TYPE_CHECKING:
     from label_studio_backend.prelabel.sink import PredictionSink, Written
     from label_studio_backend.prelabel.source import Todo
 
 AHEAD = 4
-"""Tasks under way at once: one with the model, the others fetching their pictures."""
+"""Tasks under way at once: one with the model, the others fetching their images."""
 
 _TICK = 0.2  # seconds between looks at the wish to stop
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.prelabel.api import RefusedError
+from label_studio_backend.api_client import RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from label_studio_backend.prelabel.api import Api
+    from label_studio_backend.api_client import Api
 
 Item = dict[str, Any]
 """One filter of the Data Manager: filter, operator, type, value, and maybe a child_filter."""

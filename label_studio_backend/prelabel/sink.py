@@ -11,12 +11,12 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.prelabel.api import LostAnswerError, RefusedError
+from label_studio_backend.api_client import LostAnswerError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from label_studio_backend.prelabel.api import Api
+    from label_studio_backend.api_client import Api
 
 GRACE = (1.0, 2.0, 4.0, 8.0)
 """Seconds between looks whether a write whose answer was lost has arrived after all."""

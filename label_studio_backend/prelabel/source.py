@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from label_studio_backend.prelabel.api import Api
+    from label_studio_backend.api_client import Api
     from label_studio_backend.prelabel.selection import Selection
 
 LISTED = 1000  # ids in one page

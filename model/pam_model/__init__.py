@@ -1,4 +1,4 @@
-"""PAM, Perceive Anything (arXiv 2506.05302): a picture and prompts in, masks and words out.
+"""PAM, Perceive Anything (arXiv 2506.05302): an image and prompts in, masks and words out.
 
 What it exports is listed in `__init__.pyi`, and loaded on first use: torch takes seconds.
 """

@@ -1,9 +1,9 @@
-from .checkpoint_files import CheckpointError
+from .checkpoints.files import CheckpointError
 from .cropped_mask import CroppedMask
 from .options import EverythingOptions, GenerationOptions
 from .pam import PAM
 from .prompts import Prompt, PromptError
-from .segments import PictureFeatures, RegionContexts, Segments
+from .segments import ImageFeatures, RegionContexts, Segments
 from .tasks import LANGUAGES, Definition, Language, Question, Task, split_definition
 
 __all__ = [
@@ -14,8 +14,8 @@ __all__ = [
     "Definition",
     "EverythingOptions",
     "GenerationOptions",
+    "ImageFeatures",
     "Language",
-    "PictureFeatures",
     "Prompt",
     "PromptError",
     "Question",

@@ -12,7 +12,7 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 )
 
 PATCH_SIZE = 16
-"""Pixels of the square picture along a cell of SAM's picture embedding."""
+"""Pixels of the square image along a cell of SAM's image embedding."""
 
 if TYPE_CHECKING:
     from transformers import Qwen2Config
@@ -51,12 +51,12 @@ class PAMConfig:
 
     @property
     def image_size(self) -> int:
-        """Side in pixels of the square that every picture is squashed to."""
+        """Side in pixels of the square that every image is squashed to."""
         return cast("int", self.sam2.image_size)
 
     @property
     def width(self) -> int:
-        """Channels of SAM's picture embedding, and of the Perceiver."""
+        """Channels of SAM's image embedding, and of the Perceiver."""
         return cast("Sam2VideoPromptEncoderConfig", self.sam2.prompt_encoder_config).hidden_size
 
     def to_dict(self) -> dict[str, Any]:
@@ -91,10 +91,10 @@ def sam2_config(
     """SAM 2.1 as transformers describes it; the defaults are hiera-large.
 
     Args:
-        image_size: side in pixels of the square picture, a multiple of 32.
+        image_size: side in pixels of the square image, a multiple of 32.
         widths: channels of the four stages of the trunk; heads, blocks and windows likewise.
         global_blocks: indices of the trunk's blocks that attend to the whole map.
-        width: channels of the picture embedding, the prompt encoder and the mask decoder.
+        width: channels of the image embedding, the prompt encoder and the mask decoder.
         decoder_heads: attention heads of the mask decoder; `decoder_mlp` is its MLP.
         memory_width: channels of the memory of a frame; `memory_layers`, `memory_mlp` and
             `memory_fuser_mlp` size the memory attention and the memory encoder.

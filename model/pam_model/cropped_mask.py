@@ -21,12 +21,12 @@ _NOWHERE = (0, 0, 0, 0)
 
 @dataclass(frozen=True, eq=False)
 class CroppedMask:
-    """A mask of a whole picture, of which only what is inside its tight box is kept.
+    """A mask of a whole image, of which only what is inside its tight box is kept.
 
-    Coordinates are pixels of the upright picture, from the top-left corner of the top-left pixel.
+    Coordinates are pixels of the upright image, from the top-left corner of the top-left pixel.
 
     Attributes:
-        size: `(width, height)` of the picture.
+        size: `(width, height)` of the image.
         box: `(x1, y1, x2, y2)`, tight around the mask; x2 and y2 are exclusive. All 0 where the
             mask is empty.
         crop: bool `(y2 - y1, x2 - x1)`, the mask inside the box, read-only.
@@ -48,12 +48,12 @@ class CroppedMask:
     def from_part(
         cls, part: npt.NDArray[np.bool_], corner: tuple[int, int], size: tuple[int, int]
     ) -> CroppedMask:
-        """The crop of a mask that is empty outside a part of its picture.
+        """The crop of a mask that is empty outside a part of its image.
 
         Args:
             part: bool `(height of the part, width of the part)`.
-            corner: x and y of the part's top-left corner in the picture.
-            size: `(width, height)` of the picture.
+            corner: x and y of the part's top-left corner in the image.
+            size: `(width, height)` of the image.
         """
         if part.size == 0:
             return cls(size, _NOWHERE, np.zeros((0, 0), np.bool_))
@@ -66,7 +66,7 @@ class CroppedMask:
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Bool `(height, width)` of the whole picture, a new array each time."""
+        """Bool `(height, width)` of the whole image, a new array each time."""
         width, height = self.size
         full = np.zeros((height, width), dtype=np.bool_)
         x1, y1, x2, y2 = self.box
@@ -85,7 +85,7 @@ class CroppedMask:
 
 
 def square_masks(masks: Sequence[CroppedMask], side: int, device: torch.device) -> Tensor:
-    """Masks of one picture in the frame of the square, float32 `(N, 1, side, side)` of 0 and 1.
+    """Masks of one image in the frame of the square, float32 `(N, 1, side, side)` of 0 and 1.
 
     Args:
         masks: at least one.

@@ -1,7 +1,7 @@
 """Qwen2.5: a region's visual rows + a question -> words, many regions and questions at once.
 
 A region is read once (`prefill`); its key/value cache is shared by every question and every label
-of a list. Nothing here knows about pictures.
+of a list. Nothing here knows about images.
 """
 
 from __future__ import annotations

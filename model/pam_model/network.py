@@ -62,7 +62,7 @@ class PAMNetwork(nn.Module):
         return self
 
     def visual_rows(self, mask_tokens: Tensor, image_embed: Tensor) -> Tensor:
-        """Region features of a still picture -> rows `(N, rows, hidden)` for the language model.
+        """Region features of a still image -> rows `(N, rows, hidden)` for the language model.
 
         Args:
             mask_tokens: `(N, 2, C)` of the mask decoder.

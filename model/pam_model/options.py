@@ -38,7 +38,7 @@ class GenerationOptions:
 
 @dataclass(frozen=True)
 class EverythingOptions:
-    """How to find everything in a picture.
+    """How to find everything in an image.
 
     Attributes:
         points_per_side: clicks along each side of the grid.
@@ -46,8 +46,8 @@ class EverythingOptions:
         iou_threshold: drop masks whose predicted IoU is lower.
         stability_threshold: drop masks whose stability is lower.
         nms_threshold: of two masks with a higher IoU than this the better one stays.
-        min_area: drop masks that cover a smaller part of the picture.
-        max_area: drop masks that cover a larger part of the picture.
+        min_area: drop masks that cover a smaller part of the image.
+        max_area: drop masks that cover a larger part of the image.
         max_regions: keep this many of the best, or all if None.
     """
 

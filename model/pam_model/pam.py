@@ -1,8 +1,8 @@
 """PAM, the one class that the rest of the house calls.
 
 pam = PAM.from_pretrained("nano")
-features = pam.encode(picture)                      # once per picture
-segments = pam.segment(features, prompts)           # all prompts of the picture
+features = pam.encode(image)                      # once per image
+segments = pam.segment(features, prompts)           # all prompts of the image
 contexts = pam.prefill(segments)                    # once per region
 texts = pam.describe(contexts, questions)           # all regions and questions at once
 scores = pam.classify(contexts, ["cat", "dog"])     # a project's own list of labels
@@ -19,13 +19,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pam_model import devices, everything, hub
-from pam_model.checkpoint import load_checkpoint, load_network
+from pam_model import devices, everything
+from pam_model.checkpoints import hub
+from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
 from pam_model.cropped_mask import square_masks
 from pam_model.options import EverythingOptions, GenerationOptions
 from pam_model.prompts import Prompt, PromptError
 from pam_model.segmenter import BOX_LABELS, DecoderOutput, stability
-from pam_model.segments import PictureFeatures, RegionContexts, Segments
+from pam_model.segments import ImageFeatures, RegionContexts, Segments
 from pam_model.tasks import Language, Question, Task
 
 if TYPE_CHECKING:
@@ -37,11 +38,11 @@ if TYPE_CHECKING:
 _GREEDY = GenerationOptions()
 _USUAL = EverythingOptions()
 _A_MASK = -1  # in the place of a number of points
-Picture = npt.NDArray[np.uint8] | Image.Image
+ImageInput = npt.NDArray[np.uint8] | Image.Image
 
 
 class PAM:
-    """Perceive Anything: a picture and prompts in; masks, labels, definitions and captions out.
+    """Perceive Anything: an image and prompts in; masks, labels, definitions and captions out.
 
     Not thread-safe; one caller at a time.
 
@@ -106,50 +107,50 @@ class PAM:
         return dtype
 
     @torch.inference_mode()
-    def encode(self, picture: Picture) -> PictureFeatures:
-        """Encode one picture, once for all its prompts.
+    def encode(self, image: ImageInput) -> ImageFeatures:
+        """Encode one image, once for all its prompts.
 
         Args:
-            picture: upright RGB; uint8 `(height, width, 3)` or a Pillow image.
+            image: upright RGB; uint8 `(height, width, 3)` or a Pillow image.
 
         Raises:
-            ValueError: not an RGB picture.
+            ValueError: not an RGB image.
         """
-        return self.encode_batch([picture])[0]
+        return self.encode_batch([image])[0]
 
     @torch.inference_mode()
-    def encode_batch(self, pictures: Sequence[Picture]) -> list[PictureFeatures]:
-        """Encode several pictures in one pass.
+    def encode_batch(self, images: Sequence[ImageInput]) -> list[ImageFeatures]:
+        """Encode several images in one pass.
 
         Args:
-            pictures: as for `encode`.
+            images: as for `encode`.
 
         Raises:
-            ValueError: not an RGB picture.
+            ValueError: not an RGB image.
         """
-        if not pictures:
+        if not images:
             return []
-        images = [_as_image(picture) for picture in pictures]
+        pillow = [_as_image(image) for image in images]
         side = self.network.config.image_size
-        squares = np.stack([np.asarray(image.resize((side, side))) for image in images])
+        squares = np.stack([np.asarray(image.resize((side, side))) for image in pillow])
         pixels = torch.from_numpy(squares).to(self.device).permute(0, 3, 1, 2)
         maps = self.network.segmenter.encode(pixels)
-        return [PictureFeatures(image.size, maps.picture(row)) for row, image in enumerate(images)]
+        return [ImageFeatures(image.size, maps.image(row)) for row, image in enumerate(pillow)]
 
     @torch.inference_mode()
-    def segment(self, features: PictureFeatures, prompts: Sequence[Prompt]) -> Segments:
+    def segment(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> Segments:
         """Find the object of every prompt: one decoder pass for all prompts of a kind.
 
         Args:
-            features: of the picture.
-            prompts: in pixels of the upright picture; kinds may be mixed.
+            features: of the image.
+            prompts: in pixels of the upright image; kinds may be mixed.
 
         Returns:
             One region a prompt, in their order. Where the model finds no object the score in
             `object_scores` is 0 or less and the mask is empty.
 
         Raises:
-            PromptError: a prompt that means nothing in this picture; the message has its number.
+            PromptError: a prompt that means nothing in this image; the message has its number.
         """
         for number, prompt in enumerate(prompts, start=1):
             _check(prompt, number, features.size)
@@ -169,19 +170,19 @@ class PAM:
 
     @torch.inference_mode()
     def find_everything(
-        self, features: PictureFeatures, options: EverythingOptions = _USUAL
+        self, features: ImageFeatures, options: EverythingOptions = _USUAL
     ) -> Segments:
-        """Find the objects of a picture without a prompt, best first.
+        """Find the objects of an image without a prompt, best first.
 
         Args:
-            features: of the picture.
+            features: of the image.
             options: the grid of clicks and the filters.
         """
         return everything.run(self.everything_in_steps(features, options))
 
     @torch.inference_mode()
     def everything_in_steps(
-        self, features: PictureFeatures, options: EverythingOptions = _USUAL
+        self, features: ImageFeatures, options: EverythingOptions = _USUAL
     ) -> Generator[None, None, Segments]:
         """`find_everything` for those who have other work in between: yields after each pass."""
         points = everything.grid(options.points_per_side, features.size)
@@ -208,7 +209,7 @@ class PAM:
         """Let the language model read each region once; questions and labels share the reading.
 
         Args:
-            segments: of any number of pictures. Everything is one batch: cut long lists.
+            segments: of any number of images. Everything is one batch: cut long lists.
         """
         rows = self.network.visual_rows(segments.mask_tokens, segments.image_embed)
         return RegionContexts(self.network.language.prefill(rows))
@@ -271,7 +272,7 @@ class PAM:
         return array
 
     def _try_clicks(
-        self, features: PictureFeatures, clicks: Sequence[Prompt], options: EverythingOptions
+        self, features: ImageFeatures, clicks: Sequence[Prompt], options: EverythingOptions
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Of some clicks those with a good mask: indices, masks `(n, 4 h, 4 w)`, IoU scores."""
         segmenter = self.network.segmenter
@@ -290,14 +291,12 @@ class PAM:
         )
         return rows[good], masks[good], iou_scores[rows[good]]
 
-    def _decode_points(self, features: PictureFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
+    def _decode_points(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
         points, labels = self._tensors(features, prompts)
         found = self.network.segmenter.decode_points(features.maps, points, labels)
         return self._confine(features, prompts, found)
 
-    def _tensors(
-        self, features: PictureFeatures, prompts: Sequence[Prompt]
-    ) -> tuple[Tensor, Tensor]:
+    def _tensors(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
         """Points `(1, P, K, 2)` in pixels of the square, and their labels `(1, P, K)`."""
         rows = [_points_of(prompt) for prompt in prompts]
         points = np.stack([points for points, _ in rows])
@@ -309,7 +308,7 @@ class PAM:
         )
 
     def _confine(
-        self, features: PictureFeatures, prompts: Sequence[Prompt], found: DecoderOutput
+        self, features: ImageFeatures, prompts: Sequence[Prompt], found: DecoderOutput
     ) -> DecoderOutput:
         """Cut the masks of turned boxes at the box: SAM itself only knows upright ones."""
         turned = [index for index, prompt in enumerate(prompts) if prompt.angle % 90 != 0]
@@ -322,13 +321,13 @@ class PAM:
             logits[index, 0] = torch.minimum(logits[index, 0], inside.to(logits.device))
         return found._replace(mask_logits=logits)
 
-    def _decode_masks(self, features: PictureFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
+    def _decode_masks(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
         masks = [prompt.cropped for prompt in prompts if prompt.cropped is not None]
         squares = square_masks(masks, self.network.config.image_size, self.device)
         return self.network.segmenter.decode_masks(features.maps, squares)
 
     def _segments(
-        self, features: PictureFeatures, prompts: Sequence[Prompt], found: DecoderOutput
+        self, features: ImageFeatures, prompts: Sequence[Prompt], found: DecoderOutput
     ) -> Segments:
         return Segments(
             sizes=(features.size,) * len(prompts),
@@ -341,7 +340,7 @@ class PAM:
             given=tuple(prompt.cropped for prompt in prompts),
         )
 
-    def _no_segments(self, features: PictureFeatures) -> Segments:
+    def _no_segments(self, features: ImageFeatures) -> Segments:
         click = Prompt.from_points([(features.size[0] / 2, features.size[1] / 2)])
         return self.segment(features, [click]).select([])
 
@@ -353,14 +352,12 @@ def _check(prompt: Prompt, number: int, size: tuple[int, int]) -> None:
         raise PromptError(f"prompt {number}: {error}") from error
 
 
-def _as_image(picture: Picture) -> Image.Image:
-    if isinstance(picture, Image.Image):
-        return picture if picture.mode == "RGB" else picture.convert("RGB")
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ValueError(
-            f"a picture is uint8 (height, width, 3), not {picture.dtype} {picture.shape}"
-        )
-    return Image.fromarray(picture)
+def _as_image(image: ImageInput) -> Image.Image:
+    if isinstance(image, Image.Image):
+        return image if image.mode == "RGB" else image.convert("RGB")
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+        raise ValueError(f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}")
+    return Image.fromarray(image)
 
 
 def _points_in(prompt: Prompt) -> int:
@@ -382,7 +379,7 @@ def _points_of(prompt: Prompt) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.
 def _inside_turned_box(prompt: Prompt, size: tuple[int, int], cells: int) -> Tensor:
     """How far inside a turned box each cell of a map lies, negative outside: `(cells, cells)`.
 
-    Measured in cells, so that the straight edge survives being resized to the picture.
+    Measured in cells, so that the straight edge survives being resized to the image.
     """
     assert prompt.box is not None
     x1, y1, x2, y2 = prompt.box

@@ -120,10 +120,10 @@ class PerceiverOutput(NamedTuple):
 
 
 class SemanticPerceiver(nn.Module):
-    """Two-way attention between a region's tokens and its picture embedding.
+    """Two-way attention between a region's tokens and its image embedding.
 
     Args:
-        config: sizes; the Perceiver is as wide as SAM's picture embedding.
+        config: sizes; the Perceiver is as wide as SAM's image embedding.
     """
 
     def __init__(self, config: PAMConfig) -> None:
@@ -186,7 +186,7 @@ class VisualProjector(nn.Module):
         self.frame_newline = nn.Parameter(torch.randn(hidden) * hidden**-0.5)
 
     def forward(self, perceived: PerceiverOutput) -> Tensor:
-        """Return the rows of a still picture's N regions, `(N, rows, hidden)`."""
+        """Return the rows of a still image's N regions, `(N, rows, hidden)`."""
         count = len(perceived.image)
         return torch.cat(
             [

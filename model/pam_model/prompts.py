@@ -1,6 +1,6 @@
-"""What a person points at in a picture: points, a box, or a mask.
+"""What a person points at in an image: points, a box, or a mask.
 
-All coordinates are pixels of the **upright** picture (EXIF orientation applied), x to the right and
+All coordinates are pixels of the **upright** image (EXIF orientation applied), x to the right and
 y down, where (0, 0) is the top-left corner of the top-left pixel and (width, height) the
 bottom-right corner of the last one.
 """
@@ -31,7 +31,7 @@ class PromptError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """One object in one picture, as a person points at it.
+    """One object in one image, as a person points at it.
 
     Build one with `from_points`, `from_box`, `from_mask` or `from_polygon`.
 
@@ -40,7 +40,7 @@ class Prompt:
         point_labels: bool `(N,)`; true for a point on the object, false for one that is not.
         box: `(x1, y1, x2, y2)` in pixels, top-left and bottom-right, or None.
         angle: degrees by which the box is turned clockwise about its centre.
-        cropped: a mask of the whole picture, or None. It comes alone.
+        cropped: a mask of the whole image, or None. It comes alone.
     """
 
     points: npt.NDArray[np.float32]
@@ -82,7 +82,7 @@ class Prompt:
 
     @classmethod
     def from_mask(cls, mask: npt.ArrayLike) -> Prompt:
-        """The object's mask, `(height, width)` of the whole picture; what is not 0 belongs to it.
+        """The object's mask, `(height, width)` of the whole image; what is not 0 belongs to it.
 
         Raises:
             PromptError: the array is not two-dimensional.
@@ -94,12 +94,12 @@ class Prompt:
 
     @classmethod
     def from_cropped(cls, mask: CroppedMask) -> Prompt:
-        """The object's mask of the whole picture, of which only the crop is kept."""
+        """The object's mask of the whole image, of which only the crop is kept."""
         return cls(_NO_POINTS, _NO_LABELS, cropped=mask)
 
     @classmethod
     def from_polygon(cls, vertices: Sequence[Sequence[float]], size: tuple[int, int]) -> Prompt:
-        """The inside of a polygon, as the mask of a picture of `size` = (width, height).
+        """The inside of a polygon, as the mask of an image of `size` = (width, height).
 
         Pixels that the outline touches belong to the mask.
 
@@ -112,7 +112,7 @@ class Prompt:
         # fillPoly counts from pixel centres, in 16ths of a pixel (shift=4).
         limit = 8.0 * max(size)
         fixed = np.round((np.clip(corners, -limit, limit) - 0.5) * 16).astype(np.int32)
-        # A margin of a pixel, so that outlines are cut at the picture's edges and nowhere else.
+        # A margin of a pixel, so that outlines are cut at the image's edges and nowhere else.
         x1, y1 = np.maximum(fixed.min(axis=0) // 16 - 1, 0).tolist()
         x2, y2 = np.minimum(fixed.max(axis=0) // 16 + 3, size).tolist()
         part = np.zeros((max(y2 - y1, 0), max(x2 - x1, 0)), dtype=np.uint8)
@@ -122,7 +122,7 @@ class Prompt:
 
     @property
     def mask(self) -> npt.NDArray[np.bool_] | None:
-        """The mask, bool `(height, width)` of the whole picture, a new array each time; or None."""
+        """The mask, bool `(height, width)` of the whole image, a new array each time; or None."""
         return None if self.cropped is None else self.cropped.mask
 
     @property
@@ -139,10 +139,10 @@ class Prompt:
         return np.asarray(turned, dtype=np.float32)
 
     def check(self, size: tuple[int, int]) -> None:
-        """Refuse a prompt that means nothing in a picture of `size` = (width, height).
+        """Refuse a prompt that means nothing in an image of `size` = (width, height).
 
         Raises:
-            PromptError: not a number, outside the picture, an empty box or mask, a mask of another
+            PromptError: not a number, outside the image, an empty box or mask, a mask of another
                 size, nothing at all, or a mask beside points or a box.
         """
         width, height = size
@@ -162,7 +162,7 @@ class Prompt:
             raise PromptError("a mask comes alone: leave out the points and the box")
         if self.cropped.size != (width, height):
             found = f"{self.cropped.size[0]} x {self.cropped.size[1]}"
-            raise PromptError(f"the mask is {found} pixels, the picture {width} x {height}")
+            raise PromptError(f"the mask is {found} pixels, the image {width} x {height}")
         if self.cropped.is_empty:
             raise PromptError("the mask is empty")
 
@@ -172,7 +172,7 @@ class Prompt:
                 raise PromptError(f"the point ({x:g}, {y:g}) is not a pair of finite numbers")
             if not (0 <= x <= width and 0 <= y <= height):
                 raise PromptError(
-                    f"the point ({x:g}, {y:g}) is outside the picture of {width} x {height}"
+                    f"the point ({x:g}, {y:g}) is outside the image of {width} x {height}"
                 )
         if self.box is None and not self.point_labels.any():
             raise PromptError("all points are negative: give one on the object")
@@ -189,7 +189,7 @@ class Prompt:
         assert corners is not None
         low, high = corners.min(axis=0), corners.max(axis=0)
         if high[0] <= 0 or high[1] <= 0 or low[0] >= width or low[1] >= height:
-            raise PromptError(f"{text} is outside the picture of {width} x {height}")
+            raise PromptError(f"{text} is outside the image of {width} x {height}")
 
 
 def _point_arrays(

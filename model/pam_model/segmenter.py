@@ -1,6 +1,6 @@
-"""SAM 2.1: a picture -> features; prompts -> masks and the region features that PAM reads.
+"""SAM 2.1: an image -> features; prompts -> masks and the region features that PAM reads.
 
-Everything here is tensors in the model's own frame: pictures are squares of `image_size` pixels,
+Everything here is tensors in the model's own frame: images are squares of `image_size` pixels,
 points are pixels of that square. Functions are differentiable; nothing here chooses a device.
 """
 
@@ -30,7 +30,7 @@ _MASK_SCALE, _MASK_BIAS = 20.0, -10.0
 
 
 class FeatureMaps(NamedTuple):
-    """What the picture encoder saw in B pictures, for a picture embedding of h x w cells.
+    """What the image encoder saw in B images, for an image embedding of h x w cells.
 
     Attributes:
         stride4: `(B, C / 8, 4 h, 4 w)`, ready for the mask decoder.
@@ -42,12 +42,12 @@ class FeatureMaps(NamedTuple):
     stride8: Tensor
     embedding: Tensor
 
-    def picture(self, row: int) -> FeatureMaps:
-        """A copy of one picture's features, which does not keep the others alive."""
+    def image(self, row: int) -> FeatureMaps:
+        """A copy of one image's features, which does not keep the others alive."""
         return FeatureMaps(*(part[row : row + 1].clone() for part in self))
 
     def repeat(self, times: int) -> FeatureMaps:
-        """Repeat each picture `times` times in the batch."""
+        """Repeat each image `times` times in the batch."""
         return FeatureMaps(*(part.repeat_interleave(times, dim=0) for part in self))
 
 
@@ -109,13 +109,13 @@ class Segmenter(nn.Module):
         self.register_buffer("pixel_mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
 
-    def encode(self, pictures: Tensor) -> FeatureMaps:
-        """Encode pictures once, for any number of prompts.
+    def encode(self, images: Tensor) -> FeatureMaps:
+        """Encode images once, for any number of prompts.
 
         Args:
-            pictures: uint8 or float `(B, 3, S, S)`, RGB from 0 to 255.
+            images: uint8 or float `(B, 3, S, S)`, RGB from 0 to 255.
         """
-        pixels = (pictures.float() / 255 - self.pixel_mean) / self.pixel_std
+        pixels = (images.float() / 255 - self.pixel_mean) / self.pixel_std
         sam2 = self.sam2
         stride4, stride8, embedding = sam2.vision_encoder(pixels.to(self._dtype)).fpn_hidden_states
         return FeatureMaps(
@@ -128,14 +128,14 @@ class Segmenter(nn.Module):
         """Find the objects that points and boxes show, all of them in one pass.
 
         Args:
-            features: of B pictures.
-            points: float32 `(B, P, K, 2)`, x and y in pixels of the square: P prompts a picture of
+            features: of B images.
+            points: float32 `(B, P, K, 2)`, x and y in pixels of the square: P prompts an image of
                 K points each. A box is two points, with `BOX_LABELS`.
             labels: int64 `(B, P, K)`: 1 on the object, 0 beside it, 2 and 3 a box's corners.
             all_masks: for training: the masks of all four tokens, also where no object is found.
 
         Returns:
-            N = B * P answers, those of the first picture first.
+            N = B * P answers, those of the first image first.
         """
         attended = self.attend_points(features, points, labels)
         output = self._decode(features, attended, all_masks=all_masks)
@@ -157,8 +157,8 @@ class Segmenter(nn.Module):
         """Read the regions of masks: the mask itself is the answer, the decoder reads its features.
 
         Args:
-            features: of N pictures, one for each mask (or of one for all).
-            masks: float `(N, 1, S, S)`, 0 or 1, in the frame of the square picture.
+            features: of N images, one for each mask (or of one for all).
+            masks: float `(N, 1, S, S)`, 0 or 1, in the frame of the square image.
         """
         sam2, count = self.sam2, len(masks)
         # The prompt encoder stays in float32; so does the little convolution before it.
@@ -194,11 +194,11 @@ class Segmenter(nn.Module):
         return self.sam2.mask_decoder.iou_token.weight.dtype
 
     def _attend(self, embedding: Tensor, sparse: Tensor, dense: Tensor) -> Attended:
-        """Let prompts and picture attend to each other.
+        """Let prompts and image attend to each other.
 
         Args:
-            embedding: `(B, C, h, w)` of B pictures.
-            sparse: `(B, P, K + 1, C)`, P prompts a picture.
+            embedding: `(B, C, h, w)` of B images.
+            sparse: `(B, P, K + 1, C)`, P prompts an image.
             dense: `(B, C, h, w)`.
         """
         decoder = self.sam2.mask_decoder
@@ -245,7 +245,7 @@ class Segmenter(nn.Module):
         """Upscale the image side and read `count` masks from it: float32 `(N, count, 4 h, 4 w)`.
 
         Args:
-            features: of B pictures; of one, or as many prompts a picture.
+            features: of B images; of one, or as many prompts an image.
             attended: N prompts.
             count: of token 0 on.
         """

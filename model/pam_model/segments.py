@@ -1,4 +1,4 @@
-"""What passes between the stages of PAM: a picture's features, segmented regions, read regions."""
+"""What passes between the stages of PAM: an image's features, segmented regions, read regions."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Mask = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True, eq=False)
-class PictureFeatures:
-    """A picture as SAM's encoder saw it; any number of prompts can be put to it.
+class ImageFeatures:
+    """An image as SAM's encoder saw it; any number of prompts can be put to it.
 
     Attributes:
-        size: (width, height) of the upright picture in pixels.
-        maps: of one picture.
+        size: (width, height) of the upright image in pixels.
+        maps: of one image.
     """
 
     size: tuple[int, int]
@@ -42,13 +42,13 @@ class PictureFeatures:
 
 @dataclass(frozen=True, eq=False)
 class Segments:
-    """N segmented regions, of one picture or of several.
+    """N segmented regions, of one image or of several.
 
     Attributes:
-        sizes: (width, height) in pixels of each region's picture.
+        sizes: (width, height) in pixels of each region's image.
         iou_scores: float32 `(N,)`, the IoU the model expects of its mask, 0 to 1.
         object_scores: float32 `(N,)` logits; at 0 or less there is no object.
-        mask_logits: float32 tensor `(N, 4 h, 4 w)` over the whole (squashed) picture.
+        mask_logits: float32 tensor `(N, 4 h, 4 w)` over the whole (squashed) image.
         mask_tokens: `(N, 2, C)`, and
         image_embed: `(N, C, h, w)`: the region features that the Perceiver reads.
         object_pointers: `(N, C)`, for tracking.
@@ -74,7 +74,7 @@ class Segments:
         return sum(part.nbytes for part in held)
 
     def mask(self, index: int) -> Mask:
-        """The mask of one region: bool `(height, width)` of its picture.
+        """The mask of one region: bool `(height, width)` of its image.
 
         A region that was prompted with a mask has that very mask.
         """
@@ -94,7 +94,7 @@ class Segments:
         return given if given is not None else CroppedMask.from_mask(self.mask(index))
 
     def masks(self) -> list[Mask]:
-        """The mask of every region, each bool `(height, width)` of its picture."""
+        """The mask of every region, each bool `(height, width)` of its image."""
         return [self.mask(index) for index in range(len(self))]
 
     def select(self, indices: Sequence[int]) -> Segments:

@@ -16,7 +16,7 @@ import pytest
 from ruamel.yaml import YAML
 from werkzeug.serving import make_server
 
-from label_studio_backend.server import create_app
+from label_studio_backend.server.app import create_app
 from label_studio_backend.settings import ServerSettings
 from pam_labeling.settings import Settings
 

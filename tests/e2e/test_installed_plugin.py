@@ -32,10 +32,10 @@ USES_THE_PLUGIN = """
 import json, sys
 import fiftyone as fo, fiftyone.operators as foo, fiftyone.zoo as foz
 import fiftyone_plugin, pam_labeling, pam_model
-picture, boxes, source = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
+image, boxes, source = sys.argv[1], json.loads(sys.argv[2]), sys.argv[3]
 dataset = fo.Dataset()
 labels = [fo.Detection(bounding_box=box) for box in boxes]
-dataset.add_sample(fo.Sample(filepath=picture, boxes=fo.Detections(detections=labels)))
+dataset.add_sample(fo.Sample(filepath=image, boxes=fo.Detections(detections=labels)))
 run = foo.get_operator("@pam-labeling/pam/caption_regions")(dataset, field="boxes", model="nano")
 model = foz.load_zoo_model(source, model_name="pam-nano")
 dataset.apply_model(model, label_field="pam", prompt_field="boxes")
@@ -156,14 +156,14 @@ def test_fiftyone_finds_its_requirements_satisfied(installed):
 
 def test_operators_and_zoo_run(installed, tmp_path):
     drawn = scene(0)
-    picture = tmp_path / "scene.png"
-    Image.fromarray(drawn.picture).save(picture)
-    height, width = drawn.picture.shape[:2]
+    image = tmp_path / "scene.png"
+    Image.fromarray(drawn.image).save(image)
+    height, width = drawn.image.shape[:2]
     boxes = [
         [x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height]
         for x1, y1, x2, y2 in (map(float, item.box) for item in drawn.objects)
     ]
-    said = installed.run("-c", USES_THE_PLUGIN, picture, json.dumps(boxes), installed.source)
+    said = installed.run("-c", USES_THE_PLUGIN, image, json.dumps(boxes), installed.source)
     answer = json.loads(said.partition("ANSWER ")[2])
     assert answer["state"] == "finished"
     assert len(answer["captions"]) == len(boxes)

@@ -83,9 +83,9 @@ def test_says_its_version(installed, outside, tmp_path):
 
 
 def test_annotates_a_real_file(installed, outside, tmp_path):
-    picture = Image.new("RGB", (320, 240), "white")
-    ImageDraw.Draw(picture).ellipse(CIRCLE, fill=(200, 30, 30))
-    picture.save(tmp_path / "circle.png")
+    image = Image.new("RGB", (320, 240), "white")
+    ImageDraw.Draw(image).ellipse(CIRCLE, fill=(200, 30, 30))
+    image.save(tmp_path / "circle.png")
     run(
         installed / "bin" / "pam-labeling",
         *("annotate", "circle.png", "--box", ",".join(map(str, CIRCLE))),
@@ -93,12 +93,12 @@ def test_annotates_a_real_file(installed, outside, tmp_path):
         cwd=tmp_path,
         env=outside,
     )
-    (answer,) = json.loads((tmp_path / "answers.json").read_text())["pictures"]
+    (answer,) = json.loads((tmp_path / "answers.json").read_text())["images"]
     (region,) = answer["regions"]
     assert "circle" in region["label"].lower()
     found = decode_rle(region["mask"])
-    drawn = np.asarray(picture)[..., 1] < 128
+    drawn = np.asarray(image)[..., 1] < 128
     assert (found & drawn).sum() / (found | drawn).sum() > 0.9
     (overlay,) = (tmp_path / "overlays").iterdir()
-    with Image.open(overlay) as image:
-        image.load()
+    with Image.open(overlay) as drawing:
+        drawing.load()

@@ -1,4 +1,4 @@
-"""Samples with boxes and no pictures, and runs that write onto them without a model."""
+"""Samples with boxes and no images, and runs that write onto them without a model."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import replace
 import fiftyone as fo
 import numpy as np
 
-from fiftyone_plugin.fields import Attribute
-from fiftyone_plugin.writer import RunWriter
+from fiftyone_plugin.labels.fields import Attribute
+from fiftyone_plugin.runs.writer import RunWriter
 from tests.fiftyone_plugin.conftest import documents
 
 CAPTION = Attribute("caption", "text", "What the region is.")

@@ -142,14 +142,14 @@ def documents(dataset: Any) -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
     """The PNG file of a scene, by its seed; drawn once a session, to be left as it is."""
     folder = tmp_path_factory.mktemp("scenes")
 
     def write(seed: int) -> Path:
         path = folder / f"scene-{seed}.png"
         if not path.exists():
-            Image.fromarray(scene(seed).picture).save(path)
+            Image.fromarray(scene(seed).image).save(path)
         return path
 
     return write
@@ -175,7 +175,7 @@ def new_dataset() -> Iterator[Callable[[], Any]]:
 
 @pytest.fixture
 def scene_dataset(
-    new_dataset: Callable[[], Any], pictures: Callable[[int], Path]
+    new_dataset: Callable[[], Any], images: Callable[[int], Path]
 ) -> Callable[..., Any]:
     """Makes datasets of nano scenes with Detections in the field `ground_truth`."""
     import fiftyone as fo
@@ -184,7 +184,7 @@ def scene_dataset(
         dataset = new_dataset()
         samples = []
         for seed in seeds or (0, 1, 2):
-            sample = fo.Sample(filepath=str(pictures(seed)))
+            sample = fo.Sample(filepath=str(images(seed)))
             found = ground_truth(scene(seed), masks=masks)
             sample["ground_truth"] = fo.Detections(detections=found)
             samples.append(sample)
@@ -196,9 +196,9 @@ def scene_dataset(
 
 @pytest.fixture
 def video_dataset(
-    new_dataset: Callable[[], Any], pictures: Callable[[int], Path]
+    new_dataset: Callable[[], Any], images: Callable[[int], Path]
 ) -> Callable[..., Any]:
-    """Makes datasets of a video of two frames with pictures, with boxes in `frames.boxes`."""
+    """Makes datasets of a video of two frames with images, with boxes in `frames.boxes`."""
     import fiftyone as fo
 
     def make(boxes: int = 2) -> Any:
@@ -206,7 +206,7 @@ def video_dataset(
         video = fo.Sample(filepath="/videos/it.mp4")
         for number in (1, 2):
             found = fo.Detections(detections=ground_truth(scene(number), masks=False)[:boxes])
-            video.frames[number] = fo.Frame(filepath=str(pictures(number)), boxes=found)
+            video.frames[number] = fo.Frame(filepath=str(images(number)), boxes=found)
         dataset.add_sample(video)
         return dataset
 

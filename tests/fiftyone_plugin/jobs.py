@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fiftyone_plugin.answers import Answers
-from fiftyone_plugin.engine import Job, run
-from fiftyone_plugin.gaps import Gaps
 from fiftyone_plugin.operators.plans import Plan
-from fiftyone_plugin.targets import resolve
+from fiftyone_plugin.runs.attribute_mapping import Answers
+from fiftyone_plugin.runs.engine import Job, run
+from fiftyone_plugin.targets.missing import Gaps
+from fiftyone_plugin.targets.target import resolve
 from pam_labeling import Settings
 from pam_model import Question, Task
 

@@ -8,7 +8,7 @@ import fiftyone as fo
 import pytest
 
 from fiftyone_plugin.errors import PluginError
-from fiftyone_plugin.runs import list_runs
+from fiftyone_plugin.runs.records import list_runs
 from pam_model.nano.words import SHAPES
 from tests.fiftyone_plugin.conftest import scene
 
@@ -40,7 +40,7 @@ def test_captions_with_their_record(operator, scene_dataset):
     ("name", "options", "counted"),
     [
         ("caption_regions", {"field": FIELD}, f"{len(scene(0).objects)} regions"),
-        ("find_regions", {"field": "found", "points_per_side": 4}, "1 pictures"),
+        ("find_regions", {"field": "found", "points_per_side": 4}, "1 images"),
     ],
 )
 def test_the_progress_bar_says_what_it_counts(
@@ -313,7 +313,7 @@ def test_what_is_no_dataset_is_a_sentence(operator):
 
 def test_looking_for_everything_in_patches_is_refused(operator, scene_dataset):
     patches = scene_dataset(0).to_patches(FIELD)
-    with pytest.raises(PluginError, match="find_regions looks at whole pictures"):
+    with pytest.raises(PluginError, match="find_regions looks at whole images"):
         operator("find_regions")(patches, field="found")
 
 
@@ -332,10 +332,10 @@ def test_classes_that_the_field_has_come_first(operator, scene_dataset):
     assert "never" not in dataset.distinct(f"{LABELS}.pam_label")
 
 
-def test_classes_of_a_segmentation_are_its_mask_targets(operator, new_dataset, pictures):
+def test_classes_of_a_segmentation_are_its_mask_targets(operator, new_dataset, images):
     dataset = new_dataset()
     mask = scene(0).objects[0].mask.astype("uint8") * 3
-    dataset.add_sample(fo.Sample(filepath=str(pictures(0)), seg=fo.Segmentation(mask=mask)))
+    dataset.add_sample(fo.Sample(filepath=str(images(0)), seg=fo.Segmentation(mask=mask)))
     dataset.mask_targets = {"seg": dict(enumerate(NAMES, start=1))}
     dataset.save()
     operator("label_regions")(dataset, field="seg")

@@ -87,7 +87,7 @@ def test_an_unknown_model_is_refused(tmp_path):
 
 def test_a_large_model_is_downloaded_by_its_own_name(monkeypatch, tmp_path):
     asked = []
-    hub = importlib.import_module("pam_model.hub")
+    hub = importlib.import_module("pam_model.checkpoints.hub")
     monkeypatch.setattr(hub, "download", lambda name: asked.append(name) or tmp_path)
     zoo.download_model("pam-3b", str(tmp_path / "pam-3b.json"))
     assert asked == ["PAM-3B"]
@@ -125,7 +125,7 @@ def test_the_form_offers_fields_of_frames(new_dataset):
 
 
 def test_the_form_says_that_the_package_is_missing(monkeypatch, scene_dataset):
-    monkeypatch.setitem(sys.modules, "fiftyone_plugin.labels", None)
+    monkeypatch.setitem(sys.modules, "fiftyone_plugin.labels.regions", None)
     form = zoo.resolve_input("pam-nano", SimpleNamespace(view=scene_dataset(0).view()))
     assert form.invalid
     assert "pip install" in form.type.properties["missing"].view.label

@@ -29,13 +29,13 @@ def overlap(detection, truth):
     return (found & truth).sum() / (found | truth).sum()
 
 
-def apply_to(model, picture, values, field="prompts"):
-    """What `apply_model` does with one picture, without a dataset."""
+def apply_to(model, image, values, field="prompts"):
+    """What `apply_model` does with one image, without a dataset."""
     sample = fo.Sample(filepath="scene.png", **values)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "needs_fields", {"prompt_field": field})
         with model:
-            return model.predict(picture, sample=sample)
+            return model.predict(image, sample=sample)
 
 
 def test_torchvision_is_not_needed(nano, scene_dataset, monkeypatch):
@@ -80,9 +80,9 @@ def test_an_instance_mask_is_taken_as_it_is_unless_told_otherwise(nano, scene_da
     box = detection.copy()
     box.mask = np.ones((8, 8), bool)
     sample = {"prompts": fo.Detections(detections=[box])}
-    picture = scene(0).picture
-    kept = apply_to(nano, picture, sample)
-    segmented = apply_to(load_model("pam-nano", "", use_masks=False), picture, sample)
+    image = scene(0).image
+    kept = apply_to(nano, image, sample)
+    segmented = apply_to(load_model("pam-nano", "", use_masks=False), image, sample)
     assert kept.detections[0].mask.all()
     assert not segmented.detections[0].mask.all()
 
@@ -138,7 +138,7 @@ def test_a_sample_without_prompts_is_done_and_empty(nano, scene_dataset):
 
 def test_polylines_keypoints_and_classes_are_prompts(nano):
     drawn = scene(0)
-    height, width = drawn.picture.shape[:2]
+    height, width = drawn.image.shape[:2]
     rows, columns = drawn.objects[0].mask.nonzero()
     middle = len(rows) // 2
     point = [(columns[middle] + 0.5) / width, (rows[middle] + 0.5) / height]
@@ -153,7 +153,7 @@ def test_polylines_keypoints_and_classes_are_prompts(nano):
         (classes, f"{classes.id}:3"),
     ]
     for value, prompt_id in prompts:
-        (found,) = apply_to(nano, drawn.picture, {"prompts": value}).detections
+        (found,) = apply_to(nano, drawn.image, {"prompts": value}).detections
         assert overlap(found, drawn.objects[0].mask) > 0.7
         assert found.prompt_id == prompt_id
 
@@ -202,7 +202,7 @@ def test_regions_that_fail_together_are_tried_one_by_one(nano, scene_dataset, mo
 def test_a_region_that_breaks_the_model_is_named(nano, scene_dataset, monkeypatch):
     dataset = scene_dataset(0, masks=False)
     detections = dataset.first().ground_truth.detections
-    width = scene(0).picture.shape[1]
+    width = scene(0).image.shape[1]
     left = min(detection.bounding_box[0] for detection in detections) * width
     fails_on(
         monkeypatch,
@@ -215,7 +215,7 @@ def test_a_region_that_breaks_the_model_is_named(nano, scene_dataset, monkeypatc
     assert error.endswith("RuntimeError: out of memory")
 
 
-def test_a_picture_of_which_nothing_works_is_left_to_fiftyone(nano, scene_dataset, monkeypatch):
+def test_an_image_of_which_nothing_works_is_left_to_fiftyone(nano, scene_dataset, monkeypatch):
     fails_on(monkeypatch, lambda _: True)
     dataset = scene_dataset(0)
     options = {"label_field": "pam", "prompt_field": "ground_truth"}
@@ -226,18 +226,18 @@ def test_a_picture_of_which_nothing_works_is_left_to_fiftyone(nano, scene_datase
 
 
 def test_where_nothing_is_the_reason_is_given(nano):
-    picture = np.full((120, 160, 3), 120, np.uint8)
+    image = np.full((120, 160, 3), 120, np.uint8)
     prompts = fo.Keypoints(keypoints=[fo.Keypoint(points=[(0.5, 0.5)])])
-    answer = apply_to(nano, picture, {"prompts": prompts})
+    answer = apply_to(nano, image, {"prompts": prompts})
     assert answer.detections == []
     (error,) = answer.pam_errors
     assert error.startswith(prompts.keypoints[0].id)
 
 
-def test_an_unreadable_picture_costs_no_other_of_its_batch(nano, scene_dataset, tmp_path):
+def test_an_unreadable_image_costs_no_other_of_its_batch(nano, scene_dataset, tmp_path):
     dataset = scene_dataset(0, 1, 2)
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     second = list(dataset)[1]
     second.filepath = str(broken)
     second.save()
@@ -274,7 +274,7 @@ def test_frames_hold_prompts_under_their_own_name(nano):
     frame = fo.Frame(prompts=fo.Detections(detections=[detection]))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(nano, "needs_fields", {"prompt_field": "frames.prompts"})
-        (found,) = nano.predict_all([scene(0).picture], samples=[frame])
+        (found,) = nano.predict_all([scene(0).image], samples=[frame])
     assert found.detections[0].prompt_id == detection.id
 
 
@@ -286,10 +286,10 @@ def test_prompts_named_at_loading_serve_the_app(scene_dataset):
     assert model.needs_fields == {"prompt_field": "ground_truth"}
 
 
-def test_pictures_that_fail_are_none_among_many(caplog):
+def test_images_that_fail_are_none_among_many(caplog):
     model = load_model("pam-nano", "", texts=["label"], points_per_side=4)
     with caplog.at_level(logging.WARNING):
-        first, second = model.predict_all([np.zeros((4, 4), np.uint8), scene(0).picture])
+        first, second = model.predict_all([np.zeros((4, 4), np.uint8), scene(0).image])
     assert first is None
     assert second.detections
     assert any("uint8 array (height, width, 3)" in line for line in caplog.messages)
@@ -298,7 +298,7 @@ def test_pictures_that_fail_are_none_among_many(caplog):
 def test_prompts_without_a_sample_are_refused(scene_dataset):
     model = load_model("pam-nano", "", prompt_field="ground_truth")
     with pytest.raises(ValueError, match="ground_truth of a sample"):
-        model.predict(scene(0).picture)
+        model.predict(scene(0).image)
 
 
 def test_a_field_without_regions_is_refused(nano, scene_dataset):

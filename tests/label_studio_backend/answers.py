@@ -43,7 +43,7 @@ QUICK = {"points_per_side": 6}
 
 
 def size_of(seed=SEED):
-    height, width = drawn(seed).picture.shape[:2]
+    height, width = drawn(seed).image.shape[:2]
     return width, height
 
 
@@ -69,7 +69,7 @@ def mask_of(result, size):
 
 
 def assert_label_studio_takes(prediction, label_config, size):
-    """Label Studio's SDK finds nothing wrong, and its decoder masks of the picture's size."""
+    """Label Studio's SDK finds nothing wrong, and its decoder masks of the image's size."""
     interface = LabelInterface(label_config)
     assert interface.validate_prediction(prediction, return_errors=True) == []
     for result in prediction["result"]:
@@ -83,20 +83,20 @@ def metric(backend, name, **labels):
     return backend.metrics.registry.get_sample_value(f"pam_{name}", labels) or 0
 
 
-def batch(traffic, pictures):
-    """A captured batch with these pictures, each with a box as its prompt."""
+def batch(traffic, images):
+    """A captured batch with these images, each with a box as its prompt."""
     sent = traffic("predict_batch_image_brush_2tasks")
     [box] = traffic("predict_interactive_rectangle")["params"]["context"]["result"]
     task = sent["tasks"][0]
     sent["tasks"] = [
-        {**task, "id": number, "data": {"image": picture}, "annotations": [{"result": [box]}]}
-        for number, picture in enumerate(pictures, start=1)
+        {**task, "id": number, "data": {"image": image}, "annotations": [{"result": [box]}]}
+        for number, image in enumerate(images, start=1)
     ]
     return sent
 
 
 class Slow:
-    """The embedded model, waiting before each picture of a batch until it may."""
+    """The embedded model, waiting before each image of a batch until it may."""
 
     def __init__(self, annotator):
         self._annotator = annotator

@@ -15,13 +15,13 @@ import pytest
 import torch
 from PIL import Image
 
-from label_studio_backend.backend import Backend
-from label_studio_backend.server import create_app, create_server
+from label_studio_backend.media.task_media import TaskMedia
+from label_studio_backend.server.app import create_app, create_server
+from label_studio_backend.server.backend import Backend
 from label_studio_backend.settings import ServerSettings
-from label_studio_backend.task_media import TaskMedia
 from pam_labeling import Settings
 from pam_model.nano.world import HELD_OUT_SEED, render_scene
-from tests.label_studio_backend.picture_site import TOKEN, PictureSite
+from tests.label_studio_backend.image_site import TOKEN, ImageSite
 
 FIXTURES = Path(__file__).parent / "fixtures"
 # A scene with an object where the captured clicks and boxes are.
@@ -55,7 +55,7 @@ def drawn(seed=SEED):
 def png(seed=SEED):
     """A held-out scene of nano's world as a PNG file."""
     file = io.BytesIO()
-    Image.fromarray(drawn(seed).picture).save(file, "PNG")
+    Image.fromarray(drawn(seed).image).save(file, "PNG")
     return file.getvalue()
 
 
@@ -84,15 +84,15 @@ class Kept:
 
 @pytest.fixture
 def label_studio(traffic):
-    """A stand-in for Label Studio that has the pictures of the captured requests."""
-    site = PictureSite()
+    """A stand-in for Label Studio that has the images of the captured requests."""
+    site = ImageSite()
     for path in (
         "/data/upload/1/314f5194-exp_small.jpg",
         "/data/upload/1/44183113-exp_small.jpg",
         "/data/upload/2/a36cbd91-exp_small.jpg",
         "/data/upload/2/2ca7375c-exp_small.jpg",
     ):
-        site.pictures[path] = png()
+        site.images[path] = png()
     yield site
     site.close()
 

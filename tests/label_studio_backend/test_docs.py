@@ -16,7 +16,7 @@ PAGE = (DOCS / "label-studio.md").read_text(encoding="utf-8")
 ROWS = [line for line in PAGE.splitlines() if line.startswith("| `")]
 SERVER = [name for names in ServerSettings.variables().values() for name in names]
 MODEL = [name for names in Settings.variables().values() for name in names]
-PICTURES = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGE)
+IMAGES = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", PAGE)
 
 
 @pytest.mark.parametrize("variable", [*SERVER, *MODEL])
@@ -50,13 +50,13 @@ def spellings(value):
     return [*shapes, f"{value / 2**20:g} MiB", f"{value / 2**30:g} GiB"]
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_pictures_are_there_and_not_large(name):
+@pytest.mark.parametrize("name", IMAGES)
+def test_images_are_there_and_not_large(name):
     assert 1000 < (DOCS / name).stat().st_size < 250_000
 
 
-def test_the_page_has_pictures_and_its_links_lead_somewhere():
-    assert len(PICTURES) >= 4
+def test_the_page_has_images_and_its_links_lead_somewhere():
+    assert len(IMAGES) >= 4
     links = re.findall(r"(?<!!)\[[^\]]+\]\(([^)#]+)(?:#[^)]*)?\)", PAGE)
     assert links
     assert [link for link in links if not (DOCS / link).exists()] == []

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from label_studio_backend.commands import app
-from label_studio_backend.config_template import build_config
+from label_studio_backend.config.template import build_config
 from pam_model import Task
 
 DOG_AND_CAT = ("--label", "Dog", "--label", "Cat")

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 import label_studio_backend
+from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.errors import RequestError
-from label_studio_backend.labeling_config import LabelingConfig
-from label_studio_backend.predictions import check_prediction
+from label_studio_backend.translation.predictions import check_prediction
 from tests.label_studio_backend import sdk_stand_in
 from tests.label_studio_backend.conftest import drawn
 
@@ -53,7 +53,7 @@ def test_captured_requests_are_answered(sdk_client, traffic, name):
     sent = traffic(name)
     answer = sdk_client.post("/predict", json=sent)
     [prediction] = answer.json["results"]
-    height, width = drawn().picture.shape[:2]
+    height, width = drawn().image.shape[:2]
     check_prediction(prediction, LabelingConfig.parse(sent["label_config"]), (width, height))
 
 

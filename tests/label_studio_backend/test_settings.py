@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from label_studio_backend import settings as module
-from label_studio_backend.server import _CONNECTIONS
+from label_studio_backend.server.app import _CONNECTIONS
 from label_studio_backend.settings import ServerSettings, SettingsError
 
 
@@ -76,7 +76,7 @@ def test_overrides_win_over_the_environment_unless_they_are_none():
         ({"PAM_BATCH_SECONDS": "soon"}, "PAM_BATCH_SECONDS is a number of seconds, not 'soon'"),
         ({"PAM_BATCH_SECONDS": "nan"}, "PAM_BATCH_SECONDS is from 0.001 to 86400, not nan"),
         ({"PAM_BUSY_SECONDS": "-1"}, "PAM_BUSY_SECONDS is from 0 to 86400, not -1"),
-        ({"PAM_PICTURE_CACHE_BYTES": "-1"}, "PAM_PICTURE_CACHE_BYTES is at least 0, not -1"),
+        ({"PAM_IMAGE_CACHE_BYTES": "-1"}, "PAM_IMAGE_CACHE_BYTES is at least 0, not -1"),
         ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL is one of DEBUG, INFO, WARNING, ERROR, not 'LOUD'"),
         ({"LABEL_STUDIO_URL": "labels:8080"}, "LABEL_STUDIO_URL is an address like https://"),
         ({"LABEL_STUDIO_URL": "http://[x"}, "LABEL_STUDIO_URL is an address like https://"),

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from urllib3.util import connection as urllib3_connection
 
-from label_studio_backend import guarded_http
+from label_studio_backend.media import guarded_http
 
 TLS = Path(__file__).parent / "fixtures" / "tls"
 """A certificate for pictures.test until 2125, signed by itself, and its key."""
@@ -47,7 +47,7 @@ class Server(ThreadingHTTPServer):
     def paths(self) -> list[str]:
         return [request.path for request in self.requests]
 
-    def serve(self, path, body=b"picture", *, status=200, **headers):
+    def serve(self, path, body=b"image", *, status=200, **headers):
         """Answer a path with a body; `_` in names of headers means `-`."""
         headers = {name.replace("_", "-"): value for name, value in headers.items()}
         self.routes[path] = lambda request: request.answer(body, status=status, **headers)

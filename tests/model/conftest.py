@@ -1,4 +1,4 @@
-"""A tiny PAM and a picture for it."""
+"""A tiny PAM and an image for it."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.model.tiny import PICTURE_SIZE, tiny_pam
+from tests.model.tiny import IMAGE_SIZE, tiny_pam
 
 if TYPE_CHECKING:
-    from pam_model import PAM, PictureFeatures
+    from pam_model import PAM, ImageFeatures
 
 
 @pytest.fixture(scope="session")
@@ -21,9 +21,9 @@ def pam() -> PAM:
 
 
 @pytest.fixture(scope="session")
-def picture() -> npt.NDArray[np.uint8]:
+def image() -> npt.NDArray[np.uint8]:
     """Noise with a bright and a dark patch, `(90, 120, 3)`."""
-    width, height = PICTURE_SIZE
+    width, height = IMAGE_SIZE
     pixels = np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
     pixels[10:40, 10:50] = 240
     pixels[50:80, 60:110] = (20, 60, 90)
@@ -31,6 +31,6 @@ def picture() -> npt.NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="session")
-def features(pam: PAM, picture: npt.NDArray[np.uint8]) -> PictureFeatures:
-    """The picture, encoded once."""
-    return pam.encode(picture)
+def features(pam: PAM, image: npt.NDArray[np.uint8]) -> ImageFeatures:
+    """The image, encoded once."""
+    return pam.encode(image)

@@ -34,7 +34,7 @@ def test_a_crop_keeps_only_its_own_pixels_read_only() -> None:
     assert cropped.area == 10
 
 
-def test_the_part_of_a_picture_says_where_its_mask_is() -> None:
+def test_the_part_of_an_image_says_where_its_mask_is() -> None:
     part = np.zeros((4, 5), np.bool_)
     part[1, 2:4] = True
     cropped = CroppedMask.from_part(part, (20, 10), (30, 40))
@@ -42,7 +42,7 @@ def test_the_part_of_a_picture_says_where_its_mask_is() -> None:
     assert np.argwhere(cropped.mask).tolist() == [[11, 22], [11, 23]]
 
 
-def test_nothing_of_a_picture_is_an_empty_mask_of_it() -> None:
+def test_nothing_of_an_image_is_an_empty_mask_of_it() -> None:
     cropped = CroppedMask.from_part(np.zeros((0, 3), np.bool_), (5, 5), (6, 4))
     assert cropped.is_empty
     assert cropped.mask.shape == (4, 6)

@@ -15,7 +15,7 @@ from PIL import Image
 from pam_model import (
     PAM,
     EverythingOptions,
-    PictureFeatures,
+    ImageFeatures,
     Prompt,
     PromptError,
     Question,
@@ -28,7 +28,7 @@ from pam_model.tasks import after_region
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-PictureArray = npt.NDArray[np.uint8]
+ImageArray = npt.NDArray[np.uint8]
 MIXED = [
     Prompt.from_points([(30, 20)]),
     Prompt.from_box((10, 10, 50, 40)),
@@ -57,7 +57,7 @@ def calls(pam: PAM) -> Iterator[Counter[str]]:
         return count
 
     parts = {
-        "picture encoder": pam.network.segmenter.sam2.vision_encoder,
+        "image encoder": pam.network.segmenter.sam2.vision_encoder,
         "mask decoder": pam.network.segmenter.sam2.mask_decoder.transformer,
         "perceiver": pam.network.perceiver,
         "language model": pam.network.language.qwen2.model,
@@ -78,35 +78,35 @@ def _assert_same(one: Segments, other: Segments, row: int) -> None:
     np.testing.assert_array_equal(one.mask(0), other.mask(row))
 
 
-def test_mixed_prompts_together_are_as_one_by_one(pam: PAM, features: PictureFeatures) -> None:
+def test_mixed_prompts_together_are_as_one_by_one(pam: PAM, features: ImageFeatures) -> None:
     together = pam.segment(features, MIXED)
     for row, prompt in enumerate(MIXED):
         _assert_same(pam.segment(features, [prompt]), together, row)
 
 
 def test_prompts_of_a_kind_share_one_decoder_pass(
-    pam: PAM, features: PictureFeatures, calls: Counter[str]
+    pam: PAM, features: ImageFeatures, calls: Counter[str]
 ) -> None:
     pam.segment(features, [Prompt.from_points([(x, 20)]) for x in range(10, 100, 5)])
     assert calls == {"mask decoder": 1}
 
 
-def test_nothing_is_computed_twice(pam: PAM, picture: PictureArray, calls: Counter[str]) -> None:
-    features = pam.encode(picture)
+def test_nothing_is_computed_twice(pam: PAM, image: ImageArray, calls: Counter[str]) -> None:
+    features = pam.encode(image)
     segments = pam.segment(features, [Prompt.from_points([(x, 20)]) for x in (10, 30, 50, 70)])
     contexts = pam.prefill(segments)
     assert calls == {
-        "picture encoder": 1,
+        "image encoder": 1,
         "mask decoder": 1,
         "perceiver": 1,
         "language model": 1,  # one prefill for all four regions
     }
     pam.describe(contexts, QUESTIONS)
     pam.classify(contexts, ["cat", "dog", "bird"])
-    assert calls["picture encoder"] == calls["mask decoder"] == calls["perceiver"] == 1
+    assert calls["image encoder"] == calls["mask decoder"] == calls["perceiver"] == 1
 
 
-def test_tasks_share_one_prefill(pam: PAM, features: PictureFeatures) -> None:
+def test_tasks_share_one_prefill(pam: PAM, features: ImageFeatures) -> None:
     contexts = pam.prefill(pam.segment(features, MIXED[:2]))
     read: list[int] = []
     model = pam.network.language.qwen2.model
@@ -123,7 +123,7 @@ def test_tasks_share_one_prefill(pam: PAM, features: PictureFeatures) -> None:
 
 
 def test_answers_of_a_batch_are_those_of_each_region_alone(
-    pam: PAM, features: PictureFeatures
+    pam: PAM, features: ImageFeatures
 ) -> None:
     segments = pam.segment(features, MIXED)
     contexts = pam.prefill(segments)
@@ -136,11 +136,11 @@ def test_answers_of_a_batch_are_those_of_each_region_alone(
     assert len({tuple(texts) for texts in together}) == len(MIXED)
 
 
-def test_regions_of_several_pictures_make_one_language_batch(
-    pam: PAM, picture: PictureArray, calls: Counter[str]
+def test_regions_of_several_images_make_one_language_batch(
+    pam: PAM, image: ImageArray, calls: Counter[str]
 ) -> None:
-    other = np.ascontiguousarray(picture[::-1])
-    parts = [pam.segment(pam.encode(p), MIXED[:1]) for p in (picture, other)]
+    other = np.ascontiguousarray(image[::-1])
+    parts = [pam.segment(pam.encode(p), MIXED[:1]) for p in (image, other)]
     calls.clear()
     contexts = pam.prefill(Segments.concatenate(parts))
     assert calls == {"perceiver": 1, "language model": 1}
@@ -148,20 +148,20 @@ def test_regions_of_several_pictures_make_one_language_batch(
     assert pam.describe(contexts, QUESTIONS) == separate
 
 
-def test_a_batch_of_pictures_is_encoded_as_one_by_one(
-    pam: PAM, picture: PictureArray, calls: Counter[str]
+def test_a_batch_of_images_is_encoded_as_one_by_one(
+    pam: PAM, image: ImageArray, calls: Counter[str]
 ) -> None:
-    tall = np.ascontiguousarray(picture.transpose(1, 0, 2))
-    batch = pam.encode_batch([picture, Image.fromarray(tall)])
-    assert calls == {"picture encoder": 1}
+    tall = np.ascontiguousarray(image.transpose(1, 0, 2))
+    batch = pam.encode_batch([image, Image.fromarray(tall)])
+    assert calls == {"image encoder": 1}
     assert [features.size for features in batch] == [(120, 90), (90, 120)]
-    for features, alone in zip(batch, (pam.encode(picture), pam.encode(tall)), strict=True):
+    for features, alone in zip(batch, (pam.encode(image), pam.encode(tall)), strict=True):
         for part, own in zip(features.maps, alone.maps, strict=True):
             torch.testing.assert_close(part, own, atol=2e-5, rtol=1e-4)
     assert pam.encode_batch([]) == []
 
 
-def test_a_given_mask_is_the_answer(pam: PAM, features: PictureFeatures) -> None:
+def test_a_given_mask_is_the_answer(pam: PAM, features: ImageFeatures) -> None:
     mask = np.zeros((90, 120), np.bool_)
     mask[33:58, 21:77] = True
     segments = pam.segment(features, [Prompt.from_mask(mask)])
@@ -170,7 +170,7 @@ def test_a_given_mask_is_the_answer(pam: PAM, features: PictureFeatures) -> None
 
 
 def test_given_masks_are_resized_one_after_the_other_and_kept_cropped(
-    pam: PAM, features: PictureFeatures, monkeypatch: pytest.MonkeyPatch
+    pam: PAM, features: ImageFeatures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     masks = [np.tri(90, 120, k=-place) for place in (20, 40, 60)]
     prompts = [Prompt.from_mask(mask) for mask in masks]
@@ -201,7 +201,7 @@ def test_given_masks_are_resized_one_after_the_other_and_kept_cropped(
     assert all(segments.cropped(row) is prompt.cropped for row, prompt in enumerate(prompts))
 
 
-def test_a_turned_box_confines_its_mask(pam: PAM, features: PictureFeatures) -> None:
+def test_a_turned_box_confines_its_mask(pam: PAM, features: ImageFeatures) -> None:
     turned = pam.segment(features, [Prompt.from_box((20, 30, 100, 60), angle=30)])
     y, x = np.mgrid[:90, :120] + 0.5
     along = (x - 60) * np.cos(np.pi / 6) + (y - 45) * np.sin(np.pi / 6)
@@ -212,7 +212,7 @@ def test_a_turned_box_confines_its_mask(pam: PAM, features: PictureFeatures) -> 
 
 
 def test_no_object_gives_an_empty_mask(
-    pam: PAM, features: PictureFeatures, monkeypatch: pytest.MonkeyPatch
+    pam: PAM, features: ImageFeatures, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bias = pam.network.segmenter.sam2.mask_decoder.pred_obj_score_head.proj_out.bias
     monkeypatch.setattr(bias, "data", torch.tensor([-50.0]))
@@ -221,40 +221,40 @@ def test_no_object_gives_an_empty_mask(
     assert not segments.mask(0).any()
 
 
-def test_a_bad_prompt_is_named_by_its_number(pam: PAM, features: PictureFeatures) -> None:
+def test_a_bad_prompt_is_named_by_its_number(pam: PAM, features: ImageFeatures) -> None:
     with pytest.raises(PromptError, match=r"prompt 2: the point \(500, 5\) is outside"):
         pam.segment(features, [MIXED[0], Prompt.from_points([(500, 5)])])
 
 
-def test_no_prompts_give_no_segments(pam: PAM, features: PictureFeatures) -> None:
+def test_no_prompts_give_no_segments(pam: PAM, features: ImageFeatures) -> None:
     segments = pam.segment(features, [])
     assert len(segments) == 0
     assert segments.masks() == []
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [np.zeros((9, 9), np.uint8), np.zeros((9, 9, 4), np.uint8), np.zeros((9, 9, 3), np.float32)],
 )
-def test_what_is_not_an_rgb_picture_is_refused(pam: PAM, picture: Any) -> None:
-    with pytest.raises(ValueError, match=r"a picture is uint8 \(height, width, 3\)"):
-        pam.encode(picture)
+def test_what_is_not_an_rgb_image_is_refused(pam: PAM, image: Any) -> None:
+    with pytest.raises(ValueError, match=r"an image is uint8 \(height, width, 3\)"):
+        pam.encode(image)
 
 
-def test_a_list_of_labels_must_not_be_empty(pam: PAM, features: PictureFeatures) -> None:
+def test_a_list_of_labels_must_not_be_empty(pam: PAM, features: ImageFeatures) -> None:
     contexts = pam.prefill(pam.segment(features, MIXED[:1]))
     with pytest.raises(ValueError, match="at least one label"):
         pam.classify(contexts, [])
 
 
-def test_everything_finds_regions_best_first(pam: PAM, features: PictureFeatures) -> None:
+def test_everything_finds_regions_best_first(pam: PAM, features: ImageFeatures) -> None:
     found = pam.find_everything(features, replace(EVERYTHING, nms_threshold=0.999))
     assert len(found) >= 2
     assert list(found.iou_scores) == sorted(found.iou_scores, reverse=True)
     assert len(pam.find_everything(features, EVERYTHING)) < len(found)
 
 
-def test_everything_can_be_found_in_steps(pam: PAM, features: PictureFeatures) -> None:
+def test_everything_can_be_found_in_steps(pam: PAM, features: ImageFeatures) -> None:
     steps = pam.everything_in_steps(features, EVERYTHING)
     passes = 0
     while True:
@@ -282,7 +282,7 @@ def test_of_overlapping_masks_the_best_stays() -> None:
     assert suppress(masks[:0], scores[:0], 0.7) == []
 
 
-def test_everything_obeys_its_limits(pam: PAM, features: PictureFeatures) -> None:
+def test_everything_obeys_its_limits(pam: PAM, features: ImageFeatures) -> None:
     assert len(pam.find_everything(features, EverythingOptions(points_per_side=2, max_area=0))) == 0
     limited = EverythingOptions(
         points_per_side=6, iou_threshold=0.0, stability_threshold=0.0, max_regions=1
@@ -300,7 +300,7 @@ def test_limits_that_mean_nothing_are_refused(field: str, value: float) -> None:
         EverythingOptions(**{field: value})  # type: ignore[arg-type] # a table of fields
 
 
-def test_sizes_in_bytes_are_those_of_the_tensors(pam: PAM, features: PictureFeatures) -> None:
+def test_sizes_in_bytes_are_those_of_the_tensors(pam: PAM, features: ImageFeatures) -> None:
     segments = pam.segment(features, MIXED[:2])
     contexts = pam.prefill(segments)
     assert features.nbytes == sum(part.nbytes for part in features.maps)
@@ -308,7 +308,7 @@ def test_sizes_in_bytes_are_those_of_the_tensors(pam: PAM, features: PictureFeat
     assert contexts.select([0]).nbytes * 2 == contexts.nbytes
 
 
-def test_half_precision_keeps_prompts_in_place(pam: PAM, picture: PictureArray) -> None:
+def test_half_precision_keeps_prompts_in_place(pam: PAM, image: ImageArray) -> None:
     from tests.model.tiny import tiny_pam
 
     half = tiny_pam()
@@ -317,8 +317,8 @@ def test_half_precision_keeps_prompts_in_place(pam: PAM, picture: PictureArray) 
     segmenter = half.network.segmenter
     assert segmenter.sam2.prompt_encoder.point_embed.weight.dtype == torch.float32
     assert segmenter.pixel_mean.dtype == torch.float32
-    whole = pam.segment(pam.encode(picture), MIXED)
-    rough = half.segment(half.encode(picture), MIXED)
+    whole = pam.segment(pam.encode(image), MIXED)
+    rough = half.segment(half.encode(image), MIXED)
     agree = (whole.mask_logits > 0) == (rough.mask_logits > 0)
     assert agree.float().mean() > 0.95
     assert len(half.describe(half.prefill(rough), QUESTIONS)) == len(MIXED)

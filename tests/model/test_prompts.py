@@ -20,7 +20,7 @@ NAN = math.nan
 @pytest.mark.parametrize(
     ("prompt", "reason"),
     [
-        (Prompt.from_points([(101, 5)]), r"point \(101, 5\) is outside the picture of 100 x 80"),
+        (Prompt.from_points([(101, 5)]), r"point \(101, 5\) is outside the image of 100 x 80"),
         (Prompt.from_points([(5, -0.5)]), r"point \(5, -0.5\) is outside"),
         (Prompt.from_points([(NAN, 5)]), "not a pair of finite numbers"),
         (Prompt.from_points([(math.inf, 5)]), "not a pair of finite numbers"),
@@ -30,11 +30,11 @@ NAN = math.nan
         (Prompt.from_box((20, 10, 10, 20)), "is empty"),
         (Prompt.from_box((10, NAN, 20, 20)), "not finite"),
         (Prompt.from_box((10, 10, 20, 20), angle=NAN), "not finite"),
-        (Prompt.from_box((100, 10, 120, 20)), "outside the picture"),
-        (Prompt.from_box((10, -20, 20, 0)), "outside the picture"),
+        (Prompt.from_box((100, 10, 120, 20)), "outside the image"),
+        (Prompt.from_box((10, -20, 20, 0)), "outside the image"),
         (Prompt.from_box((10, 10, 20, 20), points=[(200, 5)]), r"point \(200, 5\) is outside"),
         (Prompt.from_mask(np.zeros((80, 100))), "the mask is empty"),
-        (Prompt.from_mask(np.ones((100, 80))), "the mask is 80 x 100 pixels, the picture 100 x 80"),
+        (Prompt.from_mask(np.ones((100, 80))), "the mask is 80 x 100 pixels, the image 100 x 80"),
     ],
 )
 def test_a_prompt_that_means_nothing_is_refused(prompt: Prompt, reason: str) -> None:
@@ -51,7 +51,7 @@ def test_a_prompt_that_means_nothing_is_refused(prompt: Prompt, reason: str) -> 
         Prompt.from_mask(np.eye(80, 100)),
     ],
 )
-def test_a_prompt_in_the_picture_is_accepted(prompt: Prompt) -> None:
+def test_a_prompt_in_the_image_is_accepted(prompt: Prompt) -> None:
     prompt.check(SIZE)
 
 
@@ -115,7 +115,7 @@ def test_a_polygon_is_the_mask_of_its_inside() -> None:
     st.sampled_from([SIZE, (1, 1), (7, 90)]),
 )
 @settings(max_examples=300, deadline=None)
-def test_a_polygon_filled_in_its_part_is_the_one_filled_in_the_picture(
+def test_a_polygon_filled_in_its_part_is_the_one_filled_in_the_image(
     vertices: list[tuple[float, float]], size: tuple[int, int]
 ) -> None:
     full = np.zeros((size[1], size[0]), np.uint8)
@@ -125,7 +125,7 @@ def test_a_polygon_filled_in_its_part_is_the_one_filled_in_the_picture(
     np.testing.assert_array_equal(Prompt.from_polygon(vertices, size).mask, full.astype(bool))
 
 
-def test_many_small_polygons_and_masks_of_a_large_picture_take_little_memory() -> None:
+def test_many_small_polygons_and_masks_of_a_large_image_take_little_memory() -> None:
     large = (4000, 3000)
     tracemalloc.start()
     prompts = [Prompt.from_polygon([(x, 500), (x + 40, 520), (x, 560)], large) for x in range(100)]

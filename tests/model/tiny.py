@@ -10,7 +10,7 @@ from pam_model.config import PAMConfig, PerceiverConfig, sam2_config
 from pam_model.network import PAMNetwork
 from tests.parity.recipe import ByteTokenizer
 
-PICTURE_SIZE = (120, 90)  # width, height
+IMAGE_SIZE = (120, 90)  # width, height
 
 
 class TextTokenizer(ByteTokenizer):
@@ -22,7 +22,7 @@ class TextTokenizer(ByteTokenizer):
 
 
 def tiny_config() -> PAMConfig:
-    """A picture of 128 pixels, 8 x 8 cells of 32 channels."""
+    """An image of 128 pixels, 8 x 8 cells of 32 channels."""
     return PAMConfig(
         sam2=sam2_config(
             image_size=128,

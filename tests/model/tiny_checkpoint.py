@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, Qwen2Config
 
+from pam_model.checkpoints.sam2_names import to_meta
 from pam_model.config import PAMConfig, PerceiverConfig, sam2_config
 from pam_model.network import PAMNetwork
-from pam_model.sam2_names import to_meta
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -14,25 +14,25 @@ from pam_model.segments import Segments
 
 
 class Oracle:
-    """Answers as `PAM` would if it knew the pictures by heart.
+    """Answers as `PAM` would if it knew the images by heart.
 
     Args:
-        pictures: all that it will be asked about.
+        images: all that it will be asked about.
         lie: given a question and facts, what to answer instead of the truth, or None.
     """
 
     name = "oracle"
     device = torch.device("cpu")
 
-    def __init__(self, pictures, lie=lambda question, facts: None):
-        self.pictures = list(pictures)
-        self.objects = [thing for picture in self.pictures for thing in picture.objects]
+    def __init__(self, images, lie=lambda question, facts: None):
+        self.images = list(images)
+        self.objects = [thing for image in self.images for thing in image.objects]
         self.lie = lie
         self.shrink = False
         self.gullible = False
 
-    def encode_batch(self, pictures):
-        return [next(k for k in self.pictures if k.picture is picture) for picture in pictures]
+    def encode_batch(self, images):
+        return [next(k for k in self.images if k.image is image) for image in images]
 
     def segment(self, known, prompts):
         masks, rows, scores = [], [], []

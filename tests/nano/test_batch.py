@@ -18,7 +18,7 @@ from pam_model.nano.train.batch import (
     slot_counts,
 )
 from pam_model.tasks import END, after_region
-from tests.nano.training import CPU, PICTURES, SIDE, batches
+from tests.nano.training import CPU, IMAGES, SIDE, batches
 
 FACTS = 400
 
@@ -30,7 +30,7 @@ def batch(tables):
 
 @pytest.fixture(scope="module")
 def counts():
-    return slot_counts(PICTURES)
+    return slot_counts(IMAGES)
 
 
 @pytest.fixture(scope="module")
@@ -81,34 +81,34 @@ def test_padding_after_the_answer_is_id_0(sampled):
 
 
 def test_slots_of_every_kind_are_as_many_as_prompts():
-    for pictures in (8, 16, 128, 200):
-        counts = slot_counts(pictures)
-        assert sum(counts.values()) == pictures * REGIONS
+    for images in (8, 16, 128, 200):
+        counts = slot_counts(images)
+        assert sum(counts.values()) == images * REGIONS
         assert min(counts.values()) >= 1
 
 
-def test_a_slot_takes_the_features_of_its_picture():
+def test_a_slot_takes_the_features_of_its_image():
     values = torch.arange(5)[:, None]
     assert of_slots(values, 3, 9).flatten().tolist() == [(3 + k) % 5 for k in range(9)]
 
 
 def test_the_same_generator_gives_the_same_batch(tables, batch):
     again = batches(tables, seed=2)()
-    assert torch.equal(again.pictures, batch.pictures)
+    assert torch.equal(again.images, batch.images)
     assert torch.equal(again.texts.ids, batch.texts.ids)
     assert torch.equal(again.points[1].points, batch.points[1].points)
 
 
 def test_shapes_are_as_documented(batch, counts):
-    total = PICTURES * REGIONS
-    assert batch.pictures.shape == (PICTURES, 3, SIDE, SIDE)
+    total = IMAGES * REGIONS
+    assert batch.images.shape == (IMAGES, 3, SIDE, SIDE)
     assert batch.truth.shape == (total, SIDE, SIDE)
     assert batch.masks.shape == (counts["mask"], 1, SIDE, SIDE)
-    assert batch.dense.shape.shape == (PICTURES, SIDE // 16, SIDE // 16)
+    assert batch.dense.shape.shape == (IMAGES, SIDE // 16, SIDE // 16)
     assert [run.points.shape[1] for run in batch.points] == [1, 2, 3]
     assert sum(len(run.points) for run in batch.points) == total - counts["mask"]
-    assert batch.pictures.min() >= 0
-    assert batch.pictures.max() <= 255
+    assert batch.images.min() >= 0
+    assert batch.images.max() <= 255
 
 
 def areas_of(masks):
@@ -182,7 +182,7 @@ def test_masks_hold_their_objects(batch, counts):
 
 
 def test_prompts_ask_about_objects_that_are_there(batch, counts):
-    asked = torch.ones(PICTURES * REGIONS, dtype=torch.bool)
+    asked = torch.ones(IMAGES * REGIONS, dtype=torch.bool)
     asked[counts["click"] : counts["click"] + counts["empty"]] = False
     assert batch.truth[asked].any(dim=2).any(dim=1).all()
 

@@ -10,16 +10,16 @@ import pytest
 import torch
 
 from pam_model import PAM
-from pam_model.hub import NANO
+from pam_model.checkpoints.hub import NANO
 from pam_model.nano import measure
-from pam_model.nano.known import known_flat_picture, known_scene
+from pam_model.nano.known import known_flat_image, known_scene
 from pam_model.nano.sizes import nano_config
 from pam_model.nano.tokenizer import EMBEDDED, load_tokenizer
 from pam_model.nano.world import HELD_OUT_SEED
 from pam_model.network import PAMNetwork
 from pam_model.tasks import END
 
-SCENES, FLAT_PICTURES = 8, 4
+SCENES, FLAT_IMAGES = 8, 4
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,9 @@ def on_scenes(nano):
 
 
 @pytest.fixture(scope="module")
-def on_flat_pictures(nano):
-    seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + FLAT_PICTURES)
-    answers = measure.ask(nano, map(known_flat_picture, seeds), measure.FLAT_QUESTIONS)
+def on_flat_images(nano):
+    seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + FLAT_IMAGES)
+    answers = measure.ask(nano, map(known_flat_image, seeds), measure.FLAT_QUESTIONS)
     return measure.flat_measures(answers)
 
 
@@ -77,5 +77,5 @@ def test_it_sees_and_names_objects_of_held_out_scenes(on_scenes):
     assert below(on_scenes, iou=0.87, fraction=0.8) == []
 
 
-def test_it_sees_and_names_objects_of_flat_pictures(on_flat_pictures):
-    assert below(on_flat_pictures, iou=0.9, fraction=0.8) == []
+def test_it_sees_and_names_objects_of_flat_images(on_flat_images):
+    assert below(on_flat_images, iou=0.9, fraction=0.8) == []

@@ -1,4 +1,4 @@
-"""Flat pictures show what they say they show."""
+"""Flat images show what they say they show."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import pytest
 from PIL import ImageColor
 
 from pam_model.nano import words
-from pam_model.nano.flat import COLOURS, draw_flat_picture
+from pam_model.nano.flat import COLOURS, draw_flat_image
 
 SEEDS = range(40)
 
 
 @pytest.fixture(scope="module")
-def pictures():
-    return [draw_flat_picture(seed) for seed in SEEDS]
+def images():
+    return [draw_flat_image(seed) for seed in SEEDS]
 
 
-def things_of(pictures, shape):
-    return [thing for flat in pictures for thing in flat.objects if thing.shape == shape]
+def things_of(images, shape):
+    return [thing for flat in images for thing in flat.objects if thing.shape == shape]
 
 
 def fill(mask):
@@ -28,41 +28,41 @@ def fill(mask):
     return mask.sum() / (width * height)
 
 
-def test_a_seed_always_gives_the_same_picture(pictures):
-    again = draw_flat_picture(SEEDS[3])
-    np.testing.assert_array_equal(again.picture, pictures[3].picture)
-    assert [thing.shape for thing in again.objects] == [t.shape for t in pictures[3].objects]
+def test_a_seed_always_gives_the_same_image(images):
+    again = draw_flat_image(SEEDS[3])
+    np.testing.assert_array_equal(again.image, images[3].image)
+    assert [thing.shape for thing in again.objects] == [t.shape for t in images[3].objects]
 
 
-def test_every_shape_and_colour_of_the_drawn_world_occurs(pictures):
-    things = [thing for flat in pictures for thing in flat.objects]
+def test_every_shape_and_colour_of_the_drawn_world_occurs(images):
+    things = [thing for flat in images for thing in flat.objects]
     assert {thing.shape for thing in things} == {word.en for word in words.SHAPES}
     assert {thing.colour for thing in things} == {word.en for word in words.COLOURS}
-    assert all(1 <= len(flat.objects) <= 10 for flat in pictures)
+    assert all(1 <= len(flat.objects) <= 10 for flat in images)
 
 
-def test_the_pixels_of_an_object_have_its_colour(pictures):
-    for flat in pictures:
+def test_the_pixels_of_an_object_have_its_colour(images):
+    for flat in images:
         for thing in flat.objects:
             expected = ImageColor.getrgb(COLOURS[thing.colour])
-            assert (flat.picture[thing.mask] == expected).all()
+            assert (flat.image[thing.mask] == expected).all()
 
 
-def test_objects_lie_apart_and_stand_out_from_the_ground(pictures):
-    for flat in pictures:
+def test_objects_lie_apart_and_stand_out_from_the_ground(images):
+    for flat in images:
         masks = np.stack([thing.mask for thing in flat.objects])
         assert masks.sum(axis=0).max() == 1
-        beside = flat.picture[~masks.any(axis=0)].astype(float).mean(axis=0)
+        beside = flat.image[~masks.any(axis=0)].astype(float).mean(axis=0)
         for thing in flat.objects:
-            colour = flat.picture[thing.mask][0].astype(float)
+            colour = flat.image[thing.mask][0].astype(float)
             assert np.linalg.norm(colour - beside) > 60
 
 
-def test_grounds_are_plain_or_lightly_textured(pictures):
+def test_grounds_are_plain_or_lightly_textured(images):
     spreads = []
-    for flat in pictures:
+    for flat in images:
         ground = ~np.any([thing.mask for thing in flat.objects], axis=0)
-        spreads.append(flat.picture[ground].astype(float).std(axis=0).max())
+        spreads.append(flat.image[ground].astype(float).std(axis=0).max())
     assert 0 < sum(spread == 0 for spread in spreads) < len(spreads)
     assert max(spreads) < 20
 
@@ -82,16 +82,16 @@ def test_grounds_are_plain_or_lightly_textured(pictures):
         ("arrow", 0.3, 0.62),
     ],
 )
-def test_a_shape_fills_as_much_of_its_box_as_its_geometry_says(pictures, shape, low, high):
-    fills = [fill(thing.mask) for thing in things_of(pictures, shape)]
+def test_a_shape_fills_as_much_of_its_box_as_its_geometry_says(images, shape, low, high):
+    fills = [fill(thing.mask) for thing in things_of(images, shape)]
     assert len(fills) >= 3
     assert low <= min(fills)
     assert max(fills) <= high
 
 
 @pytest.mark.parametrize("shape", [word.en for word in words.SHAPES])
-def test_a_shape_is_one_piece_and_a_ring_alone_has_a_hole(pictures, shape):
-    for thing in things_of(pictures, shape):
+def test_a_shape_is_one_piece_and_a_ring_alone_has_a_hole(images, shape):
+    for thing in things_of(images, shape):
         pieces, _ = cv2.connectedComponents(thing.mask.astype(np.uint8), connectivity=8)
         assert pieces - 1 == 1
         framed = np.pad(~thing.mask, 1, constant_values=True).astype(np.uint8)

@@ -10,16 +10,16 @@ from pam_model.nano.known import (
     ground_click,
     inner_click,
     jittered_box,
-    known_flat_picture,
+    known_flat_image,
     known_scene,
 )
 from pam_model.nano.world import HELD_OUT_SEED, box_around
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + 6)
-    return [known_scene(seed) for seed in seeds] + [known_flat_picture(seed) for seed in seeds]
+    return [known_scene(seed) for seed in seeds] + [known_flat_image(seed) for seed in seeds]
 
 
 def pixel(prompt):
@@ -27,40 +27,40 @@ def pixel(prompt):
     return int(y), int(x)
 
 
-def test_a_seed_always_gives_the_same_prompts(pictures):
+def test_a_seed_always_gives_the_same_prompts(images):
     again = known_scene(HELD_OUT_SEED)
-    assert len(again.objects) == len(pictures[0].objects)
-    for one, other in zip(again.objects, pictures[0].objects, strict=True):
+    assert len(again.objects) == len(images[0].objects)
+    for one, other in zip(again.objects, images[0].objects, strict=True):
         assert one.facts == other.facts
         assert one.box.box == other.box.box
         np.testing.assert_array_equal(one.click.points, other.click.points)
 
 
-def test_all_prompts_are_valid_in_their_picture(pictures):
-    for known in pictures:
-        height, width, _ = known.picture.shape
+def test_all_prompts_are_valid_in_their_image(images):
+    for known in images:
+        height, width, _ = known.image.shape
         for thing in known.objects:
             thing.box.check((width, height))
             thing.click.check((width, height))
 
 
-def test_objects_asked_about_are_few_and_can_be_seen(pictures):
-    for known in pictures:
+def test_objects_asked_about_are_few_and_can_be_seen(images):
+    for known in images:
         assert len(known.objects) <= 3
         assert all(thing.visible >= LEAST_VISIBLE for thing in known.objects)
-        assert all(thing.mask.shape == known.picture.shape[:2] for thing in known.objects)
-    assert sum(len(known.objects) for known in pictures) > 12
+        assert all(thing.mask.shape == known.image.shape[:2] for thing in known.objects)
+    assert sum(len(known.objects) for known in images) > 12
 
 
-def test_clicks_are_on_their_objects(pictures):
-    for known in pictures:
+def test_clicks_are_on_their_objects(images):
+    for known in images:
         for thing in known.objects:
             assert thing.mask[pixel(thing.click)]
 
 
-def test_empty_clicks_are_on_no_object_that_is_asked_about(pictures):
-    assert sum(known.empty_click is not None for known in pictures) > 6
-    for known in pictures:
+def test_empty_clicks_are_on_no_object_that_is_asked_about(images):
+    assert sum(known.empty_click is not None for known in images) > 6
+    for known in images:
         if known.empty_click is not None:
             assert not any(thing.mask[pixel(known.empty_click)] for thing in known.objects)
 
@@ -100,7 +100,7 @@ def test_boxes_are_exact_at_times_and_otherwise_a_little_off():
     assert 1.5 < off[(off > 0).any(axis=1)].mean() < 7
 
 
-def test_boxes_stay_in_the_picture():
+def test_boxes_stay_in_the_image():
     mask = np.ones((40, 60), np.bool_)
     rng = np.random.default_rng(0)
     for _ in range(30):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pam_model.nano import evaluate, known, measure, texts, words
-from pam_model.nano.known import known_flat_picture, known_scene
+from pam_model.nano.known import known_flat_image, known_scene
 from pam_model.nano.world import HELD_OUT_SEED
 from pam_model.tasks import Question, Task
 from tests.nano.oracle import Oracle
@@ -23,7 +23,7 @@ def scenes():
 
 @pytest.fixture(scope="module")
 def flat():
-    return [known_flat_picture(HELD_OUT_SEED + number) for number in range(SCENES)]
+    return [known_flat_image(HELD_OUT_SEED + number) for number in range(SCENES)]
 
 
 def values(measures):
@@ -31,7 +31,7 @@ def values(measures):
 
 
 def of_scenes(oracle):
-    return values(measure.scene_measures(measure.ask(oracle, oracle.pictures)))
+    return values(measure.scene_measures(measure.ask(oracle, oracle.images)))
 
 
 def below_1(measures):
@@ -47,8 +47,8 @@ def test_who_knows_everything_gets_1_everywhere(scenes, flat):
 
 def test_every_measure_counts_what_it_was_taken_of(scenes):
     answers = measure.ask(Oracle(scenes), iter(scenes))
-    objects = sum(len(picture.objects) for picture in scenes)
-    empty = sum(picture.empty_click is not None for picture in scenes)
+    objects = sum(len(image.objects) for image in scenes)
+    empty = sum(image.empty_click is not None for image in scenes)
     for row in measure.scene_measures(answers):
         assert row.objects == (empty if row.name == "empty click refused" else objects)
 
@@ -134,14 +134,14 @@ def test_captions_are_split_by_fact(scenes):
 
 def test_labels_are_split_by_circumstance(scenes):
     rows = measure.by_circumstance(measure.ask(Oracle(scenes), scenes))
-    total = sum(len(picture.objects) for picture in scenes)
+    total = sum(len(image.objects) for image in scenes)
     for prefix in ("texture", "size", "ground"):
         assert sum(row.objects for row in rows if row.group.startswith(prefix)) == total
     assert sum(row.objects for row in rows if row.group in ("whole", "partly hidden")) == total
     assert {row.label_right for row in rows if row.objects} == {1.0}
 
 
-def test_a_colour_that_is_named_wrongly_shows_on_flat_pictures(flat):
+def test_a_colour_that_is_named_wrongly_shows_on_flat_images(flat):
     def lie(question, facts):
         if question != Question(Task.BRIEF):
             return None
@@ -162,20 +162,20 @@ def test_iou_of_masks():
 
 @pytest.fixture
 def oracle_for_the_command(monkeypatch):
-    """The command measures an oracle that knows the pictures that it draws."""
+    """The command measures an oracle that knows the images that it draws."""
     oracle = Oracle([])
 
     def remembered(draw):
         def draw_and_learn(seed):
-            picture = draw(seed)
-            oracle.pictures.append(picture)
-            oracle.objects += picture.objects
-            return picture
+            image = draw(seed)
+            oracle.images.append(image)
+            oracle.objects += image.objects
+            return image
 
         return draw_and_learn
 
     monkeypatch.setattr(evaluate, "known_scene", remembered(known.known_scene))
-    monkeypatch.setattr(evaluate, "known_flat_picture", remembered(known.known_flat_picture))
+    monkeypatch.setattr(evaluate, "known_flat_image", remembered(known.known_flat_image))
     monkeypatch.setattr(evaluate.PAM, "from_pretrained", lambda name, device: oracle)
     return oracle
 
@@ -183,7 +183,7 @@ def oracle_for_the_command(monkeypatch):
 def test_the_command_prints_values_beside_aims(oracle_for_the_command, capsys):
     evaluate.main(["--scenes", "3", "--flat", "2"])
     printed = capsys.readouterr().out
-    assert "oracle on cpu: 3 scenes, 2 flat pictures" in printed
+    assert "oracle on cpu: 3 scenes, 2 flat images" in printed
     row = next(line for line in printed.splitlines() if "classify, of 20 names (en)" in line)
     assert "100.0 %" in row
     assert "97.0 %" in row
@@ -201,7 +201,7 @@ def test_the_command_prints_what_is_taken_for_what(oracle_for_the_command, capsy
 def test_the_command_writes_all_numbers(oracle_for_the_command, capsys, tmp_path):
     evaluate.main(["--scenes", "3", "--flat", "2", "--json", str(tmp_path / "report.json")])
     report = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
-    assert (report["scenes"], report["flat_pictures"]) == (3, 2)
+    assert (report["scenes"], report["flat_images"]) == (3, 2)
     assert all(row["value"] == 1 for row in report["measures"])
     shapes = report["groups"]["Scenes, by shape"]
     assert [row["group"] for row in shapes] == [word.en for word in words.SHAPES]

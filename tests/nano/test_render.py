@@ -1,4 +1,4 @@
-"""Masks and pictures against slow references, and the two ways of drawing against each other."""
+"""Masks and images against slow references, and the two ways of drawing against each other."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def some_scenes(count: int, seed: int = 0) -> Scenes:
 
 
 def lone_circle(**changes: torch.Tensor) -> Scenes:
-    """One scene of one large circle in the middle of a square picture, but for `changes`."""
+    """One scene of one large circle in the middle of a square image, but for `changes`."""
     scenes = some_scenes(1)
     present = torch.zeros_like(scenes.present)
     present[0, 0] = True
@@ -77,7 +77,7 @@ def test_masks_show_the_topmost_object_of_each_pixel(seed):
     height, width = 36, 52
     expected = np.zeros((height, width), dtype=np.uint8)
     aspect = float(scenes.aspect[0])
-    across, down = math.sqrt(aspect), 1 / math.sqrt(aspect)  # the picture's sides; its area is 1
+    across, down = math.sqrt(aspect), 1 / math.sqrt(aspect)  # the image's sides; its area is 1
     for number in range(MAX_OBJECTS):
         if not scenes.present[0, number]:
             continue
@@ -139,11 +139,11 @@ def test_a_plain_object_has_its_paint_and_the_ground_its_own():
         ground=torch.zeros(1, dtype=torch.long),
     )
     maps = render.index_maps(scenes, 64, 64)
-    picture = render.pictures(scenes, maps)[0].permute(1, 2, 0)
+    image = render.images(scenes, maps)[0].permute(1, 2, 0)
     on = maps[0] == 1
-    torch.testing.assert_close(picture[on], scenes.paints[0, 0, 0].expand(int(on.sum()), 3))
+    torch.testing.assert_close(image[on], scenes.paints[0, 0, 0].expand(int(on.sum()), 3))
     off = maps[0] == 0
-    torch.testing.assert_close(picture[off], scenes.ground_paints[0, 0].expand(int(off.sum()), 3))
+    torch.testing.assert_close(image[off], scenes.ground_paints[0, 0].expand(int(off.sum()), 3))
 
 
 @pytest.mark.parametrize("texture", [1, 2, 3], ids=["striped", "dotted", "checked"])
@@ -155,7 +155,7 @@ def test_a_texture_has_two_paints(texture):
         camera=still,
     )
     maps = render.index_maps(scenes, 64, 64)
-    pixels = render.pictures(scenes, maps)[0].permute(1, 2, 0)[maps[0] == 1]
+    pixels = render.images(scenes, maps)[0].permute(1, 2, 0)[maps[0] == 1]
     first = (pixels - scenes.paints[0, 0, 0]).abs().amax(dim=1) < 1e-6
     second = (pixels - scenes.paints[0, 0, 1]).abs().amax(dim=1) < 1e-6
     assert (first | second).all()
@@ -169,16 +169,16 @@ def test_an_outline_is_drawn_along_the_edge_only():
         camera=torch.tensor([[0.0, 0.0, 0.0, 0.0, 1.0]]),
     )
     maps = render.index_maps(scenes, 128, 128)
-    picture = render.pictures(scenes, maps)[0].permute(1, 2, 0)
-    torch.testing.assert_close(picture[64, 64], scenes.paints[0, 0, 0])
-    torch.testing.assert_close(picture[64, 64 + 29], scenes.paints[0, 0, 2])  # radius 32 pixels
+    image = render.images(scenes, maps)[0].permute(1, 2, 0)
+    torch.testing.assert_close(image[64, 64], scenes.paints[0, 0, 0])
+    torch.testing.assert_close(image[64, 64 + 29], scenes.paints[0, 0, 2])  # radius 32 pixels
 
 
-def test_pictures_stay_within_the_range_of_colours():
+def test_images_stay_within_the_range_of_colours():
     scenes = some_scenes(4)
-    pictures = render.pictures(scenes, render.index_maps(scenes, 48, 48))
-    assert pictures.min() >= 0
-    assert pictures.max() <= 1
+    images = render.images(scenes, render.index_maps(scenes, 48, 48))
+    assert images.min() >= 0
+    assert images.max() <= 1
 
 
 def test_objects_are_in_the_size_class_that_is_said():

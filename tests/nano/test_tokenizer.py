@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pam_model.checkpoint import load_tokenizer as load_checkpoint_tokenizer
+from pam_model.checkpoints.checkpoint import load_tokenizer as load_checkpoint_tokenizer
 from pam_model.nano.texts import Facts, answer
 from pam_model.nano.tokenizer import SPECIAL_TOKENS, VOCABULARY_SIZE, train_tokenizer
 from pam_model.tasks import BEFORE_REGION, END, LANGUAGES, Question, Task, after_region

@@ -69,7 +69,7 @@ def test_what_makes_training_faster_changes_no_answer(tokenizer, fixed_batch):
     plain = fresh_network(config, tokenizer, seed=0).segmenter
     fast = tiny_network(tokenizer).segmenter
     with torch.no_grad():
-        ours, theirs = fast.encode(fixed_batch.pictures), plain.encode(fixed_batch.pictures)
+        ours, theirs = fast.encode(fixed_batch.images), plain.encode(fixed_batch.images)
     for one, other in zip(ours, theirs, strict=True):
         torch.testing.assert_close(one, other, atol=1e-4, rtol=1e-4)
 
@@ -221,8 +221,8 @@ def test_what_training_writes_is_a_checkpoint_that_answers(tokenizer, tmp_path):
     network = tiny_network(tokenizer)
     _export(network, tokenizer, tmp_path / "tiny")
     pam = PAM.from_pretrained(tmp_path / "tiny", device="cpu")
-    picture = torch.zeros(40, 50, 3, dtype=torch.uint8).numpy()
-    segments = pam.segment(pam.encode(picture), [Prompt.from_box((5, 5, 20, 20))])
+    image = torch.zeros(40, 50, 3, dtype=torch.uint8).numpy()
+    segments = pam.segment(pam.encode(image), [Prompt.from_box((5, 5, 20, 20))])
     texts = pam.describe(pam.prefill(segments), [Question(Task.LABEL)])
     assert len(texts) == 1
     weights = dict(network.named_parameters())
@@ -236,7 +236,7 @@ def tiny_command(monkeypatch):
     config = tiny_config()
     config.language.vocab_size = VOCABULARY_SIZE
     monkeypatch.setattr(train_command, "nano_config", lambda: config)
-    usual = ["--device", "cpu", "--compile", "none", "--pictures", "8", "--minutes", "1000"]
+    usual = ["--device", "cpu", "--compile", "none", "--images", "8", "--minutes", "1000"]
     return lambda folder, *options: train_command.main(["--output", str(folder), *usual, *options])
 
 

@@ -12,15 +12,15 @@ from pam_model.nano.world import HELD_OUT_SEED, box_around, place_of, render_sce
 
 def test_a_seed_always_gives_the_same_scene():
     first, second = render_scene(7, side=96), render_scene(7, side=96)
-    np.testing.assert_array_equal(first.picture, second.picture)
+    np.testing.assert_array_equal(first.image, second.image)
     assert [thing.facts for thing in first.objects] == [thing.facts for thing in second.objects]
     for one, other in zip(first.objects, second.objects, strict=True):
         np.testing.assert_array_equal(one.mask, other.mask)
 
 
 def test_every_seed_gives_another_scene():
-    pictures = {render_scene(HELD_OUT_SEED + n, side=48).picture.tobytes() for n in range(20)}
-    assert len(pictures) == 20
+    images = {render_scene(HELD_OUT_SEED + n, side=48).image.tobytes() for n in range(20)}
+    assert len(images) == 20
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2999, 3001, 10**9])
@@ -33,16 +33,16 @@ def test_held_out_seeds_fit_the_32_bits_that_a_cpu_generator_reads():
     assert HELD_OUT_SEED + 1_000_000 < 2**32
 
 
-def test_masks_and_ground_share_out_the_picture():
+def test_masks_and_ground_share_out_the_image():
     scene = render_scene(HELD_OUT_SEED + 1, side=128)
     layers = np.stack([*(thing.mask for thing in scene.objects), scene.ground])
     np.testing.assert_array_equal(layers.sum(axis=0), 1)
-    assert scene.picture.shape[:2] == scene.ground.shape
+    assert scene.image.shape[:2] == scene.ground.shape
 
 
-def test_pictures_have_about_the_area_and_at_most_the_aspect_that_is_said():
+def test_images_have_about_the_area_and_at_most_the_aspect_that_is_said():
     for seed in range(8):
-        height, width, _ = render_scene(seed, side=90).picture.shape
+        height, width, _ = render_scene(seed, side=90).image.shape
         assert height * width == pytest.approx(90 * 90, rel=0.03)
         assert 9 / 16 - 0.02 <= width / height <= 16 / 9 + 0.04
 

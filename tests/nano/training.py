@@ -20,13 +20,13 @@ from tests.model.tiny import tiny_config
 
 CPU = torch.device("cpu")
 SIDE = 128
-PICTURES = 8
+IMAGES = 8
 
 
 def batches(tables, seed, side=SIDE):
     """A function that makes batches, always the same ones for a seed."""
     generator = torch.Generator().manual_seed(seed)
-    return partial(make_batch, PICTURES, tables, CPU, generator=generator, side=side)
+    return partial(make_batch, IMAGES, tables, CPU, generator=generator, side=side)
 
 
 def tiny_network(tokenizer, seed=0):

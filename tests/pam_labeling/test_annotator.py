@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pam_labeling.annotator import Annotator, Request
-from pam_labeling.media import Picture, PictureError
+from pam_labeling.media import ImageError, LoadedImage
 from pam_labeling.work_queue import BusyError, ClosedError, DeadlineError, Priority
 from pam_model import Prompt, PromptError
 from tests.pam_labeling.conftest import COLOURS, FakePAM, FakeSegments, draw
@@ -23,15 +23,15 @@ RED_BOX, BLUE_BOX = (
 
 
 def scene(*objects, **options):
-    return Picture.from_pixels(draw(*(objects or OBJECTS), **options))
+    return LoadedImage.from_pixels(draw(*(objects or OBJECTS), **options))
 
 
 def hold(annotator, model, ground="yellow"):
     """Keep the worker busy until `model.gate` opens."""
     model.gate.clear()
     model.entered.clear()
-    picture = scene(("red", 0, 1, 4, 4), ground=ground)
-    future = annotator.submit(Request(picture), priority=Priority.INTERACTIVE)
+    image = scene(("red", 0, 1, 4, 4), ground=ground)
+    future = annotator.submit(Request(image), priority=Priority.INTERACTIVE)
     assert model.entered.wait(20)
     return future
 
@@ -54,19 +54,19 @@ def test_a_senseless_prompt_is_refused_by_its_number_before_any_work(
     assert not model.calls
 
 
-def test_pictures_are_read_from_paths_and_bytes(annotator, tmp_path):
+def test_images_are_read_from_paths_and_bytes(annotator, tmp_path):
     path = tmp_path / "scene.png"
     Image.fromarray(draw(*OBJECTS)).save(path)
     for source in (path, str(path), path.read_bytes()):
         assert len(annotator.annotate(Request(source)).regions) == 2
-    with pytest.raises(PictureError, match="no such file"):
+    with pytest.raises(ImageError, match="no such file"):
         annotator.annotate(Request(tmp_path / "missing.png"))
 
 
-def test_a_picture_over_the_limit_is_refused(model, tmp_path):
+def test_an_image_over_the_limit_is_refused(model, tmp_path):
     path = tmp_path / "scene.png"
     Image.fromarray(draw()).save(path)
-    with Annotator(model, max_pixels=100) as annotator, pytest.raises(PictureError, match="large"):
+    with Annotator(model, max_pixels=100) as annotator, pytest.raises(ImageError, match="large"):
         annotator.annotate(Request(path))
 
 
@@ -166,7 +166,7 @@ def test_errors_of_the_model_reach_the_caller_and_the_worker_lives_on(annotator,
     assert model.threads == {"pam-annotator"}
 
 
-def test_a_bad_picture_of_a_batch_spoils_no_other(annotator, model, tmp_path):
+def test_a_bad_image_of_a_batch_spoils_no_other(annotator, model, tmp_path):
     model.broken.add("green")
     requests = [
         Request(scene()),
@@ -178,7 +178,7 @@ def test_a_bad_picture_of_a_batch_spoils_no_other(annotator, model, tmp_path):
     outcomes = list(annotator.annotate_many(requests))
     assert [outcome.request for outcome in outcomes] == requests
     kinds = [type(outcome.error) for outcome in outcomes]
-    assert kinds == [type(None), PictureError, RuntimeError, PromptError, type(None)]
+    assert kinds == [type(None), ImageError, RuntimeError, PromptError, type(None)]
     assert [outcome.annotation is not None for outcome in outcomes] == [
         True,
         False,
@@ -213,7 +213,7 @@ def test_leaving_a_batch_early_cancels_what_is_queued(annotator, model):
     assert model.calls["encode"] <= 5
 
 
-def test_a_deadline_in_a_batch_is_that_pictures_own(annotator, model):
+def test_a_deadline_in_a_batch_is_that_images_own(annotator, model):
     model.seconds_per_answer = 0.3
     requests = [Request(scene()), Request(scene(), questions=())]
     slow, fast = annotator.annotate_many(requests, timeout=0.2)
@@ -249,8 +249,8 @@ def test_a_callback_may_close_the_annotator(model):
     assert closed.wait(20)
 
 
-def test_many_threads_never_mix_their_pictures():
-    """16 threads, 10 pictures each, small cache: every mask and word belongs to its own picture."""
+def test_many_threads_never_mix_their_images():
+    """16 threads, 10 images each, small cache: every mask and word belongs to its own image."""
     model: Any = FakePAM()
     names = [name for name in COLOURS if name != "white"]
 
@@ -258,8 +258,8 @@ def test_many_threads_never_mix_their_pictures():
         for turn in range(10):
             name = names[(thread + turn) % len(names)]
             x, y = thread * 3, turn * 4
-            picture = scene((name, x, y, x + 5, y + 5), size=(80, 60))
-            request = Request(picture, (Prompt.from_points([(x + 1, y + 1)]),))
+            image = scene((name, x, y, x + 5, y + 5), size=(80, 60))
+            request = Request(image, (Prompt.from_points([(x + 1, y + 1)]),))
             priority = Priority.BATCH if turn % 3 == 0 else Priority.INTERACTIVE
             (region,) = annotator.annotate(request, priority=priority, timeout=60).regions
             assert region.box == (x, y, x + 5, y + 5)

@@ -13,7 +13,7 @@ from pam_labeling.documents import (
     coco_document,
     document,
     failed_entry,
-    picture_entry,
+    image_entry,
     write_json,
 )
 from pam_labeling.masks import decode_rle
@@ -43,9 +43,9 @@ def example(labels=None):
         Refusal(clicks, "nothing here", Scores(0.1, 0.2)),
     )
     entries = [
-        picture_entry("a.png", Annotation((8, 6), results)),
+        image_entry("a.png", Annotation((8, 6), results)),
         failed_entry("broken.png", ValueError("damaged")),
-        picture_entry("b.png", Annotation((8, 6), results[:1])),
+        image_entry("b.png", Annotation((8, 6), results[:1])),
     ]
     return document(entries, model="fake", language="zh", tasks=["brief"], labels=labels)
 
@@ -59,7 +59,7 @@ def test_the_document_follows_its_schema():
 
 
 def test_a_region_has_box_mask_label_scores_and_texts():
-    first, second, _ = example()["pictures"][0]["regions"]
+    first, second, _ = example()["images"][0]["regions"]
     assert first["box"] == [0, 0, 3, 2]
     assert first["area"] == 6
     assert decode_rle(first["mask"]).sum() == 6
@@ -70,21 +70,21 @@ def test_a_region_has_box_mask_label_scores_and_texts():
 
 
 def test_prompts_are_told_as_they_were_given():
-    pictures = example()["pictures"]
-    boxed, masked, found = (entry["prompt"] for entry in pictures[0]["regions"])
+    images = example()["images"]
+    boxed, masked, found = (entry["prompt"] for entry in images[0]["regions"])
     assert boxed is not None
     assert (boxed["box"], boxed["angle"], boxed["points"]) == ([0, 0, 3, 2.5], 30, [])
     assert masked is not None
     assert masked["mask"] is not None
     np.testing.assert_array_equal(decode_rle(masked["mask"]), np.eye(6, 8) > 0)
     assert found is None
-    (refusal,) = pictures[0]["refusals"]
+    (refusal,) = images[0]["refusals"]
     assert refusal["prompt"]["points"] == [(1, 2, True), (3, 4, False)]
     assert refusal["reason"] == "nothing here"
 
 
-def test_a_failed_picture_has_its_error_and_nothing_else():
-    assert example()["pictures"][1] == {
+def test_a_failed_image_has_its_error_and_nothing_else():
+    assert example()["images"][1] == {
         "file": "broken.png",
         "width": None,
         "height": None,

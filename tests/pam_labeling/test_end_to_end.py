@@ -1,4 +1,4 @@
-"""Picture files and a checkpoint folder through the command line; nothing is a stand-in.
+"""Image files and a checkpoint folder through the command line; nothing is a stand-in.
 
 The weights are random: what is said is nonsense, but it is written, read and counted as usual.
 """
@@ -14,10 +14,10 @@ import torch
 from PIL import ExifTags, Image
 from typer.testing import CliRunner
 
-from pam_labeling.cli import app
+from pam_labeling.command_line.cli import app
 from pam_labeling.documents import SCHEMA_FILE
 from pam_labeling.masks import decode_rle
-from pam_model.checkpoint import save_checkpoint
+from pam_model.checkpoints.checkpoint import save_checkpoint
 from tests.model import tiny_checkpoint
 from tests.model.tiny import tiny_pam
 
@@ -43,19 +43,19 @@ def checkpoint(tmp_path_factory):
 
 
 @pytest.fixture
-def picture(tmp_path):
+def image(tmp_path):
     """A JPEG of 60 x 80 pixels that is stored lying on its side."""
     pixels = np.random.default_rng(0).integers(0, 256, (60, 80, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
-    Image.fromarray(pixels).save(tmp_path / "picture.jpg", exif=exif)
-    return tmp_path / "picture.jpg"
+    Image.fromarray(pixels).save(tmp_path / "image.jpg", exif=exif)
+    return tmp_path / "image.jpg"
 
 
-def test_a_picture_file_becomes_regions_with_words(checkpoint, picture, tmp_path):
+def test_an_image_file_becomes_regions_with_words(checkpoint, image, tmp_path):
     output, overlays = tmp_path / "out.json", tmp_path / "overlays"
     options = [
-        "annotate", picture, tmp_path / "missing.png", "--model", checkpoint,
+        "annotate", image, tmp_path / "missing.png", "--model", checkpoint,
         "--box", "5,5,40,40", "--point", "30,70", "--point", "5,5,-",
         "--tasks", "label,definition,brief,detailed", "--labels", "cat,dog", "--language", "zh",
         "--max-new-tokens", 6, "--device", "cpu", "--output", output, "--overlay", overlays,
@@ -65,7 +65,7 @@ def test_a_picture_file_becomes_regions_with_words(checkpoint, picture, tmp_path
     written = json.loads(output.read_text("utf-8"))
     jsonschema.validate(written, json.loads(SCHEMA_FILE.read_text("utf-8")))
     assert written["model"] == "tiny"
-    done, failed = written["pictures"]
+    done, failed = written["images"]
     assert "no such file" in failed["error"]
     assert (done["width"], done["height"]) == (60, 80)
     assert len(done["regions"]) + len(done["refusals"]) == 2
@@ -76,11 +76,11 @@ def test_a_picture_file_becomes_regions_with_words(checkpoint, picture, tmp_path
         assert mask.sum() == region["area"] > 0
         assert region["label"] in ("cat", "dog")
         assert set(region["texts"]) == {"label", "definition", "brief", "detailed"}
-    assert [file.name for file in overlays.iterdir()] == ["picture.overlay.png"]
+    assert [file.name for file in overlays.iterdir()] == ["image.overlay.png"]
 
 
-def test_a_folder_that_is_no_checkpoint_ends_with_3(picture, tmp_path):
-    options = ["annotate", str(picture), "--model", str(tmp_path)]
+def test_a_folder_that_is_no_checkpoint_ends_with_3(image, tmp_path):
+    options = ["annotate", str(image), "--model", str(tmp_path)]
     result = CliRunner().invoke(app, options)
     assert result.exit_code == 3
     assert f"cannot load the model {tmp_path}" in result.stderr

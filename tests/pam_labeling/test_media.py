@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from pam_labeling.media import MAX_PIXELS, Picture, PictureError, read_mask, read_picture
+from pam_labeling.media import MAX_PIXELS, ImageError, LoadedImage, read_image, read_mask
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 
@@ -62,13 +62,13 @@ def assert_corners(pixels, tolerance=0):
 )
 def test_every_format_is_read_from_bytes_and_from_a_file(fmt, options, tolerance, tmp_path):
     content = encode(corners(), fmt, **options)
-    path = tmp_path / f"picture.{fmt.lower()}"
+    path = tmp_path / f"image.{fmt.lower()}"
     path.write_bytes(content)
     for source in (content, path, str(path)):
-        picture = read_picture(source)
-        assert picture.size == (40, 24)
-        assert picture.pixels.dtype == np.uint8
-        assert_corners(picture.pixels, tolerance)
+        image = read_image(source)
+        assert image.size == (40, 24)
+        assert image.pixels.dtype == np.uint8
+        assert_corners(image.pixels, tolerance)
 
 
 @pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "TIFF"])
@@ -84,26 +84,26 @@ def test_exif_orientation_is_applied(fmt, orientation):
         7: [Image.Transpose.TRANSVERSE],
         8: [Image.Transpose.ROTATE_270],
     }
-    image = corners()
+    turned = corners()
     for turn in stored[orientation]:
-        image = image.transpose(turn)
+        turned = turned.transpose(turn)
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    content = encode(image, fmt, exif=exif, quality=95, lossless=True)
-    picture = read_picture(content)
-    assert picture.size == (40, 24)
-    assert_corners(picture.pixels, 8)
+    content = encode(turned, fmt, exif=exif, quality=95, lossless=True)
+    image = read_image(content)
+    assert image.size == (40, 24)
+    assert_corners(image.pixels, 8)
 
 
-def test_damaged_exif_is_no_reason_to_refuse_a_picture():
+def test_damaged_exif_is_no_reason_to_refuse_an_image():
     content = encode(corners(), "PNG", exif=b"Exif\0\0nonsense that is no TIFF header")
-    assert_corners(read_picture(content).pixels)
+    assert_corners(read_image(content).pixels)
 
 
 def test_an_orientation_that_does_not_exist_is_upright():
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 9
-    assert_corners(read_picture(encode(corners(), "PNG", exif=exif)).pixels)
+    assert_corners(read_image(encode(corners(), "PNG", exif=exif)).pixels)
 
 
 def grey(value, mode="L"):
@@ -151,7 +151,7 @@ def grey(value, mode="L"):
     ],
 )
 def test_every_kind_of_pixel_becomes_the_colour_that_people_see(content, colour):
-    found = read_picture(content).pixels[0, 0].astype(int)
+    found = read_image(content).pixels[0, 0].astype(int)
     np.testing.assert_allclose(found, colour, atol=3)
 
 
@@ -165,34 +165,34 @@ def test_the_first_frame_of_an_animation_is_read(fmt):
     frames = [Image.new("RGB", (6, 4), colour) for colour in (RED, BLUE)]
     options = {"lossless": True} if fmt == "WEBP" else {}
     content = encode(frames[0], fmt, save_all=True, append_images=frames[1:], **options)
-    assert read_picture(content).pixels[0, 0].tolist() == list(RED)
+    assert read_image(content).pixels[0, 0].tolist() == list(RED)
 
 
 @pytest.mark.parametrize("fmt", ["PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF"])
-def test_a_truncated_picture_is_refused(fmt):
+def test_a_truncated_image_is_refused(fmt):
     noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     content = encode(Image.fromarray(noise), fmt)
     with warnings.catch_warnings():  # as people run it: Pillow warns, and goes on
         warnings.simplefilter("default")
-        with pytest.raises(PictureError, match=r"^cut\.x: .*(damaged or truncated|not a picture)"):
-            read_picture(content[: len(content) // 2], name="cut.x")
+        with pytest.raises(ImageError, match=r"^cut\.x: .*(damaged or truncated|not an image)"):
+            read_image(content[: len(content) // 2], name="cut.x")
 
 
 @pytest.mark.parametrize("content", [b"hello", b"<svg xmlns='x'/>", b"\0" * 100, b"%PDF-1.7"])
-def test_what_is_not_a_picture_is_refused_with_advice(content):
-    with pytest.raises(PictureError, match=r"notes\.txt: not a picture.*PNG.*convert it"):
-        read_picture(content, name="notes.txt")
+def test_what_is_not_an_image_is_refused_with_advice(content):
+    with pytest.raises(ImageError, match=r"notes\.txt: not an image.*PNG.*convert it"):
+        read_image(content, name="notes.txt")
 
 
 def test_formats_outside_the_list_are_not_opened():
-    with pytest.raises(PictureError, match="known format"):
-        read_picture(encode(corners(), "PPM"))
+    with pytest.raises(ImageError, match="known format"):
+        read_image(encode(corners(), "PPM"))
 
 
 def test_32_bit_pixels_are_refused():
     for mode in ("I", "F"):
-        with pytest.raises(PictureError, match="32-bit pixels"):
-            read_picture(encode(grey(5, mode), "TIFF"))
+        with pytest.raises(ImageError, match="32-bit pixels"):
+            read_image(encode(grey(5, mode), "TIFF"))
 
 
 def test_files_that_are_not_there_empty_or_folders_are_refused_by_name(tmp_path):
@@ -205,21 +205,21 @@ def test_files_that_are_not_there_empty_or_folders_are_refused_by_name(tmp_path)
         ("a\0b.png", "cannot be read"),
         ("x" * 5000, "cannot be read"),
     ]:
-        with pytest.raises(PictureError, match=message) as refusal:
-            read_picture(path)
+        with pytest.raises(ImageError, match=message) as refusal:
+            read_image(path)
         assert str(refusal.value).startswith(f"{path}: ")
 
 
 def test_devices_are_not_read():
-    with pytest.raises(PictureError, match="not a regular file"):
-        read_picture("/dev/zero")
+    with pytest.raises(ImageError, match="not a regular file"):
+        read_image("/dev/zero")
 
 
 def test_a_file_larger_than_its_pixels_could_be_is_not_even_read(tmp_path):
     path = tmp_path / "long.bmp"
     path.write_bytes(bytes(801))
-    with pytest.raises(PictureError, match="801 bytes, the limit is 800"):
-        read_picture(path, max_pixels=100)
+    with pytest.raises(ImageError, match="801 bytes, the limit is 800"):
+        read_image(path, max_pixels=100)
 
 
 @pytest.mark.parametrize("side", [9500, 20_000, 2_000_000])
@@ -228,52 +228,52 @@ def test_a_decompression_bomb_is_refused_before_it_is_unpacked(side, action):
     bomb = raw_png(side, side, 8, 2, b"")
     with warnings.catch_warnings():
         warnings.simplefilter(action, Image.DecompressionBombWarning)
-        with pytest.raises(PictureError, match=r"bomb\.png: the picture is too large .* pixels"):
-            read_picture(bomb, name="bomb.png")
+        with pytest.raises(ImageError, match=r"bomb\.png: the image is too large .* pixels"):
+            read_image(bomb, name="bomb.png")
 
 
 def test_the_limit_of_pixels_counts_width_times_height():
     content = encode(corners((40, 24)), "PNG")
-    read_picture(content, max_pixels=960)
-    with pytest.raises(PictureError, match=r"40 x 24 pixels\); the limit is 959"):
-        read_picture(content, max_pixels=959)
+    read_image(content, max_pixels=960)
+    with pytest.raises(ImageError, match=r"40 x 24 pixels\); the limit is 959"):
+        read_image(content, max_pixels=959)
     for limit in (0, MAX_PIXELS + 1):
         with pytest.raises(ValueError, match="max_pixels"):
-            read_picture(content, max_pixels=limit)
+            read_image(content, max_pixels=limit)
 
 
 @given(st.sampled_from(["PNG", "JPEG", "GIF", "TIFF", "WEBP", "BMP"]), st.data())
 @settings(max_examples=120, deadline=None)
-def test_damaged_bytes_give_a_picture_or_a_refusal(fmt, data):
+def test_damaged_bytes_give_an_image_or_a_refusal(fmt, data):
     content = bytearray(encode(corners(), fmt))
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            picture = read_picture(bytes(content), max_pixels=10_000)
-        except PictureError:
+            image = read_image(bytes(content), max_pixels=10_000)
+        except ImageError:
             return
-    assert picture.pixels.ndim == 3
+    assert image.pixels.ndim == 3
 
 
 def test_equal_content_has_equal_keys_and_other_content_others(tmp_path):
     content = encode(corners(), "PNG")
     copy = tmp_path / "copy.png"
     copy.write_bytes(content)
-    assert read_picture(content).key == read_picture(copy).key
-    assert read_picture(encode(grey(RED, "RGB"), "PNG")).key != read_picture(content).key
+    assert read_image(content).key == read_image(copy).key
+    assert read_image(encode(grey(RED, "RGB"), "PNG")).key != read_image(content).key
 
 
-def test_a_picture_from_an_array_is_a_read_only_copy():
+def test_an_image_from_an_array_is_a_read_only_copy():
     pixels = np.zeros((4, 6, 3), dtype=np.uint8)
-    picture = Picture.from_pixels(pixels)
+    image = LoadedImage.from_pixels(pixels)
     pixels[:] = 255
-    assert picture.size == (6, 4)
-    assert not picture.pixels.any()
+    assert image.size == (6, 4)
+    assert not image.pixels.any()
     with pytest.raises(ValueError, match="read-only"):
-        picture.pixels[0] = 1
-    assert Picture.from_pixels(np.zeros((6, 4, 3), np.uint8)).key != picture.key
+        image.pixels[0] = 1
+    assert LoadedImage.from_pixels(np.zeros((6, 4, 3), np.uint8)).key != image.key
 
 
 @pytest.mark.parametrize(
@@ -281,8 +281,8 @@ def test_a_picture_from_an_array_is_a_read_only_copy():
     [np.zeros((4, 6, 3)), np.zeros((4, 6), np.uint8), np.zeros((0, 6, 3), np.uint8)],
 )
 def test_arrays_that_are_not_8_bit_rgb_are_refused(pixels):
-    with pytest.raises(PictureError, match="uint8 array"):
-        Picture.from_pixels(pixels)
+    with pytest.raises(ImageError, match="uint8 array"):
+        LoadedImage.from_pixels(pixels)
 
 
 @pytest.mark.parametrize(
@@ -307,7 +307,7 @@ def test_what_belongs_to_a_mask(content, belongs):
     assert mask.all() == mask.any() == belongs
 
 
-def test_a_mask_is_turned_upright_as_its_picture_is():
+def test_a_mask_is_turned_upright_as_its_image_is():
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = 6
     stored = np.zeros((4, 6), dtype=np.uint8)
@@ -316,5 +316,5 @@ def test_a_mask_is_turned_upright_as_its_picture_is():
     mask = read_mask(content)
     assert mask.shape == (6, 4)
     assert np.argwhere(mask).tolist() == [[0, 3]]
-    with pytest.raises(PictureError, match=r"m\.png: .*empty"):
+    with pytest.raises(ImageError, match=r"m\.png: .*empty"):
         read_mask(b"", name="m.png")

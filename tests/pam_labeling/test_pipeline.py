@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pam_labeling.annotator import Annotator, Request
-from pam_labeling.media import Picture
+from pam_labeling.media import LoadedImage
 from pam_labeling.regions import Refusal
 from pam_labeling.vocabulary import Vocabulary
 from pam_model import EverythingOptions, Prompt, Question, Task
@@ -20,7 +20,7 @@ RED_BOX, BLUE_BOX = (
 
 
 def scene(*objects, **options):
-    return Picture.from_pixels(draw(*(objects or OBJECTS), **options))
+    return LoadedImage.from_pixels(draw(*(objects or OBJECTS), **options))
 
 
 def test_each_prompt_has_its_region_in_order(annotator):
@@ -43,7 +43,7 @@ def _with_specks():
     """A blue square with a stray pixel far away, of which the model's mask has both."""
     pixels = draw(("blue", 10, 10, 50, 45))
     pixels[2, 60] = COLOURS["blue"]
-    return Picture.from_pixels(pixels)
+    return LoadedImage.from_pixels(pixels)
 
 
 class SpeckledPAM(FakePAM):
@@ -60,10 +60,10 @@ def test_stray_pixels_do_not_spoil_a_box():
 
 
 def test_a_mask_that_was_given_stays_as_it_is():
-    picture = _with_specks()
-    given = (picture.pixels == COLOURS["blue"]).all(axis=2)
+    image = _with_specks()
+    given = (image.pixels == COLOURS["blue"]).all(axis=2)
     with Annotator(SpeckledPAM()) as annotator:
-        found = annotator.annotate(Request(picture, (Prompt.from_mask(given),)))
+        found = annotator.annotate(Request(image, (Prompt.from_mask(given),)))
     np.testing.assert_array_equal(found.regions[0].mask, given)
 
 
@@ -76,7 +76,7 @@ def test_one_call_of_each_kind_serves_all_prompts_and_questions(annotator, model
     assert len(annotation.regions[0].texts) == 8
 
 
-def test_a_picture_is_encoded_once_for_many_requests(annotator, model):
+def test_an_image_is_encoded_once_for_many_requests(annotator, model):
     for prompt in (RED_BOX, BLUE_BOX, RED_BOX):
         annotator.annotate(Request(scene(), (prompt,)))
     assert model.calls["encode"] == 1
@@ -102,7 +102,7 @@ def test_without_prompts_everything_is_found(annotator):
 def test_everything_passes_its_options_on_and_may_find_nothing(annotator):
     one = annotator.annotate(Request(scene(), everything=EverythingOptions(max_regions=1)))
     assert len(one.results) == 1
-    blank = Picture.from_pixels(draw())
+    blank = LoadedImage.from_pixels(draw())
     assert annotator.annotate(Request(blank)).results == ()
 
 
@@ -120,7 +120,7 @@ def test_an_object_with_an_empty_mask_gets_a_refusal_of_its_own(annotator, monke
     monkeypatch.setattr(FakeSegments, "object_scores", np.array([4.0], np.float32))
     nothing = Prompt.from_points([(1, 1)])
     (refusal,) = annotator.annotate(Request(scene(), (nothing,))).refusals
-    assert "its mask is empty at the picture's size: draw a larger box" in refusal.reason
+    assert "its mask is empty at the image's size: draw a larger box" in refusal.reason
     assert "no object" not in refusal.reason
 
 

@@ -18,7 +18,13 @@ def test_every_public_name_is_there_and_documented(package):
 
 
 @pytest.mark.parametrize(
-    "module", ["pam_labeling", "pam_model", "pam_model.hub", "label_studio_backend.config_template"]
+    "module",
+    [
+        "pam_labeling",
+        "pam_model",
+        "pam_model.checkpoints.hub",
+        "label_studio_backend.config.template",
+    ],
 )
 def test_torch_is_loaded_only_where_it_is_needed(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pam_labeling.annotator import MOST_TOKENS, Annotator, Request
-from pam_labeling.media import Picture
+from pam_labeling.media import LoadedImage
 from pam_labeling.regions import Region
 from pam_labeling.vocabulary import Vocabulary
 from pam_labeling.work_queue import DeadlineError
@@ -35,23 +35,23 @@ def pam():
 
 
 @pytest.fixture(scope="module")
-def picture():
+def image():
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)
     pixels[10:40, 10:50] = 240
     pixels[50:80, 60:110] = (20, 60, 90)
-    return Picture.from_pixels(pixels)
+    return LoadedImage.from_pixels(pixels)
 
 
 @pytest.mark.parametrize("regions_per_step", [2, 16])
-def test_the_annotator_says_what_pam_says(pam, picture, regions_per_step):
-    features = pam.encode(picture.pixels)
+def test_the_annotator_says_what_pam_says(pam, image, regions_per_step):
+    features = pam.encode(image.pixels)
     segments = pam.segment(features, PROMPTS)
     masks = segments.masks()
     contexts = pam.prefill(segments)
     answers = pam.describe(contexts, QUESTIONS, SHORT)
     vocabulary = Vocabulary(("cat", "dog", "a longer label"))
     choices = vocabulary.choose(pam.classify(contexts, vocabulary.labels))
-    request = Request(picture, PROMPTS, QUESTIONS, vocabulary, generation=SHORT)
+    request = Request(image, PROMPTS, QUESTIONS, vocabulary, generation=SHORT)
     with Annotator(pam, regions_per_step=regions_per_step) as annotator:
         results = annotator.annotate(request).results
     assert sum(isinstance(result, Region) for result in results) >= 4
@@ -69,19 +69,19 @@ def test_the_annotator_says_what_pam_says(pam, picture, regions_per_step):
         assert result.provenance.prompt is PROMPTS[index]
 
 
-def test_everything_and_masks_only(pam, picture):
+def test_everything_and_masks_only(pam, image):
     options = EverythingOptions(
         points_per_side=4, iou_threshold=0, stability_threshold=0, max_area=1, max_regions=3
     )
     with Annotator(pam) as annotator:
-        request = Request(picture, questions=(), everything=options)
+        request = Request(image, questions=(), everything=options)
         regions = annotator.annotate(request).regions
     assert 1 <= len(regions) <= 3
     assert all(region.area and region.label is None for region in regions)
 
 
-def test_a_deadline_stops_a_long_answer(pam, picture):
-    request = Request(picture, PROMPTS[:1], generation=GenerationOptions(max_new_tokens=100_000))
+def test_a_deadline_stops_a_long_answer(pam, image):
+    request = Request(image, PROMPTS[:1], generation=GenerationOptions(max_new_tokens=100_000))
     with Annotator(pam) as annotator:
         future = annotator.submit(request, timeout=0.5)
         begin = time.monotonic()
@@ -89,11 +89,11 @@ def test_a_deadline_stops_a_long_answer(pam, picture):
         assert time.monotonic() - begin < 15
 
 
-def test_labels_that_are_too_long_are_those_that_the_model_refuses(pam, picture):
+def test_labels_that_are_too_long_are_those_that_the_model_refuses(pam, image):
     fits = "a" * MOST_TOKENS  # the tokenizer of these tests makes one of each letter
     long = f"{fits}a"
     with Annotator(pam) as annotator:
         assert annotator.too_long(["cat", fits, long]) == [long]
-        annotator.annotate(Request(picture, PROMPTS[:1], vocabulary=Vocabulary((fits, "b"))))
+        annotator.annotate(Request(image, PROMPTS[:1], vocabulary=Vocabulary((fits, "b"))))
         with pytest.raises(ValueError, match="tokens long"):
-            annotator.annotate(Request(picture, PROMPTS[:1], vocabulary=Vocabulary((long, "b"))))
+            annotator.annotate(Request(image, PROMPTS[:1], vocabulary=Vocabulary((long, "b"))))

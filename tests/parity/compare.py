@@ -1,4 +1,4 @@
-"""Our PAM against the authors' PAM: what both compute of the same weights and pictures.
+"""Our PAM against the authors' PAM: what both compute of the same weights and images.
 
 `python -m tests.parity.compare [--golden-dir DIR]` prints the largest difference of each array.
 """
@@ -18,8 +18,8 @@ from rich.table import Table
 from torch.nn import functional as F
 
 from pam_model import PAM, GenerationOptions, Prompt
+from pam_model.checkpoints.sam2_names import to_transformers
 from pam_model.network import PAMNetwork
-from pam_model.sam2_names import to_transformers
 from pam_model.tasks import after_region
 from tests.parity.recipe import ByteTokenizer, draw, fill, tiny_config
 
@@ -41,8 +41,8 @@ class Difference(NamedTuple):
     bits: int | None = None
 
 
-def picture_cases(folder: Path) -> list[Path]:
-    """The picture cases of a folder.
+def image_cases(folder: Path) -> list[Path]:
+    """The image cases of a folder.
 
     Raises:
         FileNotFoundError: there are none.
@@ -53,7 +53,7 @@ def picture_cases(folder: Path) -> list[Path]:
         if json.loads(path.read_text()).get("types") == "image"
     ]
     if not cases:
-        raise FileNotFoundError(f"no golden picture cases (*.json with types: image) in {folder}")
+        raise FileNotFoundError(f"no golden image cases (*.json with types: image) in {folder}")
     return cases
 
 
@@ -62,8 +62,8 @@ def compare(path: Path) -> list[Difference]:
     case = json.loads(path.read_text())
     golden = np.load(path.with_suffix(".npz"))
     pam = tiny_pam(case, path.parent)
-    picture = _picture(case, path.parent)
-    arrays = _run(pam, picture, _prompt(case, picture.shape[:2]), case)
+    image = _image(case, path.parent)
+    arrays = _run(pam, image, _prompt(case, image.shape[:2]), case)
     logits = arrays.pop("video_mask_logits")
     arrays["video_mask_logits_s8"] = logits[::8, ::8]
     differences = [
@@ -104,7 +104,7 @@ def _weights(case: dict[str, Any], folder: Path, part: str) -> dict[str, torch.T
     }
 
 
-def _picture(case: dict[str, Any], folder: Path) -> npt.NDArray[np.uint8]:
+def _image(case: dict[str, Any], folder: Path) -> npt.NDArray[np.uint8]:
     source = case["pictures"][0]
     if "draw" in source:
         return draw(*source["draw"])
@@ -125,11 +125,11 @@ def _prompt(case: dict[str, Any], shape: tuple[int, ...]) -> Prompt:
 
 @torch.inference_mode()
 def _run(
-    pam: PAM, picture: npt.NDArray[np.uint8], prompt: Prompt, case: dict[str, Any]
+    pam: PAM, image: npt.NDArray[np.uint8], prompt: Prompt, case: dict[str, Any]
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Every array of a case under its golden name, and the full-size mask logits."""
     network, language = pam.network, pam.network.language
-    segments = pam.segment(pam.encode(picture), [prompt])
+    segments = pam.segment(pam.encode(image), [prompt])
     perceived = network.perceiver(segments.mask_tokens, segments.image_embed)
     question = case["task"].removeprefix("<image>\n")
     embeds = torch.cat(
@@ -145,7 +145,7 @@ def _run(
     options = GenerationOptions(max_new_tokens=len(case["generated"]))
     language.answer(pam.prefill(segments).key_values, [question], options)
     hook.remove()
-    resized = F.interpolate(segments.mask_logits[:, None], picture.shape[:2], mode="bilinear")
+    resized = F.interpolate(segments.mask_logits[:, None], image.shape[:2], mode="bilinear")
     tensors = {
         "low_res_mask": segments.mask_logits,
         "object_score": torch.from_numpy(segments.object_scores),
@@ -182,7 +182,7 @@ def _cell(difference: Difference) -> str:
 def _arguments() -> Iterator[Path]:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--golden-dir", type=Path, default=GOLDEN_DIR)
-    yield from picture_cases(parser.parse_args().golden_dir)
+    yield from image_cases(parser.parse_args().golden_dir)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the golden cases are made of: weights from names, pictures from integers.
+"""What the golden cases are made of: weights from names, images from integers.
 
 The authors' code ran on exactly these, so that only its results are stored.
 """
@@ -39,7 +39,7 @@ def draw(height: int, width: int, phase: int) -> npt.NDArray[np.uint8]:
     """A hashed texture with a disc and a bar that move with `phase`: `(height, width, 3)`."""
     y, x = np.mgrid[0:height, 0:width].astype(np.int64)
     noise = ((x * 73856093) ^ (y * 19349663)) % 61
-    picture = np.stack(
+    image = np.stack(
         [
             (x * 255 // width + noise) % 256,
             (y * 255 // height + noise) % 256,
@@ -51,9 +51,9 @@ def draw(height: int, width: int, phase: int) -> npt.NDArray[np.uint8]:
     disc = (x - centre[0]) ** 2 + (y - centre[1]) ** 2 <= radius**2
     columns = (x >= 2 * width // 3) & (x < 2 * width // 3 + width // 8)
     bar = columns & (y >= height // 6 + 2 * phase) & (y < 5 * height // 6)
-    picture[disc] = np.stack([220 - noise, 40 + noise, 30 + noise // 2], axis=-1)[disc]
-    picture[bar] = np.stack([30 + noise, 60 + noise, 200 - noise], axis=-1)[bar]
-    return picture.astype(np.uint8)
+    image[disc] = np.stack([220 - noise, 40 + noise, 30 + noise // 2], axis=-1)[disc]
+    image[bar] = np.stack([30 + noise, 60 + noise, 200 - noise], axis=-1)[bar]
+    return image.astype(np.uint8)
 
 
 def tiny_config(*, tied: bool) -> PAMConfig:

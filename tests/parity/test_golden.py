@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.parity.compare import TOLERANCE, compare, picture_cases
+from tests.parity.compare import TOLERANCE, compare, image_cases
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,5 +21,5 @@ def test_equals_the_authors_code(golden_case: Path) -> None:
 
 
 def test_a_folder_without_cases_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match="no golden picture cases"):
-        picture_cases(tmp_path)
+    with pytest.raises(FileNotFoundError, match="no golden image cases"):
+        image_cases(tmp_path)

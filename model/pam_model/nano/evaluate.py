@@ -1,8 +1,8 @@
 """Measure nano: `python -m pam_model.nano.evaluate [--scenes 500] [--device cpu] [--json FILE]`.
 
 Asks about one or two objects of each held-out scene of the drawn world, and about up to three of
-each of some flat pictures that Pillow drew. Objects of which less than half is to be seen are not
-asked about. Masks are compared with the visible part, in the picture's own pixels. A caption counts
+each of some flat images that Pillow drew. Objects of which less than half is to be seen are not
+asked about. Masks are compared with the visible part, in the image's own pixels. A caption counts
 as right only if it states every fact it should, and nothing false.
 """
 
@@ -22,7 +22,7 @@ from rich.progress import track
 from rich.table import Table
 
 from pam_model.nano import measure
-from pam_model.nano.known import KnownPicture, known_flat_picture, known_scene
+from pam_model.nano.known import KnownImage, known_flat_image, known_scene
 from pam_model.nano.world import HELD_OUT_SEED
 from pam_model.pam import PAM
 
@@ -39,24 +39,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pam = PAM.from_pretrained(options.checkpoint, device=options.device)
     began = time.monotonic()
 
-    def pictures(
-        draw: Callable[[int], KnownPicture], count: int, what: str
-    ) -> Iterable[KnownPicture]:
+    def images(draw: Callable[[int], KnownImage], count: int, what: str) -> Iterable[KnownImage]:
         seeds = range(HELD_OUT_SEED, HELD_OUT_SEED + count)
         return (draw(seed) for seed in track(seeds, what, console=progress))
 
-    scenes = measure.ask(pam, pictures(known_scene, options.scenes, "scenes"))
+    scenes = measure.ask(pam, images(known_scene, options.scenes, "scenes"))
     flat = measure.ask(
-        pam, pictures(known_flat_picture, options.flat, "flat pictures"), measure.FLAT_QUESTIONS
+        pam, images(known_flat_image, options.flat, "flat images"), measure.FLAT_QUESTIONS
     )
     seconds = time.monotonic() - began
     measures = [*measure.scene_measures(scenes), *measure.flat_measures(flat)]
-    title = f"{pam.name} on {pam.device}: {options.scenes} scenes, {options.flat} flat pictures"
+    title = f"{pam.name} on {pam.device}: {options.scenes} scenes, {options.flat} flat images"
     console.print(_table(f"{title}, {seconds:.0f} s", measures))
     groups = {
         "Scenes, by shape": measure.by_shape(scenes),
         "Scenes, by circumstance": measure.by_circumstance(scenes),
-        "Flat pictures, by shape": measure.by_shape(flat),
+        "Flat images, by shape": measure.by_shape(flat),
     }
     facts = measure.by_fact(scenes)
     if options.by_shape:
@@ -68,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "checkpoint": pam.name,
             "device": str(pam.device),
             "scenes": options.scenes,
-            "flat_pictures": options.flat,
+            "flat_images": options.flat,
             "seconds": round(seconds, 1),
             "measures": _document(measures),
             "facts": _document(facts),
@@ -89,7 +87,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--checkpoint", default="nano", help="a name or folder, as for PAM.from_pretrained")
     add("--scenes", type=_count, default=500, help="of the drawn world (default: 500)")
-    add("--flat", type=_count, default=200, help="flat pictures (default: 200)")
+    add("--flat", type=_count, default=200, help="flat images (default: 200)")
     add("--device", help="cpu, cuda or mps (default: the best there is)")
     add("--by-shape", action="store_true", help="also print what is taken for what, and when")
     add("--json", type=Path, help="write all numbers to this file")

@@ -1,4 +1,4 @@
-"""Simple flat pictures, drawn with Pillow as anybody would: a second opinion on nano.
+"""Simple flat images, drawn with Pillow as anybody would: a second opinion on nano.
 
 This shares no drawing code with the world that nano was trained on. Names of shapes and colours are
 the only thing in common.
@@ -52,7 +52,7 @@ _GAP = 4  # pixels between objects
 
 @dataclass(frozen=True, eq=False)
 class FlatObject:
-    """One object of a flat picture.
+    """One object of a flat image.
 
     Attributes:
         shape: its English name.
@@ -66,15 +66,15 @@ class FlatObject:
 
 
 @dataclass(frozen=True, eq=False)
-class FlatPicture:
-    """A picture and its objects, which do not overlap.
+class FlatImage:
+    """An image and its objects, which do not overlap.
 
     Attributes:
-        picture: uint8 `(H, W, 3)`, RGB.
+        image: uint8 `(H, W, 3)`, RGB.
         objects: in the order of drawing.
     """
 
-    picture: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8]
     objects: tuple[FlatObject, ...]
 
 
@@ -104,11 +104,11 @@ class _Pen:
         self.draw.rectangle(corners, fill=1)
 
 
-def draw_flat_picture(seed: int) -> FlatPicture:
+def draw_flat_image(seed: int) -> FlatImage:
     """Draw 1 to 10 shapes of one colour each, apart from each other, on a simple ground.
 
     Args:
-        seed: the same seed gives the same picture.
+        seed: the same seed gives the same image.
     """
     rng = random.Random(seed)
     width, height = rng.choice(_SIZES)
@@ -127,7 +127,7 @@ def draw_flat_picture(seed: int) -> FlatPicture:
         _DRAW[shape](_Pen(ImageDraw.Draw(mask), *spot, rng))
         image.paste(COLOURS[colour], mask=mask)
         objects.append(FlatObject(shape, colour, np.asarray(mask, dtype=np.bool_)))
-    return FlatPicture(np.asarray(image), tuple(objects))
+    return FlatImage(np.asarray(image), tuple(objects))
 
 
 def _ground(rng: random.Random, colour: str, width: int, height: int) -> Image.Image:
@@ -156,7 +156,7 @@ def _differ(colour: str, ground: str) -> bool:
 def _free_spot(
     rng: random.Random, taken: list[tuple[float, float, float]], width: int, height: int
 ) -> tuple[float, float, float] | None:
-    """Centre and radius of a circle inside the picture that touches no other."""
+    """Centre and radius of a circle inside the image that touches no other."""
     side = min(width, height)
     for _ in range(60):
         radius = rng.uniform(0.06, 0.25) * side

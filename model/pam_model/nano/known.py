@@ -1,4 +1,4 @@
-"""Pictures whose truth is known, and prompts as people give them, to measure a PAM by."""
+"""Images whose truth is known, and prompts as people give them, to measure a PAM by."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pam_model.nano import words
-from pam_model.nano.flat import draw_flat_picture
+from pam_model.nano.flat import draw_flat_image
 from pam_model.nano.texts import Facts
 from pam_model.nano.world import box_around, render_scene
 from pam_model.prompts import Prompt
@@ -28,7 +28,7 @@ class KnownObject:
 
     Attributes:
         mask: bool `(H, W)`, the part of it that is to be seen.
-        facts: what is true of it. Of a flat picture's only shape and colour are known.
+        facts: what is true of it. Of a flat image's only shape and colour are known.
         places: other places that may be named.
         visible: fraction of it that is to be seen, 0 to 1.
         box: a prompt: a box about as a person would draw it.
@@ -44,21 +44,21 @@ class KnownObject:
 
 
 @dataclass(frozen=True, eq=False)
-class KnownPicture:
-    """A picture, some of its objects, and a click on none.
+class KnownImage:
+    """An image, some of its objects, and a click on none.
 
     Attributes:
-        picture: uint8 `(H, W, 3)`, RGB.
+        image: uint8 `(H, W, 3)`, RGB.
         objects: to ask about.
         empty_click: a point on the ground, or None where objects leave no room.
     """
 
-    picture: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8]
     objects: tuple[KnownObject, ...]
     empty_click: Prompt | None
 
 
-def known_scene(seed: int, most_objects: int = 2) -> KnownPicture:
+def known_scene(seed: int, most_objects: int = 2) -> KnownImage:
     """Draw a scene of the drawn world and ask about some of its objects.
 
     Args:
@@ -80,17 +80,17 @@ def known_scene(seed: int, most_objects: int = 2) -> KnownPicture:
         if thing.visible >= LEAST_VISIBLE
     )
     chosen = _some(rng, objects, most_objects)
-    return KnownPicture(scene.picture, chosen, ground_click(rng, scene.ground))
+    return KnownImage(scene.image, chosen, ground_click(rng, scene.ground))
 
 
-def known_flat_picture(seed: int, most_objects: int = 3) -> KnownPicture:
-    """Draw a flat picture and ask about some of its objects.
+def known_flat_image(seed: int, most_objects: int = 3) -> KnownImage:
+    """Draw a flat image and ask about some of its objects.
 
     Args:
         seed: any.
         most_objects: how many are asked about.
     """
-    flat = draw_flat_picture(seed)
+    flat = draw_flat_image(seed)
     rng = np.random.default_rng(seed)
     shapes = [word.en for word in words.SHAPES]
     colours = [word.en for word in words.COLOURS]
@@ -107,13 +107,13 @@ def known_flat_picture(seed: int, most_objects: int = 3) -> KnownPicture:
     )
     ground = ~np.any([thing.mask for thing in flat.objects], axis=0)
     chosen = _some(rng, objects, most_objects)
-    return KnownPicture(flat.picture, chosen, ground_click(rng, ground))
+    return KnownImage(flat.image, chosen, ground_click(rng, ground))
 
 
 def jittered_box(rng: np.random.Generator, mask: Mask) -> Prompt:
     """Put a box around a mask as a person draws it: a quarter exact, most a little off, some more.
 
-    The same spread as in training, in pixels of the picture.
+    The same spread as in training, in pixels of the image.
     """
     corners = np.array(box_around(mask)).reshape(2, 2)
     sides = corners[1] - corners[0]

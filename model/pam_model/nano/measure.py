@@ -1,4 +1,4 @@
-"""Measures how well a PAM sees and names pictures whose truth is known.
+"""Measures how well a PAM sees and names images whose truth is known.
 
 answers = ask(pam, (known_scene(HELD_OUT_SEED + n) for n in range(500)))
 for measure in scene_measures(answers):
@@ -23,14 +23,14 @@ from pam_model.tasks import LANGUAGES, Language, Question, Task
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from pam_model.nano.known import KnownObject, KnownPicture
+    from pam_model.nano.known import KnownImage, KnownObject
     from pam_model.pam import PAM
 
 QUESTIONS = tuple(Question(task, language) for language in LANGUAGES for task in Task)
 FLAT_QUESTIONS = tuple(q for q in QUESTIONS if q.task in (Task.LABEL, Task.BRIEF))
 NAMES = (*words.SHAPES, *words.OTHER_NOUNS)
 """The labels that `classify` chooses from: the shapes, and things that the world does not have."""
-_PICTURES_AT_ONCE = 16
+_IMAGES_AT_ONCE = 16
 _OPTIONS = GenerationOptions(max_new_tokens=96)
 _LABELS = tuple(Question(Task.LABEL, language) for language in LANGUAGES)
 
@@ -71,7 +71,7 @@ class ObjectAnswers:
 
     Attributes:
         known: the truth.
-        box_iou: IoU of the mask found from the box with the visible mask, in the picture's pixels.
+        box_iou: IoU of the mask found from the box with the visible mask, in the image's pixels.
         click_iou: the same from one click.
         from_box: the answer to every question, of the region found from the box.
         from_click: the label in each language, of the region found from the click.
@@ -94,7 +94,7 @@ class ObjectAnswers:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """All that a PAM made of some pictures.
+    """All that a PAM made of some images.
 
     Attributes:
         objects: one by one.
@@ -106,21 +106,21 @@ class Answers:
 
 
 def ask(
-    pam: PAM, pictures: Iterable[KnownPicture], questions: Sequence[Question] = QUESTIONS
+    pam: PAM, images: Iterable[KnownImage], questions: Sequence[Question] = QUESTIONS
 ) -> Answers:
-    """Ask about the objects of pictures, several pictures at a time.
+    """Ask about the objects of images, several images at a time.
 
     Args:
         pam: to measure.
-        pictures: drawn as they are needed.
+        images: drawn as they are needed.
         questions: about each object. Labels are among them in any case.
     """
     asked = tuple(dict.fromkeys((*_LABELS, *questions)))
     objects: list[ObjectAnswers] = []
     refused: list[bool] = []
-    for group in _groups(iter(pictures)):
+    for group in _groups(iter(images)):
         segments = _segment(pam, group)
-        known = [thing for picture in group for thing in picture.objects]
+        known = [thing for image in group for thing in image.objects]
         count = len(known)
         objects += _about_objects(pam, known, segments.select(range(2 * count)), asked)
         refused += (segments.object_scores[2 * count :] <= 0).tolist()
@@ -140,7 +140,7 @@ def scene_measures(answers: Answers) -> list[Measure]:
 
 
 def flat_measures(answers: Answers) -> list[Measure]:
-    """Everything that is measured on flat pictures."""
+    """Everything that is measured on flat images."""
     measures = _mask_measures(answers, "flat: ")
     for language in LANGUAGES:
         measures += _label_measures(answers, language, "flat: ")
@@ -223,12 +223,12 @@ def by_fact(answers: Answers) -> list[Measure]:
     return measures
 
 
-def _segment(pam: PAM, group: Sequence[KnownPicture]) -> Segments:
+def _segment(pam: PAM, group: Sequence[KnownImage]) -> Segments:
     """Segments of all boxes, then of all clicks, then of all empty clicks."""
     parts: tuple[list[Segments], ...] = ([], [], [])
-    features = pam.encode_batch([picture.picture for picture in group])
-    for seen, picture in zip(features, group, strict=True):
-        things, empty = picture.objects, picture.empty_click
+    features = pam.encode_batch([image.image for image in group])
+    for seen, image in zip(features, group, strict=True):
+        things, empty = image.objects, image.empty_click
         prompts = [thing.box for thing in things] + [thing.click for thing in things]
         found = pam.segment(seen, prompts if empty is None else [*prompts, empty])
         ends = (0, len(things), len(prompts), len(found))
@@ -305,6 +305,6 @@ def _has(field: str, index: int) -> Callable[[ObjectAnswers], bool]:
     return lambda thing: bool(getattr(thing.known.facts, field) == index)
 
 
-def _groups(pictures: Iterator[KnownPicture]) -> Iterator[list[KnownPicture]]:
-    while group := list(islice(pictures, _PICTURES_AT_ONCE)):
+def _groups(images: Iterator[KnownImage]) -> Iterator[list[KnownImage]]:
+    while group := list(islice(images, _IMAGES_AT_ONCE)):
         yield group

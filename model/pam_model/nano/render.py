@@ -1,4 +1,4 @@
-"""Draws scenes: pictures, and which object each pixel shows."""
+"""Draws scenes: images, and which object each pixel shows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ assert [words.GROUNDS[i].en for i in (1, 2, 3, 4)] == ["gradient", "lined", "til
 
 
 def index_maps(scenes: Scenes, height: int, width: int) -> Tensor:
-    """Which object each pixel of the (squashed) picture shows.
+    """Which object each pixel of the (squashed) image shows.
 
     Returns:
         uint8 `(B, height, width)`: 0 for the ground, i + 1 for object i.
@@ -28,7 +28,7 @@ def index_maps(scenes: Scenes, height: int, width: int) -> Tensor:
     return torch.stack([_index_map(scenes, i, x, y) for i in range(len(scenes.aspect))])
 
 
-def pictures(scenes: Scenes, maps: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def images(scenes: Scenes, maps: Tensor, generator: torch.Generator | None = None) -> Tensor:
     """Paint what `index_maps` placed, as a camera sees it.
 
     Args:
@@ -86,7 +86,7 @@ def _local(
     turn: Tensor,
     radius: Tensor,
 ) -> tuple[Tensor, Tensor]:
-    """From fractions of the picture to an object's own frame."""
+    """From fractions of the image to an object's own frame."""
     across = (x - centre_x) * aspect.sqrt() / radius
     down = (y - centre_y) * aspect.rsqrt() / radius
     cos, sin = turn.cos(), turn.sin()

@@ -1,7 +1,7 @@
 """Scenes of the drawn world: what is in them, as tensors, before anything is drawn.
 
-Lengths are fractions of the square root of the picture's area and places are fractions of its
-width and height, so that a scene means the same at every size and when a picture is squashed.
+Lengths are fractions of the square root of the image's area and places are fractions of its
+width and height, so that a scene means the same at every size and when an image is squashed.
 Everything is sampled without a branch on the data and without a wait for the device, so that a
 whole batch can be made inside a CUDA graph.
 """
@@ -77,7 +77,7 @@ class Scenes:
     """B scenes of `MAX_OBJECTS` places for objects each, drawn in order: later ones are on top.
 
     Attributes:
-        aspect: float32 `(B,)`, width / height of the picture before it is squashed.
+        aspect: float32 `(B,)`, width / height of the image before it is squashed.
         ground: int64 `(B,)`, index into `words.GROUNDS`.
         ground_paints: float32 `(B, 2, 3)`, RGB from 0 to 1; the second is the pattern's.
         ground_pattern: float32 `(B, 3)`: angle in radians, period, phase from 0 to 1.
@@ -87,7 +87,7 @@ class Scenes:
         shape, colour, texture, size: int64 `(B, N)`, indices into `words`.
         centre: float32 `(B, N, 2)`, x and y as fractions of the width and the height.
         radius: float32 `(B, N)`, of the circle around the object.
-        turn: float32 `(B, N)`, radians clockwise before the picture is squashed.
+        turn: float32 `(B, N)`, radians clockwise before the image is squashed.
         proportions: float32 `(B, N, 3)` from 0 to 1, see `shapes`.
         paints: float32 `(B, N, 3, 3)`, RGB from 0 to 1 of the object, its pattern, its outline.
         pattern: float32 `(B, N, 3)`: angle in radians, period in radii, phase from 0 to 1.
@@ -242,7 +242,7 @@ def _ground_paints(random: Random, ground: Tensor) -> Tensor:
     colour = random.uniform(count, 3)
     grey = colour.mean(dim=1, keepdim=True)
     colour = grey + (colour - grey) * random.uniform(count, 1)
-    # Many pictures have a white, black or grey ground.
+    # Many images have a white, black or grey ground.
     neutral = random.choice((0.35, 0.15, 0.5), count, 1)
     level = torch.where(neutral == 0, 1.0, torch.where(neutral == 1, 0.0, random.uniform(count, 1)))
     colour = torch.where(random.chance(0.35, count, 1), level.expand(-1, 3), colour)

@@ -41,15 +41,15 @@ class DrawnObject:
 
 @dataclass(frozen=True, eq=False)
 class DrawnScene:
-    """A picture of the drawn world and what is in it.
+    """An image of the drawn world and what is in it.
 
     Attributes:
-        picture: uint8 `(H, W, 3)`, RGB.
+        image: uint8 `(H, W, 3)`, RGB.
         objects: that can be seen at all, in drawing order (later ones are on top).
         ground: bool `(H, W)`, where no object is.
     """
 
-    picture: npt.NDArray[np.uint8]
+    image: npt.NDArray[np.uint8]
     objects: tuple[DrawnObject, ...]
     ground: npt.NDArray[np.bool_]
 
@@ -59,18 +59,18 @@ def render_scene(seed: int, side: int = 512) -> DrawnScene:
 
     Args:
         seed: any; those from `HELD_OUT_SEED` on are for evaluation.
-        side: square root of the picture's area in pixels; its aspect comes from the seed.
+        side: square root of the image's area in pixels; its aspect comes from the seed.
     """
     generator = torch.Generator().manual_seed(seed)
     scenes = sample_scenes(1, torch.device("cpu"), generator)
     aspect = float(scenes.aspect[0])
     width, height = round(side * aspect**0.5), round(side / aspect**0.5)
     maps = render.index_maps(scenes, height, width)
-    picture = render.pictures(scenes, maps, generator)[0]
+    image = render.images(scenes, maps, generator)[0]
     visible = render.visible_fractions(scenes, maps)[0]
     top = maps[0].numpy()
     return DrawnScene(
-        picture=(picture.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy(),
+        image=(image.permute(1, 2, 0) * 255).round().to(torch.uint8).numpy(),
         objects=tuple(
             _drawn_object(scenes, index, top == index + 1, float(visible[index]))
             for index in range(MAX_OBJECTS)

@@ -121,7 +121,7 @@ def scenes(environment, tmp_path):
         samples = []
         for seed in seeds:
             path = tmp_path / f"scene-{seed}.png"
-            Image.fromarray(scene(seed).picture).save(path)
+            Image.fromarray(scene(seed).image).save(path)
             sample = fo.Sample(filepath=str(path))
             sample["ground_truth"] = fo.Detections(
                 detections=ground_truth(scene(seed), masks=False)

@@ -24,11 +24,11 @@ class AppPage:
     def __init__(self, page: Page, url: str, dataset: str) -> None:
         self.page = page
         page.goto(f"{url}/datasets/{dataset}")
-        expect(self.pictures.first).to_be_visible(timeout=90 * SECONDS)
+        expect(self.images.first).to_be_visible(timeout=90 * SECONDS)
 
     @property
-    def pictures(self) -> Locator:
-        """The pictures in the grid."""
+    def images(self) -> Locator:
+        """The images in the grid."""
         return self.page.locator("[data-cy=looker]")
 
     @property
@@ -76,10 +76,10 @@ class AppPage:
         expect(self.page.get_by_role("dialog")).to_have_count(0)
 
     def open_sample(self) -> None:
-        """Open the first picture of the grid."""
-        self.pictures.first.click()
+        """Open the first image of the grid."""
+        self.images.first.click()
         expect(self.page.locator("[data-cy=modal-looker-container] canvas").first).to_be_visible()
-        # The picture is decoded after the canvas is there, and says nothing when it is drawn.
+        # The image is decoded after the canvas is there, and says nothing when it is drawn.
         self.page.wait_for_timeout(2 * SECONDS)
 
     def close_sample(self) -> None:
@@ -94,7 +94,7 @@ class AppPage:
         sample.locator(f"[data-cy='shown-attribute-{field}.detections.{attribute}']").click()
         shown = self.page.locator("[data-cy=modal-looker-container]").bounding_box()
         assert shown is not None
-        # Over the picture, else it is dimmed, and beside its labels, else one has a tooltip.
+        # Over the image, else it is dimmed, and beside its labels, else one has a tooltip.
         self.page.mouse.move(shown["x"] + 4, shown["y"] + shown["height"] / 3)
         self.page.wait_for_timeout(1 * SECONDS)  # the labels are drawn anew
 
@@ -102,8 +102,8 @@ class AppPage:
         """Move the mouse into a region of the open sample.
 
         Args:
-            box: FiftyOne's: x, y, width, height as parts of the picture's.
-            size: of the picture, in pixels.
+            box: FiftyOne's: x, y, width, height as parts of the image's.
+            size: of the image, in pixels.
         """
         shown = self.page.locator("[data-cy=modal-looker-container]").bounding_box()
         assert shown is not None

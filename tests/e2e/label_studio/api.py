@@ -60,7 +60,7 @@ class Api:
         return Project(number, f"{self.url}/projects/{number}", label_config)
 
     def upload(self, project: Project, name: str, content: bytes) -> int:
-        """Upload one picture and return the id of its task."""
+        """Upload one image and return the id of its task."""
         self.call("POST", f"/api/projects/{project.id}/import", files={"file": (name, content)})
         tasks = self.call("GET", f"/api/tasks?project={project.id}&page_size=100")["tasks"]
         return max(int(task["id"]) for task in tasks)

@@ -81,7 +81,7 @@ def page(logged_in, request):
 
 @pytest.fixture
 def connect(api, backend):
-    """Make a project with a picture or several, and connect the backend to it."""
+    """Make a project with an image or several, and connect the backend to it."""
 
     def connect(title, label_config, *files, show_predictions=False, **options):
         project = api.create_project(title, label_config, show_predictions=show_predictions)

@@ -23,7 +23,7 @@ _TAGS: dict[Tool, str] = {
     "key-point": "KeyPointLabels",
     "rectangle": "RectangleLabels",
 }
-_EDGE = 12  # pixels along the picture's border where Label Studio begins no rectangle
+_EDGE = 12  # pixels along the image's border where Label Studio begins no rectangle
 _ACCEPT = "[data-testid=bottombar-accept-suggestions-button]"
 
 
@@ -44,16 +44,16 @@ def screenshot(page: Page, name: str) -> Path:
 
 
 class LabelingPage:
-    """A task, opened for labelling. Places are pixels of the upright picture."""
+    """A task, opened for labelling. Places are pixels of the upright image."""
 
     def __init__(self, page: Page, project: Project, task: int, size: tuple[int, int]) -> None:
         self.page, self._project, self._size = page, project, size
         page.goto(f"{project.url}/data?task={task}")
-        expect(self._picture).to_be_visible()
+        expect(self._image).to_be_visible()
         expect(self.submit_button).to_be_enabled()
 
     @property
-    def _picture(self) -> Locator:
+    def _image(self) -> Locator:
         return self.page.locator("img[alt=image]")
 
     @property
@@ -127,8 +127,8 @@ class LabelingPage:
         return answer.value
 
     def _on_screen(self, x: float, y: float) -> tuple[float, float]:
-        self._picture.scroll_into_view_if_needed()
-        box = self._picture.bounding_box()
+        self._image.scroll_into_view_if_needed()
+        box = self._image.bounding_box()
         assert box is not None
         width, height = self._size
         return box["x"] + x / width * box["width"], box["y"] + y / height * box["height"]

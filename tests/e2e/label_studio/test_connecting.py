@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from label_studio_backend.config_check import Findings, check_project
+from label_studio_backend.config.lint import Findings, check_project
 from tests.e2e.label_studio import servers
 from tests.e2e.label_studio.pages import ModelSettings, screenshot
 

@@ -1,15 +1,15 @@
-"""From a drawn picture to a submitted annotation, as an annotator does it: click by click."""
+"""From a drawn image to a submitted annotation, as an annotator does it: click by click."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from label_studio_backend.config_template import build_config
+from label_studio_backend.config.template import build_config
 from pam_model import Task
 from tests.e2e.label_studio.api import of_type, regions_of
+from tests.e2e.label_studio.images import DrawnImage, decode_brush, fill_polygon
 from tests.e2e.label_studio.pages import LabelingPage, screenshot
-from tests.e2e.label_studio.pictures import DrawnPicture, decode_brush, fill_polygon
 
 LABELS = ("cross", "circle", "heart", "hexagon", "star")
 BRUSH = build_config(LABELS, texts=(Task.BRIEF,))
@@ -17,15 +17,15 @@ CAPTION = "a cross that I have looked at myself"
 
 
 @pytest.fixture(scope="module")
-def picture():
-    return DrawnPicture(16)
+def image():
+    return DrawnImage(16)
 
 
-def test_clicks_a_rectangle_and_a_caption_are_saved_as_sent(connect, api, backend, page, picture):
-    cross, circle = picture.only("yellow", "cross"), picture.only("red", "circle")
-    star = picture.only("orange", "star")
-    project, [task] = connect("Clicks", BRUSH, ("shapes.png", picture.png()))
-    labeling = LabelingPage(page, project, task, picture.size)
+def test_clicks_a_rectangle_and_a_caption_are_saved_as_sent(connect, api, backend, page, image):
+    cross, circle = image.only("yellow", "cross"), image.only("red", "circle")
+    star = image.only("orange", "star")
+    project, [task] = connect("Clicks", BRUSH, ("shapes.png", image.png()))
+    labeling = LabelingPage(page, project, task, image.size)
     labeling.switch_auto_annotation_on()
     mark = backend.mark()
 
@@ -78,11 +78,11 @@ def test_clicks_a_rectangle_and_a_caption_are_saved_as_sent(connect, api, backen
 
 
 def test_a_smart_rectangle_is_answered_as_a_polygon(connect, api, backend, page):
-    picture = DrawnPicture(18)
-    arrow = picture.only("brown", "arrow")
+    image = DrawnImage(18)
+    arrow = image.only("brown", "arrow")
     config = build_config(("arrow", "circle", "hexagon"), geometry="polygon", texts=(Task.BRIEF,))
-    project, [task] = connect("Polygons", config, ("shapes.png", picture.png()))
-    labeling = LabelingPage(page, project, task, picture.size)
+    project, [task] = connect("Polygons", config, ("shapes.png", image.png()))
+    labeling = LabelingPage(page, project, task, image.size)
     labeling.switch_auto_annotation_on()
     mark = backend.mark()
     labeling.choose("rectangle", "arrow")
@@ -104,11 +104,11 @@ def test_a_smart_rectangle_is_answered_as_a_polygon(connect, api, backend, page)
 
 
 def test_a_click_is_answered_as_a_rectangle(connect, api, backend, page):
-    picture = DrawnPicture(10)
-    cross = picture.only("blue", "cross")
+    image = DrawnImage(10)
+    cross = image.only("blue", "cross")
     config = build_config(("cross", "heart"), geometry="rectangle", texts=(Task.BRIEF,))
-    project, [task] = connect("Boxes", config, ("shapes.png", picture.png()))
-    labeling = LabelingPage(page, project, task, picture.size)
+    project, [task] = connect("Boxes", config, ("shapes.png", image.png()))
+    labeling = LabelingPage(page, project, task, image.size)
     labeling.switch_auto_annotation_on()
     labeling.choose("key-point", "cross")
     labeling.click(*cross.middle)
@@ -119,7 +119,7 @@ def test_a_click_is_answered_as_a_rectangle(connect, api, backend, page):
     [saved] = of_type(annotation["result"], "rectanglelabels")
     value = saved["value"]
     assert value["rectanglelabels"] == ["cross"]
-    width, height = picture.size
+    width, height = image.size
     found = (
         value["x"] * width / 100,
         value["y"] * height / 100,

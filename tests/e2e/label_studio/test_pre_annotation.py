@@ -6,11 +6,11 @@ import json
 
 from playwright.sync_api import expect
 
-from label_studio_backend.config_template import build_config
+from label_studio_backend.config.template import build_config
 from pam_model import Task
 from tests.e2e.label_studio.api import regions_of
+from tests.e2e.label_studio.images import DrawnImage, decode_brush
 from tests.e2e.label_studio.pages import LabelingPage, screenshot
-from tests.e2e.label_studio.pictures import DrawnPicture, decode_brush
 
 LABELS = ("circle", "triangle", "crescent", "star", "cross", "ring", "hexagon", "heart")
 CONFIG = build_config(LABELS, texts=(Task.BRIEF,))
@@ -19,45 +19,45 @@ FEWER_CLICKS = {"points_per_side": 16}
 
 
 def test_the_action_of_the_data_manager_predicts_every_task(connect, api, backend, page):
-    pictures = [DrawnPicture(number) for number in (12, 10, 1)]
-    files = [(f"shapes-{number}.png", one.png()) for number, one in enumerate(pictures)]
+    images = [DrawnImage(number) for number in (12, 10, 1)]
+    files = [(f"shapes-{number}.png", one.png()) for number, one in enumerate(images)]
     project, tasks = connect("Batch", CONFIG, *files, extra_params=FEWER_CLICKS)
     mark = backend.mark()
-    assert api.retrieve_predictions(project)["processed_items"] == len(pictures)
+    assert api.retrieve_predictions(project)["processed_items"] == len(images)
 
     exchanges = backend.since(mark, "/predict")
-    assert sum(len(exchange.asked["tasks"]) for exchange in exchanges) == len(pictures)
-    for task, picture in zip(tasks, pictures, strict=True):
+    assert sum(len(exchange.asked["tasks"]) for exchange in exchanges) == len(images)
+    for task, image in zip(tasks, images, strict=True):
         [prediction] = api.predictions(task)
         assert prediction["model_version"].startswith("nano")
         assert 0 < prediction["score"] <= 1
-        check_regions(prediction["result"], picture)
+        check_regions(prediction["result"], image)
 
     api.show_predictions(project)
-    labeling = LabelingPage(page, project, tasks[0], pictures[0].size)
+    labeling = LabelingPage(page, project, tasks[0], images[0].size)
     expect(labeling.regions.nth(3)).to_be_visible()  # the list has only rows that can be seen
     screenshot(page, "pre-annotated")
 
 
 def test_a_task_is_predicted_when_it_is_opened(connect, api, backend, page):
-    picture = DrawnPicture(1)
+    image = DrawnImage(1)
     project, [task] = connect(
         "Opened",
         CONFIG,
-        ("shapes.png", picture.png()),
+        ("shapes.png", image.png()),
         show_predictions=True,
         extra_params=json.dumps(FEWER_CLICKS),
     )
     mark = backend.mark()
-    labeling = LabelingPage(page, project, task, picture.size)
+    labeling = LabelingPage(page, project, task, image.size)
     backend.wait(mark, "/predict", lambda exchange: exchange.context is None)
     # Label Studio asks, and saves, once for each of the requests that open the page.
     prediction = api.predictions(task)[0]
     expect(labeling.regions).to_have_count(len(regions_of(prediction["result"])))
-    check_regions(prediction["result"], picture)
+    check_regions(prediction["result"], image)
 
 
-def check_regions(results, picture):
+def check_regions(results, image):
     """Most things are found, rightly called and described, under one long id each."""
     regions = regions_of(results)
     assert all(len(name) >= 20 for name in regions)
@@ -66,9 +66,9 @@ def check_regions(results, picture):
         assert set(parts) == {"brushlabels", "textarea"}
         [label] = parts["brushlabels"]["value"]["brushlabels"]
         assert label in LABELS
-        iou, thing = picture.best_match(decode_brush(parts["brushlabels"]))
+        iou, thing = image.best_match(decode_brush(parts["brushlabels"]))
         if iou > 0.8:
             assert parts["textarea"]["value"]["text"][0]
             found[id(thing)] = label == thing.label
-    assert len(found) >= 0.6 * len(picture.things)
+    assert len(found) >= 0.6 * len(image.things)
     assert sum(found.values()) >= 0.8 * len(found)

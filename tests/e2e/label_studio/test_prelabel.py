@@ -18,7 +18,7 @@ import requests
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from tests.e2e.label_studio import servers
-from tests.e2e.label_studio.pictures import LABELS, DrawnPicture, decode_brush
+from tests.e2e.label_studio.images import LABELS, DrawnImage, decode_brush
 
 SCENES = range(6)
 CONFIG = f"""<View>
@@ -34,7 +34,7 @@ def project(api):
     """A project with a task for each of SCENES."""
     project = api.create_project("Prelabel", CONFIG, show_predictions=False)
     for number in SCENES:
-        api.upload(project, f"{number}.png", DrawnPicture(number).png())
+        api.upload(project, f"{number}.png", DrawnImage(number).png())
     return project
 
 
@@ -117,7 +117,7 @@ def test_a_project_is_pre_annotated_once(api, project, run):
     matches = []
     for number, (prediction,) in zip(SCENES, predictions_of(api, project).values(), strict=True):
         assert LabelInterface(CONFIG).validate_prediction(prediction, return_errors=True) == []
-        scene = DrawnPicture(number)
+        scene = DrawnImage(number)
         for result in prediction["result"]:
             iou, thing = scene.best_match(decode_brush(result))
             matches.append(iou > 0.7 and result["value"]["brushlabels"] == [thing.label])

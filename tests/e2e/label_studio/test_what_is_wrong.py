@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import expect
 
-from label_studio_backend.config_template import build_config
+from label_studio_backend.config.template import build_config
 from pam_model import Task
 from tests.e2e.label_studio.api import ApiError
 from tests.e2e.label_studio.conftest import basic_auth
+from tests.e2e.label_studio.images import DrawnImage
 from tests.e2e.label_studio.pages import ModelSettings, screenshot
-from tests.e2e.label_studio.pictures import DrawnPicture
 
 CONFIG = build_config(("circle", "star"), texts=(Task.BRIEF,))
 
@@ -38,7 +38,7 @@ def test_a_config_that_was_broken_later_is_said_in_the_settings(connect, api, pa
 
 
 def test_what_is_missing_in_a_config_is_said_by_the_test_request(connect, api):
-    file = ("shapes.png", DrawnPicture(17).png())
+    file = ("shapes.png", DrawnImage(17).png())
     options = {"points_per_side": 8}
     without = CONFIG.replace(' smart="true"', "")
     project, _ = connect("Missing", without, file, extra_params=options)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pam_model.checkpoint import load_checkpoint, load_network, save_checkpoint
+from pam_model.checkpoints.checkpoint import load_checkpoint, load_network, save_checkpoint
 from pam_model.nano import render
 from pam_model.nano.sizes import nano_config
 from pam_model.nano.tokenizer import load_tokenizer, save_tokenizer
@@ -86,7 +86,7 @@ def _trainer(network: PAMNetwork, options: argparse.Namespace, device: torch.dev
     parameters = FlatParameters([*trained, *objective.heads.parameters()])
     make = partial(
         make_batch,
-        options.pictures,
+        options.images,
         AnswerTables(network.language.tokenizer, device),
         device,
         drawing=_compile(network, options.compile),
@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         help="of training over all calls (default: till this call ends)",
     )
-    add("--pictures", type=int, default=64, help="a step")
+    add("--images", type=int, default=64, help="a step")
     add("--rate", type=float, default=1.5e-3, help="peak learning rate")
     add("--steps", type=int, help="stop after so many steps of this call")
     add("--seed", type=int, default=0)
@@ -141,7 +141,7 @@ def _compile(network: PAMNetwork, what: str) -> Drawing:
     return Drawing(
         *(
             torch.compile(part, dynamic=False)
-            for part in (render.index_maps, render.pictures, render.visible_fractions)
+            for part in (render.index_maps, render.images, render.visible_fractions)
         )
     )
 

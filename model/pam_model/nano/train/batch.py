@@ -1,7 +1,7 @@
-"""Training batches: pictures, prompts of every kind, and what the model should answer.
+"""Training batches: images, prompts of every kind, and what the model should answer.
 
 Sizes never depend on the data and nothing waits for the device, so that a batch can be made inside
-a CUDA graph. A picture has `REGIONS` prompts; with B pictures, slot s asks about picture s % B, and
+a CUDA graph. An image has `REGIONS` prompts; with B images, slot s asks about image s % B, and
 each kind of prompt has a fixed run of slots.
 """
 
@@ -55,7 +55,7 @@ class PointPrompts(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """What the cells of the picture embedding show; int64 `(B, h, w)`, -1 where there is nothing.
+    """What the cells of the image embedding show; int64 `(B, h, w)`, -1 where there is nothing.
 
     Attributes:
         shape, colour, texture, size: of the object at the cell's centre.
@@ -71,10 +71,10 @@ class Dense(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """B pictures with N = 4 B prompts.
+    """B images with N = 4 B prompts.
 
     Attributes:
-        pictures: float32 `(B, 3, S, S)`, RGB from 0 to 255.
+        images: float32 `(B, 3, S, S)`, RGB from 0 to 255.
         points: the runs of point and box prompts, in the order of the slots.
         masks: float32 `(m, 1, S, S)`, 0 or 1: the mask prompts, of the last m slots.
         truth: bool `(N, S, S)`: the pixels of the object; none for a click on the ground.
@@ -85,7 +85,7 @@ class Batch:
         ground: int64 `(B,)`.
     """
 
-    pictures: Tensor
+    images: Tensor
     points: tuple[PointPrompts, ...]
     masks: Tensor
     truth: Tensor
@@ -100,34 +100,34 @@ class Drawing(NamedTuple):
     """The parts of the renderer that a compiler may replace by faster ones."""
 
     index_maps: Callable[[Scenes, int, int], Tensor] = render.index_maps
-    pictures: Callable[[Scenes, Tensor, torch.Generator | None], Tensor] = render.pictures
+    images: Callable[[Scenes, Tensor, torch.Generator | None], Tensor] = render.images
     visible_fractions: Callable[[Scenes, Tensor], Tensor] = render.visible_fractions
 
 
 _PLAIN_DRAWING = Drawing()
 
 
-def slot_counts(pictures: int) -> dict[str, int]:
+def slot_counts(images: int) -> dict[str, int]:
     """How many of the 4 B prompts are of each kind; the last kind takes the remainder."""
-    total = pictures * REGIONS
+    total = images * REGIONS
     counts = {kind: int(total * share) for kind, share in _SHARES}
     counts["mask"] += total - sum(counts.values())
     return counts
 
 
 def of_slots(values: Tensor, first: int, count: int) -> Tensor:
-    """Rows of per-picture values `(B, ...)` for a run of slots: slot s asks about picture s % B."""
-    pieces, pictures = [], len(values)
+    """Rows of per-image values `(B, ...)` for a run of slots: slot s asks about image s % B."""
+    pieces, images = [], len(values)
     while count > 0:
-        start = first % pictures
-        piece = values[start : min(start + count, pictures)]
+        start = first % images
+        piece = values[start : min(start + count, images)]
         pieces.append(piece)
         first, count = first + len(piece), count - len(piece)
     return torch.cat(pieces)
 
 
 def make_batch(
-    pictures: int,
+    images: int,
     tables: AnswerTables,
     device: torch.device,
     *,
@@ -138,28 +138,28 @@ def make_batch(
     """Draw new scenes and ask about them.
 
     Args:
-        pictures: B, 8 or more.
+        images: B, 8 or more.
         tables: of the answers, on `device`.
         device: where to draw.
         generator: of that device; None takes the device's own (needed inside a CUDA graph).
         drawing: the renderer.
-        side: S, of the square pictures in pixels, a multiple of 16.
+        side: S, of the square images in pixels, a multiple of 16.
     """
     random = Random(device, generator)
-    counts = slot_counts(pictures)
-    scenes = sample_scenes(pictures, device, generator)
+    counts = slot_counts(images)
+    scenes = sample_scenes(images, device, generator)
     maps = drawing.index_maps(scenes, side, side)
-    seen = drawing.pictures(scenes, maps, generator) * 255
+    seen = drawing.images(scenes, maps, generator) * 255
     visible = drawing.visible_fractions(scenes, maps)
-    picture = torch.arange(pictures * REGIONS, device=device) % pictures
+    image = torch.arange(images * REGIONS, device=device) % images
     chosen = _choose(random, scenes, visible).T.flatten()  # [N]: slot s is region s // B
-    masks = maps[picture] == (chosen + 1)[:, None, None]
-    empty = torch.zeros(len(picture), dtype=torch.bool, device=device)
+    masks = maps[image] == (chosen + 1)[:, None, None]
+    empty = torch.zeros(len(image), dtype=torch.bool, device=device)
     empty[counts["click"] : counts["click"] + counts["empty"]] = True
-    facts = _facts(scenes, picture, chosen, masks)
-    points = _prompts(random, maps, masks, picture, counts)
+    facts = _facts(scenes, image, chosen, masks)
+    points = _prompts(random, maps, masks, image, counts)
     return Batch(
-        pictures=seen,
+        images=seen,
         points=points,
         masks=_roughen(random, masks[-counts["mask"] :]),
         truth=masks & ~empty[:, None, None],
@@ -172,7 +172,7 @@ def make_batch(
 
 
 def _choose(random: Random, scenes: Scenes, visible: Tensor) -> Tensor:
-    """`REGIONS` objects of each picture `(B, 4)` that are there and well visible; some repeat."""
+    """`REGIONS` objects of each image `(B, 4)` that are there and well visible; some repeat."""
     good = scenes.present & (visible >= _LEAST_VISIBLE)
     order = (random.uniform(*good.shape) + good + 0.5 * scenes.present).argsort(
         dim=1, descending=True
@@ -182,7 +182,7 @@ def _choose(random: Random, scenes: Scenes, visible: Tensor) -> Tensor:
     return order.gather(1, rank)
 
 
-def _facts(scenes: Scenes, picture: Tensor, chosen: Tensor, masks: Tensor) -> FactTensors:
+def _facts(scenes: Scenes, image: Tensor, chosen: Tensor, masks: Tensor) -> FactTensors:
     areas = F.avg_pool2d(masks[:, None].float(), _PLACE_STRIDE)[:, 0]
     cells = areas.shape[-1]
     steps = (torch.arange(cells, device=areas.device) + 0.5) / cells
@@ -191,23 +191,23 @@ def _facts(scenes: Scenes, picture: Tensor, chosen: Tensor, masks: Tensor) -> Fa
     y = (areas.sum(dim=2) * steps).sum(dim=1) / total
     place = (y * 3).long().clamp(0, 2) * 3 + (x * 3).long().clamp(0, 2)
     return FactTensors(
-        shape=scenes.shape[picture, chosen],
-        colour=scenes.colour[picture, chosen],
-        texture=scenes.texture[picture, chosen],
-        size=scenes.size[picture, chosen],
+        shape=scenes.shape[image, chosen],
+        colour=scenes.colour[image, chosen],
+        texture=scenes.texture[image, chosen],
+        size=scenes.size[image, chosen],
         place=place,
-        ground=scenes.ground[picture],
+        ground=scenes.ground[image],
     )
 
 
 def _prompts(
-    random: Random, maps: Tensor, masks: Tensor, picture: Tensor, counts: dict[str, int]
+    random: Random, maps: Tensor, masks: Tensor, image: Tensor, counts: dict[str, int]
 ) -> tuple[PointPrompts, ...]:
     """Runs of prompts of one, two and three points, in the order of `_SHARES`."""
     ends = dict(zip(counts, torch.tensor(list(counts.values())).cumsum(0).tolist(), strict=True))
     slots = {kind: slice(ends[kind] - count, ends[kind]) for kind, count in counts.items()}
     clicks = _pick(random, _inner(masks[slots["click"]]))
-    ground = _pick(random, _open_ground(maps)[picture[slots["empty"]]])
+    ground = _pick(random, _open_ground(maps)[image[slots["empty"]]])
     one = torch.cat([clicks, ground])[:, None]
     labels_of_one = torch.ones(len(one), 1, dtype=torch.long, device=maps.device)
     box, box_labels = _boxes(random, masks[slots["box"]])
@@ -261,7 +261,7 @@ def _inner(masks: Tensor) -> Tensor:
 
 
 def _nearby(masks: Tensor) -> Tensor:
-    """Weights of clicks beside the object: within a tenth of the picture, not on it."""
+    """Weights of clicks beside the object: within a tenth of the image, not on it."""
     small = _half(masks)
     coarse = F.max_pool2d(small[:, None], 8)
     reach = F.interpolate(F.max_pool2d(coarse, 7, stride=1, padding=3), scale_factor=8.0)[:, 0]

@@ -126,7 +126,7 @@ class HelperHeads(nn.Module):
             {name: nn.Linear(width, _SIZES_OF_FACTS[name]) for name in _LOCAL}
         )
         self.thing = nn.Linear(width, 2)
-        self.picture = nn.Linear(width, _SIZES_OF_FACTS["ground"])
+        self.image = nn.Linear(width, _SIZES_OF_FACTS["ground"])
 
     def region_loss(
         self, semantic: Tensor, mask_tokens: Tensor, facts: FactTensors, is_object: Tensor
@@ -151,7 +151,7 @@ class HelperHeads(nn.Module):
         return loss, (right * weight).sum() / total
 
     def dense_loss(self, embedding: Tensor, dense: Dense, ground: Tensor) -> Tensor:
-        """Facts of the cells of embeddings `(B, C, h, w)`, and of each picture its ground."""
+        """Facts of the cells of embeddings `(B, C, h, w)`, and of each image its ground."""
         cells = embedding.float().permute(0, 2, 3, 1)  # [B, h, w, C]
         loss = F.cross_entropy(self.thing(cells).flatten(0, 2), dense.thing.flatten())
         for name, head in self.cell.items():
@@ -162,4 +162,4 @@ class HelperHeads(nn.Module):
             loss = loss + each / (target >= 0).sum().clamp(min=1)
         outside = (dense.thing == 0).float()[..., None]
         pooled = (cells * outside).sum(dim=(1, 2)) / outside.sum(dim=(1, 2)).clamp(min=1)
-        return loss + F.cross_entropy(self.picture(pooled), ground)
+        return loss + F.cross_entropy(self.image(pooled), ground)

@@ -44,7 +44,7 @@ class Objective(nn.Module):
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the loss, and float32 `(len(METRICS),)`, without a wait for the device."""
         network = self.network
-        features = network.segmenter.encode(batch.pictures)
+        features = network.segmenter.encode(batch.images)
         found = self._segment(features, batch)
         pointed = sum(len(run.points) for run in batch.points)
         masks = mask_losses(

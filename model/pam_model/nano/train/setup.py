@@ -1,4 +1,4 @@
-"""A nano with fresh weights, and which of them are trained on still pictures."""
+"""A nano with fresh weights, and which of them are trained on still images."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def scene_seed(seed: int, steps: int) -> int:
 
 
 def trained_parameters(network: PAMNetwork) -> list[nn.Parameter]:
-    """The parameters that still pictures train; the others are frozen."""
+    """The parameters that still images train; the others are frozen."""
     trained = []
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not name.startswith(_OF_VIDEO))
@@ -89,7 +89,7 @@ def _initialise(sam2: Sam2VideoModel) -> None:
 
 @torch.no_grad()
 def _tie_queries_to_keys(module: nn.Module) -> None:
-    """Start cross attention between prompt and picture where positions agree."""
+    """Start cross attention between prompt and image where positions agree."""
     attention: Any
     for name, attention in module.named_children():
         if "token_to_image" in name or "image_to_token" in name:

@@ -1,0 +1,1 @@
+"""FiftyOne's labels to regions and back."""

@@ -1,0 +1,370 @@
+"""FiftyOne's labels as prompts, and the annotator's regions as FiftyOne's labels.
+
+FiftyOne's coordinates are fractions of the **upright** image's width and height: that is what
+browsers show and the annotator reads. Sizes come from the image itself, never from FiftyOne's
+metadata, which knows the EXIF orientation of JPEGs only. Nothing here knows datasets or databases.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import cv2
+import fiftyone as fo
+import numpy as np
+
+from pam_labeling.media import ImageError, read_mask
+from pam_model import Prompt, PromptError
+
+from ..errors import PluginError
+from .instance_masks import mask_in_box, pixel_box, place_mask, relative_box, save_mask
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy.typing as npt
+
+    from pam_labeling.regions import Region
+
+    from .instance_masks import Box
+
+LABEL_TYPES: tuple[type[Any], ...] = (
+    fo.Detections,
+    fo.Detection,
+    fo.Polylines,
+    fo.Polyline,
+    fo.Keypoints,
+    fo.Keypoint,
+    fo.Segmentation,
+)
+"""The label types that regions are made of."""
+
+PROMPT_ID = "prompt_id"
+"""The attribute of a new Detection for the id of the label that it was made from."""
+
+MAX_CLASSES = 1_000
+"""More different values than this in a Segmentation are no classes."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelRegion:
+    """A region that an image already has.
+
+    Attributes:
+        label_id: the label's id; of a Segmentation's class, `"{id}:{value}"`, the value as FiftyOne
+            writes mask targets: `"7"`, or `"#ff0000"` in an RGB mask.
+        prompt: what points at it, in pixels of the upright image.
+        label: what it is called now, or None.
+        document: the label itself; of a class, the whole Segmentation.
+    """
+
+    label_id: str
+    prompt: Prompt
+    label: str | None
+    document: Any
+
+
+@dataclass(frozen=True, eq=False)
+class UnusableLabel:
+    """A label that points at nothing; the others of its image go on.
+
+    Attributes:
+        label_id, label, document: as of a `LabelRegion`.
+        reason: a sentence that says why.
+    """
+
+    label_id: str
+    reason: str
+    label: str | None
+    document: Any
+
+
+LabelResult: TypeAlias = LabelRegion | UnusableLabel
+
+
+def regions_of(
+    label: Any,
+    size: tuple[int, int],
+    *,
+    label_ids: Iterable[str] | None = None,
+    use_masks: bool = True,
+    mask_targets: Mapping[Any, str] | None = None,
+) -> list[LabelResult]:
+    """The regions that a label (or list of labels) points at, in the label's order.
+
+    Instance masks, filled polylines and classes become mask prompts; closed rectangles turned
+    boxes; other polylines the box around them; keypoints positive points (those that are not there,
+    NaN, or outside the image are left out). Boxes are cut at the image's edges.
+
+    Args:
+        label: one of `LABEL_TYPES`.
+        size: `(width, height)` of the upright image in pixels.
+        label_ids: only these labels (or a Segmentation's classes); None: all.
+        use_masks: point with a Detection's instance mask where it has one, else with its box.
+        mask_targets: what a Segmentation's values are called, as the dataset's `mask_targets`.
+
+    Raises:
+        PluginError: a label of another type.
+    """
+    if not isinstance(label, LABEL_TYPES):
+        raise PluginError(
+            f"a label of the type {type(label).__name__} does not point at regions; "
+            f"choose a field of {', '.join(kind.__name__ for kind in LABEL_TYPES)}"
+        )
+    wanted = None if label_ids is None else frozenset(label_ids)
+    if isinstance(label, fo.Segmentation):
+        classes = _classes(label, size, mask_targets or {})
+        return [
+            found
+            for found in classes
+            if wanted is None or label.id in wanted or found.label_id in wanted
+        ]
+    return [
+        _region(single, size, use_masks=use_masks)
+        for single in single_labels(label)
+        if wanted is None or single.id in wanted
+    ]
+
+
+def mask_update(
+    region: Region,
+    *,
+    keep_box: Sequence[float] | None = None,
+    file: Path | None = None,
+) -> dict[str, Any]:
+    """What makes a region the instance mask of a Detection, by attribute.
+
+    The values are those that `set_label_values` takes; everything else of the Detection stays.
+
+    Args:
+        region: what was found.
+        keep_box: the Detection's own `bounding_box`, to keep it and cut the mask at it; None: the
+            box becomes tight around the whole mask.
+        file: where to write the mask (PNG); a name that is taken gets a number. None: the mask is
+            kept in the document, bool, one cell per pixel.
+
+    Returns:
+        `mask`, `mask_path` (one of them None), and, unless it is kept, `bounding_box`.
+
+    Raises:
+        PluginError: no part of the mask is in the box, or the file cannot be written.
+    """
+    update: dict[str, Any] = {}
+    if keep_box is None:
+        mask = region.crop
+        update["bounding_box"] = relative_box(region.box, region.size)
+    else:
+        mask = mask_in_box(region, pixel_box(keep_box, region.size))
+    if file is None:
+        return {**update, "mask": mask.copy(), "mask_path": None}
+    return {**update, "mask": None, "mask_path": str(save_mask(mask, file).resolve())}
+
+
+def detection_of(
+    region: Region,
+    *,
+    label: str | None = None,
+    source: Any = None,
+    file: Path | None = None,
+    **attributes: Any,
+) -> fo.Detection:
+    """A new Detection of a region, with its instance mask and a tight box.
+
+    Args:
+        region: what was found.
+        label: what it is called; the source's or the region's label by default.
+        source: a label that it was made from: its tags, index, confidence, instance and attributes
+            are copied, its id is not.
+        file: where to write the mask, as of `mask_update`.
+        attributes: more, over those of the source.
+
+    Raises:
+        PluginError: the file cannot be written.
+    """
+    copied = {} if source is None else _copied(source)
+    values = {**copied, **mask_update(region, file=file), **attributes}
+    name = label or (source is not None and getattr(source, "label", None)) or region.label
+    return fo.Detection(label=name, **values)
+
+
+def single_labels(label: Any) -> list[Any]:
+    """The labels of a list of labels, or the label itself."""
+    name = getattr(label, "_LABEL_LIST_FIELD", None)
+    return [label] if name is None else list(label[name] or [])
+
+
+def class_of(label_id: str) -> str | None:
+    """The class's value in the id of a Segmentation's region, None in another label's."""
+    return label_id.partition(":")[2] or None
+
+
+def _copied(source: Any) -> dict[str, Any]:
+    copied = dict(source.iter_attributes())
+    for name in ("tags", "index", "instance", "confidence"):
+        value = getattr(source, name, None)
+        if value is not None and not (name == "confidence" and isinstance(source, fo.Keypoint)):
+            copied[name] = list(value) if name == "tags" else value
+    return copied
+
+
+def _region(label: Any, size: tuple[int, int], *, use_masks: bool) -> LabelRegion | UnusableLabel:
+    try:
+        if isinstance(label, fo.Detection):
+            prompt = _detection_prompt(label, size, use_masks=use_masks)
+        elif isinstance(label, fo.Polyline):
+            prompt = _polyline_prompt(label, size)
+        else:
+            prompt = _keypoint_prompt(label, size)
+        prompt.check(size)
+    except (PluginError, PromptError, ImageError) as error:
+        return UnusableLabel(label.id, str(error), label.label, label)
+    return LabelRegion(label.id, prompt, label.label, label)
+
+
+def _detection_prompt(detection: Any, size: tuple[int, int], *, use_masks: bool) -> Prompt:
+    if not detection.bounding_box:
+        raise PluginError("it has no bounding box")
+    box = pixel_box(detection.bounding_box, size)
+    if not (use_masks and detection.has_mask):
+        return _box_prompt(box, size)
+    if detection.mask is not None:
+        mask = np.asarray(detection.mask)
+    else:
+        mask = read_mask(detection.mask_path)
+    return Prompt.from_mask(place_mask(mask, box, size))
+
+
+def _box_prompt(box: Box, size: tuple[int, int]) -> Prompt:
+    Prompt.from_box(box).check(size)  # before it is cut, so that the message has its numbers
+    limits = (*size, *size)
+    return Prompt.from_box(
+        [min(max(side, 0.0), limit) for side, limit in zip(box, limits, strict=True)]
+    )
+
+
+def _polyline_prompt(polyline: Any, size: tuple[int, int]) -> Prompt:
+    shapes = [np.asarray(shape, dtype=np.float64) * size for shape in polyline.points if shape]
+    if not shapes:
+        raise PluginError("it has no points")
+    if not all(shape.ndim == 2 and np.isfinite(shape).all() for shape in shapes):
+        raise PluginError("it has a point that is not a pair of finite numbers")
+    if polyline.filled:
+        return _filled(shapes, size)
+    if polyline.closed and len(shapes) == 1:
+        turned = _turned_box(shapes[0])
+        if turned is not None:
+            return turned
+    points = np.concatenate(shapes)
+    (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+    # A line along an axis has no height: half a pixel on each side is what it is drawn over.
+    margin_x, margin_y = (0.5 if low == high else 0.0 for low, high in ((x1, x2), (y1, y2)))
+    return _box_prompt((x1 - margin_x, y1 - margin_y, x2 + margin_x, y2 + margin_y), size)
+
+
+def _filled(shapes: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> Prompt:
+    """Shapes inside others are holes (even-odd), as where FiftyOne itself fills them."""
+    solid = [shape for shape in shapes if len(shape) >= 3]
+    if not solid:
+        raise PluginError("it is filled, but no shape of it has three points")
+    limit = 8.0 * max(size)
+    mask = np.zeros((size[1], size[0]), dtype=np.uint8)
+    # fillPoly counts from pixel centres, in 16ths of a pixel (shift=4).
+    fixed = [
+        np.round((np.clip(shape, -limit, limit) - 0.5) * 16).astype(np.int32) for shape in solid
+    ]
+    cv2.fillPoly(mask, fixed, 1, shift=4)
+    if not mask.any():
+        raise PluginError(f"it is outside the image of {size[0]} x {size[1]}")
+    return Prompt.from_mask(mask)
+
+
+def _turned_box(corners: npt.NDArray[np.float64]) -> Prompt | None:
+    """Four corners of a rectangle, as `Polyline.from_rotated_box` makes them, as a turned box."""
+    if len(corners) == 5 and np.allclose(corners[0], corners[-1]):
+        corners = corners[:4]
+    if len(corners) != 4:
+        return None
+    first, second = corners[2] - corners[0], corners[3] - corners[1]
+    diagonal = float(np.hypot(*first))
+    slack = 0.01 * diagonal
+    centre = corners.mean(axis=0)
+    off_centre = np.abs((corners[0] + corners[2]) / 2 - centre).max()
+    if off_centre > slack or abs(float(np.hypot(*second)) - diagonal) > slack:
+        return None
+    across, down = corners[1] - corners[0], corners[2] - corners[1]
+    width, height = float(np.hypot(*across)), float(np.hypot(*down))
+    if min(width, height) <= slack:
+        return None
+    angle = math.degrees(math.atan2(across[1], across[0]))
+    quarters = round(angle / 90)
+    if quarters % 2:
+        width, height = height, width
+    half = np.array((width, height)) / 2
+    return Prompt.from_box((*(centre - half), *(centre + half)), angle=angle - 90 * quarters)
+
+
+def _keypoint_prompt(keypoint: Any, size: tuple[int, int]) -> Prompt:
+    points = np.asarray(keypoint.points or [], dtype=np.float64).reshape(-1, 2) * size
+    present = points[np.isfinite(points).all(axis=1)]
+    if len(present) == 0:
+        raise PluginError("it has no points" if len(points) == 0 else "none of its points is there")
+    inside = present[((present >= 0) & (present <= size)).all(axis=1)]
+    if len(inside) == 0:
+        raise PluginError(f"its points are outside the image of {size[0]} x {size[1]}")
+    return Prompt.from_points(inside.tolist())
+
+
+def _classes(
+    segmentation: Any, size: tuple[int, int], mask_targets: Mapping[Any, str]
+) -> list[LabelResult]:
+    try:
+        values = _class_map(segmentation)
+    except PluginError as error:
+        return [UnusableLabel(segmentation.id, str(error), None, segmentation)]
+    is_rgb = values.ndim == 3
+    if is_rgb:
+        values = (values[..., 0] << 16) + (values[..., 1] << 8) + values[..., 2]
+    height, width = values.shape
+    rows = (np.arange(size[1]) * 2 + 1) * height // (2 * size[1])
+    columns = (np.arange(size[0]) * 2 + 1) * width // (2 * size[0])
+    placed = values[np.ix_(rows, columns)]
+    found = [int(value) for value in np.unique(placed) if value]
+    if len(found) > MAX_CLASSES:
+        reason = f"its mask has {len(found):,} values: more than {MAX_CLASSES:,} are no classes"
+        return [UnusableLabel(segmentation.id, reason, None, segmentation)]
+    return [
+        LabelRegion(
+            f"{segmentation.id}:{name}",
+            Prompt.from_mask(placed == value),
+            mask_targets.get(name if is_rgb else value),
+            segmentation,
+        )
+        for value, name in _named(found, is_rgb=is_rgb)
+    ]
+
+
+def _named(values: Sequence[int], *, is_rgb: bool) -> Iterator[tuple[int, str]]:
+    for value in values:
+        yield value, f"#{value:06x}" if is_rgb else str(value)
+
+
+def _class_map(segmentation: Any) -> npt.NDArray[np.int64]:
+    """The mask's values, int64 `(h, w)`, or `(h, w, 3)` where they are colours."""
+    try:
+        mask = segmentation.get_mask()
+    except (OSError, ValueError, cv2.error) as error:
+        raise PluginError(f"its mask cannot be read: {error}") from error
+    if mask is None:
+        where = f" ({segmentation.mask_path})" if segmentation.mask_path else ""
+        raise PluginError(f"it has no mask that can be read{where}")
+    array = np.asarray(mask)
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if array.ndim == 3 and array.shape[2] in (3, 4):
+        array = array[:, :, :3]
+    elif array.ndim != 2:
+        raise PluginError(f"its mask has the shape {array.shape}, not (height, width)")
+    return array.astype(np.int64)

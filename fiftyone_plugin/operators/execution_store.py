@@ -1,0 +1,41 @@
+"""The last settings of each operator, and wishes that a run stop, in FiftyOne's execution store.
+
+They go with the dataset when it is deleted, and are no part of it: nothing of the user's own is
+touched.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fiftyone.operators.store import ExecutionStore
+
+STORE = "pam_labeling"
+_DAY = 24 * 60 * 60  # seconds
+_PASSING = ("target", "all_slices", "only")  # what fits the moment, not the dataset
+
+
+def recall(dataset: Any, operator: str) -> dict[str, Any]:
+    """The parameters of an operator's last run on a dataset; empty before the first."""
+    found: dict[str, Any] | None = _store(dataset).get(f"{operator}_settings")
+    return found or {}
+
+
+def remember(dataset: Any, operator: str, params: dict[str, Any]) -> None:
+    """Keep an operator's parameters as the last ones."""
+    kept = {name: value for name, value in params.items() if name not in _PASSING}
+    _store(dataset).set(f"{operator}_settings", kept)
+
+
+def want_stop(dataset: Any, key: str) -> None:
+    """Ask a run, in whatever process, to stop after the image it is at."""
+    _store(dataset).set(f"stop_{key}", True, ttl=_DAY)
+
+
+def is_stop_wanted(dataset: Any, key: str) -> bool:
+    """Whether somebody asked a run to stop."""
+    return bool(_store(dataset).get(f"stop_{key}"))
+
+
+def _store(dataset: Any) -> Any:
+    return ExecutionStore.create(STORE, dataset._doc.id)

@@ -1,0 +1,1 @@
+"""The review panel: captions and labels, one region after the other."""

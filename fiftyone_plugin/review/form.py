@@ -1,0 +1,136 @@
+"""How the review panel looks: its state as FiftyOne's types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fiftyone.operators import types
+
+_SHOW = {
+    "unreviewed": "Unreviewed",
+    "accepted": "Accepted",
+    "edited": "Edited",
+    "rejected": "Rejected",
+    "all": "All",
+}
+_NOTHING = (
+    "There are no texts to review in this view. Run the operator caption_regions first: press ` "
+    "and type its name."
+)
+_ON_FRAMES = (
+    "The texts here are on the frames of videos ({}). Review them in the view of the frames, which "
+    "Python calls dataset.to_frames()."
+)
+_ON_CLASSES = (
+    "The texts in {} are those of a Segmentation's classes. They are read in its tooltips, and "
+    "compared by compare_runs; this panel reviews regions. Let segment_regions make Detections of "
+    "the classes in a new field, and caption those."
+)
+_DONE = "No region is left that the filters let through. Show all to look at them again."
+
+
+def draw_form(events: Any, panel: Any) -> types.Object:
+    """The panel's contents.
+
+    Args:
+        events: the panel with its methods.
+        panel: `ctx.panel`, of which only the state is read.
+    """
+    form = types.Object()
+    if not panel.get_state("fields"):
+        _draw_elsewhere(form, events, panel.get_state("elsewhere") or {})
+        return form
+    item = panel.get_state("item")
+    form.md(_facts(panel.get_state("progress"), item), name="facts")
+    if item:
+        _draw_item(form, events, item, panel.get_state("problem"))
+    else:
+        form.view("done", types.Notice(label=_DONE))
+        _draw_buttons(form, [("back", "Back", "arrow_back", events.go_back)])
+    _draw_filters(form, events, panel)
+    return form
+
+
+def _draw_elsewhere(form: types.Object, events: Any, elsewhere: dict[str, list[str]]) -> None:
+    """Why there is nothing to review here, and which way leads on."""
+    frames, classes = elsewhere.get("frames"), elsewhere.get("classes")
+    if frames:
+        form.view("frames", types.Notice(label=_ON_FRAMES.format(", ".join(frames))))
+        form.btn("show_frames", "Show the frames", icon="movie", on_click=events.show_frames)
+    if classes:
+        form.view("classes", types.Notice(label=_ON_CLASSES.format(", ".join(classes))))
+    if not frames and not classes:
+        form.view("nothing", types.Notice(label=_NOTHING))
+
+
+def _draw_item(form: types.Object, events: Any, item: dict[str, Any], problem: str | None) -> None:
+    if problem:
+        form.view("problem_notice", types.Warning(label=problem))
+    else:
+        view = types.ImageView(alt="The region", componentsProps=_IMAGE)
+        form.define_property("image", types.String(), view=view)
+    form.str("name", label="Label", view=types.TextFieldView())
+    if item["disagrees"]:
+        label = f"The model calls it {item['model_label']}: use that"
+        form.btn("model_label", label, icon="auto_fix_high", on_click=events.use_model_label)
+    text = types.TextFieldView(multiline=True, rows=2)
+    form.str("text", label="Text (changed here, it is saved as edited)", view=text)
+    buttons = [
+        ("accept", "Accept", "check", events.accept),
+        ("reject", "Reject", "close", events.reject),
+        ("skip", "Next", "arrow_forward", events.skip),
+        ("back", "Back", "arrow_back", events.go_back),
+        ("open", "Open sample", "open_in_full", events.open_sample),
+    ]
+    _draw_buttons(form, buttons)
+
+
+def _facts(progress: dict[str, str], item: dict[str, Any] | None) -> str:
+    """One line: how far the review is, and what is known of this region."""
+    facts = [f"**{progress['text']}**", progress["verdicts"]]
+    if item and item["verdict"]:
+        facts.append(f"this one: **{item['verdict']}**")
+    if item and item["score"] is not None:
+        facts.append(f"score {item['score']:.2f}")
+    return " · ".join(facts)
+
+
+_IMAGE = {"image": {"style": {"maxWidth": "100%", "maxHeight": "36vh", "objectFit": "contain"}}}
+
+
+def _draw_buttons(form: types.Object, buttons: list[tuple[str, str, str, Any]]) -> None:
+    row = form.h_stack("buttons", gap=1)
+    for name, label, icon, event in buttons:
+        variant = "contained" if name == "accept" else "outlined"
+        row.btn(name, label, icon=icon, variant=variant, on_click=event)
+
+
+def _draw_filters(form: types.Object, events: Any, panel: Any) -> None:
+    subject, fields = panel.get_state("subject"), panel.get_state("fields")
+    texts, numbers = fields[subject["field"]]
+    changed = events.change_filters
+    filters = form.h_stack("filters", gap=2, align_y="center")
+    show = types.Dropdown(label="Show", on_change=changed)
+    for value, label in _SHOW.items():
+        show.add_choice(value, label=label)
+    filters.enum("show", show.values(), default="unreviewed", view=show)
+    if subject["score"]:
+        filters.float("below", label="Score below", min=0, max=1, on_change=changed)
+    if subject["model_label"]:
+        view = types.CheckboxView(on_change=changed)
+        filters.bool("disagreeing", label="Labels disagree", view=view)
+    parts = form.h_stack("subject", gap=2)
+    _draw_choice(parts, "field", "Field", list(fields), events.change_field)
+    _draw_choice(parts, "text", "Text", texts, changed)
+    others = [text for text in texts if text != subject["text"]]
+    if others:
+        _draw_choice(parts, "model_label", "Model's label", others, changed)
+    if numbers:
+        _draw_choice(parts, "score", "Score", numbers, changed)
+
+
+def _draw_choice(row: types.Object, name: str, label: str, values: list[str], event: Any) -> None:
+    choices = types.Dropdown(label=label, on_change=event)
+    for value in values:
+        choices.add_choice(value, label=value)
+    row.enum(name, choices.values(), view=choices)

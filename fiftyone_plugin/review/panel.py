@@ -1,0 +1,318 @@
+"""The review panel: one region at a time, with its texts, for a person's verdict.
+
+Everything the panel shows is in its state, so that drawing it asks nothing of the database; the
+events read the database and change the state.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING, Any
+
+import fiftyone.operators as foo
+from fiftyone.operators import types
+
+from pam_labeling.media import ImageError, read_image
+
+from ..errors import PluginError
+from ..labels.regions import LabelRegion, regions_of
+from .fields import class_fields_of, frame_fields_of, subjects_of
+from .form import draw_form
+from .queue import Filters, Item, Place, ReviewQueue, Subject, Verdict
+from .region_image import data_address, draw_region
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Event = Callable[["ReviewPanel", Any], None]
+    Fields = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
+
+NAME = "review_regions"
+_PREFERRED = {
+    "text": ("caption", "brief", "detailed"),
+    "model_label": ("pam_label",),
+    "score": ("pam_score", "caption_score", "confidence"),
+}
+_MOST_STEPS_BACK = 50
+
+
+def _event(method: Event) -> Event:
+    """An event of the panel that says what is wrong instead of failing."""
+
+    @functools.wraps(method)
+    def told(panel: ReviewPanel, ctx: Any) -> None:
+        try:
+            method(panel, ctx)
+        except PluginError as error:
+            ctx.ops.notify(str(error), variant="error")
+
+    return told
+
+
+class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
+    """Review the texts on regions: accept, edit, reject."""
+
+    @property
+    def config(self) -> Any:
+        return foo.PanelConfig(
+            name=NAME,
+            label="Review regions",
+            icon="rate_review",
+            surfaces="grid modal",
+            help_markdown="Accept, edit or reject the texts on regions, one after the other.",
+        )
+
+    @_event
+    def on_load(self, ctx: Any) -> None:
+        """Choose what can be reviewed, and show the first region."""
+        fields = subjects_of(ctx.view)
+        if not fields:
+            elsewhere = {
+                "frames": frame_fields_of(ctx.view),
+                "classes": class_fields_of(ctx.view),
+            }
+            ctx.panel.set_state({"fields": None, "item": None, "elsewhere": elsewhere})
+            return
+        _set_fields(ctx, fields)
+        known = ctx.panel.get_state("subject.field")
+        self._choose_field(ctx, known if known in fields else _captioned(fields))
+        self._start(ctx)
+
+    @_event
+    def on_change_view(self, ctx: Any) -> None:
+        """Stay at the region that is shown, with what was typed there, if the view still has it.
+
+        The App calls this also where nothing changed: while it opens, and after it reloads.
+        """
+        fields = subjects_of(ctx.view)
+        if _is_shown_still(ctx, fields):
+            _set_fields(ctx, fields)
+            ctx.panel.set_state("progress", _progress(_queue(ctx)))
+        else:
+            self.on_load(ctx)
+
+    on_change_dataset = on_change_view
+
+    @_event
+    def on_change_current_sample(self, ctx: Any) -> None:
+        """Follow the sample that is open."""
+        item = ctx.panel.get_state("item")
+        if ctx.current_sample and item and item["sample_id"] != ctx.current_sample:
+            self._start(ctx)
+
+    @_event
+    def change_field(self, ctx: Any) -> None:
+        """Another field: its attributes are others."""
+        self._choose_field(ctx, ctx.params["value"])
+        self._start(ctx)
+
+    @_event
+    def change_filters(self, ctx: Any) -> None:
+        """Other filters, or another attribute, are in the state already."""
+        self._start(ctx)
+
+    @_event
+    def accept(self, ctx: Any) -> None:
+        """Keep what is written: changed, it counts as edited."""
+        self._decide(ctx, "accepted")
+
+    @_event
+    def reject(self, ctx: Any) -> None:
+        """Mark the text as wrong."""
+        self._decide(ctx, "rejected")
+
+    @_event
+    def use_model_label(self, ctx: Any) -> None:
+        """Put the model's label where the label is written; accepting keeps it."""
+        ctx.panel.set_state("name", ctx.panel.get_state("item.model_label"))
+
+    @_event
+    def skip(self, ctx: Any) -> None:
+        """Go on without a verdict; what was typed is dropped only when asked twice."""
+        place = _place(ctx)
+        if place is not None and _is_changed(ctx) and not ctx.panel.get_state("dropping"):
+            ctx.panel.set_state("dropping", True)
+            ctx.ops.notify("Accept keeps your changes; press Next again to drop them.", "warning")
+            return
+        self._go_on(ctx, place)
+
+    @_event
+    def go_back(self, ctx: Any) -> None:
+        """Show the region before this one again, whatever its verdict."""
+        history = list(ctx.panel.get_state("history") or ())
+        if not history:
+            ctx.ops.notify("This is the first region that you looked at.")
+            return
+        place = Place(*history.pop())
+        ctx.panel.set_state("history", history)
+        queue = _queue(ctx)
+        self._show(ctx, queue, queue.at(place))
+
+    @_event
+    def open_sample(self, ctx: Any) -> None:
+        """Open the region's sample in the App, with the region selected."""
+        place = _place(ctx)
+        if place is not None:
+            ctx.ops.open_sample(id=place.sample_id)
+            self._select(ctx, place)
+
+    @_event
+    def show_frames(self, ctx: Any) -> None:
+        """Show the frames of the videos, whose texts this panel can review."""
+        if "filepath" not in ctx.dataset.get_frame_field_schema():
+            raise PluginError(
+                "The frames have no images yet: make them in Python with "
+                "dataset.to_frames(sample_frames=True), which needs ffmpeg."
+            )
+        videos = ctx.view
+        if videos.media_type == "group":
+            videos = videos.select_group_slices(media_type="video")
+        ctx.ops.set_view(videos.to_frames())
+
+    def render(self, ctx: Any) -> Any:
+        """The panel as its state has it."""
+        return types.Property(draw_form(self, ctx.panel), view=types.GridView(gap=1.5, px=2, py=1))
+
+    def _choose_field(self, ctx: Any, field: str) -> None:
+        texts, numbers = ctx.panel.get_state("fields")[field]
+        known = ctx.panel.get_state("subject") or {}
+        kept = known if known.get("field") == field else {}
+        subject: dict[str, str | None] = {"field": field}
+        for part, names in (("text", texts), ("model_label", texts), ("score", numbers)):
+            preferred = [name for name in (kept.get(part), *_PREFERRED[part]) if name in names]
+            subject[part] = preferred[0] if preferred else None
+        subject["text"] = subject["text"] or texts[0]
+        ctx.panel.set_state("subject", subject)
+
+    def _start(self, ctx: Any) -> None:
+        """Show the first region: of the open sample, if one is open and has any."""
+        ctx.panel.set_state("history", [])
+        queue = _queue(ctx)
+        item = _queue(ctx, ctx.current_sample).after() if ctx.current_sample else None
+        self._show(ctx, queue, item or queue.after(), moves=False)
+
+    def _decide(self, ctx: Any, verdict: Verdict) -> None:
+        place = _place(ctx)
+        if place is None:
+            return
+        queue = _queue(ctx)
+        text, name = ctx.panel.get_state("text"), ctx.panel.get_state("name")
+        is_new = queue.decide(queue.at(place), verdict, text=text, name=name).declared
+        # The sidebar learns of a new attribute only so.
+        (ctx.ops.reload_dataset if is_new else ctx.ops.reload_samples)()
+        self._go_on(ctx, place)
+
+    def _go_on(self, ctx: Any, place: Place | None) -> None:
+        queue = _queue(ctx)
+        if place is not None:
+            history = [*(ctx.panel.get_state("history") or ()), [place.sample_id, place.label_id]]
+            ctx.panel.set_state("history", history[-_MOST_STEPS_BACK:])
+        self._show(ctx, queue, queue.after(place))
+
+    def _show(self, ctx: Any, queue: ReviewQueue, item: Item | None, *, moves: bool = True) -> None:
+        shown = None if item is None else _shown(item)
+        ctx.panel.set_state({"progress": _progress(queue), "item": shown, "dropping": False})
+        if item is None:
+            return
+        ctx.panel.set_state({"text": item.text or "", "name": item.name or ""})
+        image, problem = _image(item)
+        ctx.panel.set_state("problem", problem)
+        ctx.panel.set_data("image", image)
+        if moves and ctx.current_sample and ctx.current_sample != item.place.sample_id:
+            ctx.ops.open_sample(id=item.place.sample_id)
+
+    def _select(self, ctx: Any, place: Place) -> None:
+        field = ctx.panel.get_state("subject.field")
+        label = {"label_id": place.label_id, "sample_id": place.sample_id, "field": field}
+        ctx.ops.set_selected_labels([label])
+
+
+def register(plugin: Any) -> None:
+    """Register the panel with FiftyOne's plugin context."""
+    plugin.register(ReviewPanel)
+
+
+def _captioned(fields: dict[str, Any]) -> str:
+    """The field to begin with: one with captions, if there is one."""
+    for name, (texts, _) in fields.items():
+        if any(text in texts for text in _PREFERRED["text"]):
+            return name
+    return next(iter(fields))
+
+
+def _queue(ctx: Any, sample_id: str | None = None) -> ReviewQueue:
+    """The regions that the state asks for."""
+    subject = ctx.panel.get_state("subject")
+    if not subject:
+        raise PluginError("There is nothing to review: caption some regions first.")
+    chosen = ctx.panel.get_state("filters") or {}
+    below = chosen.get("below")
+    filters = Filters(
+        show=chosen.get("show") or "unreviewed",
+        below=None if below in (None, "") else float(below),
+        disagreeing=bool(chosen.get("disagreeing")),
+        sample_id=sample_id,
+    )
+    return ReviewQueue(ctx.view, Subject(**subject), filters)
+
+
+def _place(ctx: Any) -> Place | None:
+    item = ctx.panel.get_state("item")
+    return Place(item["sample_id"], item["label_id"]) if item else None
+
+
+def _is_changed(ctx: Any) -> bool:
+    item = ctx.panel.get_state("item")
+    return any((ctx.panel.get_state(key) or "") != (item[key] or "") for key in ("text", "name"))
+
+
+def _set_fields(ctx: Any, fields: Fields) -> None:
+    ctx.panel.set_state({"fields": {name: list(map(list, of)) for name, of in fields.items()}})
+
+
+def _is_shown_still(ctx: Any, fields: Fields) -> bool:
+    """Whether the region that the panel shows, and its text, are in the App's view."""
+    place, subject = _place(ctx), ctx.panel.get_state("subject")
+    if place is None or subject["field"] not in fields:
+        return False
+    texts, numbers = fields[subject["field"]]
+    if not {subject["text"], subject["model_label"], subject["score"]} <= {None, *texts, *numbers}:
+        return False
+    try:
+        _queue(ctx).at(place)
+    except PluginError:
+        return False
+    return True
+
+
+def _progress(queue: ReviewQueue) -> dict[str, str]:
+    tally = queue.tally()
+    verdicts = f"{tally.accepted:,} accepted, {tally.edited:,} edited, {tally.rejected:,} rejected"
+    return {"text": str(tally), "verdicts": verdicts}
+
+
+def _shown(item: Item) -> dict[str, Any]:
+    """An item as the panel's state keeps it."""
+    return {
+        "sample_id": item.place.sample_id,
+        "label_id": item.place.label_id,
+        "filepath": item.filepath,
+        "text": item.text,
+        "name": item.name,
+        "model_label": item.model_label,
+        "disagrees": item.disagrees,
+        "score": item.score,
+        "verdict": item.verdict,
+    }
+
+
+def _image(item: Item) -> tuple[str | None, str | None]:
+    """A close look at a region as a `data:` address, or why there is none."""
+    try:
+        pixels = read_image(item.filepath).pixels
+        region, *_ = regions_of(item.label, (pixels.shape[1], pixels.shape[0]))
+    except (ImageError, PluginError) as error:
+        return None, str(error)
+    if not isinstance(region, LabelRegion):
+        return None, region.reason
+    return data_address(draw_region(pixels, region.prompt)), None

@@ -1,0 +1,329 @@
+"""What a person reviews: the texts on a dataset's regions, one after the other.
+
+The verdict is the attribute `reviewed` of each label: "accepted" (the text stands as the model
+wrote it), "edited" (a person changed the text or the label) or "rejected". A rejected text is kept
+and only marked, so that nothing is lost; `F("reviewed") != "rejected"` leaves it out.
+
+A queue asks the database for one sample at a time and counts there, whatever the dataset's size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from bson import ObjectId
+from fiftyone import ViewField as F
+
+from ..errors import PluginError
+from ..labels.fields import label_field
+from ..runs.summary_sync import rebuild_summaries
+from .fields import LISTS, REVIEWED, attributes_of, declare, path_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+Verdict = Literal["accepted", "edited", "rejected"]
+Show = Literal["unreviewed", "accepted", "edited", "rejected", "all"]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Which texts are reviewed.
+
+    Attributes:
+        field: a label field of the samples, such as `ground_truth`.
+        text: the attribute with the text.
+        model_label: the attribute with what the model calls the region, or None.
+        score: the attribute with a number from 0 to 1, or None.
+    """
+
+    field: str
+    text: str
+    model_label: str | None = None
+    score: str | None = None
+
+
+@dataclass(frozen=True)
+class Filters:
+    """Which regions are shown; only regions with a text ever are.
+
+    Attributes:
+        show: by their verdict.
+        below: only scores under this number; None: any, also none.
+        disagreeing: only where the label is another than the model's (case does not count).
+        sample_id: only this sample, or None for all.
+    """
+
+    show: Show = "unreviewed"
+    below: float | None = None
+    disagreeing: bool = False
+    sample_id: str | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a region is."""
+
+    sample_id: str
+    label_id: str
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One region to review.
+
+    Attributes:
+        place: where it is.
+        document: the sample or frame of the source dataset that keeps it.
+        filepath: of its image.
+        label: the FiftyOne label.
+        text, name, model_label, score, verdict: what its attributes say; None where they do not.
+    """
+
+    place: Place
+    document: str
+    filepath: str
+    label: Any
+    text: str | None
+    name: str | None
+    model_label: str | None
+    score: float | None
+    verdict: str | None
+
+    @property
+    def disagrees(self) -> bool:
+        """Whether the model calls it something else."""
+        return self.model_label is not None and not _same(self.name, self.model_label)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What was written.
+
+    Attributes:
+        verdict: "edited" for an accepted change.
+        declared: whether the attribute `reviewed` is new to the dataset.
+    """
+
+    verdict: Verdict
+    declared: bool
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How far the review is: numbers of regions."""
+
+    accepted: int = 0
+    edited: int = 0
+    rejected: int = 0
+    total: int = 0
+
+    @property
+    def reviewed(self) -> int:
+        return self.accepted + self.edited + self.rejected
+
+    def __str__(self) -> str:
+        return f"{self.reviewed:,} of {self.total:,} reviewed"
+
+
+class ReviewQueue:
+    """The regions of a dataset or view that a person wants to see, in the order of sample ids.
+
+    Args:
+        collection: a dataset or view.
+        subject: which texts.
+        filters: which regions.
+
+    Raises:
+        PluginError: a field or an attribute that is not there, or a filter without its attribute.
+    """
+
+    def __init__(self, collection: Any, subject: Subject, filters: Filters | None = None) -> None:
+        self.subject = subject
+        self.filters = filters or Filters()
+        self._collection = collection
+        self._path = path_of(collection, subject.field)
+        self._check()
+
+    def tally(self) -> Tally:
+        """Count, in the database, the regions that pass every filter but the one of verdicts."""
+        view = self._collection
+        if self.filters.sample_id is not None:
+            view = view.select(self.filters.sample_id)
+        view = view.filter_labels(self.subject.field, self._condition(by_verdict=False))
+        if REVIEWED not in attributes_of(self._collection, self.subject.field):
+            return Tally(total=view.count(self._path))
+        counts = view.count_values(f"{self._path}.{REVIEWED}")
+        known = {verdict: counts.get(verdict, 0) for verdict in get_args(Verdict)}
+        return Tally(**known, total=sum(counts.values()))
+
+    def after(self, place: Place | None = None) -> Item | None:
+        """The next region after a place (its own verdict does not matter), or from the start.
+
+        At the end it begins anew; None if no region is left but the one at `place`.
+        """
+        if place is None:
+            return next(self._items(None), None)
+        following = next(self._items(place), None)
+        if following is not None:
+            return following
+        first = next(self._items(None), None)
+        return None if first is None or first.place == place else first
+
+    def at(self, place: Place) -> Item:
+        """The region at a place, whether it passes the filters or not.
+
+        Raises:
+            PluginError: it is not there any more.
+        """
+        view = self._collection.select(place.sample_id)
+        view = view.filter_labels(self.subject.field, F("_id") == ObjectId(place.label_id))
+        for sample in view:
+            for label in self._labels(sample):
+                return self._item(sample, label)
+        raise PluginError(
+            "This region is not in the view any more: somebody deleted it, or the view changed. "
+            "Go on to the next one."
+        )
+
+    def decide(
+        self, item: Item, verdict: Verdict, *, text: str | None = None, name: str | None = None
+    ) -> Decision:
+        """Write a verdict, and what a person changed: an accepted change is "edited".
+
+        Args:
+            item: the region, as it was shown.
+            verdict: "accepted" or "rejected"; "edited" if a person says so himself.
+            text: the text as it shall be; None: as it is. Ignored when rejected.
+            name: the label as it shall be; None: as it is. Ignored when rejected.
+
+        Returns:
+            What was written.
+
+        Raises:
+            PluginError: an accepted text without a letter.
+        """
+        self.at(item.place)
+        changes: dict[str, str] = {}
+        if verdict != "rejected":
+            if text is not None and text.strip() != (item.text or "").strip():
+                changes[self.subject.text] = _not_empty(text, "text")
+            if name is not None and name.strip() != (item.name or "").strip():
+                changes["label"] = _not_empty(name, "label")
+            if changes:
+                verdict = "edited"
+        declared = declare(self._collection, self.subject.field)
+        self._set(item.place, {**changes, REVIEWED: verdict})
+        if changes:
+            place = label_field(self._collection, self.subject.field)
+            rebuild_summaries(place.dataset, [ObjectId(item.document)], frames=place.frames)
+        return Decision(verdict, declared)
+
+    def _set(self, place: Place, changes: Mapping[str, str | None]) -> None:
+        for name, value in changes.items():
+            # A patch has an id of its own, which its source does not know.
+            values = (
+                {place.label_id: value}
+                if self._collection._is_generated
+                else [{"sample_id": place.sample_id, "label_id": place.label_id, "value": value}]
+            )
+            self._collection.set_label_values(f"{self._path}.{name}", values)
+
+    def _document(self, sample: Any) -> str:
+        """The id, in the source dataset, of what a view of patches or frames copied."""
+        if not self._collection._is_generated:
+            return str(sample.id)
+        if sample.has_field("frame_id"):
+            return str(sample.frame_id)
+        return str(sample.id if self._collection._is_frames else sample.sample_id)
+
+    def _items(self, place: Place | None) -> Iterator[Item]:
+        """Some regions from a place on, at least one if there is any; its own sample's first."""
+        view = self._collection
+        if self.filters.sample_id is not None:
+            view = view.select(self.filters.sample_id)
+        view = view.sort_by("id")
+        before: frozenset[str] = frozenset()
+        if place is not None:
+            view = view.match(F("_id") >= ObjectId(place.sample_id))
+            before = self._up_to(place)
+        view = view.filter_labels(self.subject.field, self._condition(by_verdict=True))
+        # The second sample has one for certain, if the place's own has none after it.
+        for sample in view.limit(2):
+            for label in self._labels(sample):
+                if label.id not in before:
+                    yield self._item(sample, label)
+
+    def _up_to(self, place: Place) -> frozenset[str]:
+        """The labels of a place's sample from the first to the place; none if it is gone."""
+        for sample in self._collection.select(place.sample_id):
+            ids = [label.id for label in self._labels(sample)]
+            if place.label_id in ids:
+                return frozenset(ids[: ids.index(place.label_id) + 1])
+        return frozenset()
+
+    def _condition(self, *, by_verdict: bool) -> Any:
+        subject, filters = self.subject, self.filters
+        condition = (F(subject.text) != None) & (F(subject.text) != "")  # noqa: E711 - an expression for the database
+        if filters.below is not None:
+            score = F(subject.score)
+            condition &= (score != None) & (score < filters.below)  # noqa: E711 - the same
+        if filters.disagreeing:
+            model, name = F(subject.model_label), F("label")
+            condition &= (model != None) & (model.lower() != name.lower())  # noqa: E711 - the same
+        if by_verdict and filters.show == "unreviewed":
+            condition &= F(REVIEWED) == None  # noqa: E711 - the same
+        elif by_verdict and filters.show != "all":
+            condition &= F(REVIEWED) == filters.show
+        return condition
+
+    def _labels(self, sample: Any) -> list[Any]:
+        labels = sample[self.subject.field]
+        if labels is None:
+            return []
+        if type(labels) in LISTS:
+            return list(labels[LISTS[type(labels)]] or ())
+        return [labels]
+
+    def _item(self, sample: Any, label: Any) -> Item:
+        subject = self.subject
+        return Item(
+            place=Place(sample.id, label.id),
+            document=self._document(sample),
+            filepath=sample.filepath,
+            label=label,
+            text=_value(label, subject.text),
+            name=_value(label, "label"),
+            model_label=_value(label, subject.model_label),
+            score=_value(label, subject.score),
+            verdict=_value(label, REVIEWED),
+        )
+
+    def _check(self) -> None:
+        subject, filters = self.subject, self.filters
+        known = attributes_of(self._collection, subject.field)
+        for attribute in (subject.text, subject.model_label, subject.score):
+            if attribute is not None and attribute not in known:
+                raise PluginError(
+                    f"The labels in {subject.field} have no attribute {attribute!r}; "
+                    f"they have {', '.join(sorted(known))}."
+                )
+        if filters.below is not None and subject.score is None:
+            raise PluginError("Choose the attribute with the score to see low scores only.")
+        if filters.disagreeing and subject.model_label is None:
+            raise PluginError("Choose the attribute with the model's label to see disagreements.")
+
+
+def _value(label: Any, name: str | None) -> Any:
+    return label[name] if name is not None and label.has_field(name) else None
+
+
+def _same(one: str | None, other: str | None) -> bool:
+    return (one or "").lower() == (other or "").lower()
+
+
+def _not_empty(text: str, what: str) -> str:
+    if not text.strip():
+        raise PluginError(f"An empty {what} cannot be accepted: write one, or reject the region.")
+    return text.strip()

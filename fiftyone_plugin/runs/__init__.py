@@ -1,0 +1,1 @@
+"""A run over a view: what it writes, what is kept for undo, and its record."""

@@ -1,0 +1,245 @@
+"""What is asked about each region, and which attributes the answers become. No database here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import fiftyone as fo
+
+from pam_labeling import Request
+from pam_model import Question, Task
+
+from ..errors import PluginError
+from ..labels.fields import OWN, Attribute, Kind
+from ..labels.regions import PROMPT_ID, mask_update
+from ..targets.missing import Part
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from pam_labeling import LoadedImage, Region, Vocabulary
+    from pam_model import EverythingOptions, Prompt
+
+    from ..labels.regions import LabelRegion
+
+    Values = dict[str, dict[str, Any]]
+
+_DESCRIPTIONS = {
+    Task.LABEL: "Open label, by PAM",
+    Task.DEFINITION: "Definition, by PAM",
+    Task.BRIEF: "Brief caption, by PAM",
+    Task.DETAILED: "Detailed caption, by PAM",
+}
+_KEPT = {
+    "reviewed": "the verdicts of the review panel",
+    PROMPT_ID: "the id of the label that a detection was made from",
+}
+_SUMMARY_ORDER = (Task.BRIEF, Task.DETAILED, Task.DEFINITION, Task.LABEL)
+
+
+@dataclass(frozen=True)
+class Masks:
+    """Where masks go.
+
+    Attributes:
+        folder: of one PNG file for each mask; None: into the document.
+        tighten: make the box tight around the mask; else the mask is cut at the box.
+    """
+
+    folder: Path | None = None
+    tighten: bool = False
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What is asked about each region, and where it goes.
+
+    Attributes:
+        questions: the attribute of each answer.
+        vocabulary: classes to choose from, or None.
+        class_attribute: where the chosen class goes; `label` is the label itself.
+        score: where the class's share goes, or without classes the mask's expected IoU; or None.
+        only_disagreeing: write the class only where it is not the present label. The score is
+            written everywhere: it tells that a region was looked at.
+        masks: where masks go; None: they are not kept.
+        summary: a field of the sample for one short line for each of its regions; or None.
+    """
+
+    questions: Mapping[Question, str] = field(default_factory=dict)
+    vocabulary: Vocabulary | None = None
+    class_attribute: str = "pam_label"
+    score: str | None = None
+    only_disagreeing: bool = False
+    masks: Masks | None = None
+    summary: str | None = None
+
+    def __post_init__(self) -> None:
+        names = self.names
+        doubled = next((name for name in names if names.count(name) > 1), None)
+        if doubled is not None:
+            raise PluginError(f"Two answers would go to the attribute {doubled!r}: rename one.")
+        kept = next((name for name in names if name in _KEPT), None)
+        if kept is not None:
+            raise PluginError(f"{kept!r} is for {_KEPT[kept]}: choose another name.")
+        texts = names[: len(names) - 1] if self.score else names
+        taken = next((name for name in texts if name in OWN - {"label"}), None)
+        if taken is None and self.score in OWN - {"confidence"}:
+            taken = self.score
+        if taken is not None:
+            raise PluginError(
+                f"{taken!r} is FiftyOne's own for something else: choose another name."
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The attributes of words and score, in the order in which they are asked for."""
+        classes = [self.class_attribute] if self.vocabulary is not None else []
+        return [*self.questions.values(), *classes, *([self.score] if self.score else [])]
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """The answers that tell whether a region is done.
+
+        A class and its share are one: without a class that the list has, the share says that it was
+        looked for. Likewise a mask and its expected IoU.
+        """
+        found = [Part((name,), (name,)) for name in self.questions.values()]
+        score = () if self.score is None else (self.score,)
+        if self.vocabulary is not None:
+            chosen = (self.class_attribute, *score)
+            found.append(Part(chosen, chosen))
+            score = ()
+        if self.masks is not None:
+            signs = ("mask", "mask_path")
+            found.append(Part(signs, (*signs, "bounding_box", *score)))
+        elif score:
+            found.append(Part(score, score))
+        return tuple(found)
+
+    def attributes(self, label_type: type[Any]) -> tuple[Attribute, ...]:
+        """What is written onto each label; onto a Segmentation as dictionaries by class."""
+        by_class = label_type is fo.Segmentation
+        text: Kind = "record" if by_class else "text"
+        number: Kind = "record" if by_class else "number"
+        found = [
+            Attribute(name, text, f"{_DESCRIPTIONS[task]}{' (zh)' if language == 'zh' else ''}")
+            for (task, language), name in self.questions.items()
+        ]
+        if self.vocabulary is not None:
+            found.append(Attribute(self.class_attribute, text, "Class chosen from a list, by PAM"))
+        if self.score is not None:
+            meaning = "Share of the chosen class" if self.vocabulary else "Expected IoU of the mask"
+            found.append(Attribute(self.score, number, f"{meaning}, by PAM"))
+        if self.masks is not None:
+            found += [Attribute("mask"), Attribute("mask_path")]
+            found += [Attribute("bounding_box")] if self.masks.tighten else []
+        return tuple({attribute.name: attribute for attribute in found}.values())
+
+    @property
+    def sample_attributes(self) -> tuple[Attribute, ...]:
+        """What is written onto each sample."""
+        if self.summary is None:
+            return ()
+        return (Attribute(self.summary, "texts", "A line for each region, by PAM"),)
+
+    def request(
+        self,
+        image: LoadedImage,
+        prompts: Sequence[Prompt],
+        everything: EverythingOptions | None = None,
+        wanted: Collection[str] | None = None,
+    ) -> Request:
+        """What the annotator is asked about one image.
+
+        Args:
+            image: the upright image.
+            prompts: what points at its regions.
+            everything: how to find everything, where there are no prompts.
+            wanted: the attributes that any of the regions needs; None: all.
+        """
+        questions = [q for q, name in self.questions.items() if wanted is None or name in wanted]
+        classes = self.vocabulary if wanted is None or self.class_attribute in wanted else None
+        request = Request(image, tuple(prompts), tuple(questions), classes)
+        return request if everything is None else replace(request, everything=everything)
+
+    def values(
+        self, region: Region, source: LabelRegion, wanted: Collection[str] | None = None
+    ) -> dict[str, Any]:
+        """What a label gets; the score alone where only disagreement counts, and there is none.
+
+        Args:
+            region: what was found.
+            source: the label that pointed at it.
+            wanted: the attributes that may be written; None: all.
+
+        Raises:
+            PluginError: the mask misses the label's box, or its file cannot be written.
+        """
+        found = self.words(region)
+        if self.only_disagreeing and (region.label is None or _same(region.label, source.label)):
+            found.pop(self.class_attribute, None)
+        if self.masks is not None and (wanted is None or "mask" in wanted):
+            box = None if self.masks.tighten else source.document.bounding_box
+            found |= mask_update(region, keep_box=box, file=self.file(source.label_id))
+        return {name: value for name, value in found.items() if wanted is None or name in wanted}
+
+    def words(self, region: Region) -> dict[str, Any]:
+        """The attributes but for the mask."""
+        texts = region.texts  # without the answers that no region of the image needed
+        found: dict[str, Any] = {
+            name: texts[question.task, question.language]
+            for question, name in self.questions.items()
+            if (question.task, question.language) in texts
+        }
+        if self.vocabulary is not None and not (
+            region.label is None and self.class_attribute in OWN
+        ):
+            found[self.class_attribute] = region.label
+        if self.score is not None:
+            share = region.scores.label
+            found[self.score] = region.scores.iou if share is None else share
+        return found
+
+    def file(self, name: str) -> Path | None:
+        """Where a mask goes; None: into the document."""
+        if self.masks is None or self.masks.folder is None:
+            return None
+        return self.masks.folder / f"{name.replace(':', '-')}.png"
+
+    @property
+    def said(self) -> str:
+        """The attribute that is summarised."""
+        by_task = {question.task: name for question, name in self.questions.items()}
+        asked = next((by_task[task] for task in _SUMMARY_ORDER if task in by_task), None)
+        return asked or self.class_attribute
+
+
+def by_label(values: Values, sources: Sequence[LabelRegion]) -> Values:
+    """The values of a Segmentation's classes as dictionaries of the whole label.
+
+    What earlier runs said about other classes stays.
+
+    Args:
+        values: by region's id and attribute.
+        sources: the regions.
+    """
+    merged: Values = {}
+    for source in sources:
+        found = values.get(source.label_id)
+        if not found:
+            continue
+        if not isinstance(source.document, fo.Segmentation):
+            merged[source.label_id] = found
+            continue
+        label_id, _, value = source.label_id.partition(":")
+        whole = merged.setdefault(label_id, {})
+        for name, said in found.items():
+            before = source.document[name] if source.document.has_field(name) else None
+            whole.setdefault(name, dict(before) if isinstance(before, dict) else {})[value] = said
+    return merged
+
+
+def _same(one: str, other: str | None) -> bool:
+    return other is not None and one.casefold() == other.casefold()

@@ -1,0 +1,268 @@
+"""One flush, in three bulk steps: read what is there, write it into the journal, change it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import fiftyone.core.frame as fofr
+import fiftyone.core.sample as fos
+from pymongo import UpdateOne
+from pymongo.errors import BulkWriteError
+
+from ..errors import PluginError
+from .journal import Added, Change, label_stamp, stamp
+from .records import utc_now
+from .summaries import classes_of
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from bson import ObjectId
+
+    from ..labels.fields import LabelField
+    from .journal import Entry, Journal
+    from .summaries import Summary
+
+_TOO_LARGE = frozenset({10334, 17280, 17419, 17420})  # a document of more than 16 MB, for MongoDB
+_MOST_BYTES = 15 * 1024 * 1024  # of values in one operation: the rest of the 16 MB is for paths
+DELETED = "The sample was deleted while the run was working on it."
+_FULL = (
+    "The sample would grow beyond the 16 MB that FiftyOne's database allows for one: keep masks as "
+    "files (mask_path)."
+)
+
+
+@dataclass
+class Pending:
+    """What waits to be written into one document, values as MongoDB has them; `size` in bytes."""
+
+    size: int = 0
+    labels: dict[ObjectId, dict[str, Any]] = field(default_factory=dict)
+    fields: dict[str, Any] = field(default_factory=dict)
+    added: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass
+class Outcome:
+    """What a flush did.
+
+    Attributes:
+        documents: what it changed.
+        results: those of them that got more than a reason for their failure.
+        cleared: whether an earlier run's reason was taken away.
+        regions: labels that got values.
+        added: labels that are new.
+        gone: labels that should have got values, but are no longer there.
+        refused: why documents could not be written.
+    """
+
+    documents: set[ObjectId] = field(default_factory=set)
+    results: set[ObjectId] = field(default_factory=set)
+    cleared: bool = False
+    regions: int = 0
+    added: int = 0
+    gone: int = 0
+    refused: dict[ObjectId, str] = field(default_factory=dict)
+
+
+def flush(
+    place: LabelField,
+    journal: Journal,
+    pending: dict[ObjectId, Pending],
+    error_field: str,
+    keep_error: Collection[ObjectId],
+    summary: Summary | None = None,
+) -> Outcome:
+    """Write what waits.
+
+    Args:
+        place: where the labels are.
+        journal: gets the old values, before anything is changed.
+        pending: by document.
+        error_field: cleared in documents that get results now, where the last run failed.
+        keep_error: except in these.
+        summary: made anew in documents whose labels get values.
+    """
+    outcome = Outcome()
+    classes = {} if summary is None else classes_of(place.dataset, summary)
+    before = _read(place, pending, error_field, summary)
+    entries: list[Entry] = []
+    operations: list[UpdateOne] = []
+    for document, wanted in pending.items():
+        if document not in before:
+            outcome.refused[document] = DELETED
+            continue
+        if wanted.size > _MOST_BYTES:
+            outcome.refused[document] = _FULL
+            continue
+        found = before[document]
+        if summary is not None and wanted.labels:
+            labels = labels_at(found, place.root)
+            merged = [{**label, **wanted.labels.get(label["_id"], {})} for label in labels]
+            wanted.fields[summary.name] = summary.lines(merged, classes)
+        if wanted.labels or wanted.added or set(wanted.fields) - {error_field}:
+            outcome.results.add(document)
+            if found.get(error_field) is not None and document not in keep_error:
+                wanted.fields.setdefault(error_field, None)
+                outcome.cleared = True
+        changes, updates = _changes(place, document, wanted, found, outcome)
+        added, more = _added(place, document, wanted, found)
+        outcome.added += len(wanted.added)
+        entries.append(journal.entry(document, place.frames, changes, added))
+        operations += [*updates, *more]
+        outcome.documents.add(document)
+    journal.write(entries)
+    too_large = write(place.documents, place.frames, operations, outcome.documents)
+    outcome.refused |= dict.fromkeys(too_large, _FULL)
+    return outcome
+
+
+def write(
+    collection: Any, frames: bool, operations: list[UpdateOne], documents: Iterable[ObjectId]
+) -> list[ObjectId]:
+    """Change documents, and those samples and frames that this process holds in memory.
+
+    Args:
+        collection: of MongoDB.
+        frames: whether it holds frames, or else samples.
+        operations: what to change, in any order.
+        documents: what they change.
+
+    Returns:
+        The documents that would have become too large, and are as before.
+
+    Raises:
+        PluginError: MongoDB refuses for another reason.
+    """
+    if not operations:
+        return []
+    too_large = []
+    try:
+        collection.bulk_write(operations, ordered=False)
+    except BulkWriteError as refusal:
+        for error in refusal.details["writeErrors"]:
+            if error["code"] not in _TOO_LARGE:
+                raise PluginError(f"The database refused to write: {error['errmsg']}") from refusal
+            too_large.append(operations[error["index"]]._filter["_id"])
+    if frames:
+        fofr.Frame._reload_docs(collection.name, frame_ids=documents)
+    else:
+        fos.Sample._reload_docs(collection.name, sample_ids=documents)
+    return too_large
+
+
+def _read(
+    place: LabelField,
+    pending: dict[ObjectId, Pending],
+    error_field: str,
+    summary: Summary | None,
+) -> dict[ObjectId, dict[str, Any]]:
+    """What the documents have where something will be written, and not more."""
+    names = {name for one in pending.values() for each in one.labels.values() for name in each}
+    others = {name for one in pending.values() for name in one.fields} | {error_field}
+    projection = {f"{place.root}.{name}" for name in names | {"_id"}} | others
+    if summary is not None:
+        projection |= {summary.name, *summary.paths}
+    query = {"_id": {"$in": list(pending)}}
+    found = place.documents.find(query, dict.fromkeys(projection, True))
+    before = {document["_id"]: document for document in found}
+    bare = [
+        document
+        for document, one in pending.items()
+        if one.added and document in before and labels_in(place, before[document]) is None
+    ]
+    if bare:  # null or nothing: which one, and is there anything beside the list?
+        found = place.documents.find({"_id": {"$in": bare}}, {place.name: True})
+        for document in found:
+            before[document["_id"]].pop(place.name, None)
+            before[document["_id"]].update(document)
+    return before
+
+
+def labels_in(place: LabelField, document: dict[str, Any]) -> list[dict[str, Any]] | None:
+    """The labels of a document, or None where it has no place for labels."""
+    holder = document.get(place.name)
+    if not isinstance(holder, dict):
+        return None
+    if not place.in_list:
+        return [holder]
+    found = holder.get(place.root.rsplit(".", 1)[1])
+    return found if isinstance(found, list) else None
+
+
+def labels_at(document: Mapping[str, Any], root: str) -> list[dict[str, Any]]:
+    """The labels of a document at a path, which leads to a list of them or to one."""
+    found: Any = document
+    for name in root.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    labels = found if isinstance(found, list) else [found]
+    return [label for label in labels if isinstance(label, dict) and "_id" in label]
+
+
+def _changes(
+    place: LabelField,
+    document: ObjectId,
+    wanted: Pending,
+    found: dict[str, Any],
+    outcome: Outcome,
+) -> tuple[list[Change], list[UpdateOne]]:
+    """The journal's lines and the one operation that sets attributes and fields."""
+    labels = {label["_id"]: label for label in labels_in(place, found) or () if "_id" in label}
+    changes = []
+    values: dict[str, Any] = dict(wanted.fields)
+    filters: list[Mapping[str, Any]] = []
+    for name, value in wanted.fields.items():
+        changes.append(_change((None, name), found, name, value, ""))
+    for label, attributes in wanted.labels.items():
+        if label not in labels:
+            outcome.gone += 1
+            continue
+        outcome.regions += 1
+        prefix = place.root
+        if place.in_list:
+            prefix = f"{place.root}.$[l{len(filters)}]"
+            filters.append({f"l{len(filters)}._id": label})
+        for name, value in attributes.items():
+            values[f"{prefix}.{name}"] = value
+            changes.append(_change((label, name), labels[label], name, value, place.root))
+    if not values:
+        return changes, []
+    query: dict[str, Any] = {"_id": document}
+    if not place.in_list and wanted.labels:
+        query[f"{place.root}._id"] = next(iter(wanted.labels))
+    update = {"$set": {**values, "last_modified_at": utc_now()}}
+    return changes, [UpdateOne(query, update, array_filters=filters or None)]
+
+
+def _change(
+    slot: tuple[ObjectId | None, str], found: dict[str, Any], name: str, value: Any, root: str
+) -> Change:
+    return Change(slot, found.get(name), name not in found, stamp(value), root)
+
+
+def _added(
+    place: LabelField, document: ObjectId, wanted: Pending, found: dict[str, Any]
+) -> tuple[list[Added], list[UpdateOne]]:
+    """The journal's lines and the operation that adds labels."""
+    if not wanted.added:
+        return [], []
+    stamps = {label["_id"]: label_stamp(label) for label in wanted.added}
+    made = labels_in(place, found) is None
+    added = Added(
+        field=place.name,
+        root=place.root,
+        labels=stamps,
+        old=found.get(place.name) if made else None,
+        made=made,
+        missing=made and place.name not in found,
+    )
+    if made:
+        holder = place.holder_class(**{place.list_name: []}).to_dict()
+        values = {place.name: {**holder, place.list_name: wanted.added}}
+        pushed = {}
+    else:
+        values = {}
+        pushed = {"$push": {place.root: {"$each": wanted.added}}}
+    update = {"$set": {**values, "last_modified_at": utc_now()}, **pushed}
+    return [added], [UpdateOne({"_id": document}, update)]

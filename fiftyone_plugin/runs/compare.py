@@ -1,0 +1,155 @@
+"""Two runs side by side: what each wrote onto the regions that both worked on.
+
+It is what the models said, from the journal: also where the other run, or somebody, wrote over it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from ..errors import PluginError
+from ..labels.fields import label_field
+from . import records
+from .journal import entries_of, is_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fiftyone.core.collections import SampleCollection
+
+
+@dataclass(frozen=True)
+class Row:
+    """What two runs wrote onto one region.
+
+    Attributes:
+        sample_id: the sample, or the frame.
+        label_id: the region; of a Segmentation's class `"{id}:{value}"`.
+        first: by attribute, what the one run wrote; masks are left out.
+        second: what the other wrote.
+    """
+
+    sample_id: str
+    label_id: str
+    first: dict[str, Any]
+    second: dict[str, Any]
+
+    @property
+    def same(self) -> bool:
+        """Whether both wrote the same, whatever their attributes are called."""
+        return list(self.first.values()) == list(self.second.values())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs on the same regions.
+
+    Attributes:
+        first: the one run.
+        second: the other.
+        rows: the first regions that both wrote to.
+        regions: how many there are of them, in all.
+        different: on how many of all these they differ.
+        view: the samples of `rows`, of all slices of groups, with no other labels in the field than
+            those.
+    """
+
+    first: records.RunRecord
+    second: records.RunRecord
+    rows: tuple[Row, ...]
+    regions: int
+    different: int
+    view: Any
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the view, as JSON has it."""
+        return {
+            "first": self.first.to_dict(),
+            "second": self.second.to_dict(),
+            "rows": [{**asdict(row), "same": row.same} for row in self.rows],
+            "regions": self.regions,
+            "different": self.different,
+        }
+
+
+def compare_runs(
+    collection: SampleCollection,
+    first: str,
+    second: str,
+    *,
+    limit: int = 1000,
+    only_different: bool = False,
+) -> Comparison:
+    """Put two runs side by side.
+
+    Args:
+        collection: the dataset, or a view on it: both runs are compared wholly.
+        first: the key of the one run.
+        second: the key of the other.
+        limit: how many rows at most.
+        only_different: rows only where the runs differ.
+
+    Raises:
+        PluginError: there is no such run, they are one, or they have no region in common.
+    """
+    dataset = collection._root_dataset
+    one, other = records.read_run(dataset, first), records.read_run(dataset, second)
+    if one.key == other.key:
+        raise PluginError("Choose two runs to compare, not one twice.")
+    rows: list[Row] = []
+    regions = different = 0
+    for row in _rows(one.journal, other.journal):
+        regions += 1
+        different += not row.same
+        if len(rows) < limit and not (only_different and row.same):
+            rows.append(row)
+    if not regions:
+        raise PluginError(
+            f"The runs {first!r} and {second!r} wrote to no region that both have: "
+            f"{one.field!r} and {other.field!r} are their fields."
+        )
+    view = _view(dataset, one.field, rows)
+    return Comparison(one, other, tuple(rows), regions, different, view)
+
+
+def _view(dataset: Any, name: str, rows: list[Row]) -> Any:
+    documents = list(dict.fromkeys(row.sample_id for row in rows))
+    labels = list(dict.fromkeys(row.label_id.partition(":")[0] for row in rows))
+    place = label_field(dataset, name)
+    view = dataset.view()
+    if dataset.media_type == "group":  # as it is, it would show one slice
+        view = dataset.select_group_slices(media_type="video" if place.frames else "image")
+    if place.frames:
+        return view.select_labels(ids=labels, fields=f"frames.{place.name}")
+    return view.select(documents).select_labels(ids=labels, fields=place.name)
+
+
+def _rows(first: str, second: str) -> Iterator[Row]:
+    """The regions that both runs wrote to, in constant memory."""
+    by_document = groupby(entries_of([first, second]), key=lambda entry: entry.document)
+    for document, entries in by_document:
+        written: dict[str, dict[str, dict[str, Any]]] = {
+            first: defaultdict(dict),
+            second: defaultdict(dict),
+        }
+        for entry in entries:
+            for change in entry.changes:
+                label, name = change.slot
+                if label is not None:
+                    for region, value in _values(str(label), change.new):
+                        written[entry.journal][region][name] = value
+        for region, values in written[first].items():
+            if region in written[second]:
+                yield Row(str(document), region, values, written[second][region])
+
+
+def _values(label: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What was written onto a label, or onto each class of a Segmentation; masks are left out."""
+    if not isinstance(value, dict):
+        if not isinstance(value, bytes):
+            yield label, value
+    elif not is_digest(value):
+        yield from ((f"{label}:{name}", said) for name, said in value.items())

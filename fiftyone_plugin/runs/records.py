@@ -1,0 +1,335 @@
+"""The record of a run, kept in the dataset as one of FiftyOne's own custom runs.
+
+It is read from the database each time, so that an App and a worker see each other's runs, and it
+survives what FiftyOne's runs survive: renaming and cloning the dataset, renaming the run.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import field as default
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, Literal
+
+import fiftyone.core.odm as foo
+import psutil
+from bson import ObjectId
+from pymongo.errors import PyMongoError
+
+from ..errors import PluginError
+from .summaries import Summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fiftyone.core.collections import SampleCollection
+
+State = Literal["running", "finished", "interrupted", "undoing", "undone"]
+
+METHOD = "@pam-labeling/pam/"
+KEPT_FAILURES = 100
+_SHOWN_KEYS = 10
+REASON_LIMIT = 1000
+_SILENCE = timedelta(minutes=10)
+_PAUSE = 1.0  # seconds
+_GONE = "Its process ended without a word: it was killed, or crashed."
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much a run did.
+
+    Attributes:
+        samples: samples with anything written, in a flush each; one that is flushed twice counts
+            twice.
+        regions: labels that got values.
+        added: labels that are new.
+        failed: samples with a reason in `pam_error`.
+        gone: labels that somebody deleted before their values were written.
+    """
+
+    samples: int = 0
+    regions: int = 0
+    added: int = 0
+    failed: int = 0
+    gone: int = 0
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a sample has none of the run's results, or not all."""
+
+    sample_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Undone:
+    """What undoing a run did, in values of labels and samples, and in labels.
+
+    Attributes:
+        restored: values that are what they were before the run.
+        removed: labels of the run that are gone again.
+        kept: values and labels that somebody edited after the run, and that stay.
+        superseded: values that a later run overwrote: that run's stay, and undoing it brings back
+            what was before both.
+        missing: values and labels whose sample, label or field is no longer there.
+        undeclared: fields and attributes of the run that are gone from the schema.
+    """
+
+    restored: int = 0
+    removed: int = 0
+    kept: int = 0
+    superseded: int = 0
+    missing: int = 0
+    undeclared: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run was asked, and what became of it.
+
+    Attributes:
+        key: its name among the dataset's runs.
+        operator: such as `"caption_regions"`.
+        parameters: what it was asked, as JSON has it.
+        model: the checkpoint's name.
+        version: the version of pam-labeling.
+        field: the field of labels that it works on.
+        started: when, in UTC, as ISO 8601 has it.
+        finished: when it ended or was interrupted; None while it runs.
+        state: a run whose process is gone is `"interrupted"`, whatever the database says.
+        counts: see `Counts`.
+        failures: the first hundred; `counts.failed` counts all.
+        reason: why the run ended before it was through; "" unless it did.
+        declared: paths in the schema that this run declared.
+        paths: paths that it writes: of label attributes and of fields of samples.
+        undone: see `Undone`; None unless the state is undoing or undone.
+        undone_at: when it was undone; None unless the state is undone.
+        summary: what it summarises in a field of the samples, or None.
+        saved_view: a digest of the view that it saved, see `saved_views`; "" for none.
+        journal: the id of its old values, see `journal`.
+        process: who runs it: host, process id, that process's start in seconds since 1970.
+        seen: when it last wrote, in UTC.
+    """
+
+    key: str
+    operator: str
+    parameters: dict[str, Any]
+    model: str
+    version: str
+    field: str
+    started: str
+    finished: str | None = None
+    state: State = "running"
+    counts: Counts = default(default_factory=Counts)
+    failures: tuple[Failure, ...] = ()
+    reason: str = ""
+    declared: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
+    undone: Undone | None = None
+    undone_at: str | None = None
+    summary: Summary | None = None
+    saved_view: str = ""
+    journal: str = ""
+    process: tuple[str, int, float] = ("", 0, 0.0)
+    seen: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The record as JSON has it."""
+        return asdict(self)
+
+
+_UNSAVED: dict[str, RunRecord] = {}
+"""How runs of this process ended, by journal, where the database does not know it yet."""
+
+
+def now() -> str:
+    """This moment in UTC, as ISO 8601 has it."""
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def utc_now() -> datetime:
+    """This moment in UTC without a time zone, as FiftyOne keeps it."""
+    return datetime.now(timezone.utc).replace(tzinfo=None)
+
+
+def this_process() -> tuple[str, int, float]:
+    """Host, process id, and start of this process in seconds since 1970."""
+    return socket.gethostname(), os.getpid(), psutil.Process().create_time()
+
+
+def list_runs(collection: SampleCollection) -> list[RunRecord]:
+    """The runs of a dataset, oldest first, read from the database."""
+    found = _documents().find(
+        {
+            "_dataset_id": collection._root_dataset._doc.id,
+            "config.method": {"$regex": f"^{METHOD}"},
+        }
+    )
+    return sorted((_record(document) for document in found), key=lambda record: record.started)
+
+
+def read_run(collection: SampleCollection, key: str) -> RunRecord:
+    """One run of a dataset, read from the database.
+
+    Raises:
+        PluginError: the dataset has no such run.
+    """
+    records = {record.key: record for record in list_runs(collection)}
+    if key not in records:
+        newest = list(records)[: -_SHOWN_KEYS - 1 : -1]
+        known = ", ".join(newest) or "none yet"
+        left = len(records) - len(newest)
+        more = f", and {left:,} older ones: see list_runs" if left else ""
+        raise PluginError(
+            f"{collection._root_dataset.name} has no run {key!r} of this plugin; "
+            f"its runs: {known}{more}."
+        )
+    return records[key]
+
+
+def register(collection: SampleCollection, record: RunRecord) -> RunRecord:
+    """Put a new record into the dataset, under a key of its own if it has none.
+
+    Raises:
+        PluginError: the key is taken, or cannot be one.
+    """
+    dataset = collection._root_dataset
+    dataset.reload()  # another process may have added runs
+    key = record.key or _free_key(set(dataset.list_runs()), record)
+    if not key.isidentifier():
+        raise PluginError(f"{key!r} cannot name a run: use letters, digits and underscores.")
+    if key in dataset.list_runs():
+        raise PluginError(f"{dataset.name} has a run {key!r} already; choose another key.")
+    record = replace(record, key=key, journal=str(ObjectId()))
+    dataset.register_run(key, dataset.init_run(**_config(record)))
+    return record
+
+
+def save(collection: SampleCollection, record: RunRecord) -> None:
+    """Write a record that the dataset has already."""
+    dataset = collection._root_dataset
+    if record.key not in dataset.list_runs():
+        dataset.reload()
+    dataset.update_run_config(record.key, dataset.init_run(**_config(record)))
+    _UNSAVED.pop(record.journal, None)
+
+
+def end(collection: SampleCollection, record: RunRecord, reason: str) -> RunRecord:
+    """Write that a run has ended: finished, or interrupted for a reason.
+
+    The database may be what went away: it is asked twice, and this process remembers the end.
+    """
+    state: State = "interrupted" if reason else "finished"
+    record = replace(record, state=state, reason=reason, finished=now(), seen=now())
+    _UNSAVED[record.journal] = record
+    try:
+        save(collection, record)
+    except PyMongoError:
+        time.sleep(_PAUSE)
+        save(collection, record)
+    return record
+
+
+def reason_of(error: BaseException | None) -> str:
+    """Why a run ended, by what ended it; "" for nothing."""
+    if error is None:
+        return ""
+    if isinstance(error, (GeneratorExit, KeyboardInterrupt)):
+        return "It was stopped."
+    return (str(error) or type(error).__name__)[:REASON_LIMIT]
+
+
+def resumed(collection: SampleCollection, fresh: RunRecord) -> RunRecord:
+    """The record of an interrupted run that this process goes on with.
+
+    Args:
+        collection: of the run.
+        fresh: what would be the record of a new run; its key names the run.
+
+    Raises:
+        PluginError: there is no such run, it is not interrupted, or it did something else.
+    """
+    record = read_run(collection, fresh.key)
+    if record.state != "interrupted":
+        raise PluginError(f"The run {record.key!r} is {record.state}: start another one.")
+    if (record.operator, record.field) != (fresh.operator, fresh.field):
+        raise PluginError(
+            f"The run {record.key!r} was {record.operator} on {record.field!r}, not "
+            f"{fresh.operator} on {fresh.field!r}: start another one."
+        )
+    return replace(
+        record,
+        state="running",
+        reason="",
+        finished=None,
+        declared=tuple(dict.fromkeys(record.declared + fresh.declared)),
+        paths=tuple(dict.fromkeys(record.paths + fresh.paths)),
+        process=fresh.process,
+        seen=fresh.seen,
+    )
+
+
+def journals_in_use() -> list[str]:
+    """The journals of all runs of all datasets."""
+    return [str(journal) for journal in _documents().distinct("config.journal")]
+
+
+def is_alive(record: RunRecord) -> bool:
+    """Whether the process of a run is still there; on another host: whether it wrote lately."""
+    host, pid, start = record.process
+    if host != socket.gethostname():
+        return not is_silent(record)
+    try:
+        return bool(abs(psutil.Process(pid).create_time() - start) < 1)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def is_silent(record: RunRecord) -> bool:
+    """Whether a run has not written for ten minutes."""
+    return datetime.now(timezone.utc) - datetime.fromisoformat(record.seen) >= _SILENCE
+
+
+def _documents() -> Any:
+    return foo.get_db_conn().runs
+
+
+def _free_key(taken: set[str], record: RunRecord) -> str:
+    moment = datetime.fromisoformat(record.started).strftime("%Y%m%d_%H%M%S")
+    key = f"{record.operator}_{moment}"
+    number = 2
+    while key in taken:
+        key = f"{record.operator}_{moment}_{number}"
+        number += 1
+    return key
+
+
+def _config(record: RunRecord) -> dict[str, Any]:
+    values = record.to_dict()
+    del values["key"]  # FiftyOne may rename it
+    return {"method": METHOD + record.operator, **values}
+
+
+def _record(document: Mapping[str, Any]) -> RunRecord:
+    config = document["config"]
+    values = {f.name: config[f.name] for f in fields(RunRecord) if f.name in config}
+    values["counts"] = Counts(**config["counts"])
+    values["failures"] = tuple(Failure(**failure) for failure in config["failures"])
+    if config["undone"] is not None:
+        undone = {**config["undone"], "undeclared": tuple(config["undone"]["undeclared"])}
+        values["undone"] = Undone(**undone)
+    if config.get("summary") is not None:
+        values["summary"] = Summary(**config["summary"])
+    for name in ("declared", "paths", "process"):
+        values[name] = tuple(config[name])
+    record = RunRecord(key=document["key"], **values)
+    if record.state != "running":
+        return record
+    if record.journal in _UNSAVED:
+        return replace(_UNSAVED[record.journal], key=record.key)
+    return record if is_alive(record) else replace(record, state="interrupted", reason=_GONE)

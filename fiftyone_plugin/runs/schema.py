@@ -1,0 +1,79 @@
+"""Takes declarations back that a run made, where nobody else uses them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .records import RunRecord
+
+_VALUES = [  # MongoDB's types of everything but null that FiftyOne writes
+    "string",
+    "double",
+    "int",
+    "long",
+    "bool",
+    "array",
+    "object",
+    "binData",
+    "objectId",
+    "date",
+]
+
+
+def undeclare(dataset: Any, record: RunRecord, others: list[RunRecord]) -> list[str]:
+    """Remove the fields and attributes that undone runs declared and nobody uses any more.
+
+    In use is what another run writes, and what has a value (other than null) anywhere.
+
+    Args:
+        dataset: of the run.
+        record: the run that is being undone.
+        others: the dataset's other runs.
+
+    Returns:
+        The paths that the schema no longer has.
+    """
+    undone = [other for other in others if other.state in {"undoing", "undone"}]
+    in_use = {path for other in others if other not in undone for path in other.paths}
+    candidates = set(record.declared)
+    for other in undone:
+        gone = other.undone.undeclared if other.undone else ()
+        candidates |= set(other.declared) - set(gone)
+    removed: list[str] = []
+    for path in sorted(candidates, key=lambda path: path.count(".")):
+        if any(path.startswith(f"{parent}.") for parent in removed):
+            removed.append(path)
+        elif _is_free(dataset, path, in_use):
+            _remove(dataset, path)
+            removed.append(path)
+    return removed
+
+
+def _is_free(dataset: Any, path: str, in_use: set[str]) -> bool:
+    if dataset.get_field(path) is None:
+        return False
+    if any(used == path or used.startswith(f"{path}.") for used in in_use):
+        return False
+    collection, path = _collection(dataset, path)
+    return collection.find_one({path: {"$type": _VALUES}}, {"_id": True}) is None
+
+
+def _collection(dataset: Any, path: str) -> tuple[Any, str]:
+    if path.startswith("frames."):
+        return dataset._frame_collection, path.removeprefix("frames.")
+    return dataset._sample_collection, path
+
+
+def _remove(dataset: Any, path: str) -> None:
+    """Remove a field from the schema, and from documents where it is null."""
+    collection, inside = _collection(dataset, path)
+    frames = inside != path
+    nulls = collection.find_one({inside: {"$exists": True}}, {"_id": True}) is not None
+    if nulls or "." not in inside:
+        delete = dataset.delete_frame_field if frames else dataset.delete_sample_field
+    else:
+        delete = (
+            dataset.remove_dynamic_frame_field if frames else dataset.remove_dynamic_sample_field
+        )
+    delete(inside)

@@ -1,0 +1,71 @@
+"""A field of the samples with a short line for each of their regions, as stored on the regions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..labels.fields import short_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from ..labels.fields import LabelField
+
+_LENGTH = 120
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What is summarised where.
+
+    Attributes:
+        name: the field of the samples (or of a video's frames) that gets the lines.
+        root: the path of the labels inside the document, such as `"ground_truth.detections"`.
+        attribute: of the labels: the text, or of a Segmentation a dictionary of texts by class.
+        frames: whether the documents are frames.
+    """
+
+    name: str
+    root: str
+    attribute: str
+    frames: bool = False
+
+    @property
+    def paths(self) -> tuple[str, str, str]:
+        """What of a document its lines are made of."""
+        return f"{self.root}._id", f"{self.root}.label", f"{self.root}.{self.attribute}"
+
+    def lines(self, labels: Iterable[Mapping[str, Any]], classes: Mapping[str, str]) -> list[str]:
+        """A line for each label that has a text, in the order of the labels.
+
+        Args:
+            labels: as MongoDB has them.
+            classes: what the values of a Segmentation are called.
+        """
+        return [line for label in labels for line in self._of(label, classes)]
+
+    def _of(self, label: Mapping[str, Any], classes: Mapping[str, str]) -> Iterator[str]:
+        said = label.get(self.attribute)
+        if isinstance(said, dict):
+            for value, text in said.items():
+                yield _line(classes.get(value, value), text)
+        elif said:
+            yield _line(label.get("label"), said)
+
+
+def summary_of(place: LabelField, name: str, attribute: str) -> Summary:
+    """The summary of an attribute of a field's labels in the field `name` of the samples."""
+    return Summary(name, place.root, attribute, place.frames)
+
+
+def classes_of(dataset: Any, summary: Summary) -> dict[str, str]:
+    """What the values of a Segmentation are called, as its attributes' keys have them."""
+    field = f"frames.{summary.root}" if summary.frames else summary.root
+    targets = dataset.mask_targets.get(field) or dataset.default_mask_targets or {}
+    return {str(value): name for value, name in targets.items()}
+
+
+def _line(name: str | None, text: Any) -> str:
+    short = short_text(str(text), _LENGTH)
+    return short if not name or name == text else f"{name}: {short}"

@@ -1,0 +1,373 @@
+"""Writes what a run finds, a few hundred regions at a time.
+
+Each flush reads what it is about to change (one query), writes that into the journal, and then sets
+all values of a document by one operation. Killed between any two of these, every document holds all
+of a flush or nothing of it, the journal holds at least what was changed, and `undo_run` and a
+resumed run go on from there. Memory depends on the size of a flush, not on the dataset.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from bson import ObjectId
+from mongoengine.errors import ValidationError
+
+from ..errors import PluginError
+from ..labels import fields
+from ..labels.fields import Attribute
+from . import records
+from .bulk_write import DELETED, Pending, flush
+from .journal import Journal, collect
+from .records import KEPT_FAILURES, Failure, RunRecord
+from .renamed_fields import check_present
+from .summaries import summary_of
+from .summary_sync import Summaries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    import fiftyone as fo
+    from fiftyone.core.collections import SampleCollection
+
+ERROR = Attribute("pam_error", "text", "Why PAM's last run on this sample failed.")
+_FLUSH_BYTES = 16 * 1024 * 1024
+_RECENT = 1000
+
+
+class RunWriter:
+    """One run on one field of labels: declares, writes, and records. Use it in a `with` block.
+
+    Leaving the block writes what waits, and marks the run as finished, or as interrupted where an
+    exception (or a generator's closing) leaves it.
+
+    Ids of samples are those of the source dataset also where the collection is a view of patches,
+    and ids of frames where the field is one of frames.
+    """
+
+    def __init__(
+        self,
+        collection: SampleCollection,
+        field_name: str,
+        *,
+        operator: str,
+        attributes: Sequence[Attribute] = (),
+        sample_attributes: Sequence[Attribute] = (),
+        create: type[fo.Label] | None = None,
+        description: str = "",
+        parameters: Mapping[str, Any] | None = None,
+        model: str = "",
+        version: str = "",
+        key: str = "",
+        resume: bool = False,
+        flush_regions: int = 500,
+        flush_seconds: float = 10.0,
+    ) -> None:
+        """Check names and types; nothing is changed before the `with` block.
+
+        Args:
+            collection: a dataset or view.
+            field_name: the field of labels, as the collection calls it.
+            operator: such as `"caption_regions"`.
+            attributes: what will be written onto labels, also of `fields.OWN`.
+            sample_attributes: what will be written onto samples.
+            create: the class of the field, such as `fo.Detections`, where it may be missing.
+            description: of the field, where it is made.
+            parameters: what to record; values as JSON has them.
+            model: the checkpoint's name.
+            version: the version of pam-labeling.
+            key: the run's name; by default the operator and the time.
+            resume: go on with the interrupted run `key`, in its record and its journal.
+            flush_regions: a flush every so many regions.
+            flush_seconds: and whenever the last one was so long ago.
+
+        Raises:
+            PluginError: the field, a name, a type or the run's name will not do.
+        """
+        self._collection = collection
+        self._place = fields.label_field(collection, field_name, create)
+        self._dataset = self._place.dataset
+        self._missing: dict[str, Attribute | fields.Labels] = {}
+        if create is not None:
+            self._missing |= fields.undeclared_labels(self._place, create, description)
+        self._missing |= fields.undeclared(self._place, attributes)
+        self._missing |= fields.undeclared_on_samples(self._place, sample_attributes)
+        self._flush_regions = flush_regions
+        self._flush_seconds = flush_seconds
+        self._resume = resume
+        self._record = RunRecord(
+            key=key,
+            operator=operator,
+            parameters=dict(parameters or {}),
+            model=model,
+            version=version,
+            field=field_name,
+            started=records.now(),
+            declared=tuple(self._missing),
+            paths=_paths(self._place, attributes, sample_attributes, create),
+            process=records.this_process(),
+            seen=records.now(),
+        )
+        self._types: dict[str, Any] = {}
+        self._pending: dict[ObjectId, Pending] = {}
+        self._regions = self._bytes = 0
+        self._last_flush = time.monotonic()
+        self._last_results: set[ObjectId] = set()
+        self._recently_failed: dict[ObjectId, None] = {}
+        self._failure: BaseException | None = None
+        self._names = [attribute.name for attribute in attributes]
+        self._others: Summaries | None = None  # of earlier runs on the same labels
+
+    @property
+    def record(self) -> RunRecord:
+        """The record as of the last flush."""
+        return self._record
+
+    def __enter__(self) -> RunWriter:
+        collect(records.journals_in_use)
+        if self._resume:
+            self._record = records.resumed(self._collection, self._record)
+            records.save(self._collection, self._record)
+        else:
+            self._record = records.register(self._collection, self._record)
+        try:
+            self._journal = Journal(self._record.journal)
+            self._declare(self._missing)
+            others = Summaries(self._dataset, frames=self._place.frames)
+            if others.depend_on(self._place.root, self._names):
+                self._others = others
+        except BaseException as error:
+            self._end(error)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            if self._failure is None:  # else what waits stays undone
+                self.flush()
+        finally:
+            self._end(self._failure or error)
+        if self._collection._dataset is not self._dataset:
+            self._collection.reload()  # patches and frames are copies
+
+    def _end(self, error: BaseException | None) -> None:
+        if not self._dataset.deleted:  # else its runs are gone with it
+            self._record = records.end(self._collection, self._record, records.reason_of(error))
+
+    def write(self, sample_id: str, values: Mapping[str, Mapping[str, Any]]) -> None:
+        """Set attributes of labels.
+
+        Args:
+            sample_id: the sample in the source dataset, or the frame.
+            values: by label's id, then by attribute. An attribute may be None, to clear it.
+
+        Raises:
+            PluginError: a value does not fit its attribute, or when it is time to write, the field
+                has another name.
+        """
+        root = self._place.schema_root
+        found = {
+            ObjectId(label): {
+                name: self._for_mongo(f"{root}.{name}", value) for name, value in attributes.items()
+            }
+            for label, attributes in values.items()
+        }
+        pending = self._of(sample_id, *(each.values() for each in found.values()))
+        for label, attributes in found.items():
+            pending.labels.setdefault(label, {}).update(attributes)
+        self._regions += len(values)
+        self._flush_if_due()
+
+    def write_sample(self, sample_id: str, values: Mapping[str, Any]) -> None:
+        """Set fields of a sample (of `sample_attributes`).
+
+        Raises:
+            PluginError: a value does not fit its field.
+        """
+        found = {
+            name: self._for_mongo(self._place.field_path(name), value)
+            for name, value in values.items()
+        }
+        self._of(sample_id, found.values()).fields.update(found)
+        self._flush_if_due()
+
+    def summarise(self, name: str, attribute: str) -> None:
+        """Keep a field of the samples as a line for each label that has a text.
+
+        Samples whose labels get values get lines of all their labels, also of other runs' texts.
+
+        Args:
+            name: of `sample_attributes`.
+            attribute: of the labels: the text.
+        """
+        self._record = replace(self._record, summary=summary_of(self._place, name, attribute))
+
+    def add_labels(self, sample_id: str, labels: Sequence[fo.Label]) -> None:
+        """Add new labels behind those that the field's list has.
+
+        Raises:
+            PluginError: the field has no list.
+        """
+        if not self._place.in_list:
+            raise PluginError(
+                f"{self._place.name!r} holds one {self._place.label_class.__name__} for each "
+                "sample, so none can be added; choose a field with a list of labels."
+            )
+        documents = [label.to_dict() for label in labels]
+        values = (each.values() for each in documents)
+        self._of(sample_id, *values).added.extend(documents)
+        self._regions += len(documents)
+        self._flush_if_due()
+
+    def fail(self, sample_id: str, reason: str) -> None:
+        """Record why a sample has not all results, in `pam_error` and in the run's record."""
+        _id = ObjectId(sample_id)
+        self._note_failure(_id, reason)
+        self._of(sample_id).fields[ERROR.name] = reason[: records.REASON_LIMIT]
+        self._flush_if_due()
+
+    def flush(self) -> None:
+        """Write what waits, and the record; where that fails, the run cannot go on."""
+        try:
+            self._flush()
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _flush(self) -> None:
+        while True:
+            pending, self._pending = self._pending, {}
+            self._regions = self._bytes = 0
+            check_present(self._place, self._record.paths)
+            if pending:
+                self._write(pending)
+            self._record = replace(self._record, seen=records.now())
+            records.save(self._collection, self._record)
+            self._last_flush = time.monotonic()
+            if not self._pending:
+                return  # else: reasons of samples that refused what was written
+
+    def _write(self, pending: dict[ObjectId, Pending]) -> None:
+        if any(ERROR.name in one.fields for one in pending.values()):
+            self._declare_error()
+        outcome = flush(
+            self._place,
+            self._journal,
+            pending,
+            ERROR.name,
+            self._recently_failed.keys(),
+            self._record.summary,
+        )
+        if self._others is not None:
+            self._others.rebuild([document for document, one in pending.items() if one.labels])
+        counts = self._record.counts
+        self._record = replace(
+            self._record,
+            counts=replace(
+                counts,
+                samples=counts.samples + len(outcome.results - self._last_results),
+                regions=counts.regions + outcome.regions,
+                added=counts.added + outcome.added,
+                gone=counts.gone + outcome.gone,
+            ),
+        )
+        self._last_results = outcome.results
+        if outcome.cleared:
+            self._add_path(self._place.field_path(ERROR.name), ())
+        for document, reason in outcome.refused.items():
+            self._note_failure(document, reason)
+            if reason != DELETED:  # or there is no sample left to write the reason into
+                self._of(str(document)).fields[ERROR.name] = reason
+
+    def _declare_error(self) -> None:
+        """Make the field of reasons when the first sample fails, having recorded so."""
+        missing = fields.undeclared_on_samples(self._place, [ERROR])
+        self._add_path(self._place.field_path(ERROR.name), missing)
+        self._declare(missing)
+
+    def _declare(self, missing: Mapping[str, Attribute | fields.Labels]) -> None:
+        try:
+            fields.declare(self._dataset, missing)
+        except ValueError as error:
+            raise PluginError(f"FiftyOne refuses the run's fields: {error}") from error
+
+    def _add_path(self, path: str, declared: Iterable[str]) -> None:
+        if path not in self._record.paths:
+            self._record = replace(
+                self._record,
+                declared=(*self._record.declared, *declared),
+                paths=(*self._record.paths, path),
+            )
+            records.save(self._collection, self._record)
+
+    def _note_failure(self, document: ObjectId, reason: str) -> None:
+        counts, failures = self._record.counts, self._record.failures
+        if len(failures) < KEPT_FAILURES:
+            failures = (*failures, Failure(str(document), reason[: records.REASON_LIMIT]))
+        if document not in self._recently_failed:
+            counts = replace(counts, failed=counts.failed + 1)
+        self._record = replace(self._record, counts=counts, failures=failures)
+        self._recently_failed[document] = None
+        if len(self._recently_failed) > _RECENT:
+            del self._recently_failed[next(iter(self._recently_failed))]
+
+    def _flush_if_due(self) -> None:
+        late = time.monotonic() - self._last_flush > self._flush_seconds
+        if late or self._regions >= self._flush_regions or self._bytes >= _FLUSH_BYTES:
+            self.flush()
+
+    def _of(self, sample_id: str, *values: Iterable[Any]) -> Pending:
+        """What waits for a sample, which is going to get these values too."""
+        pending = self._pending.setdefault(ObjectId(sample_id), Pending())
+        size = sum(_size(value) for each in values for value in each)
+        pending.size += size
+        self._bytes += size
+        return pending
+
+    def _for_mongo(self, path: str, value: Any) -> Any:
+        """A value as MongoDB has it.
+
+        Raises:
+            PluginError: it does not fit the type that the path has in the schema.
+        """
+        if value is None:
+            return None
+        if path not in self._types:
+            self._types[path] = self._dataset.get_field(path)
+        field = self._types[path]
+        if field is None:
+            raise PluginError(f"{path!r} was not declared: name it when the run starts.")
+        if isinstance(value, np.generic):
+            value = value.item()
+        try:
+            field.validate(value)
+        except ValidationError as error:
+            raise PluginError(f"{value!r} does not fit {path!r}: {error}") from error
+        return field.to_mongo(value)
+
+
+def _size(value: Any) -> int:
+    return len(value) if isinstance(value, bytes | str) else 8
+
+
+def _paths(
+    place: fields.LabelField,
+    attributes: Sequence[Attribute],
+    sample_attributes: Sequence[Attribute],
+    create: type[fo.Label] | None,
+) -> tuple[str, ...]:
+    """The paths in the schema that a run writes."""
+    return (
+        *([place.schema_root] if create is not None else ()),
+        *(f"{place.schema_root}.{attribute.name}" for attribute in attributes),
+        *(place.field_path(attribute.name) for attribute in sample_attributes),
+    )

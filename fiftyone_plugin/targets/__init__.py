@@ -1,0 +1,1 @@
+"""Which regions of which samples a run works on."""

@@ -1,0 +1,332 @@
+"""What a run works on: which images, and which labels of them.
+
+Before the first image the ids of all samples and labels are noted in a temporary file (12 bytes
+each): what the run itself writes cannot move samples into or out of the view it works on, and
+memory stays the same however large the dataset is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import groupby, islice
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Literal
+
+import fiftyone as fo
+from fiftyone.core.clips import ClipsView
+from fiftyone.core.video import FramesView
+
+from ..errors import PluginError
+from ..labels.regions import PROMPT_ID, LabelRegion, LabelResult, class_of, regions_of
+from .listing import Entry, Listing, counting_stages, listing_stages
+from .missing import Gaps
+from .views import GENERATED, PATCHES, check_media, flat, label_type, listed, root_field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from .views import Slices
+
+ALL = Gaps()
+Where = Literal["dataset", "view", "selected_samples", "selected_labels"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How much work there is.
+
+    Attributes:
+        samples: images with at least one region to work on.
+        regions: labels to work on; of a Segmentation each counts once, as its classes are not known
+            before its mask is read.
+    """
+
+    samples: int
+    regions: int
+
+
+@dataclass(frozen=True, eq=False)
+class SampleWork:
+    """One image and its labels to work on.
+
+    Attributes:
+        sample_id: the sample's id in the root dataset (not a patch's or a frame's).
+        filepath: the image.
+        label: the field's label or list of labels, with **all** its attributes; None where the
+            target has no field.
+        label_ids: the labels to work on.
+        frame_id: the frame's id, if the labels are a video frame's.
+        frame_number: its number, from 1.
+        made: the ids of the labels that detections in the new field were made from already.
+    """
+
+    sample_id: str
+    filepath: str
+    label: Any
+    label_ids: frozenset[str]
+    frame_id: str | None = None
+    frame_number: int | None = None
+    made: frozenset[str] = frozenset()
+    _target: Target | None = field(default=None, repr=False)
+
+    def regions(self, size: tuple[int, int], *, use_masks: bool = True) -> list[LabelResult]:
+        """The regions to work on in the upright image of `size` = (width, height)."""
+        if self.label is None or self._target is None:
+            return []
+        found = regions_of(
+            self.label,
+            size,
+            label_ids=self.label_ids,
+            use_masks=use_masks,
+            mask_targets=self._target.mask_targets,
+        )
+        return [result for result in found if self._wants(result)]
+
+    def writable(self, region: LabelRegion) -> frozenset[str] | None:
+        """The attributes of a region that are open, as far as the target looks at them; None: all.
+
+        A Segmentation's attribute has a value for each class, `{"7": "a red car", ...}`.
+        """
+        assert self._target is not None
+        return self._target.gaps.names(region.document, class_of(region.label_id))
+
+    def _wants(self, result: LabelResult) -> bool:
+        """Whether a region is open; the database cannot tell of a Segmentation's classes."""
+        if result.label_id in self.made:
+            return False
+        return not isinstance(result, LabelRegion) or self.writable(result) != frozenset()
+
+    def address(self, label_id: str, value: Any) -> dict[str, Any]:
+        """One entry of the list that the root dataset's `set_label_values` takes."""
+        place = {"frame_id": self.frame_id} if self.frame_id else {"sample_id": self.sample_id}
+        return {**place, "label_id": label_id, "value": value}
+
+
+@dataclass(frozen=True, eq=False)
+class Target:
+    """Labels of a field, or whole images. Build it with `resolve` or `resolve_context`.
+
+    Attributes:
+        collection: the samples, as the caller sees them.
+        dataset: the root dataset. Everything is read from and written to it, by id.
+        field: the field in the root dataset, as "ground_truth" or "frames.detections"; None: whole
+            images.
+        label_type: the field's type, one of `LABEL_TYPES`, or None.
+        gaps: which of the labels are to be worked on, by what the dataset holds.
+    """
+
+    collection: Any
+    dataset: Any
+    field: str | None
+    label_type: Any
+    gaps: Gaps = ALL
+
+    @property
+    def frames(self) -> bool:
+        """Whether the labels (or the whole images) are those of video frames."""
+        if self.field is None:
+            return isinstance(self.collection, FramesView)
+        return self.field.startswith("frames.")
+
+    @property
+    def path(self) -> str:
+        """Where the labels are: "ground_truth.detections" of Detections, else the field itself.
+
+        `f"{path}.{attribute}"` is what `set_label_values` and `add_sample_field` take.
+        """
+        list_name = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
+        return f"{self.field}.{list_name}" if list_name else str(self.field)
+
+    @property
+    def mask_targets(self) -> Mapping[Any, str]:
+        """What the values of a Segmentation are called."""
+        named: Mapping[Any, str] = (
+            self.dataset.mask_targets.get(self.field) or self.dataset.default_mask_targets or {}
+        )
+        return named
+
+    def count(self) -> Counts:
+        """How much work there is now, counted by the database."""
+        rows = list(self._rows(counting_stages()))
+        return Counts(rows[0]["samples"], rows[0]["regions"]) if rows else Counts(0, 0)
+
+    def chunks(self, size: int = 32) -> Iterator[list[SampleWork]]:
+        """The work, at most `size` images at a time, in the collection's order.
+
+        Patches of one image that follow each other are one piece of work.
+
+        What is worked on is settled when the first chunk is asked for; each chunk's labels are
+        read when it is asked for, and samples that were deleted since are left out.
+        """
+        with Listing(self._rows([])) as listing:
+            entries = _merged(listing)
+            while page := list(islice(entries, size)):
+                works = self._read(page)
+                if works:
+                    yield works
+
+    def refresh(self) -> None:
+        """Show in a view of patches or frames, which are copies, what was written."""
+        if isinstance(self.collection, GENERATED):
+            self.collection.reload()
+
+    def _rows(self, more: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+        view, field = self.collection, self.field
+        if field is not None and self.frames:
+            field = field.removeprefix("frames.")
+        document_id, list_name, frames_only = "_id", None, False
+        if isinstance(view, PATCHES):
+            document_id = "_frame_id" if self.frames else "_sample_id"
+        elif not isinstance(view, FramesView):
+            frames_only = self.frames
+        if field is not None:
+            kind = label_type(view, f"frames.{field}" if frames_only else field)
+            list_name = getattr(kind, "_LABEL_LIST_FIELD", None)
+        stages = listing_stages(document_id, field, list_name)
+        if self.gaps and self.label_type is not fo.Segmentation:  # classes: see `SampleWork`
+            stored = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
+            as_stored = not isinstance(view, GENERATED) and not view.view()._stages
+            if as_stored:
+                stages = self.gaps.stored_stages(field, stored)
+            else:
+                stages += self.gaps.stages(self._documents.name, field, stored)
+        # FiftyOne's public `values` would give all ids at once; this is what it is made of.
+        rows: Iterator[Mapping[str, Any]] = view._aggregate(
+            frames_only=frames_only, post_pipeline=[*stages, *more]
+        )
+        return rows
+
+    @property
+    def _documents(self) -> Any:
+        """The collection of MongoDB: any slice of a group is there, and frames without video."""
+        return self.dataset._frame_collection if self.frames else self.dataset._sample_collection
+
+    def _read(self, page: Sequence[Entry]) -> list[SampleWork]:
+        name = self.field.removeprefix("frames.") if self.field else None
+        fields = ["filepath", "_sample_id", "frame_number", *([name] if name else [])]
+        if self.gaps and self.gaps.new_field:
+            fields.append(f"{self.gaps.new_field}.detections.{PROMPT_ID}")
+        query = {"_id": {"$in": list({entry.document_id for entry in page})}}
+        found = {document["_id"]: document for document in self._documents.find(query, fields)}
+        return [
+            self._work(entry, found[entry.document_id], name)
+            for entry in page
+            if entry.document_id in found
+        ]
+
+    def _work(self, entry: Entry, document: Mapping[str, Any], name: str | None) -> SampleWork:
+        label = document.get(name) if name else None
+        new_field = self.gaps.new_field if self.gaps else None
+        made = (document.get(new_field) or {}).get("detections") or () if new_field else ()
+        return SampleWork(
+            sample_id=str(document["_sample_id"] if self.frames else document["_id"]),
+            filepath=document["filepath"],
+            label=self.label_type.from_dict(label) if label else None,
+            label_ids=frozenset(str(label_id) for label_id in entry.label_ids),
+            frame_id=str(document["_id"]) if self.frames else None,
+            frame_number=document["frame_number"] if self.frames else None,
+            made=frozenset(one[PROMPT_ID] for one in made if one.get(PROMPT_ID)),
+            _target=self,
+        )
+
+
+def _merged(entries: Iterable[Entry]) -> Iterator[Entry]:
+    for document_id, same in groupby(entries, attrgetter("document_id")):
+        yield Entry(document_id, tuple(label for entry in same for label in entry.label_ids))
+
+
+def resolve(
+    collection: Any,
+    *,
+    field: str | None,
+    slices: Slices = None,
+    gaps: Gaps = ALL,
+) -> Target:
+    """What to work on in a dataset or a view; only the labels that a view shows are meant.
+
+    Args:
+        collection: a dataset or any view: filtered, of patches, of frames, of groups.
+        field: a label field; "frames.detections" of a video's frames; None: whole images.
+        slices: of a grouped dataset: some slices by name, "all" with images, or None: the one
+            that the collection shows. The view's filters of the field hold in all of them.
+        gaps: see `Target`.
+
+    Raises:
+        PluginError: there are no such labels or images; the message says what there is.
+    """
+    if not isinstance(collection, fo.core.collections.SampleCollection):
+        raise PluginError(f"give a dataset or a view, not {type(collection).__name__}")
+    if isinstance(collection, ClipsView):
+        raise PluginError(
+            "a view of clips has no images: choose to_frames(sample_frames=True) instead"
+        )
+    dataset = collection._root_dataset
+    collection = flat(collection, field, slices)
+    in_root = root_field(collection, dataset, field)
+    check_media(collection, in_root)
+    kind = None if in_root is None else label_type(dataset, in_root)
+    return Target(collection, dataset, in_root, kind, gaps)
+
+
+def resolve_context(
+    ctx: Any,
+    *,
+    field: str | None,
+    where: Where = "view",
+    slices: Slices = None,
+    gaps: Gaps = ALL,
+) -> Target:
+    """What to work on, as it is shown and selected in the App.
+
+    Args:
+        ctx: an operator's execution context.
+        field: as of `resolve`.
+        where: the dataset, the current view, or what is selected in it.
+        slices: as of `resolve`; None: the slice that the App shows.
+        gaps: see `Target`.
+
+    Raises:
+        PluginError: nothing is selected, or as of `resolve`.
+    """
+    grouped = ctx.dataset.media_type == "group"
+    if grouped and slices is None and where in ("dataset", "view") and ctx.group_slice:
+        slices = (ctx.group_slice,)
+    if where == "dataset":
+        collection = ctx.view._base_view if isinstance(ctx.view, GENERATED) else ctx.dataset
+    elif where == "view":
+        collection = ctx.view
+    elif where == "selected_samples":
+        if not ctx.selected:
+            raise PluginError("no sample is selected: select some, or choose the view")
+        # The modal may show a sample of another slice than the grid.
+        any_slice = grouped and not slices and not isinstance(ctx.view, GENERATED)
+        shown = flat(ctx.dataset.view(), field, "all") if any_slice else ctx.view
+        if shown._is_dynamic_groups:
+            shown = ctx.dataset
+        collection = shown.select(list(ctx.selected))
+    else:
+        collection = _selected_labels(ctx, field, grouped=grouped)
+        slices = None
+    return resolve(collection, field=field, slices=slices, gaps=gaps)
+
+
+def selected_fields(selected_labels: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """The ids of the App's selected labels by their field, in the order of selection."""
+    fields: dict[str, list[str]] = {}
+    for selected in selected_labels:
+        fields.setdefault(selected["field"], []).append(selected["label_id"])
+    return fields
+
+
+def _selected_labels(ctx: Any, field: str | None, *, grouped: bool) -> Any:
+    by_field = selected_fields(ctx.selected_labels or [])
+    if not by_field:
+        raise PluginError("no label is selected: select some in a sample, or choose the view")
+    if field not in by_field:
+        raise PluginError(f"the selected labels are in {listed(by_field)}, not in {field!r}")
+    if isinstance(ctx.view, GENERATED):
+        shown = ctx.view
+    else:
+        shown = flat(ctx.dataset.view(), field, "all") if grouped else ctx.dataset
+    samples = {item["sample_id"] for item in ctx.selected_labels if item["field"] == field}
+    return shown.select(list(samples)).select_labels(ids=by_field[field], fields=field)

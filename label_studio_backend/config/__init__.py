@@ -1,0 +1,1 @@
+"""What a project's labeling config asks for, and what is answered in it."""

@@ -1,0 +1,384 @@
+"""Label Studio's labelling config: which images a project shows and which tags may be answered.
+
+The XML comes from whoever can edit the project and is not trusted: its size is limited, and
+document types, entities and processing instructions are refused (Label Studio does not save
+configs with a document type either).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NoReturn
+from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring
+from xml.parsers import expat
+
+from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryIgnored
+from label_studio_sdk.label_interface.interface import LabelInterface
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+MAX_BYTES = 4 * 1024 * 1024
+"""Longer configs are refused; a taxonomy of 20,000 classes has about 1.5 MiB."""
+
+BACKGROUND = frozenset({"background", "背景"})
+"""Labels, in any case, that say "not this object" with a click and are never an answer."""
+
+NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""A character that XML cannot hold, however it is written."""
+
+_MAX_DEPTH = 50  # of a task's own taxonomy
+_VIDEO_TAGS = frozenset({"video", "videorectangle"})
+_DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*\?>")
+
+
+class LabelingConfigError(ValueError):
+    """A config that cannot be read or cannot be answered; the message is a sentence."""
+
+
+@dataclass(frozen=True)
+class ProjectLabel:
+    """One `<Label>` or `<Choice>`.
+
+    Attributes:
+        value: as results must spell it: Label Studio writes the `alias` where there is one, and
+            the `value` otherwise.
+        phrases: what PAM scores for it, at least one: those of `predicted_values="a,b"` where
+            they are given; else its `value`, and its `alias` where it has one.
+        background: whether it is called background (see `BACKGROUND`); never so for a choice.
+    """
+
+    value: str
+    phrases: tuple[str, ...]
+    background: bool = False
+
+
+@dataclass(frozen=True)
+class Control:
+    """A tag of the config that results can be written to.
+
+    Attributes:
+        name: the tag's name, `from_name` of its results.
+        tag: as the config spells it, such as "BrushLabels".
+        type: of its results: the tag in lower case, such as "brushlabels".
+        to_name: the image that it is on; the first one where `toName` lists several.
+        labels: of tags with labels, and of Choices; each value once, in the config's order.
+        paths: of a Taxonomy: the path from the root to every node, parents before children, as
+            results must spell it.
+        path_phrases: for each of the paths, what PAM scores for its last node.
+        smart: whether it may be used to ask. Label Studio's editor takes a missing `smart` for
+            "true"; only `smart="false"` turns it off.
+        per_region: whether it describes a region, not the whole image (`perRegion="true"`).
+        attributes: as in the XML, read-only.
+        task_key: the key of task data that its labels come from (`value="$key"`), if any.
+    """
+
+    name: str
+    tag: str
+    type: str
+    to_name: str
+    labels: tuple[ProjectLabel, ...] = ()
+    paths: tuple[tuple[str, ...], ...] = ()
+    path_phrases: tuple[tuple[str, ...], ...] = ()
+    smart: bool = True
+    per_region: bool = False
+    attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    task_key: str | None = None
+
+    def attribute(self, name: str) -> str | None:
+        """An attribute's text without blanks around it, in any case of the name; None if absent."""
+        return _attribute(self.attributes, name)
+
+
+@dataclass(frozen=True)
+class ImageTag:
+    """An `<Image name="image" value="$image"/>`."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
+class LabelingConfig:
+    """What a labelling config says about images.
+
+    Attributes:
+        xml: the text that was parsed.
+        images: the `<Image>` tags, in the config's order. Those with `valueList` (pages) and
+            those inside `<Repeater>` are left out: their results carry an index of their own.
+        controls: the tags on one of these images, in the config's order.
+    """
+
+    xml: str
+    images: tuple[ImageTag, ...]
+    controls: tuple[Control, ...]
+    _interface: Any = field(repr=False, compare=False)  # a LabelInterface; its methods are untyped
+
+    @classmethod
+    def parse(cls, xml: object) -> LabelingConfig:
+        """Read a config; equal texts are parsed once.
+
+        Raises:
+            LabelingConfigError: not text, too long, not XML, a document type or a processing
+                instruction, a name given twice, or no image that can be answered.
+        """
+        if not isinstance(xml, str) or not xml.strip():
+            raise LabelingConfigError("The labelling config is empty; it must be XML.")
+        if len(xml) > MAX_BYTES:
+            raise LabelingConfigError(
+                f"The labelling config has {len(xml):,} characters; at most {MAX_BYTES:,} are read."
+            )
+        return _parse(xml)
+
+    def control(self, name: str) -> Control | None:
+        """The control of this name, or None."""
+        return next((control for control in self.controls if control.name == name), None)
+
+    def image(self, name: str) -> ImageTag | None:
+        """The image of this name, or None."""
+        return next((image for image in self.images if image.name == name), None)
+
+    def for_task(self, data: object) -> LabelingConfig:
+        """The config as one task's data completes it.
+
+        Tags such as `<Labels value="$labels">` get the labels, choices or nodes of the taxonomy
+        that the task lists under that key: `[{"value": "car", "alias": ..., "children": [...]}]`.
+        What is not of this form is left out, as the editor cannot show it either.
+
+        Returns:
+            This config where no tag takes its labels from task data.
+
+        Raises:
+            LabelingConfigError: with the task's labels the config is too long.
+        """
+        keys = {control.name: control.task_key for control in self.controls if control.task_key}
+        if not keys or not isinstance(data, Mapping):
+            return self
+        root = read_tree(self.xml)
+        for element in root.iter():
+            key = keys.get(element.get("name", ""))
+            if key is not None:
+                tag = "Label" if element.tag.lower().endswith("labels") else "Choice"
+                _add_children(element, tag, data.get(key))
+        return self.parse(tostring(root, encoding="unicode"))
+
+    def errors_of(self, prediction: Mapping[str, Any]) -> list[str]:
+        """What label_studio_sdk finds wrong with `{"result": [...], ...}`; empty if nothing."""
+        errors: list[str] = self._interface.validate_prediction(prediction, return_errors=True)
+        return errors
+
+
+@lru_cache(maxsize=32)
+def _parse(xml: str) -> LabelingConfig:
+    root = read_tree(xml)
+    try:
+        interface = LabelInterface(_DECLARATION.sub("", xml))  # lxml refuses it in a str
+    except (LabelStudioXMLSyntaxErrorSentryIgnored, ValueError) as error:
+        message = f"Label Studio's SDK cannot read the labelling config: {error}"
+        raise LabelingConfigError(message) from error
+    _require_no_namespace(root)
+    _require_unique_names(root)
+    images = tuple(_images(root))
+    if not images:
+        raise LabelingConfigError(_why_no_image(root))
+    names = [image.name for image in images]
+    controls = tuple(_controls(root, names))
+    return LabelingConfig(xml, images, controls, interface)
+
+
+def read_tree(xml: str) -> Element:
+    """The tree of a config's XML.
+
+    Raises:
+        LabelingConfigError: not well-formed, or a document type or processing instruction.
+    """
+    builder = TreeBuilder()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = builder.start
+    parser.EndElementHandler = builder.end
+    parser.CharacterDataHandler = builder.data
+    parser.StartDoctypeDeclHandler = _refuse_document_type
+    parser.ProcessingInstructionHandler = _refuse_instruction
+    try:
+        parser.Parse(_DECLARATION.sub("", xml).encode("utf-8"), True)
+    except (expat.ExpatError, UnicodeEncodeError) as error:
+        raise LabelingConfigError(f"The labelling config is not valid XML: {error}.") from error
+    return builder.close()
+
+
+def _refuse_document_type(*_: object) -> NoReturn:
+    raise LabelingConfigError(
+        "The labelling config has a document type (<!DOCTYPE ...>); remove it: "
+        "entities are not expanded."
+    )
+
+
+def _refuse_instruction(target: str, _: str) -> NoReturn:
+    raise LabelingConfigError(
+        f"The labelling config has a processing instruction (<?{target} ...?>); remove it."
+    )
+
+
+def _require_no_namespace(root: Element) -> None:
+    for element in root.iter():
+        for attribute in element.attrib:
+            if attribute == "xmlns" or attribute.startswith("xmlns:"):
+                raise LabelingConfigError(
+                    f"<{element.tag}> of the labelling config has a namespace ({attribute}), so "
+                    "Label Studio knows none of its tags; remove it."
+                )
+
+
+def _require_unique_names(root: Element) -> None:
+    seen: set[str] = set()
+    for element in root.iter():
+        name = element.get("name")
+        if not name:
+            continue
+        if name in seen:
+            raise LabelingConfigError(
+                f'Two tags of the labelling config are called "{name}"; names must differ.'
+            )
+        seen.add(name)
+
+
+def _outside_repeaters(element: Element) -> Iterator[Element]:
+    yield element
+    for child in element:
+        if child.tag.lower() != "repeater":
+            yield from _outside_repeaters(child)
+
+
+def _images(root: Element) -> Iterator[ImageTag]:
+    for element in _outside_repeaters(root):
+        name, value = element.get("name"), element.get("value")
+        if element.tag.lower() == "image" and name and value and not element.get("valueList"):
+            if value.strip() == "$":
+                raise LabelingConfigError(
+                    f'{element.tag} "{name}" has value="{value}", which names no key of task data; '
+                    'it may be value="$image".'
+                )
+            yield ImageTag(name, value)
+
+
+def _why_no_image(root: Element) -> str:
+    tags = {element.tag.lower() for element in root.iter()}
+    if tags & _VIDEO_TAGS:
+        return "The labelling config shows video; images only so far: it needs an <Image>."
+    if "repeater" in tags:
+        return (
+            "The labelling config shows images only inside <Repeater>, which is not answered; "
+            'it needs <Image name="image" value="$image"/> outside of it.'
+        )
+    if "image" in tags:
+        return (
+            "No <Image> of the labelling config can be answered: it needs a name and a "
+            'value such as value="$image" (pages by valueList are not answered).'
+        )
+    return (
+        "The labelling config shows no image; "
+        'it needs a tag such as <Image name="image" value="$image"/>.'
+    )
+
+
+def _controls(root: Element, images: list[str]) -> Iterator[Control]:
+    for element in _outside_repeaters(root):
+        name = element.get("name")
+        targets = [part.strip() for part in element.get("toName", "").split(",")]
+        on = next((target for target in targets if target in images), None)
+        if name and on is not None:
+            yield _control(element, name, on)
+
+
+def _control(element: Element, name: str, to_name: str) -> Control:
+    kind = element.tag.lower()
+    labels: tuple[ProjectLabel, ...] = ()
+    nodes: dict[tuple[str, ...], tuple[str, ...]] = {}
+    if kind == "taxonomy":
+        nodes = _nodes(element)
+    elif kind == "choices":
+        labels = _labels(element, "Choice")
+    elif kind.endswith("labels"):
+        labels = _labels(element, "Label")
+    value = _attribute(element.attrib, "value") or ""
+    listed = kind in ("choices", "taxonomy") or kind.endswith("labels")
+    return Control(
+        name=name,
+        tag=element.tag,
+        type=kind,
+        to_name=to_name,
+        labels=labels,
+        paths=tuple(nodes),
+        path_phrases=tuple(nodes.values()),
+        smart=(_attribute(element.attrib, "smart") or "").lower() != "false",
+        per_region=(_attribute(element.attrib, "perRegion") or "").lower() == "true",
+        attributes=MappingProxyType(dict(element.attrib)),
+        task_key=value[1:] if listed and value.startswith("$") else None,
+    )
+
+
+def _labels(element: Element, tag: str) -> tuple[ProjectLabel, ...]:
+    found: dict[str, ProjectLabel] = {}
+    for child in element.iter(tag):
+        label = _label(child)
+        if label is not None:
+            found.setdefault(label.value, label)
+    return tuple(found.values())
+
+
+def _label(element: Element) -> ProjectLabel | None:
+    # An empty value (Label Studio's "no label") cannot be scored and is no answer.
+    spelled = [text for text in (element.get("value"), element.get("alias")) if text]
+    if not spelled or not spelled[-1].strip():
+        return None
+    listed = (_attribute(element.attrib, "predicted_values") or "").split(",")
+    phrases = [text.strip() for text in listed if text.strip()]
+    phrases = phrases or [" ".join(text.split()) for text in spelled if text.strip()]
+    background = element.tag == "Label" and any(is_background(text) for text in spelled)
+    return ProjectLabel(spelled[-1], tuple(dict.fromkeys(phrases)), background)
+
+
+def _add_children(element: Element, tag: str, listed: object, depth: int = 0) -> None:
+    if not isinstance(listed, list) or depth == _MAX_DEPTH:
+        return
+    for item in listed:
+        if not isinstance(item, Mapping):
+            continue
+        attributes = {
+            name: text
+            for name in ("value", "alias", "predicted_values")
+            if isinstance(text := item.get(name), str) and not NOT_XML.search(text)
+        }
+        if "value" in attributes:
+            child = SubElement(element, tag, attributes)
+            _add_children(child, tag, item.get("children"), depth + 1)
+
+
+def is_background(label: str) -> bool:
+    """Whether a label's text says "not this object"."""
+    return label.strip().lower() in BACKGROUND
+
+
+def _nodes(element: Element, above: tuple[str, ...] = ()) -> dict[tuple[str, ...], tuple[str, ...]]:
+    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for child in element:
+        label = _label(child) if child.tag == "Choice" else None
+        path = (*above, label.value) if label else above
+        if label:
+            found.setdefault(path, label.phrases)
+        for below, phrases in _nodes(child, path).items():
+            found.setdefault(below, phrases)
+    return found
+
+
+def _attribute(attributes: Mapping[str, str], name: str) -> str | None:
+    # Label Studio's editor reads attribute names in any case.
+    for key, text in attributes.items():
+        if key.lower() == name.lower():
+            return text.strip()
+    return None

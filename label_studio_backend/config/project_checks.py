@@ -1,0 +1,121 @@
+"""What `/setup` brings, checked once: Label Studio sends it again before nearly every task."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from concurrent.futures import Future
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
+from label_studio_backend.config.lint import Findings, check_project
+from label_studio_backend.config.options import Options, OptionsError
+from label_studio_backend.config.output_mapping import plan_answer
+from pam_labeling.annotator import MOST_TOKENS
+
+if TYPE_CHECKING:
+    from pam_labeling import Annotator
+
+_MOST = 1000  # checks that are kept, each some hundred bytes
+_SHOWN = 40  # characters of a label
+_encode = msgspec.json.Encoder(order="sorted", enc_hook=repr).encode
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What was found.
+
+    Attributes:
+        options: what the extra parameters say; the defaults where they cannot be used.
+        problem: why the extra parameters cannot be used, or None.
+        findings: about parameters and config.
+        long_phrases: what the model would have to score and may have too many tokens.
+    """
+
+    options: Options
+    problem: str | None
+    findings: Findings
+    long_phrases: tuple[str, ...]
+
+    def too_long(self, annotator: Annotator | None) -> str | None:
+        """A sentence, where a label has more tokens than the model can score.
+
+        Args:
+            annotator: its tokenizer counts; None, while it loads, finds nothing.
+        """
+        if annotator is None or not self.long_phrases:
+            return None
+        found = annotator.too_long(self.long_phrases)
+        if not found:
+            return None
+        text = found[0] if len(found[0]) <= _SHOWN else f"{found[0][:_SHOWN]}..."
+        return (
+            f'The label "{text}" has more tokens than the model can score: shorten it, or give it '
+            'a shorter name to be scored by, with predicted_values="...".'
+        )
+
+
+class ProjectChecks:
+    """Checks by the texts of config and parameters; safe to use from any thread.
+
+    Who asks for a check that is under way waits for it; nobody waits for another's check.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[bytes, Future[Checked]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def check(self, xml: str, extra_params: Any) -> Checked:
+        """Check what `/setup` brings, valid or not."""
+        key = _key(xml, extra_params)
+        with self._lock:
+            future = self._kept.get(key)
+            is_mine = future is None
+            if future is None:
+                future = self._kept[key] = Future()
+                if len(self._kept) > _MOST:
+                    self._kept.popitem(last=False)
+            else:
+                self._kept.move_to_end(key)
+        if is_mine:
+            try:
+                future.set_result(_check(xml, extra_params))
+            except BaseException as error:
+                with self._lock:
+                    self._kept.pop(key, None)
+                future.set_exception(error)
+                raise
+        return future.result()
+
+
+def _key(xml: str, extra_params: Any) -> bytes:
+    digest = blake2b(xml.encode("utf-8", "surrogatepass"), digest_size=32)
+    digest.update(b"\0" + _encode(extra_params))  # XML has no such character
+    return digest.digest()
+
+
+def _check(xml: str, extra_params: Any) -> Checked:
+    findings = check_project(xml, extra_params)
+    try:
+        options, problem = Options.read(extra_params), None
+    except OptionsError as error:
+        options, problem = Options(), str(error)
+    phrases = () if findings.errors else _long_phrases(xml, options)
+    return Checked(options, problem, findings, phrases)
+
+
+def _long_phrases(xml: str, options: Options) -> tuple[str, ...]:
+    try:
+        plan = plan_answer(LabelingConfig.parse(xml), options)
+    except LabelingConfigError:  # is among the findings
+        return ()
+    lists = [target.vocabulary for target in plan.choices]
+    if plan.vocabulary is not None:
+        lists.append(plan.vocabulary)
+    # Tokenizers make at most a token of a byte; of one letter NFC may make three.
+    spoken = dict.fromkeys(phrase for vocabulary in lists for phrase in vocabulary.spoken)
+    return tuple(phrase for phrase in spoken if 3 * len(phrase.encode()) > MOST_TOKENS)

@@ -1,0 +1,215 @@
+"""A labelling config that works with the backend, for a list of labels."""
+
+from __future__ import annotations
+
+import colorsys
+import re
+from typing import TYPE_CHECKING, Literal, get_args
+from xml.etree.ElementTree import Element, SubElement, indent, tostring
+
+from label_studio_backend.config.labeling_config import NOT_XML, LabelingConfigError, is_background
+from pam_model.tasks import LANGUAGES, Task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pam_model.tasks import Language
+
+Geometry = Literal["brush", "polygon", "rectangle", "ellipse"]
+GEOMETRIES: tuple[Geometry, ...] = get_args(Geometry)
+
+_SHAPES: dict[Geometry, tuple[str, str]] = {
+    "brush": ("BrushLabels", "mask"),
+    "polygon": ("PolygonLabels", "polygon"),
+    "ellipse": ("EllipseLabels", "ellipse"),
+}
+_TITLES: dict[Language, dict[str, str]] = {
+    "en": {
+        "BrushLabels": "Mask",
+        "PolygonLabels": "Polygon",
+        "EllipseLabels": "Ellipse",
+        "KeyPointLabels": "Click",
+        "RectangleLabels": "Box",
+    },
+    "zh": {
+        "BrushLabels": "掩码",
+        "PolygonLabels": "多边形",
+        "EllipseLabels": "椭圆",
+        "KeyPointLabels": "点击",
+        "RectangleLabels": "方框",
+    },
+}
+_BACKGROUND: dict[Language, str] = {"en": "background", "zh": "背景"}
+_BACKGROUND_COLOUR = "#808080"
+_PLACEHOLDERS: dict[Language, dict[Task, str]] = {
+    "en": {
+        Task.LABEL: "What is it called?",
+        Task.DEFINITION: "What is such a thing?",
+        Task.BRIEF: "A short caption",
+        Task.DETAILED: "A detailed caption",
+    },
+    "zh": {
+        Task.LABEL: "名称",
+        Task.DEFINITION: "名词解释",
+        Task.BRIEF: "简短描述",
+        Task.DETAILED: "详细描述",
+    },
+}
+_NAMES = {
+    Task.LABEL: "open_label",
+    Task.DEFINITION: "definition",
+    Task.BRIEF: "caption",
+    Task.DETAILED: "detailed_caption",
+}
+
+
+def build_config(
+    labels: Sequence[str],
+    *,
+    language: Language = "en",
+    geometry: Geometry = "brush",
+    texts: Sequence[Task] = (Task.BRIEF, Task.DEFINITION),
+    background: bool = False,
+    data_key: str = "image",
+) -> str:
+    """Write a labelling config for images that can be pasted into a project's settings.
+
+    It has smart points and smart rectangles (and a smart brush) with every label to ask with,
+    the tag that shapes are answered in, and a per-region text for every task of `texts`.
+
+    Args:
+        labels: what regions are called, in the order of the list; blanks around them are dropped.
+        language: of the texts and of the question that the labels answer.
+        geometry: what shapes are answered as.
+        texts: what is written about each region, each task once.
+        background: whether points, and brushes, have a label "background" or "背景"; one of the
+            list that is called so takes its place. It never becomes the label of a region. It is
+            of use where people paint the background as a class of pixels, and to clients that
+            send its points together with those on the object. Label Studio sends them alone, so
+            there they refine nothing: Alt+click does.
+        data_key: the key of task data that holds the image.
+
+    Returns:
+        XML, indented, without a declaration.
+
+    Raises:
+        LabelingConfigError: no label besides the background; one called so, but no background is
+            asked for; an empty or doubled label, one that starts with "$" (Label Studio would take
+            it for a key of task data) or that XML cannot hold; an unknown language or geometry; or
+            a key that is none.
+    """
+    _check_choices(language, geometry, data_key)
+    things, named_background = _split_labels(labels)
+    if background:
+        named_background = named_background or _BACKGROUND[language]
+    elif named_background is not None:
+        raise LabelingConfigError(
+            f'The label "{named_background}" is never given to a region, and Label Studio sends '
+            "its clicks alone: leave it out, Alt+click does the same; or ask for it (--background)."
+        )
+    root = Element("View")
+    # Labels stand above the image: a tall one would push them out of sight.
+    if geometry in _SHAPES:
+        tag, name = _SHAPES[geometry]
+        smart = {"smart": "true"} if geometry == "brush" else {}
+        painted = named_background if geometry == "brush" else None
+        _add_labels(root, tag, name, language, things, painted, smart)
+    smart = {"smart": "true"}
+    _add_labels(root, "KeyPointLabels", "point", language, things, named_background, smart)
+    _add_labels(root, "RectangleLabels", "box", language, things, None, smart)
+    SubElement(root, "Image", name="image", value=f"${data_key}", zoom="true")
+    for task in dict.fromkeys(texts):
+        _add_text(root, task, language)
+    indent(root)
+    return tostring(root, encoding="unicode") + "\n"
+
+
+def read_tasks(text: str) -> list[Task]:
+    """Tasks by their names, comma-separated.
+
+    Raises:
+        LabelingConfigError: a name that is none; the message lists those that there are.
+    """
+    known = {task.value: task for task in Task}
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    for name in names:
+        if name not in known:
+            raise LabelingConfigError(f"The tasks are {', '.join(known)}, and not {name!r}.")
+    return [known[name] for name in names]
+
+
+def _check_choices(language: str, geometry: str, data_key: str) -> None:
+    if language not in LANGUAGES:
+        raise LabelingConfigError(f"The language is one of {', '.join(LANGUAGES)}, not {language}.")
+    if geometry not in GEOMETRIES:
+        raise LabelingConfigError(
+            f"The geometry is one of {', '.join(GEOMETRIES)}, not {geometry}."
+        )
+    if not re.fullmatch(r"\w+", data_key):
+        raise LabelingConfigError(
+            f"The key of the image in task data is letters, digits and _, not {data_key!r}."
+        )
+
+
+def _split_labels(labels: Sequence[str]) -> tuple[list[str], str | None]:
+    """The labels of regions, and the one called background if there is one."""
+    things: list[str] = []
+    background = None
+    for index, given in enumerate(labels):
+        label = given.strip()
+        if not label:
+            raise LabelingConfigError(f"Label {index + 1} is empty.")
+        if NOT_XML.search(label):
+            raise LabelingConfigError(f"XML cannot hold a character of the label {label!r}.")
+        if label.startswith("$"):
+            raise LabelingConfigError(
+                f'The label "{label}" starts with "$": Label Studio would read it from task data.'
+            )
+        if label in things or label == background:
+            raise LabelingConfigError(f'The label "{label}" is given twice.')
+        if is_background(label):
+            background = label
+        else:
+            things.append(label)
+    if not things:
+        raise LabelingConfigError("A config needs at least one label besides the background.")
+    return things, background
+
+
+def _add_labels(
+    root: Element,
+    tag: str,
+    name: str,
+    language: Language,
+    things: Sequence[str],
+    background: str | None,
+    attributes: dict[str, str],
+) -> None:
+    # A row has a title, because Label Studio does not show which tool its labels belong to.
+    row = SubElement(root, "View", style="display: flex; align-items: center")
+    title = _TITLES[language][tag]
+    SubElement(row, "Header", value=title, size="5", style="flex: 0 0 6em; margin: 0")
+    parent = SubElement(row, tag, {"name": name, "toName": "image", **attributes})
+    if language != "en":
+        parent.set("pam_language", language)
+    for index, label in enumerate(things):
+        SubElement(parent, "Label", value=label, background=_colour(index))
+    if background is not None:
+        SubElement(parent, "Label", value=background, background=_BACKGROUND_COLOUR)
+
+
+def _add_text(root: Element, task: Task, language: Language) -> None:
+    area = SubElement(root, "TextArea", name=_NAMES[task], toName="image", pam=task.value)
+    if language != "en":
+        area.set("pam_language", language)
+    area.set("perRegion", "true")
+    area.set("editable", "true")
+    area.set("maxSubmissions", "1")
+    area.set("displayMode", "region-list")
+    area.set("placeholder", _PLACEHOLDERS[language][task])
+
+
+def _colour(index: int) -> str:
+    # Hues a golden angle apart: neighbours in the list differ, however long it is.
+    red, green, blue = colorsys.hsv_to_rgb((index * 0.618034) % 1.0, 0.75, 0.85)
+    return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"

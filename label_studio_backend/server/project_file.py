@@ -1,0 +1,113 @@
+"""The projects' options on the disk, so that clicks have them right after a restart.
+
+Label Studio tells a project's options with `/setup` only, and a click may come before that. Neither
+addresses nor tokens are kept: options are what `Options.read` accepts, and nothing else.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from label_studio_backend.config.options import Options, OptionsError
+
+NAME = "projects.json"
+"""The file's name, in the folder of the media cache."""
+
+MOST_PROJECTS = 1000
+"""So many projects are kept: those whose options were set last."""
+
+MOST_BYTES = 4 << 20
+"""A longer file is not read, and options that would make it longer are not kept."""
+
+_log = logging.getLogger(__name__)
+
+
+class _Content(msgspec.Struct):
+    """The file: extra parameters by project, those set last at the end."""
+
+    pam_labeling_projects: dict[str, Any]
+
+
+class ProjectFile:
+    """Extra parameters by project in a file, only for this user; safe to use from any thread.
+
+    Projects with the default options are not in it. What goes wrong with the file is said in the
+    log, and the backend goes on without it.
+
+    Args:
+        path: the file; its folder is made where it is not there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def read(self) -> dict[str, Options]:
+        """Options by project; {} where there is no file or a damaged one."""
+        read = {key: self._options(key, given) for key, given in self._read().items()}
+        return {key: options for key, options in read.items() if options is not None}
+
+    def write(self, key: str, extra_params: Any) -> None:
+        """Keep a project's parameters, that `Options.read` accepted; forget them where empty."""
+        with self._lock:
+            projects = self._read()
+            known = projects.pop(key, None)
+            if Options.read(extra_params) != Options():
+                projects[key] = extra_params
+            elif known is None:
+                return
+            while len(projects) > MOST_PROJECTS:
+                del projects[next(iter(projects))]
+            content = msgspec.json.encode(_Content(projects))
+            if len(content) > MOST_BYTES:
+                _log.warning(
+                    "%s: the options of project %s are too long to be kept", self._path, key
+                )
+                return
+            try:
+                self._replace(content)
+            except OSError as error:
+                _log.warning("the projects' options cannot be kept: %s", error)
+
+    def _options(self, key: str, extra_params: Any) -> Options | None:
+        try:
+            return Options.read(extra_params)
+        except OptionsError as error:
+            _log.warning("%s: the options of project %s: %s", self._path, key, error)
+            return None
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            with self._path.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+            if len(content) > MOST_BYTES:
+                raise msgspec.DecodeError(f"it has more than {MOST_BYTES:,} bytes")
+            return msgspec.json.decode(content, type=_Content).pam_labeling_projects
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            _log.warning(
+                "%s cannot be read (%s): projects have the default options until Label Studio "
+                "sets them up again",
+                self._path,
+                error,
+            )
+            return {}
+
+    def _replace(self, content: bytes) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{NAME}.", dir=self._path.parent)  # mode 0600
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            Path(name).replace(self._path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise

@@ -1,0 +1,1 @@
+"""Label Studio's results to prompts, and regions to results."""

@@ -1,0 +1,223 @@
+"""Label Studio's shapes -> pixels of the upright image; `mask_shapes` is the way back.
+
+Label Studio measures in percent of the image's width (x, width, radiusX) and height (y, height,
+radiusY), from the top-left corner. Angles are degrees, clockwise on the screen, and turn
+**pixels**, not percents: a rectangle turns about its own top-left corner, an ellipse about its
+centre. `image_rotation` only says how the annotator looks at the image; positions do not change.
+
+Nothing is trusted. A number is a finite JSON number: null, text, NaN and what is missing are
+refused. A point up to 1 % beside the image is moved to its edge, one further out is refused; an
+upright box is cut at the image's edges, and refused where nothing is left. Every refusal is a
+`GeometryError` whose message is a sentence.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cv2
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import numpy.typing as npt
+
+    from pam_model.cropped_mask import CroppedMask
+
+    Mask = npt.NDArray[np.bool_]
+    Points = npt.NDArray[np.float64]
+    Size = tuple[int, int]
+
+MAX_VERTICES = 100_000
+
+_SLACK = 1.0  # percent: a click on the edge may be rounded to the outside
+_FARTHEST = 1e6  # percent: beyond it, single precision loses the pixel
+
+
+class GeometryError(ValueError):
+    """A shape that means nothing in this image; the message is a sentence that says why."""
+
+
+class TurnedBox(NamedTuple):
+    """A box as prompts have it.
+
+    Attributes:
+        box: `(x1, y1, x2, y2)` in pixels, before it is turned.
+        angle: degrees by which it is turned clockwise about its centre.
+    """
+
+    box: tuple[float, float, float, float]
+    angle: float = 0.0
+
+
+def number(value: Mapping[str, Any], key: str, default: float | None = None) -> float:
+    """The finite number at `key`; `default`, if there is one, where it is missing or null.
+
+    Raises:
+        GeometryError: it is missing, not a number, not finite or absurdly large.
+    """
+    found = value.get(key)
+    if found is None:
+        if default is None:
+            raise GeometryError(f'The shape has no "{key}".')
+        return default
+    if isinstance(found, bool) or not isinstance(found, int | float):
+        raise GeometryError(f'"{key}" must be a number, not {_shown(found)}.')
+    if not -_FARTHEST <= found <= _FARTHEST:  # also false for NaN
+        raise GeometryError(f'"{key}" is {_shown(found)}, far outside any image.')
+    return float(found)
+
+
+def read_point(value: Mapping[str, Any], size: Size) -> tuple[float, float]:
+    """The pixel `(x, y)` of a keypoint.
+
+    Raises:
+        GeometryError: see the module.
+    """
+    x, y = number(value, "x"), number(value, "y")
+    if not (-_SLACK <= x <= 100 + _SLACK and -_SLACK <= y <= 100 + _SLACK):
+        raise GeometryError(f"The point ({x:g} %, {y:g} %) is outside the image.")
+    return min(max(x, 0.0), 100.0) * size[0] / 100, min(max(y, 0.0), 100.0) * size[1] / 100
+
+
+def read_rectangle(value: Mapping[str, Any], size: Size) -> TurnedBox:
+    """The box of a rectangle, in pixels.
+
+    Raises:
+        GeometryError: see the module; also a side that is not positive.
+    """
+    x, y = _to_pixels(number(value, "x"), number(value, "y"), size)
+    width, height = _sides(value, "width", "height", size)
+    angle = number(value, "rotation", 0.0) % 360
+    turn = math.radians(angle)
+    centre_x = x + (width * math.cos(turn) - height * math.sin(turn)) / 2
+    centre_y = y + (width * math.sin(turn) + height * math.cos(turn)) / 2
+    return _around(centre_x, centre_y, width / 2, height / 2, angle, size)
+
+
+def read_ellipse(value: Mapping[str, Any], size: Size) -> TurnedBox:
+    """The tight box around an ellipse, turned as the ellipse is, in pixels.
+
+    Raises:
+        GeometryError: see the module; also a radius that is not positive.
+    """
+    x, y = _to_pixels(number(value, "x"), number(value, "y"), size)
+    radius_x, radius_y = _sides(value, "radiusX", "radiusY", size)
+    return _around(x, y, radius_x, radius_y, number(value, "rotation", 0.0) % 180, size)
+
+
+def read_polygon(value: Mapping[str, Any], size: Size) -> Points:
+    """The vertices of a polygon, float64 `(N, 2)` in pixels; they may lie outside the image.
+
+    Raises:
+        GeometryError: see the module; also fewer than 3 vertices or more than `MAX_VERTICES`.
+    """
+    points = value.get("points")
+    if not isinstance(points, list) or not 3 <= len(points) <= MAX_VERTICES:
+        raise GeometryError(f'"points" must be a list of 3 to {MAX_VERTICES} points.')
+    vertices = np.empty((len(points), 2))
+    for index, point in enumerate(points):
+        if not isinstance(point, list | tuple) or len(point) != 2:
+            raise GeometryError(f"Point {index + 1} of the polygon must be [x, y].")
+        pair = {"x": point[0], "y": point[1]}
+        vertices[index] = number(pair, "x"), number(pair, "y")
+    return vertices * size / 100
+
+
+def box_from_pixels(box: Sequence[Any], size: Size) -> TurnedBox:
+    """The upright box `(x1, y1, x2, y2)` in pixels, cut at the image's edges.
+
+    Raises:
+        GeometryError: not four finite numbers, empty, or outside the image.
+    """
+    if len(box) != 4:
+        raise GeometryError("A box is four numbers [x1, y1, x2, y2].")
+    named = dict(zip(("x1", "y1", "x2", "y2"), box, strict=True))
+    x1, y1, x2, y2 = (number(named, key) for key in named)
+    if x2 <= x1 or y2 <= y1:
+        raise GeometryError(f"The box [{x1:g}, {y1:g}, {x2:g}, {y2:g}] is empty.")
+    return _cut((x1, y1, x2, y2), size)
+
+
+def fit_mask(mask: Mask, size: Size) -> Mask:
+    """A mask made for another size of the same image, at `size`, by nearest neighbour.
+
+    Raises:
+        GeometryError: it was made for the image on its side (EXIF), so its pixels are elsewhere.
+    """
+    height, width = mask.shape
+    if (width, height) == size:
+        return mask
+    if (height, width) == size:
+        raise GeometryError(
+            f"The mask is {width} x {height} pixels and the image {size[0]} x {size[1]}: "
+            "it was painted on the image lying on its side."
+        )
+    resized = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+    return np.asarray(resized, dtype=np.uint8).view(np.bool_)
+
+
+def stroke_points(mask: CroppedMask, count: int = 5) -> Points | None:
+    """Points along a thin stroke, float64 `(<= count, 2)` in pixels; None if it is no stroke.
+
+    A stroke is at least 6 times as long as it is thick at its thickest place. Its points lie in its
+    middle, as far from each other as they can.
+    """
+    x1, y1, *_ = mask.box
+    depth = depth_of(mask.crop)
+    thickness = 2 * float(depth.max())
+    if np.count_nonzero(depth) < 6 * thickness**2:
+        return None
+    rows, columns = np.nonzero(depth >= 0.5 * depth.max())
+    middle = np.stack([columns + x1 + 0.5, rows + y1 + 0.5], axis=1)
+    chosen = [middle[0]]  # the topmost: an end of most strokes
+    distance = np.full(len(middle), np.inf)
+    while len(chosen) < min(count, len(middle)):
+        distance = np.minimum(distance, np.square(middle - chosen[-1]).sum(axis=1))
+        chosen.append(middle[int(distance.argmax())])
+    return np.stack(chosen)
+
+
+def depth_of(crop: Mask) -> npt.NDArray[np.float32]:
+    """How far each pixel's centre is from the nearest one outside the mask: float32, 0 outside."""
+    padded = np.pad(crop.astype(np.uint8), 1)
+    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.asarray(distance, dtype=np.float32)[1:-1, 1:-1]
+
+
+def _to_pixels(x: float, y: float, size: Size) -> tuple[float, float]:
+    return x * size[0] / 100, y * size[1] / 100
+
+
+def _sides(value: Mapping[str, Any], across: str, down: str, size: Size) -> tuple[float, float]:
+    lengths = number(value, across), number(value, down)
+    for key, length in zip((across, down), lengths, strict=True):
+        if length <= 0:
+            raise GeometryError(f'"{key}" is {length:g}; it must be more than 0.')
+    return _to_pixels(*lengths, size)
+
+
+def _around(x: float, y: float, across: float, down: float, angle: float, size: Size) -> TurnedBox:
+    box = (x - across, y - down, x + across, y + down)
+    if angle == 0:
+        return _cut(box, size)
+    turn = math.radians(angle)
+    reach_x = abs(across * math.cos(turn)) + abs(down * math.sin(turn))
+    reach_y = abs(across * math.sin(turn)) + abs(down * math.cos(turn))
+    _cut((x - reach_x, y - reach_y, x + reach_x, y + reach_y), size)
+    return TurnedBox(box, angle)
+
+
+def _cut(box: tuple[float, float, float, float], size: Size) -> TurnedBox:
+    x1, y1 = max(box[0], 0.0), max(box[1], 0.0)
+    x2, y2 = min(box[2], float(size[0])), min(box[3], float(size[1]))
+    if x2 <= x1 or y2 <= y1:
+        raise GeometryError("The shape is outside the image.")
+    return TurnedBox((x1, y1, x2, y2))
+
+
+def _shown(found: object) -> str:
+    text = repr(found) if not isinstance(found, int) or abs(found) < 1e20 else "a huge number"
+    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,0 +1,241 @@
+"""Masks -> Label Studio's rectangles, ellipses, polygons and keypoints; `geometry` has the frame.
+
+All of it lies inside the image and keeps to the limits of label_studio_sdk: positions and sides
+up to 100, radii up to 50, angles from 0 to 360.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from label_studio_backend.translation.geometry import depth_of
+from pam_labeling.masks import MaskError, Polygon, polygons_of
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from label_studio_backend.translation.geometry import Mask, Points, Size
+    from pam_model.cropped_mask import CroppedMask
+
+SMALL_PART = 0.02
+"""Parts and holes under this share of the largest part's area are left out of polygons."""
+
+KEYPOINT_WIDTH = 0.5
+"""Percent of the image's width; how large Label Studio draws a point."""
+
+MAX_PARTS = 32
+"""The most polygons that one mask becomes; the largest count."""
+
+MAX_HOLES = 32
+"""The most holes that are kept of one mask; the largest count."""
+
+_MAX_BRIDGE_VERTICES = 500
+
+
+def rectangle_of(mask: CroppedMask, angle: float = 0.0) -> dict[str, float]:
+    """The tight rectangle around a mask: x, y, width, height, rotation.
+
+    It is turned by `angle` (degrees clockwise), or by what remains of it without whole quarter
+    turns; it is upright where the turned one would not fit into the image.
+
+    Raises:
+        MaskError: the mask is empty.
+    """
+    x1, y1, x2, y2 = _box_of(mask)
+    rest = (angle + 45) % 90 - 45
+    turned = _turned_rectangle(mask, rest) if rest else None
+    if turned is not None:
+        return turned
+    return _rectangle(x1, y1, x2 - x1, y2 - y1, 0.0, mask.size)
+
+
+def ellipse_of(mask: CroppedMask) -> dict[str, float]:
+    """The ellipse with a mask's centre and second moments: x, y, radiusX, radiusY, rotation.
+
+    radiusX belongs to the axis that is nearer to horizontal, as radii are limited to 50 %.
+
+    Raises:
+        MaskError: the mask is empty.
+    """
+    x1, y1, *_ = _box_of(mask)
+    width, height = mask.size
+    moments = cv2.moments(mask.crop.astype(np.uint8), binaryImage=True)
+    area = moments["m00"]
+    # A pixel is a square, not a point: 1 / 12 is its own second moment.
+    across, down = moments["mu20"] / area + 1 / 12, moments["mu02"] / area + 1 / 12
+    mixed = moments["mu11"] / area
+    angle = math.degrees(math.atan2(2 * mixed, across - down)) / 2
+    spread = math.hypot((across - down) / 2, mixed)
+    along, athwart = (across + down) / 2 + spread, (across + down) / 2 - spread
+    if not -45 <= angle <= 45:
+        along, athwart, angle = athwart, along, angle - math.copysign(90, angle)
+    return {
+        "x": (moments["m10"] / area + x1 + 0.5) * 100 / width,
+        "y": (moments["m01"] / area + y1 + 0.5) * 100 / height,
+        "radiusX": min(200 * math.sqrt(along) / width, 50.0),
+        "radiusY": min(200 * math.sqrt(max(athwart, 0.0)) / height, 50.0),
+        "rotation": angle % 180,
+    }
+
+
+def keypoint_of(mask: CroppedMask) -> dict[str, float]:
+    """The centre of a mask's pixel that is farthest from its edges: x, y, width.
+
+    Raises:
+        MaskError: the mask is empty.
+    """
+    x1, y1, *_ = _box_of(mask)
+    row, column = np.unravel_index(int(depth_of(mask.crop).argmax()), mask.crop.shape)
+    width, height = mask.size
+    x, y = (x1 + int(column) + 0.5) * 100 / width, (y1 + int(row) + 0.5) * 100 / height
+    return {"x": x, "y": y, "width": KEYPOINT_WIDTH}
+
+
+def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]]:
+    """Polygons {points, closed} of a mask's parts, the largest first.
+
+    Label Studio's polygons have one outline and no holes. So each part is a polygon of its own, and
+    a hole is joined to the outline around it by a slit of no width, which every export fills right.
+    Parts under `SMALL_PART` of the largest part are left out, and such holes are filled.
+
+    Args:
+        mask: of the image.
+        tolerance: how far, in pixels, the outline may be from the exact one.
+
+    Raises:
+        MaskError: the mask is empty.
+    """
+    x1, y1, *_ = _box_of(mask)
+    size = np.array(mask.size, dtype=np.float64)
+    crop = _without_small(mask.crop)
+    parts = polygons_of(crop, tolerance=tolerance)
+    if any(len(part.exterior) < 3 for part in parts):
+        # Simplified to a line or a dot: as exact as it is thin.
+        parts = polygons_of(crop)
+    parts.sort(key=lambda part: -_area(part.exterior))
+    corner = np.array([x1, y1], dtype=np.float64)
+    outlines = [np.round((_with_holes(part) + corner) * 100 / size, 5) for part in parts]
+    return [{"points": outline.tolist(), "closed": True} for outline in outlines]
+
+
+def _box_of(mask: CroppedMask) -> tuple[int, int, int, int]:
+    if mask.is_empty:
+        raise MaskError("an empty mask has no shape")
+    return mask.box
+
+
+def _without_small(crop: Mask) -> Mask:
+    """A tight crop of a mask without small parts, and with small holes filled."""
+    # Before outlines are traced: a ragged mask may have a million of them.
+    _, numbers, statistics, _ = cv2.connectedComponentsWithStats(
+        crop.astype(np.uint8), connectivity=8
+    )
+    areas = statistics[:, cv2.CC_STAT_AREA]
+    areas[0] = 0  # what is not in the mask
+    least = SMALL_PART * areas.max()
+    kept = _largest(areas, least, MAX_PARTS)[numbers]
+    _, numbers, statistics, _ = cv2.connectedComponentsWithStats(
+        np.pad(~kept, 1, constant_values=True).astype(np.uint8), connectivity=4
+    )
+    areas = statistics[:, cv2.CC_STAT_AREA]
+    around = numbers[0, 0]
+    areas[[0, around]] = 0
+    holes = _largest(areas, least, MAX_HOLES)
+    holes[around] = True
+    filled: Mask = ~holes[numbers[1:-1, 1:-1]]
+    return filled
+
+
+def _largest(areas: npt.NDArray[Any], least: float, count: int) -> npt.NDArray[np.bool_]:
+    """Which of the areas are `least` or more, and not too many."""
+    chosen = np.zeros(len(areas), dtype=np.bool_)
+    chosen[np.argsort(-areas, kind="stable")[:count]] = True
+    large: npt.NDArray[np.bool_] = areas >= least
+    return chosen & large
+
+
+def _area(outline: npt.NDArray[np.float32]) -> float:
+    return float(cv2.contourArea(outline))
+
+
+class _Bridge(NamedTuple):
+    square: float  # of the length
+    ring: int  # the ring that is left, 0 for the exterior
+    here: int  # the vertex where
+    there: int  # the vertex of the hole that is reached
+
+
+def _with_holes(part: Polygon) -> Points:
+    """One outline, float64 `(N, 2)`, that visits every hole by its shortest bridge and returns.
+
+    The hole with the shortest bridge of all is always next, so that no bridge crosses a hole.
+    """
+    rings = [ring.astype(np.float64) for ring in (part.exterior, *part.holes)]
+    nearest = {hole: _shortest_bridge(rings, 0, hole) for hole in range(1, len(rings))}
+    visits: dict[tuple[int, int], list[tuple[int, int]]] = {}
+    while nearest:
+        hole = min(nearest, key=lambda hole: nearest[hole].square)
+        bridge = nearest.pop(hole)
+        visits.setdefault((bridge.ring, bridge.here), []).append((hole, bridge.there))
+        for other, known in nearest.items():
+            nearest[other] = min(known, _shortest_bridge(rings, hole, other))
+    return np.array(_walk(rings, visits, 0, 0)[:-1])
+
+
+def _walk(
+    rings: list[Points], visits: dict[tuple[int, int], list[tuple[int, int]]], ring: int, start: int
+) -> list[Points]:
+    """Once around a ring from `start` back to it, by way of the holes reached from its vertices."""
+    path = []
+    for place in range(len(rings[ring])):
+        vertex = (start + place) % len(rings[ring])
+        path.append(rings[ring][vertex])
+        for hole, there in visits.get((ring, vertex), ()):
+            path += _walk(rings, visits, hole, there)
+            path.append(rings[ring][vertex])
+    path.append(rings[ring][start])
+    return path
+
+
+def _shortest_bridge(rings: list[Points], ring: int, hole: int) -> _Bridge:
+    step, hole_step = (-(-len(rings[which]) // _MAX_BRIDGE_VERTICES) for which in (ring, hole))
+    gaps = rings[ring][::step, None] - rings[hole][None, ::hole_step]
+    squares = np.einsum("ijk,ijk->ij", gaps, gaps)
+    here, there = divmod(int(squares.argmin()), squares.shape[1])
+    return _Bridge(float(squares[here, there]), ring, here * step, there * hole_step)
+
+
+def _turned_rectangle(mask: CroppedMask, angle: float) -> dict[str, float] | None:
+    size = mask.size
+    outlines, _ = cv2.findContours(
+        mask.crop.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
+    )
+    pixels = np.concatenate(outlines).reshape(-1, 2).astype(np.float64) + mask.box[:2]
+    corners = np.concatenate([pixels + np.array([dx, dy]) for dx in (0, 1) for dy in (0, 1)])
+    turn = math.radians(angle)
+    axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])
+    along = corners @ axes.T
+    low, high = along.min(axis=0), along.max(axis=0)
+    ends = np.array([low, (high[0], low[1]), high, (low[0], high[1])]) @ axes
+    width, height = high - low
+    inside = (ends >= 0).all() and (ends <= size).all()
+    if not inside or width > size[0] or height > size[1]:
+        return None
+    x, y = float(ends[0][0]), float(ends[0][1])
+    return _rectangle(x, y, float(width), float(height), angle % 360, size)
+
+
+def _rectangle(
+    x: float, y: float, width: float, height: float, rotation: float, size: Size
+) -> dict[str, float]:
+    return {
+        "x": x * 100 / size[0],
+        "y": y * 100 / size[1],
+        "width": width * 100 / size[0],
+        "height": height * 100 / size[1],
+        "rotation": rotation,
+    }

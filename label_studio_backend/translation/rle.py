@@ -1,0 +1,254 @@
+"""Label Studio's run lengths of brush masks, read and written as whole arrays.
+
+The form is that of thi.ng's rle-pack. A stream of bits, most significant first, has a header:
+
+    32 bits   number of words, 4 for each pixel: red, green, blue, alpha, row by row
+     5 bits   bits of a word, less 1
+    4 x 4     the four widths that a length may have in bits, each less 1
+
+Then blocks, as many as fill the words, and zeros up to the end of a byte:
+
+     1 bit    1: one word that is repeated; 0: as many words as the length says
+     2 bits   which of the four widths the length has
+     width    length, less 1
+     8 bits   the word, or each of the words
+
+A pixel is in the mask where its alpha is above 0, as it is on Label Studio's screen. Nothing here
+has four values for a pixel: words are counted, and only those of alpha are looked at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from label_studio_backend.translation.rle_blocks import (
+    HEADER,
+    PADDING,
+    WORD,
+    Blocks,
+    Header,
+    RLEError,
+    bits_at,
+    read_blocks,
+)
+from pam_labeling.media import MAX_PIXELS
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from label_studio_backend.translation.rle_blocks import Bits, Mask
+
+__all__ = ["RLEError", "decode", "encode", "pixels"]
+
+_CHANNELS = 4
+_WIDTHS = (3, 4, 8, 16)  # of a length, as Label Studio writes them
+_LONGEST_RUN = 2 ** _WIDTHS[-1] // _CHANNELS  # pixels in one block
+_MOST = 2**28 - 1  # bytes, so that an offset in bits fits an int32
+
+
+def pixels(rle: object) -> int:
+    """How many pixels run lengths say they are for, from the header alone.
+
+    Args:
+        rle: a list of ints from 0 to 255, as in a result's `value.rle`.
+
+    Raises:
+        RLEError: no list, too short for a header, or a header that Label Studio does not write.
+    """
+    header = rle[: -(-HEADER // 8)] if isinstance(rle, list) else rle
+    return _read_header(_to_bytes(header)).words // _CHANNELS
+
+
+# --- writing ---------------------------------------------------------------------------------
+
+
+def encode(mask: Mask) -> list[int]:
+    """A mask as Label Studio's run lengths; its pixels have the value 255 in all channels.
+
+    The numbers are those that label_studio_sdk writes for the same mask.
+
+    Args:
+        mask: bool `(height, width)` in pixels of the upright image.
+
+    Raises:
+        RLEError: not a two-dimensional bool array, or one without pixels, or with too many.
+    """
+    if mask.ndim != 2 or mask.dtype != np.bool_:
+        raise RLEError(f"a mask is a bool array (height, width), not {mask.dtype} {mask.shape}")
+    if not 1 <= mask.size <= MAX_PIXELS:
+        raise RLEError(f"a mask has from 1 to {MAX_PIXELS:,} pixels, not {mask.size:,}")
+    flat = np.ravel(mask)
+    lengths, values = _runs(flat)
+    codes, widths = _code_blocks(lengths, values)
+    return list(_pack(codes, widths, _CHANNELS * flat.size))
+
+
+def _runs(flat: Mask) -> tuple[npt.NDArray[np.int32], Mask]:
+    """Lengths in pixels, and values, of the runs."""
+    ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]) + 1, flat.size).astype(np.int32)
+    return np.diff(ends, prepend=np.int32(0)), flat[ends - 1]
+
+
+def _code_blocks(
+    lengths: npt.NDArray[np.int32], values: Mask
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+    """The bits of the runs' blocks, and how many they are (27 at most)."""
+    short = 2 ** _WIDTHS[-2] // _CHANNELS  # pixels
+    table = [_code_block(_CHANNELS * length) for length in range(1, short + 2)]
+    codes = np.array([0, *(code for code, _ in table)], dtype=np.int32)
+    widths = np.array([0, *(width for _, width in table)], dtype=np.uint8)
+    entry = np.minimum(lengths, short + 1)
+    if lengths.max() > _LONGEST_RUN:  # what is left of it keeps the width, however short
+        blocks = (lengths + _LONGEST_RUN - 1) // _LONGEST_RUN
+        lengths, values = _split(lengths, blocks), np.repeat(values, blocks)
+        entry = np.repeat(entry, blocks)
+    code = codes[entry]
+    long = np.flatnonzero(entry > short)
+    code[long] += (lengths[long] - (short + 1)) * (_CHANNELS << WORD)
+    code[values] |= 2**WORD - 1
+    return code, widths[entry]
+
+
+def _split(lengths: npt.NDArray[np.int32], blocks: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
+    """Each length as so many blocks of the longest run and a rest."""
+    last = np.cumsum(blocks) - 1
+    split = np.full(last[-1] + 1, _LONGEST_RUN, dtype=np.int32)
+    split[last] = lengths - (blocks - 1) * _LONGEST_RUN
+    return split
+
+
+def _code_block(words: int) -> tuple[int, int]:
+    """The bits of a block that repeats 0, and how many they are."""
+    index = next(index for index, width in enumerate(_WIDTHS) if words <= 2**width)
+    width = _WIDTHS[index]
+    return ((4 | index) << width | words - 1) << WORD, 3 + width + WORD
+
+
+def _pack(codes: npt.NDArray[np.int32], widths: npt.NDArray[np.uint8], words: int) -> bytes:
+    """A header and all codes behind each other, with 1 to 8 zeros at the end."""
+    ends = np.cumsum(widths, dtype=np.int64)
+    ends += HEADER
+    total = int(ends[-1])
+    ends -= 1  # the last bit of each code
+    # A code has at most 27 bits, so it lies in two 32-bit cells: that of its last bit, and the one
+    # before. No two codes share a bit: the sum of all that lie in a cell is exact in a double.
+    shift = 31 - (ends & 31)
+    cell = ends >> 5
+    cells = total // 32 + 2
+    moved = codes.astype(np.uint64) << shift.astype(np.uint64)
+    stream = np.bincount(cell, (moved & np.uint64(2**32 - 1)).astype(np.float64), cells)
+    stream += np.bincount(cell - 1, (moved >> np.uint64(32)).astype(np.float64), cells)
+    header = words << HEADER - 32 | WORD - 1 << 16
+    for index, width in enumerate(_WIDTHS):
+        header |= width - 1 << 4 * (3 - index)
+    header <<= 64 - HEADER
+    stream[0] += header >> 32
+    stream[1] += header & 2**32 - 1
+    return stream.astype(">u4").tobytes()[: total // 8 + 1]
+
+
+# --- reading ---------------------------------------------------------------------------------
+
+
+def decode(rle: object, *, size: tuple[int, int]) -> Mask:
+    """Label Studio's run lengths as a mask: the pixels whose alpha is above 0.
+
+    Args:
+        rle: a list of ints from 0 to 255, as in a result's `value.rle`; untrusted.
+        size: `(width, height)` of the upright image, in pixels.
+
+    Returns:
+        Bool `(height, width)`.
+
+    Raises:
+        RLEError: not such a list, not for an image of this size, cut off, or longer than it should
+            be. Nothing of the declared size is allocated before the runs are known to fill it.
+    """
+    width, height = size
+    if width < 1 or height < 1 or width * height > MAX_PIXELS:
+        raise RLEError(f"a mask has from 1 to {MAX_PIXELS:,} pixels, not {width} x {height}")
+    stream = _to_bytes(rle)
+    header = _read_header(stream)
+    if header.words != _CHANNELS * width * height:
+        raise RLEError(
+            f"the run lengths are for {header.words / _CHANNELS:,.10g} pixels, but the image has "
+            f"{width} x {height}; are original_width and original_height those of this mask?"
+        )
+    data = np.zeros(len(stream) + PADDING, dtype=np.uint8)
+    data[: len(stream)] = np.frombuffer(stream, dtype=np.uint8)
+    blocks = read_blocks(data, header)
+    _check_end(stream, blocks)
+    return _paint(data, blocks, width * height).reshape(height, width)
+
+
+def _to_bytes(rle: object) -> bytes:
+    if not isinstance(rle, list | bytes):
+        raise RLEError(f"run lengths are a list of ints from 0 to 255, not {type(rle).__name__}")
+    if len(rle) > _MOST:
+        raise RLEError(f"run lengths of {len(rle):,} bytes are too long: the limit is {_MOST:,}")
+    try:
+        return bytes(rle)
+    except (TypeError, ValueError) as error:
+        raise RLEError(f"run lengths are a list of ints from 0 to 255: {error}") from error
+
+
+def _read_header(stream: bytes) -> Header:
+    if 8 * len(stream) < HEADER:
+        raise RLEError(f"run lengths of {len(stream)} bytes are cut off within their header")
+    bits = int.from_bytes(stream[:7], "big") >> (56 - HEADER)
+    word = (bits >> 16 & 31) + 1
+    if word != WORD:
+        raise RLEError(f"run lengths have words of {WORD} bits in Label Studio, not of {word}")
+    words = bits >> 21
+    if words == 0 or words % _CHANNELS:
+        raise RLEError(f"run lengths of {words} values are not those of RGBA pixels")
+    return Header(words, tuple((bits >> shift & 15) + 1 for shift in (12, 8, 4, 0)))
+
+
+def _check_end(stream: bytes, blocks: Blocks) -> None:
+    """Raises RLEError unless the last block ends in the stream, and only zeros follow it."""
+    words = 1 if blocks.repeats[-1] else int(blocks.lengths[-1])
+    end = int(blocks.values[-1]) + WORD * words
+    left = 8 * len(stream) - end
+    if left < 0:
+        raise RLEError("the run lengths are cut off within their last block")
+    if left > 8:
+        raise RLEError(f"the run lengths are followed by {left // 8} bytes that mean nothing")
+    if stream[-1] & 2 ** min(left, 8) - 1:
+        raise RLEError("the run lengths are followed by bits that are not zero")
+
+
+def _paint(data: npt.NDArray[np.uint8], blocks: Blocks, pixels: int) -> Mask:
+    """Alpha above 0 for each of the blocks' pixels, bool `(pixels,)`."""
+    # Pixel i has its alpha in word 4 i + 3: it is the last of the words below 4 i + 4.
+    ends = np.cumsum(blocks.lengths)
+    counts = np.diff(ends // _CHANNELS, prepend=0)
+    opaque = np.empty(counts.size, dtype=np.bool_)
+    opaque[:] = bits_at(data, blocks.values, WORD) > 0
+    mask = np.repeat(opaque, counts)
+    apart = np.flatnonzero(~blocks.repeats & (counts > 0))
+    if apart.size:
+        _paint_words(data, mask, blocks, ends, apart)
+    assert mask.size == pixels
+    return mask
+
+
+def _paint_words(
+    data: npt.NDArray[np.uint8], mask: Mask, blocks: Blocks, ends: Bits, apart: Bits
+) -> None:
+    """Set the pixels of those blocks that have many words, `apart`, in `mask`."""
+    first = (ends[apart] - blocks.lengths[apart]) // _CHANNELS
+    last = ends[apart] // _CHANNELS
+    to_alpha = _CHANNELS - 1 - (ends[apart] - blocks.lengths[apart])
+    origin = blocks.values[apart] + WORD * to_alpha
+    total = np.cumsum(last - first)
+    step = max(1, int(np.searchsorted(total, 2**20)))
+    for some in range(0, apart.size, step):  # some million pixels at a time
+        span = slice(some, some + step)
+        counts = last[span] - first[span]
+        before = np.cumsum(counts) - counts
+        pixel = np.arange(counts.sum()) + np.repeat(first[span] - before, counts)
+        offset = np.repeat(origin[span], counts) + WORD * _CHANNELS * pixel
+        mask[pixel] = bits_at(data, offset, WORD) > 0

@@ -1,0 +1,199 @@
+"""Where the blocks of Label Studio's run lengths are, found for all of them together.
+
+Where a block starts, only the blocks before it tell. Streams of Label Studio and of `rle` consist
+of repeated words, whose blocks are short: among any 27 bits in a row, one starts a block. So the
+stream is cut into lanes, walkers set out from 27 bits ahead of each lane, and most of them meet
+within a few blocks. Where each walker leaves its lane is looked up among those that enter the next:
+this links the one walker that began at the header to a walker of every lane. Streams that also
+have blocks of many different words are read window by window from the first of these on.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from pam_labeling.masks import MaskError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    Mask = npt.NDArray[np.bool_]
+    Bits = npt.NDArray[np.int64]  # offsets in the stream, or numbers read from it
+
+WORD = 8  # bits
+HEADER = 32 + 5 + 4 * 4  # bits
+PADDING = 16  # bytes of zeros after the stream, so that whatever is read lies inside
+_LONGEST = 1 + 2 + 16 + WORD  # bits of a block that repeats a word, at any widths
+_HEAD = 1 + 2 + 16  # bits that are enough to know where a block ends
+_WARM_UP = 512  # bits after which most walkers that began wrongly have met the right one
+_WINDOW = 2**16  # bits
+
+
+class RLEError(MaskError):
+    """Run lengths that Label Studio cannot have written, or not for this image."""
+
+
+class Header(NamedTuple):
+    """What a stream says of itself: how many words, and the bits of a length, four choices."""
+
+    words: int
+    widths: tuple[int, ...]
+
+
+class Blocks(NamedTuple):
+    """Blocks in the order of the stream, arrays `(N,)`.
+
+    Attributes:
+        starts: bits from the beginning of the stream.
+        repeats: whether one word is repeated, or there are many.
+        lengths: words.
+        values: bits from the beginning of the stream to the first word.
+    """
+
+    starts: Bits
+    repeats: Mask
+    lengths: Bits
+    values: Bits
+
+
+def read_blocks(data: npt.NDArray[np.uint8], header: Header) -> Blocks:
+    """The blocks that fill the words.
+
+    Raises:
+        RLEError: the stream ends before, or a block has more words than are left.
+    """
+    starts, stop = _starts_of_repeats(data, header)
+    blocks = _read_heads(data, starts, header)
+    if blocks.lengths.sum() < header.words:
+        more = _starts_of_any(data, stop, header.words - int(blocks.lengths.sum()), header)
+        blocks = _read_heads(data, np.concatenate([starts, more]), header)
+    ends = np.cumsum(blocks.lengths)
+    used = int(np.searchsorted(ends, header.words)) + 1
+    if used > ends.size:
+        raise RLEError("the run lengths are cut off: they end before the image does")
+    if ends[used - 1] > header.words:
+        raise RLEError("the run lengths go on after the image's last pixel")
+    return Blocks(
+        blocks.starts[:used], blocks.repeats[:used], blocks.lengths[:used], blocks.values[:used]
+    )
+
+
+def bits_at(data: npt.NDArray[np.uint8], offsets: Bits, width: int) -> Bits:
+    """`width` bits, at most 25, from each of `offsets`."""
+    byte = offsets >> 3
+    four: npt.NDArray[np.uint32] = data[byte].astype(np.uint32)
+    for _ in range(3):
+        byte += 1
+        four <<= np.uint32(8)
+        four |= data[byte]
+    four <<= (offsets & 7).astype(np.uint32)
+    four >>= np.uint32(32 - width)
+    return four.astype(np.int64)
+
+
+def _read_heads(data: npt.NDArray[np.uint8], starts: Bits, header: Header) -> Blocks:
+    """What the blocks at `starts` say of themselves."""
+    head = bits_at(data, starts, _HEAD)
+    width = np.array(header.widths, dtype=np.int64)[head >> 16 & 3]
+    lengths = ((head & 2**16 - 1) >> 16 - width) + 1
+    return Blocks(starts, head >= 2**18, lengths, starts + 3 + width)
+
+
+def _starts_of_repeats(data: npt.NDArray[np.uint8], header: Header) -> tuple[Bits, int]:
+    """The starts of all blocks up to the first that has many words, and where that one is.
+
+    The zeros after the last block look like one of many words.
+    """
+    steps = _steps(data, header)
+    bits = 8 * (data.size - PADDING)
+    lane = 2 ** max(8, int(2 * bits**0.5).bit_length())
+    entries = _entries(steps, lane, bits)
+    stops = HEADER + ((entries - HEADER) // lane + 1) * lane
+    exits = _walk(steps, entries, stops)
+    # Lanes in the order in which the walker from the header passes them
+    found = np.minimum(np.searchsorted(entries, exits), entries.size - 1)
+    here = np.arange(entries.size)
+    jump = np.where(entries[found] == exits, found, here)
+    path: Bits = np.zeros(1, dtype=np.int64)
+    while jump[path[-1]] != path[-1]:
+        path = np.concatenate([path, jump[path]])
+        jump = jump[jump]
+    path = np.unique(path)
+    starts = _record(steps, entries[path], stops[path])
+    return starts, int(exits[path[-1]])
+
+
+def _steps(data: npt.NDArray[np.uint8], header: Header) -> npt.NDArray[np.uint8]:
+    """How many bits from each bit to the next block if one starts there; 0 if it has many words."""
+    three = np.arange(2**10)[:, None] >> np.arange(7, -1, -1)  # the first three bits, of 10, at 8
+    width = np.array(header.widths)[three & 3]
+    table = np.where(three & 4, 3 + width + WORD, 0).astype(np.uint8)
+    ten: npt.NDArray[np.uint16] = data[:-1].astype(np.uint16)
+    ten <<= np.uint16(2)
+    ten |= data[1:] >> np.uint8(6)
+    steps: npt.NDArray[np.uint64] = table.view(np.uint64)[ten, 0]
+    return steps.view(np.uint8)
+
+
+def _entries(steps: npt.NDArray[np.uint8], lane: int, bits: int) -> Bits:
+    """The header's end, and where walkers may enter the lanes after the first, in order."""
+    borders = np.arange(HEADER + lane, bits, lane)
+    ahead = borders - min(lane // 2, _WARM_UP)
+    walkers = np.repeat(ahead, _LONGEST) + np.tile(np.arange(_LONGEST), ahead.size)
+    arrived = _walk(steps, walkers, np.repeat(borders, _LONGEST))
+    entries: Bits = np.unique(np.append(arrived[steps[arrived] > 0], HEADER))
+    return entries
+
+
+def _walk(steps: npt.NDArray[np.uint8], starts: Bits, stops: Bits) -> Bits:
+    """Where walkers are first at or behind their `stops`, or at a block of many words."""
+    walkers = starts.copy()
+    while True:
+        step = steps[walkers] * (walkers < stops)
+        if not step.any():
+            return walkers
+        walkers += step
+
+
+def _record(steps: npt.NDArray[np.uint8], starts: Bits, stops: Bits) -> Bits:
+    """All blocks that walkers meet from their `starts` to their `stops`, in the stream's order."""
+    walkers = starts.astype(np.int32)
+    rows = []
+    while True:
+        step = steps[walkers] * (walkers < stops)
+        if not step.any():
+            break
+        rows.append(np.where(step > 0, walkers, -1))
+        walkers = walkers + step
+    if not rows:
+        return np.zeros(0, dtype=np.int64)
+    met = np.stack(rows, axis=1).ravel()
+    return met[met >= 0].astype(np.int64)
+
+
+def _starts_of_any(data: npt.NDArray[np.uint8], first: int, words: int, header: Header) -> Bits:
+    """The starts of blocks of any kind from `first` on, until `words` words or the end are reached.
+
+    In windows of bits: from every bit the next block is known, and so is, with every doubling, the
+    block twice as many blocks away.
+    """
+    bits = 8 * (data.size - PADDING)
+    starts: list[Bits] = [np.zeros(0, dtype=np.int64)]
+    while first < bits and words > 0:
+        window = min(_WINDOW, bits - first)
+        here = np.arange(first, first + window)
+        blocks = _read_heads(data, here, header)
+        many = np.where(blocks.repeats, 1, blocks.lengths)
+        after = blocks.values + WORD * many
+        jump = np.append(np.minimum(after - first, window), window)
+        path: Bits = np.zeros(1, dtype=np.int64)
+        while path[-1] < window:
+            path = np.concatenate([path, jump[path]])
+            jump = jump[jump]
+        path = path[path < window]
+        starts.append(here[path])
+        words -= int(blocks.lengths[path].sum())
+        first = int(after[path[-1]])
+    return np.concatenate(starts)

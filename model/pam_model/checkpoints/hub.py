@@ -1,0 +1,336 @@
+"""Where a checkpoint's files are: inside the package, in a folder, or on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import re
+import shutil
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import urlsplit
+
+from filelock import FileLock
+from huggingface_hub import (
+    DryRunFileInfo,
+    constants,
+    get_hf_file_metadata,
+    hf_hub_url,
+    snapshot_download,
+)
+from huggingface_hub.errors import (
+    DryRunError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    HTTPError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import http_get
+from huggingface_hub.utils import (
+    are_progress_bars_disabled,
+    build_hf_headers,
+    disable_progress_bars,
+    enable_progress_bars,
+)
+
+from pam_model.checkpoints.files import CheckpointError, find_folder, read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+NANO = Path(__file__).parents[1] / "nano" / "checkpoint"
+_SAM2_REPOSITORY = "facebook/sam2.1-hiera-large"
+_SAM2_FILE = "sam2.1_hiera_large.pt"
+# Names -> (hub id, folder inside).
+PUBLISHED = {
+    "PAM-1.5B": ("Perceive-Anything/PAM-1.5B", "PAM-1.5B"),
+    "PAM-3B": ("Perceive-Anything/PAM-3B", "PAM-3B"),
+}
+_FILES = ("*.json", "*.safetensors", "*merges.txt")
+_LARGE = (".safetensors", ".pt")
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+
+
+class Source(NamedTuple):
+    """Where the parts of a checkpoint lie.
+
+    Attributes:
+        folder: with `config.json`.
+        sam2: Meta's `.pt` where it lies elsewhere, or None.
+        name: what to call the checkpoint.
+    """
+
+    folder: Path
+    sam2: Path | None
+    name: str
+
+
+class _Hub(NamedTuple):
+    """How to reach the hub, and where its files are kept."""
+
+    cache_dir: Path
+    endpoint: str | None
+    local_files_only: bool
+
+
+def resolve(
+    name: str | Path,
+    *,
+    revision: str | None = None,
+    cache_dir: str | Path | None = None,
+    endpoint: str | None = None,
+) -> Source:
+    """Find a checkpoint; what is neither in the package nor in a folder nor cached is downloaded.
+
+    Args:
+        name: "nano", "PAM-1.5B", "PAM-3B", a folder, or a hub id such as "somebody/their-pam".
+        revision: branch, tag or commit on the hub.
+        cache_dir: of the hub's files; by default that of huggingface_hub.
+        endpoint: the hub's address, if it is another one.
+
+    Raises:
+        CheckpointError: no such checkpoint, or it cannot be downloaded.
+    """
+    local = _local(name)
+    if local is not None:
+        return local
+    cache = _cache(cache_dir)
+    try:
+        return _fetch(str(name), revision, _Hub(cache, endpoint, local_files_only=True))
+    except LocalEntryNotFoundError:
+        hub = _Hub(cache, endpoint, local_files_only=False)
+        with _explained(str(name), hub):
+            return _fetch(str(name), revision, hub)
+
+
+def download(
+    name: str | Path,
+    *,
+    cache_dir: str | Path | None = None,
+    progress: bool = True,
+    revision: str | None = None,
+    endpoint: str | None = None,
+) -> Path:
+    """Bring a checkpoint and the SAM 2.1 it needs here, or up to date, and return its folder.
+
+    A download that was interrupted goes on where it stopped, also in another process.
+
+    Args:
+        name: as for `resolve`.
+        cache_dir: of the hub's files; by default that of huggingface_hub.
+        progress: show a bar on stderr.
+        revision: branch, tag or commit on the hub.
+        endpoint: the hub's address, if it is another one.
+
+    Raises:
+        CheckpointError: no such checkpoint, no connection, no room, or no permission.
+    """
+    local = _local(name)
+    if local is not None:
+        return local.folder
+    hub = _Hub(_cache(cache_dir), endpoint, local_files_only=False)
+    with _explained(str(name), hub), _progress(shown=progress):
+        return _fetch(str(name), revision, hub).folder
+
+
+def check_name(name: str | Path) -> None:
+    """Refuse a name that cannot be a checkpoint's, without asking the hub and without loading.
+
+    Raises:
+        CheckpointError: neither a published name, nor a folder with a checkpoint, nor a hub id.
+    """
+    _local(name)
+
+
+def _cache(cache_dir: str | Path | None) -> Path:
+    return Path(cache_dir or constants.HF_HUB_CACHE)
+
+
+def _local(name: str | Path) -> Source | None:
+    """A checkpoint that needs no hub; None for one that does."""
+    if name == "nano":
+        if not (NANO / "config.json").is_file():
+            raise CheckpointError(f"{NANO}: this installation lacks the embedded checkpoint")
+        return Source(NANO, None, "nano")
+    if name in PUBLISHED:
+        return None
+    if name != "" and Path(name).is_dir():
+        folder = find_folder(Path(name))
+        return Source(folder, None, folder.resolve().name)
+    if isinstance(name, str) and _HUB_ID.fullmatch(name):
+        return None
+    known = ", ".join(["nano", *PUBLISHED])
+    raise CheckpointError(f"{name}: no such folder, and none of {known} or a hub id (owner/name)")
+
+
+def _fetch(name: str, revision: str | None, hub: _Hub) -> Source:
+    repository, inside = PUBLISHED.get(name, (name, ""))
+    patterns = [f"{inside}/{pattern}" if inside else pattern for pattern in _FILES]
+    root = _snapshot(repository, revision, patterns, hub)
+    folder = find_folder(root / inside)
+    sam2 = None
+    if "sam2" not in read_json(folder / "config.json"):
+        sam2 = _snapshot(_SAM2_REPOSITORY, None, [_SAM2_FILE], hub) / _SAM2_FILE
+        if not sam2.is_file():
+            raise LocalEntryNotFoundError(f"{_SAM2_FILE} is not in the cache")
+    return Source(folder, sam2, inside or name.rpartition("/")[2])
+
+
+def _snapshot(repository: str, revision: str | None, patterns: list[str], hub: _Hub) -> Path:
+    if not hub.local_files_only:
+        missing = _missing(repository, revision, patterns, hub)
+        _check_room(missing, hub.cache_dir)
+        for file in missing:
+            if file.filename.endswith(_LARGE):
+                _download_blob(repository, file, hub)
+    with _progress(shown=False):
+        folder = snapshot_download(
+            repository,
+            revision=revision,
+            cache_dir=hub.cache_dir,
+            endpoint=hub.endpoint,
+            allow_patterns=patterns,
+            local_files_only=hub.local_files_only,
+        )
+    return Path(folder)
+
+
+def _missing(
+    repository: str, revision: str | None, patterns: list[str], hub: _Hub
+) -> list[DryRunFileInfo]:
+    """Ask the hub which files of a repository are not in the cache."""
+    try:
+        with _progress(shown=False):
+            listing = snapshot_download(
+                repository,
+                revision=revision,
+                cache_dir=hub.cache_dir,
+                endpoint=hub.endpoint,
+                allow_patterns=patterns,
+                dry_run=True,
+            )
+    except DryRunError as error:
+        if isinstance(error.__cause__, HfHubHTTPError):
+            raise error.__cause__ from None
+        raise
+    return [file for file in listing if file.will_download]
+
+
+def _download_blob(repository: str, file: DryRunFileInfo, hub: _Hub) -> None:
+    """Download a large file into the hub's cache so that it can be resumed.
+
+    huggingface_hub resumes a broken connection, but starts a file anew in the next process.
+    """
+    url = hf_hub_url(repository, file.filename, revision=file.commit_hash, endpoint=hub.endpoint)
+    metadata = get_hf_file_metadata(url, endpoint=hub.endpoint)
+    if metadata.etag is None or metadata.size is None:
+        return  # left to huggingface_hub, which says what is wrong with the answer
+    blobs = _blobs(file)
+    blobs.mkdir(parents=True, exist_ok=True)
+    partial = blobs / f"{metadata.etag}.partial"
+    with FileLock(f"{partial}.lock"):
+        if (blobs / metadata.etag).exists():
+            return
+        _complete(partial, metadata.location, urlsplit(url).netloc, metadata.size, file.filename)
+        if re.fullmatch(r"[0-9a-f]{64}", metadata.etag) and _sha256(partial) != metadata.etag:
+            partial.unlink()
+            raise CheckpointError(
+                f"{repository}: {file.filename} arrived damaged and was removed; download it again"
+            )
+        partial.replace(blobs / metadata.etag)
+
+
+def _blobs(file: DryRunFileInfo) -> Path:
+    """<repository>/snapshots/<commit>/<file name> -> <repository>/blobs, where files have etags."""
+    return Path(file.local_path).parents[len(Path(file.filename).parts) + 1] / "blobs"
+
+
+def _complete(partial: Path, location: str, hub_host: str, size: int, shown: str) -> None:
+    """Append to `partial` what it lacks of the file of `size` bytes at `location`."""
+    partial.touch()
+    headers = build_hf_headers()
+    if urlsplit(location).netloc != hub_host:
+        headers.pop("authorization", None)  # the token is the hub's, not that of its file servers
+    with partial.open("r+b") as stream:
+        start = stream.seek(0, 2)
+        if start > size:
+            start = stream.seek(0)
+            stream.truncate()
+        http_get(
+            location,
+            stream,
+            resume_size=start,
+            headers=headers,
+            expected_size=size,
+            displayed_filename=shown,
+        )
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _check_room(missing: list[DryRunFileInfo], cache_dir: Path) -> None:
+    begun = {path for file in missing for path in _blobs(file).glob("*.partial")}
+    needed = sum(file.file_size or 0 for file in missing)
+    needed -= sum(path.stat().st_size for path in begun)
+    place = next(path for path in (cache_dir, *cache_dir.absolute().parents) if path.exists())
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise CheckpointError(
+            f"{cache_dir}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; make "
+            "room, or keep the files elsewhere (HF_HUB_CACHE)"
+        )
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[None]:
+    if shown or are_progress_bars_disabled():
+        yield
+        return
+    disable_progress_bars()
+    try:
+        yield
+    finally:
+        enable_progress_bars()
+
+
+@contextmanager
+def _explained(name: str, hub: _Hub) -> Iterator[None]:
+    """Say in our words what went wrong, and what to do."""
+    address = hub.endpoint or constants.ENDPOINT
+    try:
+        yield
+    except GatedRepoError as error:
+        raise CheckpointError(
+            f"{name}: its owner asks for consent: accept the terms on its page at {address}, then "
+            "log in with `hf auth login`"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(f"{name}: {address} has no such revision of it") from error
+    except (RepositoryNotFoundError, HFValidationError) as error:
+        raise CheckpointError(
+            f"{name}: {address} has no such repository, or it is private (`hf auth login`)"
+        ) from error
+    except (DryRunError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise CheckpointError(
+            f"{name}: {address} cannot be reached, and not all of its files are in "
+            f"{hub.cache_dir}; connect and run `pam-labeling download {name}`"
+        ) from error
+    except HfHubHTTPError as error:
+        raise CheckpointError(f"{name}: {address} refused the download ({error})") from error
+    except (HTTPError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            reason = "the disk is full; make room, or keep the files elsewhere (HF_HUB_CACHE)"
+        else:
+            reason = f"the download broke off ({error}); run it again, and it goes on from there"
+        raise CheckpointError(f"{name}: {hub.cache_dir}: {reason}") from error

@@ -1,0 +1,1 @@
+"""The command `pam-labeling`: its options, overlays and progress."""

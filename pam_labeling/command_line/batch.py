@@ -1,0 +1,109 @@
+"""Many image files through an annotator, one entry for each, whatever becomes of it."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+
+from pam_labeling.command_line.overlay import draw_overlay
+from pam_labeling.documents import ImageEntry, failed_entry, image_entry
+from pam_labeling.media import SUFFIXES, read_image
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Sequence
+
+    from pam_labeling.annotator import Annotator
+    from pam_labeling.regions import Region
+    from pam_labeling.request import Request
+
+
+_LONGEST_STEM = 200  # bytes; most file systems end at 255, and a number and a suffix are to come
+
+
+class OverlayError(OSError):
+    """An overlay image that cannot be drawn or written."""
+
+
+def image_files(paths: Iterable[Path]) -> list[str]:
+    """The files to annotate: what is named, and of a folder every image in it, sorted by name."""
+    files: list[str] = []
+    for path in paths:
+        if path.is_dir():
+            inside = (file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+            files += sorted(str(file) for file in inside if file.is_file())
+        else:
+            files.append(str(path))
+    return list(dict.fromkeys(files))
+
+
+def annotate_files(
+    annotator: Annotator, files: Sequence[str], template: Request, *, overlays: Path | None = None
+) -> Generator[tuple[ImageEntry, OverlayError | None], None, None]:
+    """Annotate files one after the other, and give each one's entry in their order.
+
+    A file that fails has an entry with its error, and the others go on. Beside the entry is the
+    error of its overlay, if that could not be written; the annotation is whole all the same.
+
+    Args:
+        annotator: does the work.
+        files: paths of image files.
+        template: the request for every image; its own image is not looked at.
+        overlays: the folder to write overlay images to, or None.
+    """
+    names = {} if overlays is None else overlay_names(files)
+    requests = (replace(template, image=file) for file in files)
+    with closing(annotator.annotate_many(requests)) as outcomes:
+        for file, outcome in zip(files, outcomes, strict=True):
+            if outcome.annotation is None:
+                assert outcome.error is not None
+                yield failed_entry(file, outcome.error), None
+                continue
+            failure = None
+            if overlays is not None:
+                failure = _try_overlay(file, overlays / names[file], outcome.annotation.regions)
+            yield image_entry(file, outcome.annotation), failure
+
+
+def overlay_names(files: Iterable[str]) -> dict[str, str]:
+    """The overlay of each image: `STEM.overlay.png`, numbered where stems are equal.
+
+    Names that differ only in case count as equal, and long stems are cut.
+    """
+    names: dict[str, str] = {}
+    taken: set[str] = set()
+    numbers: dict[str, int] = {}
+    for file in files:
+        stem = _shortened(Path(file).stem)
+        # Never the image's own name: the overlays' folder may be the images'.
+        name, number = f"{stem}.overlay.png", numbers.get(stem.casefold(), 1)
+        while name.casefold() in taken:
+            number += 1
+            name = f"{stem}-{number}.overlay.png"
+        numbers[stem.casefold()] = number
+        taken.add(name.casefold())
+        names[file] = name
+    return names
+
+
+def _shortened(stem: str) -> str:
+    stem = stem[:_LONGEST_STEM]
+    while len(os.fsencode(stem)) > _LONGEST_STEM:
+        stem = stem[:-1]
+    return stem
+
+
+def _try_overlay(file: str, path: Path, regions: Sequence[Region]) -> OverlayError | None:
+    try:
+        overlay = draw_overlay(read_image(file).pixels, regions)
+        _, content = cv2.imencode(".png", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+        path.write_bytes(content.tobytes())
+    except Exception as error:  # noqa: BLE001 - travels to the caller; the annotation is not lost
+        failure = OverlayError(f"cannot write the overlay {path}: {error}")
+        failure.__cause__ = error
+        return failure
+    return None

@@ -1,0 +1,242 @@
+"""The command line: how the commands are spelled. What they do is in `commands`."""
+
+from __future__ import annotations
+
+import io
+import sys
+import warnings
+from contextlib import contextmanager
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from PIL import Image
+
+from pam_labeling.command_line.exit_codes import CommandError
+from pam_labeling.command_line.terminal import messages_console, shown
+from pam_labeling.version import VERSION
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+EXIT_CODES = (
+    "Exit codes: 0 all done; 1 some images failed (the others are saved); 2 wrong usage; "
+    "3 the model cannot be loaded; 4 an output cannot be written; "
+    "130 interrupted (what was done is saved)."
+)
+
+PLATFORMS = "pam_labeling.commands"
+
+app = typer.Typer(
+    name="pam-labeling",
+    help="Perceive Anything where people label: masks, labels, definitions and captions.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+_Images = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="IMAGE",
+        # A file that may not be read is that image's failure, and not wrong usage.
+        readable=False,
+        help="Image files, or folders of them.",
+    ),
+]
+_Box = Annotated[
+    list[str] | None,
+    typer.Option(metavar="X1,Y1,X2,Y2", help="A box around an object, in pixels; each a region."),
+]
+_Point = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="X,Y[,-]",
+        help="A point on the object, or with ',-' beside it. All points make one region; "
+        "'--point next' between them begins another.",
+    ),
+]
+_Mask = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="FILE",
+        help="An image as large as the annotated one, black (or transparent) where the object "
+        "is not. Each is a region.",
+    ),
+]
+_Everything = Annotated[
+    bool,
+    typer.Option("--everything", help="Find everything, as when nothing is pointed at."),
+]
+_MaxRegions = Annotated[
+    int | None, typer.Option(min=1, help="Of everything, keep this many of the surest regions.")
+]
+_Labels = Annotated[
+    str | None,
+    typer.Option(metavar="A,B,C", help="Your own labels to choose from, instead of open ones."),
+]
+_Threshold = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Give no label of your own with a lower score. (0.)"),
+]
+_Tasks = Annotated[
+    str | None,
+    typer.Option(
+        metavar="LIST",
+        help="What to say about each region: label,definition,brief,detailed; '' for masks only. "
+        "By default label,brief, or brief beside --labels.",
+    ),
+]
+_Language = Annotated[str, typer.Option(metavar="en|zh", help="Language of the words.")]
+_MaxNewTokens = Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")]
+_Model = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="nano, PAM-1.5B, PAM-3B, a folder or a hub id. (PAM_MODEL, or nano.)",
+    ),
+]
+_Sam2 = Annotated[
+    str | None, typer.Option(metavar="PATH", help="SAM 2.1's checkpoint, where it is elsewhere.")
+]
+_Device = Annotated[
+    str | None,
+    typer.Option(metavar="cpu|cuda|mps", help="Where to compute. (The fastest.)"),
+]
+_Dtype = Annotated[
+    str | None, typer.Option(metavar="float32|bfloat16|float16", help="(What suits the device.)")
+]
+_Output = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FILE",
+        help="Write FILE.json (see schemas/annotations-2.json) or, for COCO, FILE.coco.json. "
+        "'-' prints the JSON instead of the table.",
+    ),
+]
+_Overlay = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FOLDER", readable=False, help="Draw the regions and their words on copies here."
+    ),
+]
+
+
+def main() -> None:
+    """Run the command line; the entry point of `pam-labeling`."""
+    # Pillow's warning about huge images becomes our refusal of that image.
+    warnings.simplefilter("error", Image.DecompressionBombWarning)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # A terminal without Chinese letters shows question marks, and nothing is lost.
+            stream.reconfigure(errors="replace")
+    add_platforms()
+    app()
+
+
+def add_platforms() -> None:
+    """Add the commands of the platforms that are installed: the entry points of `PLATFORMS`."""
+    for entry_point in entry_points(group=PLATFORMS):
+        app.add_typer(entry_point.load())
+
+
+@contextmanager
+def exit_codes() -> Iterator[None]:
+    """End a command that raises `CommandError` with its message and its exit code."""
+    try:
+        yield
+    except CommandError as error:
+        messages_console().print(f"[red]error:[/] {shown(str(error))}")
+        raise typer.Exit(error.code) from error
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pam-labeling {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(epilog=EXIT_CODES)
+def annotate(
+    images: _Images,
+    box: _Box = None,
+    point: _Point = None,
+    mask: _Mask = None,
+    everything: _Everything = False,
+    max_regions: _MaxRegions = None,
+    labels: _Labels = None,
+    threshold: _Threshold = None,
+    tasks: _Tasks = None,
+    language: _Language = "en",
+    max_new_tokens: _MaxNewTokens = 128,
+    model: _Model = None,
+    sam2: _Sam2 = None,
+    device: _Device = None,
+    dtype: _Dtype = None,
+    output: _Output = None,
+    overlay: _Overlay = None,
+) -> None:
+    """Segment, label and describe objects in images.
+
+    What is pointed at is pointed at in every image, in pixels of the upright image.
+    """
+    with exit_codes():
+        from pam_labeling.command_line import commands  # noqa: PLC0415 - loads torch, which --help does not need
+
+        request = commands.build_request(
+            commands.Pointed(box or (), point or (), mask or (), everything, max_regions),
+            commands.Asked(tasks, labels, language, threshold, max_new_tokens),
+        )
+        settings = commands.read_settings(model=model, sam2=sam2, device=device, dtype=dtype)
+        code = commands.annotate(
+            images,
+            request,
+            settings=settings,
+            language=language,
+            output=output,
+            overlay=overlay,
+        )
+    raise typer.Exit(code)
+
+
+@app.command()
+def download(
+    name: Annotated[str, typer.Argument(help="PAM-1.5B, PAM-3B or a hub id.")],
+    cache_dir: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Where to keep it. (The hub's cache.)")
+    ] = None,
+) -> None:
+    """Fetch a checkpoint and its SAM 2.1, going on where an earlier download broke off."""
+    with exit_codes():
+        from pam_labeling.command_line import commands  # noqa: PLC0415 - loads torch, which --help does not need
+
+        code = commands.download(name, cache_dir=cache_dir)
+    raise typer.Exit(code)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where images and overlays go.")] = Path("demo"),
+    model: _Model = None,
+) -> None:
+    """Draw a few images, annotate their files with the commands that it shows."""
+    with exit_codes():
+        from pam_labeling.command_line.demo import run_demo  # noqa: PLC0415 - loads torch
+
+        code = run_demo(folder, model or "nano", app)
+    raise typer.Exit(code)
+
+
+if __name__ == "__main__":
+    main()

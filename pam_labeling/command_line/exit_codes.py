@@ -1,0 +1,28 @@
+"""How commands end."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes of `pam-labeling`; the higher one wins where two apply."""
+
+    OK = 0
+    IMAGES_FAILED = 1
+    USAGE = 2
+    NO_MODEL = 3
+    NOT_WRITTEN = 4
+    INTERRUPTED = 130
+
+
+class CommandError(Exception):
+    """A command cannot be done.
+
+    Attributes:
+        code: what the process exits with.
+    """
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:
+        super().__init__(message)
+        self.code = code

@@ -1,0 +1,82 @@
+"""Prompts as they are written on a command line."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pam_labeling.media import MAX_PIXELS, ImageError, read_mask
+from pam_labeling.regions import Prompt, PromptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+NEXT = "next"
+_SIGNS = {"+": True, "-": False}
+
+
+def parse_prompts(
+    boxes: Iterable[str],
+    points: Iterable[str],
+    masks: Iterable[str],
+    *,
+    max_pixels: int = MAX_PIXELS,
+) -> tuple[Prompt, ...]:
+    """The prompts of `--box`, `--point` and `--mask`, in this order.
+
+    Args:
+        boxes: each `x1,y1,x2,y2` in pixels, one region each.
+        points: each `x,y`, or `x,y,-` for a point beside the object; all of one region, up to the
+            word `next`, which begins another.
+        masks: image files, one region each; see `read_mask`.
+        max_pixels: the largest mask that is read.
+
+    Raises:
+        PromptError: a value of another form; the message quotes it.
+    """
+    prompts = [Prompt.from_box(_numbers("--box", box, "x1,y1,x2,y2", 4)) for box in boxes]
+    prompts += [_clicks(group) for group in _groups(points)]
+    prompts += [_mask(file, max_pixels) for file in masks]
+    return tuple(prompts)
+
+
+def _mask(file: str, max_pixels: int) -> Prompt:
+    try:
+        return Prompt.from_mask(read_mask(file, max_pixels=max_pixels))
+    except ImageError as error:
+        raise PromptError(f"--mask {error}") from error
+
+
+def _groups(points: Iterable[str]) -> list[list[str]]:
+    groups: list[list[str]] = [[]]
+    for point in points:
+        if point.strip() == NEXT:
+            groups.append([])
+        else:
+            groups[-1].append(point)
+    if groups == [[]]:
+        return []
+    if [] in groups:
+        raise PromptError(f"--point {NEXT} stands between the points of two regions")
+    return groups
+
+
+def _clicks(texts: Sequence[str]) -> Prompt:
+    points, labels = [], []
+    for text in texts:
+        place, comma, sign = text.strip().rpartition(",")
+        signed = bool(comma) and sign.strip() in _SIGNS
+        points.append(_numbers("--point", place if signed else text, "x,y or x,y,-", 2, shown=text))
+        labels.append(_SIGNS[sign.strip()] if signed else True)
+    return Prompt.from_points(points, labels)
+
+
+def _numbers(
+    option: str, text: str, form: str, count: int, *, shown: str | None = None
+) -> list[float]:
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count:
+        raise PromptError(f"{option} is {form} in pixels, not {shown or text!r}")
+    return values

@@ -1,0 +1,88 @@
+"""What people see on the terminal: results on stdout; progress and messages on stderr."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from pam_labeling.documents import ImageEntry, RegionEntry
+
+_PIPE_WIDTH = 160  # characters, where stdout is no terminal
+
+
+def shown(text: str) -> str:
+    """Text that a terminal shows as it is: no markup, and no control characters to obey."""
+    return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
+
+
+def results_console() -> Console:
+    """A console for results, on stdout."""
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
+
+
+def messages_console() -> Console:
+    """A console for messages and progress, on stderr."""
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def progress_bar(console: Console, images: int) -> Progress:
+    """A progress bar that counts images; none for a single one."""
+    return Progress(
+        TextColumn("[bold]{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+        disable=images < 2,
+        transient=True,
+    )
+
+
+def results_table(images: Iterable[ImageEntry]) -> Table:
+    """A line for each region, each refused prompt and each failed image."""
+    table = Table(show_lines=False, pad_edge=False)
+    for heading in ("image", "#", "label", "score", "box"):
+        table.add_column(heading, overflow="fold", justify="right" if heading == "#" else "left")
+    table.add_column("text", overflow="fold", ratio=1)
+    for image in images:
+        file = shown(image["file"])
+        if image["error"] is not None:
+            table.add_row(file, "", "[red]failed[/]", "", "", f"[red]{shown(image['error'])}[/]")
+            continue
+        for number, region in enumerate(image["regions"], start=1):
+            table.add_row(file, str(number), *_region_cells(region))
+        for refusal in image["refusals"]:
+            reason = f"[yellow]{shown(refusal['reason'])}[/]"
+            table.add_row(file, "", "[yellow]nothing[/]", "", "", reason)
+        if not image["regions"] and not image["refusals"]:
+            table.add_row(file, "", "[yellow]nothing[/]", "", "", "[yellow]nothing was found[/]")
+    return table
+
+
+def _region_cells(region: RegionEntry) -> tuple[str, str, str, str]:
+    """Label, score, box and texts. The score is the label's, or else the mask's."""
+    scores = region["scores"]
+    score = scores["iou"] if scores["label"] is None else scores["label"]
+    texts = (text for task, text in region["texts"].items() if task != "label")
+    return (
+        shown(region["label"] or "—"),
+        f"{score:.2f}",
+        " ".join(str(side) for side in region["box"]),
+        shown("\n".join(texts)),
+    )

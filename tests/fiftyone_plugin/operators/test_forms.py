@@ -1,0 +1,176 @@
+"""The operators' forms as the App shows them: defaults, amounts and refusals."""
+
+from __future__ import annotations
+
+import fiftyone as fo
+import pytest
+from fiftyone.operators.executor import ExecutionContext, Executor
+
+from fiftyone_plugin.operators.execution_store import recall, remember
+from tests.fiftyone_plugin.app import FIELD, amount_in, form_of, selected
+
+FORMS = ["caption_regions", "segment_regions", "find_regions", "label_regions"]
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_a_form_opens_with_defaults_that_can_be_run(operator, scene_dataset, name):
+    dataset = scene_dataset(0, 1)
+    properties, refusals = form_of(operator(name), dataset)
+    assert refusals == []
+    regions = dataset.count("ground_truth.detections")
+    if name == "find_regions":
+        assert amount_in(properties) == "Everything in 2 images will be looked for."
+    else:
+        assert amount_in(properties) == f"{regions} regions in 2 images."
+
+
+def test_the_form_counts_what_is_selected(operator, scene_dataset):
+    dataset = scene_dataset(0, 1)
+    first, second = dataset
+    caption = operator("caption_regions")
+    properties, _ = form_of(caption, dataset, selected=[second.id])
+    count = len(second.ground_truth.detections)
+    assert amount_in(properties) == f"{count} regions in 1 image."
+    labels = selected(first, first.ground_truth.detections[0])
+    properties, _ = form_of(caption, dataset, selected_labels=labels)
+    assert properties["target"].default == "selected_labels"
+    assert amount_in(properties) == "1 region in 1 image."
+    properties, _ = form_of(caption, dataset, {"target": "dataset"}, selected_labels=labels)
+    assert amount_in(properties).endswith("in 2 images.")
+
+
+def test_the_form_offers_the_sample_that_is_open_and_the_view(operator, scene_dataset):
+    dataset = scene_dataset(0, 1)
+    sample = dataset.last()
+    view = dataset.select(sample.id)._serialize()
+    properties, _ = form_of(
+        operator("caption_regions"), dataset, view=view, current_sample=sample.id
+    )
+    assert properties["target"].type.values == ["dataset", "view", "current_sample"]
+    assert amount_in(properties).endswith("in 1 image.")
+
+
+def test_the_form_offers_all_slices_of_a_grouped_dataset(operator, new_dataset, images):
+    dataset = new_dataset()
+    dataset.add_group_field("group", default="left")
+    group = fo.Group()
+    for name in ("left", "right"):
+        label = fo.Detections(
+            detections=[fo.Detection(label="a", bounding_box=[0.1, 0.1, 0.5, 0.5])]
+        )
+        sample = fo.Sample(filepath=str(images(0)), group=group.element(name), ground_truth=label)
+        dataset.add_sample(sample)
+    caption = operator("caption_regions")
+    properties, _ = form_of(caption, dataset, group_slice="left")
+    assert amount_in(properties) == "1 region in 1 image."
+    properties, _ = form_of(caption, dataset, {"all_slices": True}, group_slice="left")
+    assert amount_in(properties) == "2 regions in 2 images."
+
+
+def test_the_form_counts_only_what_is_missing(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    sample = dataset.first()
+    for detection in sample.ground_truth.detections:
+        detection["caption"] = "there"
+    sample.save()
+    properties, refusals = form_of(operator("caption_regions"), dataset, {"only": "missing"})
+    assert refusals == []
+    assert amount_in(properties).startswith("There is nothing to do")
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "sentence"),
+    [
+        ("caption_regions", {"ask_brief": False}, "Nothing is asked"),
+        ("caption_regions", {"brief": "9lives"}, "'9lives' cannot name an attribute"),
+        ("caption_regions", {"brief": "tags"}, "'tags'"),
+        ("caption_regions", {"ask_detailed": True, "detailed": "caption"}, "Two answers"),
+        ("caption_regions", {"classes_from": "list"}, "classes has no name in it"),
+        ("caption_regions", {"keep_masks": "mask_path"}, "Masks in files need a folder"),
+        (
+            "caption_regions",
+            {"keep_masks": "mask_path", "mask_folder": "masks"},
+            "The folder of the masks is an absolute path",
+        ),
+        ("caption_regions", {"more": True, "device": "tpu"}, "PAM_DEVICE is one of"),
+        ("find_regions", {"field": "ground_truth"}, "has a field 'ground_truth' already"),
+        ("find_regions", {"classes_from": "dataset"}, "has no classes"),
+        (
+            "segment_regions",
+            {"write_to": "new", "new_field": "ground_truth"},
+            "has a field 'ground_truth' already",
+        ),
+        (
+            "label_regions",
+            {"attribute": "label", "ask_saved_view": True, "saved_view": "x"},
+            "A view of disagreements compares the label",
+        ),
+    ],
+)
+def test_the_form_refuses_the_impossible_with_a_sentence(
+    operator, scene_dataset, name, params, sentence
+):
+    properties, refusals = form_of(operator(name), scene_dataset(0), params)
+    assert len(refusals) == 1
+    assert sentence in refusals[0]
+    assert properties["refusal"].view.label == refusals[0]
+    assert properties["refusal"].invalid
+
+
+def test_a_field_that_does_not_exist_is_refused(operator, scene_dataset):
+    _, refusals = form_of(operator("caption_regions"), scene_dataset(0), {"field": "gone"})
+    assert any("'gone' is no field with regions; there is 'ground_truth'" in r for r in refusals)
+
+
+def test_a_dataset_without_regions_is_refused(operator, new_dataset, images):
+    dataset = new_dataset()
+    dataset.add_sample(fo.Sample(filepath=str(images(0))))
+    _, refusals = form_of(operator("caption_regions"), dataset)
+    assert refusals == ["A field is missing: name one."]
+
+
+def test_masks_onto_polylines_are_refused(operator, new_dataset, images):
+    dataset = new_dataset()
+    lines = fo.Polylines(polylines=[fo.Polyline(points=[[(0.1, 0.1), (0.4, 0.4), (0.1, 0.4)]])])
+    dataset.add_sample(fo.Sample(filepath=str(images(0)), lines=lines))
+    _, refusals = form_of(operator("segment_regions"), dataset)
+    assert "Polylines keep no instance masks" in refusals[0]
+    params = {"write_to": "new", "new_field": "regions"}
+    assert form_of(operator("segment_regions"), dataset, params)[1] == []
+
+
+def test_without_a_dataset_there_is_no_form(operator):
+    ctx = ExecutionContext(request_params={}, executor=Executor())
+    assert operator("caption_regions").resolve_input(ctx) is None
+
+
+def test_the_form_starts_with_the_last_settings_of_the_dataset(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    caption = operator("caption_regions")
+    params = {
+        "field": FIELD,
+        "brief": None,
+        "detailed": "long",
+        "classes": ["cat, plain", "dog"],
+        "mask": "instance",
+        "only": "missing",
+    }
+    remember(dataset, "caption_regions", params)
+    properties, refusals = form_of(caption, dataset)
+    assert refusals == []
+    starts = {name: each.default for name, each in properties.items()}
+    assert (starts["ask_brief"], starts["ask_detailed"], starts["detailed"]) == (
+        False,
+        True,
+        "long",
+    )
+    assert (starts["classes_from"], starts["class_names"]) == ("list", '"cat, plain", dog')
+    assert (starts["keep_masks"], starts["only"]) == ("instance", "all")
+    assert recall(scene_dataset(1), "caption_regions") == {}
+
+
+def test_no_open_sample_is_a_sentence(operator, scene_dataset):
+    _, refusals = form_of(
+        operator("caption_regions"), scene_dataset(0), {"target": "current_sample"}
+    )
+    assert "No sample is open: open one, or choose the view." in refusals

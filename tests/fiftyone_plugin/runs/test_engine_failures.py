@@ -1,0 +1,137 @@
+"""Whole runs in which something fails: it is recorded, and the rest goes on or is kept."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+import fiftyone as fo
+import numpy as np
+import pytest
+
+from fiftyone_plugin.runs.attribute_mapping import Answers, Masks
+from fiftyone_plugin.runs.engine import run
+from fiftyone_plugin.runs.records import list_runs
+from fiftyone_plugin.runs.writer import RunWriter
+from pam_labeling import Outcome
+from tests.fiftyone_plugin.conftest import scene
+from tests.fiftyone_plugin.jobs import ANSWERS, CAPTIONS, Recorder, job_on, record_of
+
+
+def test_a_bad_image_is_recorded_and_the_others_go_on(scene_dataset, annotator, tmp_path):
+    dataset = scene_dataset(0, 1, 2, 3)
+    missing, damaged, fine, also_fine = dataset
+    missing.filepath = str(tmp_path / "gone.png")
+    (tmp_path / "damaged.png").write_bytes(b"not an image")
+    damaged.filepath = str(tmp_path / "damaged.png")
+    missing.save()
+    damaged.save()
+    record = record_of(job_on(dataset), annotator)
+    dataset.reload()
+    assert record.counts.failed == 2
+    assert {failure.sample_id for failure in record.failures} == {missing.id, damaged.id}
+    assert "there is no such file" in dataset[missing.id].pam_error
+    assert "not an image" in dataset[damaged.id].pam_error
+    for sample in (fine, also_fine):
+        found = dataset[sample.id]
+        assert found.pam_error is None
+        assert all(detection.caption for detection in found.ground_truth.detections)
+
+
+def test_a_bad_region_is_recorded_and_the_others_of_its_image_go_on(scene_dataset, annotator):
+    dataset = scene_dataset(0, masks=False)
+    sample = dataset.first()
+    sample.ground_truth.detections[1].bounding_box = [1.5, 1.5, 0.1, 0.1]
+    sample.save()
+    bad = sample.ground_truth.detections[1].id
+    record = record_of(job_on(dataset), annotator)
+    dataset.reload()
+    sample = dataset.first()
+    assert sample.pam_error.startswith(f"{bad}: ")
+    captions = {one.id: getattr(one, "caption", None) for one in sample.ground_truth.detections}
+    assert captions.pop(bad) is None
+    assert all(captions.values())
+    assert record.counts.regions == len(captions)
+
+
+def test_a_point_at_nothing_is_recorded(new_dataset, images, annotator):
+    dataset = new_dataset()
+    taken = np.zeros(scene(0).image.shape[:2], bool)
+    for item in scene(0).objects:
+        taken |= item.mask
+    free = np.argwhere(~taken)
+    edge = free[np.argmin(free.sum(axis=1))]
+    height, width = taken.shape
+    point = fo.Keypoint(points=[((edge[1] + 0.5) / width, (edge[0] + 0.5) / height)])
+    dataset.add_sample(fo.Sample(filepath=str(images(0)), at=fo.Keypoints(keypoints=[point])))
+    record = record_of(job_on(dataset, "at"), annotator)
+    assert record.counts.failed == 1
+    assert "the model sees no object here" in record.failures[0].reason
+
+
+def test_many_reasons_of_one_image_are_shortened(scene_dataset, annotator):
+    dataset = scene_dataset(0, masks=False)
+    box = [2, 2, 0.1, 0.1]
+    sample = dataset.first()
+    sample["ground_truth"] = fo.Detections(
+        detections=[fo.Detection(label=str(n), bounding_box=box) for n in range(8)]
+    )
+    sample.save()
+    record = record_of(job_on(dataset), annotator)
+    assert record.failures[0].reason.endswith("; and 3 more")
+    assert record.counts.regions == 0
+
+
+def test_closing_a_run_keeps_whole_flushes_and_marks_it_as_interrupted(scene_dataset, annotator):
+    dataset = scene_dataset(0, 1, 2)
+    job = job_on(dataset)
+    attributes = ANSWERS.attributes(fo.Detection)
+    writer = RunWriter(
+        dataset, "ground_truth", operator="caption_regions", attributes=attributes, flush_regions=1
+    )
+    with closing(run(job, annotator, writer)) as steps:
+        for step in steps:
+            if step.done:
+                break
+    dataset.reload()
+    (record,) = list_runs(dataset)
+    assert record.state == "interrupted"
+    captions = dataset.values(CAPTIONS)
+    assert all(captions[0])
+    assert not any(captions[2] or ())
+    again = record_of(job_on(dataset, only="missing"), annotator)
+    assert again.state == "finished"
+    assert again.counts.regions == sum(map(len, captions)) - record.counts.regions
+
+
+def test_what_the_database_refuses_ends_the_run_as_interrupted(
+    scene_dataset, annotator, monkeypatch
+):
+    dataset = scene_dataset(0)
+    job = job_on(dataset)
+    monkeypatch.setattr(RunWriter, "write", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        record_of(job, annotator)
+    assert list_runs(dataset)[0].state == "interrupted"
+
+
+def test_what_goes_wrong_in_the_model_is_recorded_and_the_run_goes_on(scene_dataset, annotator):
+    class Failing(Recorder):
+        def annotate_many(self, requests):
+            for number, outcome in enumerate(super().annotate_many(requests)):
+                failed = Outcome(outcome.request, error=ArithmeticError("not finite"))
+                yield failed if number == 0 else outcome
+
+    dataset = scene_dataset(0, 1)
+    record = record_of(job_on(dataset), Failing(annotator))
+    dataset.reload()
+    assert [sample.pam_error for sample in dataset] == ["not finite", None]
+    assert record.counts.regions == len(scene(1).objects)
+
+
+def test_a_mask_that_cannot_be_written_is_recorded(scene_dataset, annotator, tmp_path):
+    dataset = scene_dataset(0)
+    (tmp_path / "taken").write_text("a file")
+    answers = Answers(masks=Masks(tmp_path / "taken"))
+    record = record_of(job_on(dataset, answers=answers), annotator)
+    assert (record.counts.regions, record.counts.failed) == (0, 1)
+    assert dataset.first().ground_truth.detections[0].id in record.failures[0].reason

@@ -1,0 +1,245 @@
+"""The command `pam-labeling serve`, from its options to a process that answers."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import requests
+from typer.testing import CliRunner
+
+from label_studio_backend.commands import app
+from label_studio_backend.server import serving
+from label_studio_backend.settings import ServerSettings
+from pam_labeling.command_line.exit_codes import CommandError
+from tests.label_studio_backend.conftest import FIXTURES
+from tests.label_studio_backend.fake_label_studio import TOKEN, FakeLabelStudio
+
+SETUP = {
+    **json.loads((FIXTURES / "setup_image_polygon.json").read_text("utf-8"))["json"],
+    "extra_params": None,
+}
+
+
+@pytest.fixture
+def served(monkeypatch):
+    """What the command would serve."""
+    calls = []
+    monkeypatch.setattr(serving, "serve", lambda model, server: calls.append((model, server)))
+    return calls
+
+
+def invoke(*arguments):
+    return CliRunner().invoke(app, ["serve", *arguments])
+
+
+def test_options_become_settings_and_what_is_not_given_is_left_to_the_environment(served):
+    arguments = ["--host", "0.0.0.0", "--port", "1234", "--model", "PAM-3B", "--device", "cuda"]
+    arguments += ["--label-studio-url", "http://ls", "--api-key", "k", "--log-level", "debug"]
+    arguments += ["--basic-auth-user", "me", "--basic-auth-pass", "p", "--threads", "3"]
+    arguments += ["--allowed-host", "a.org", "--allowed-host", "b.org"]
+    assert invoke(*arguments).exit_code == 0
+    assert invoke().exit_code == 0
+    (model, server), (no_model, no_server) = served
+    assert model == {"model": "PAM-3B", "device": "cuda"}
+    assert server == {
+        "host": "0.0.0.0",
+        "port": 1234,
+        "label_studio_url": "http://ls",
+        "api_key": "k",
+        "basic_auth_user": "me",
+        "basic_auth_pass": "p",
+        "allowed_hosts": ("a.org", "b.org"),
+        "predictions": 3,
+        "log_level": "debug",
+    }
+    assert set(no_model.values()) == {None}
+    assert set(no_server.values()) == {None}
+
+
+def test_help_says_that_others_can_read_secrets_and_needs_neither_torch_nor_flask():
+    program = (
+        "import sys\n"
+        "from pam_labeling.command_line.cli import main\n"
+        "sys.argv = ['pam-labeling', 'serve', '--help']\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print({'torch', 'flask', 'label_studio_sdk'} & set(sys.modules))\n"
+    )
+    environment = {**os.environ, "COLUMNS": "200"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.rstrip().endswith("set()")
+    text = " ".join(re.sub(r"[│\s]+", " ", done.stdout).split())
+    assert text.count("Others on this machine can read it") == 2
+
+
+def test_without_the_platforms_packages_the_command_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "label_studio_backend.server.serving", None)
+    monkeypatch.delattr("label_studio_backend.server.serving", raising=False)
+    result = invoke()
+    assert result.exit_code == 2
+
+
+def test_a_setting_that_cannot_be_used_is_wrong_usage(monkeypatch):
+    monkeypatch.setenv("THREADS", "none")
+    with pytest.raises(CommandError, match="THREADS is a whole number"):
+        serving.serve({}, {})
+    monkeypatch.setenv("THREADS", "1")
+    monkeypatch.setenv("PAM_DEVICE", "abacus")
+    with pytest.raises(CommandError, match="PAM_DEVICE"):
+        serving.serve({}, {})
+    monkeypatch.delenv("PAM_DEVICE")
+    monkeypatch.setenv("LABEL_STUDIO_API_KEY", "a key without an address")
+    with pytest.raises(CommandError, match="LABEL_STUDIO_URL"):
+        serving.serve({}, {})
+
+
+def test_a_port_that_is_taken_is_told(monkeypatch, tmp_path, caplog):
+    monkeypatch.setenv("PAM_MEDIA_CACHE_DIR", str(tmp_path))
+    monkeypatch.setenv("WORKERS", "4")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CommandError, match=f"cannot listen on 127.0.0.1:{port}"):
+            serving.serve({}, {"port": port, "model_threads": 1})
+    assert "LABEL_STUDIO_URL is not set" in caplog.text
+    assert "WORKERS is not used" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("key", "said"),
+    [(TOKEN, None), ("wrong", r"cannot be fetched now: .* does not accept the API key \(401\)")],
+)
+def test_a_token_that_is_refused_is_told_at_the_start(key, said, caplog):
+    with FakeLabelStudio() as site:
+        site.files["/api/projects/"] = b"{}"
+        serving.check_access(ServerSettings(label_studio_url=site.url, api_key=key))
+        assert [path for _, path, _ in site.requests] == ["/api/projects/"]
+    assert bool(caplog.messages) == (said is not None)
+    assert said is None or re.search(said, caplog.text)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+@contextmanager
+def program(tmp_path):
+    """The program as people start it, and its address."""
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from pam_labeling.command_line.cli import main; main()", "serve"],
+        env={
+            **os.environ,
+            "PORT": str(port),
+            "PAM_MEDIA_CACHE_DIR": str(tmp_path),
+            "PAM_THREADS": "1",
+        },
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+
+
+def asked(process, url, until, seconds=90):
+    """Ask `/health` and `/setup` again and again; what was said, and the milliseconds of each."""
+    states, milliseconds = [], []
+    end = time.monotonic() + seconds
+    while not until(states):
+        assert process.poll() is None
+        assert time.monotonic() < end
+        try:
+            start = time.perf_counter()
+            health = requests.get(f"{url}/health", timeout=10)
+            middle = time.perf_counter()
+            answer = requests.post(f"{url}/setup", json=SETUP, timeout=10)
+            last = time.perf_counter()
+        except requests.ConnectionError:  # it does not listen yet
+            continue
+        assert answer.status_code == 200
+        states.append(health.json()["state"])
+        milliseconds += [1000 * (middle - start), 1000 * (last - middle)]
+    return states, milliseconds
+
+
+def assert_quick(milliseconds):
+    # Of an idle machine all are within 50 ms; tests run on busy ones. Label Studio waits 1 s.
+    assert np.median(milliseconds) < 50
+    assert np.percentile(milliseconds, 95) < 250
+    assert max(milliseconds) < 1000
+
+
+def test_a_label_studio_that_is_away_is_told_at_the_start(caplog):
+    url = f"http://127.0.0.1:{free_port()}"
+    serving.check_access(ServerSettings(label_studio_url=url, api_key="k"))
+    assert "cannot be fetched now" in caplog.text
+    serving.check_access(ServerSettings())  # says LABEL_STUDIO_URL elsewhere
+    assert len(caplog.messages) == 1
+
+
+def test_the_program_serves_until_it_is_told_to_end(tmp_path):
+    with program(tmp_path) as (process, url):
+        asked(process, url, lambda states: "ready" in states)
+        assert requests.get(f"{url}/health", timeout=10).json()["model"] == "nano"
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert f"listening on {url}" in log
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_program_ends_as_told_also_while_the_model_loads(tmp_path, number):
+    with program(tmp_path) as (process, url):
+        states, _ = asked(process, url, len)
+        process.send_signal(number)
+        _, log = process.communicate(timeout=30)
+    assert states[0] == "loading"
+    assert process.returncode == 0
+    assert "Traceback" not in log
+    assert "terminate called" not in log
+
+
+def test_health_and_setup_are_answered_quickly_also_while_nano_really_loads(tmp_path):
+    with program(tmp_path) as (process, url):
+        states, milliseconds = asked(process, url, lambda states: states.count("ready") >= 100)
+    assert states.count("loading") >= 3
+    assert_quick(milliseconds)
+
+
+def test_health_and_setup_are_answered_quickly_also_while_large_batches_arrive(tmp_path):
+    rle = {"type": "brushlabels", "value": {"format": "rle", "rle": [17, 200] * 50_000}}
+    points = [[number / 7, number / 9] for number in range(20_000)]
+    outline = {"type": "polygonlabels", "value": {"points": points}}
+    task = {"data": {"image": "/none.png"}, "annotations": [{"result": [rle, outline]}]}
+    tasks = [{"id": number, **task} for number in range(15)]
+    body = json.dumps({"tasks": tasks, "label_config": SETUP["schema"], "project": "9.1"}).encode()
+    assert len(body) > 15e6
+    answers = []
+
+    def send():
+        answers.extend(requests.post(f"{url}/predict", body, timeout=60) for _ in range(3))
+
+    with program(tmp_path) as (process, url):
+        asked(process, url, lambda states: "ready" in states)
+        sender = threading.Thread(target=send)
+        sender.start()
+        _, milliseconds = asked(process, url, lambda _: not sender.is_alive())
+        sender.join()
+    assert [answer.status_code for answer in answers] == [200] * 3
+    assert all("LABEL_STUDIO_URL" in result["error"] for result in answers[0].json()["results"])
+    assert_quick(milliseconds)

@@ -1,0 +1,81 @@
+"""From tasks to requests, without HTTP."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from label_studio_backend.config.labeling_config import LabelingConfig
+from label_studio_backend.config.options import Options
+from label_studio_backend.errors import RequestError
+from label_studio_backend.media.task_media import Access
+from label_studio_backend.metrics import Metrics
+from label_studio_backend.translation.translator import Translator, image_value
+from pam_labeling import LoadedImage
+
+CONFIG = LabelingConfig.parse(
+    """<View><Image name="image" value="$image"/>
+    <BrushLabels name="brush" toName="image"><Label value="dog"/><Label value="cat"/></BrushLabels>
+    <KeyPointLabels name="point" toName="image" smart="true">
+      <Label value="dog"/><Label value="thing"/>
+    </KeyPointLabels></View>"""
+)
+TASK = {"id": 7, "data": {"image": "/data/upload/1/a.png"}}
+NOBODY = Access(None, None)
+
+
+class OneImage:
+    def get(self, value, access, task_id, name):
+        assert (value, task_id, name) == ("/data/upload/1/a.png", 7, "task 7")
+        return LoadedImage.from_pixels(np.zeros((40, 60, 3), np.uint8))
+
+
+@pytest.fixture
+def translator():
+    return Translator(OneImage(), Metrics())
+
+
+def click(label, x=50.0):
+    value = {"x": x, "y": 50.0, "width": 0.5, "keypointlabels": [label]}
+    return {
+        "id": "a1b2c3d4e5",
+        "from_name": "point",
+        "to_name": "image",
+        "type": "keypointlabels",
+        "is_positive": True,
+        "value": value,
+    }
+
+
+def test_a_label_that_was_chosen_and_can_stay_is_not_scored(translator):
+    work = translator.click(TASK, [click("dog")], CONFIG, Options(), NOBODY)
+    assert work.request.vocabulary is None
+    assert work.pointed[0].prompt.points.tolist() == [[30.0, 20.0]]
+
+
+def test_a_chosen_label_that_the_answer_cannot_have_is_replaced_by_the_likeliest(translator):
+    work = translator.click(TASK, [click("thing")], CONFIG, Options(), NOBODY)
+    assert work.request.vocabulary.labels == ("dog", "cat")
+
+
+def test_without_keep_label_pam_chooses_also_where_somebody_did(translator):
+    work = translator.click(TASK, [click("dog")], CONFIG, Options(keep_label=False), NOBODY)
+    assert work.request.vocabulary.labels == ("dog", "cat")
+
+
+def test_prompts_of_a_tag_that_is_not_there_are_refused(translator):
+    with pytest.raises(RequestError, match="'lost', which is no tag on an image"):
+        translator.click(TASK, [click("dog") | {"from_name": "lost"}], CONFIG, Options(), NOBODY)
+
+
+def test_an_image_may_lie_deeper_in_the_data():
+    assert image_value({"data": {"a": {"b": "x"}}}, "$a.b") == "x"
+    assert image_value({"data": {"a.b": "y"}}, "$a.b") == "y"
+    with pytest.raises(RequestError, match='the task has no "c" in its data'):
+        image_value({"data": {"a": 1}}, "$c")
+
+
+@pytest.mark.parametrize("task", [{"id": 7}, {"id": 7, "data": None}, {"id": 7, "data": ["x"]}])
+def test_a_task_without_data_has_no_image(task):
+    with pytest.raises(RequestError, match='task 7 has no data; .* under "image"'):
+        image_value(task, "$image")

@@ -1,0 +1,372 @@
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import jsonschema
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools.coco import COCO
+from typer.testing import CliRunner
+
+from pam_labeling.command_line import commands
+from pam_labeling.command_line.cli import app, main
+from pam_labeling.documents import SCHEMA_FILE
+from pam_labeling.masks import decode_rle
+from pam_labeling.settings import Settings
+from pam_labeling.version import VERSION
+from tests.pam_labeling.conftest import draw
+
+
+@pytest.fixture
+def images(tmp_path):
+    """A folder with red.png (a red and a blue rectangle), green.png and broken.png."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    scenes = {
+        "red": (("red", 5, 6, 25, 20), ("blue", 30, 10, 60, 40)),
+        "green": (("green", 5, 6, 25, 20),),
+    }
+    for name, objects in scenes.items():
+        Image.fromarray(draw(*objects)).save(folder / f"{name}.png")
+    (folder / "broken.png").write_bytes(b"no image")
+    return folder
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def annotate(*arguments):
+    return run("annotate", *arguments)
+
+
+@pytest.mark.usefixtures("opened")
+def test_boxes_and_points_become_json(images, tmp_path):
+    output = tmp_path / "new" / "out.json"
+    result = annotate(
+        images / "red.png", "--box", "5,6,25,20", "--point", "40,20", "--point", "1,1,-",
+        "--tasks", "label,definition,brief,detailed", "--output", output,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    written = json.loads(output.read_text("utf-8"))
+    jsonschema.validate(written, json.loads(SCHEMA_FILE.read_text("utf-8")))
+    assert written["model"] == "fake"
+    (image,) = written["images"]
+    assert [region["label"] for region in image["regions"]] == ["red", "blue"]
+    assert image["regions"][0]["box"] == [5, 6, 25, 20]
+    assert decode_rle(image["regions"][0]["mask"]).sum() == 20 * 14
+    assert list(image["regions"][0]["texts"]) == ["label", "definition", "brief", "detailed"]
+
+
+@pytest.mark.usefixtures("opened")
+def test_without_prompts_everything_is_found_and_a_table_printed(images):
+    result = annotate(images / "red.png")
+    assert result.exit_code == 0
+    for text in ("red", "brief blue", "30 10 60 40", "0.90"):
+        assert text in result.stdout
+    assert annotate(images / "red.png", "--everything").stdout == result.stdout
+    assert "brief blue" not in annotate(images / "red.png", "--max-regions", 1).stdout
+
+
+@pytest.mark.usefixtures("opened")
+def test_json_on_stdout_comes_alone(images):
+    result = annotate(images / "red.png", "--output", "-")
+    assert len(json.loads(result.stdout)["images"][0]["regions"]) == 2
+
+
+@pytest.mark.usefixtures("opened")
+def test_one_failed_image_loses_no_other(images, tmp_path):
+    output = tmp_path / "out.json"
+    result = annotate(images, "--output", output)
+    assert result.exit_code == 1
+    assert "broken.png: not an image" in result.stderr
+    assert "failed" in result.stdout
+    written = json.loads(output.read_text("utf-8"))
+    jsonschema.validate(written, json.loads(SCHEMA_FILE.read_text("utf-8")))
+    assert [len(image["regions"]) for image in written["images"]] == [0, 1, 2]
+    assert "not an image" in written["images"][0]["error"]
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_prompt_outside_one_image_fails_that_image(images, tmp_path):
+    Image.fromarray(draw(("red", 0, 0, 9, 9), size=(20, 20))).save(images / "small.png")
+    result = annotate(images / "red.png", images / "small.png", "--point", "40,20")
+    assert result.exit_code == 1
+    assert "small.png: prompt 1: the point (40, 20) is outside" in result.stderr
+    assert "blue" in result.stdout
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_prompt_on_nothing_is_told_and_is_no_failure(images, tmp_path):
+    output = tmp_path / "out.json"
+    result = annotate(images / "red.png", "--point", "1,1", "--output", output)
+    assert result.exit_code == 0
+    assert "the model sees no object here" in result.stdout
+    (image,) = json.loads(output.read_text("utf-8"))["images"]
+    assert image["regions"] == []
+    assert len(image["refusals"]) == 1
+
+
+@pytest.mark.usefixtures("opened")
+def test_coco_output_is_read_by_pycocotools(images, tmp_path):
+    output = tmp_path / "out.coco.json"
+    assert annotate(images, "--labels", "red,green,cat", "--output", output).exit_code == 1
+    coco = COCO(str(output))
+    names = [category["name"] for category in coco.loadCats(coco.getCatIds())]
+    assert names == ["red", "green", "cat"]
+    assert len(coco.getImgIds()) == 2
+    assert len(coco.getAnnIds()) == 3
+
+
+@pytest.mark.usefixtures("opened")
+def test_labels_are_chosen_from_the_list_above_the_threshold(images, tmp_path):
+    output = tmp_path / "out.json"
+    options = ("--labels", "red, cat", "--threshold", 0.9, "--output", output)
+    assert annotate(images / "red.png", *options).exit_code == 0
+    written = json.loads(output.read_text("utf-8"))
+    assert written["labels"] == ["red", "cat"]
+    assert written["tasks"] == ["brief"]
+    red, blue = written["images"][0]["regions"]
+    assert (red["label"], blue["label"]) == ("red", None)
+    assert red["scores"]["label"] == pytest.approx(0.9926, abs=1e-4)
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_mask_file_is_a_prompt(images, tmp_path):
+    mask = np.zeros((48, 64), dtype=np.uint8)
+    mask[10:20, 30:45] = 255
+    Image.fromarray(mask).save(tmp_path / "mask.png")
+    result = annotate(images / "red.png", "--mask", tmp_path / "mask.png")
+    assert result.exit_code == 0
+    assert "30 10 45 20" in result.stdout
+
+
+@pytest.mark.usefixtures("opened")
+def test_chinese_answers(images):
+    result = annotate(images / "green.png", "--language", "zh")
+    assert "绿色" in result.stdout
+
+
+@pytest.mark.usefixtures("opened")
+def test_masks_only_asks_the_language_model_nothing(images, model):
+    assert annotate(images / "red.png", "--tasks", "").exit_code == 0
+    assert model.calls["prefill"] == 0
+
+
+@pytest.mark.usefixtures("opened")
+def test_overlays_are_written_for_each_image_that_went_well(images, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(draw(("red", 1, 1, 9, 9))).save(other / "red.jpg")
+    folder = tmp_path / "overlays"
+    assert annotate(images, other / "red.jpg", "--overlay", folder).exit_code == 1
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "green.overlay.png",
+        "red-2.overlay.png",
+        "red.overlay.png",
+    ]
+    with Image.open(folder / "red.overlay.png") as overlay:
+        assert overlay.width == 720
+        red, green, blue = overlay.convert("RGB").getpixel((15 * 720 // 64, 13 * 720 // 64))
+    assert red > 150 > max(green, blue)
+
+
+def test_options_choose_the_model_and_override_the_environment(images, opened, monkeypatch):
+    monkeypatch.setenv("PAM_MODEL", "PAM-3B")
+    monkeypatch.setenv("PAM_DEVICE", "cuda")
+    annotate(images / "red.png", "--device", "cpu", "--dtype", "float32")
+    assert opened == [Settings(model="PAM-3B", device="cpu", dtype="float32")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--box", "1,2,3"], "--box is x1,y1,x2,y2"),
+        (["--point", "next"], "between the points"),
+        (["--mask", "missing.png"], "--mask missing.png: there is no such file"),
+        (["--box", "1,2,3,4", "--everything"], "--everything stands alone"),
+        (["--labels", "a,,b"], "label 2 of the list is empty"),
+        (["--labels", "red circle,a\udcff"], "label 2 of the list, 'a\\udcff', is not valid UTF-8"),
+        (["--labels", "a,a"], "'a' is in the list twice"),
+        (["--labels", "a", "--threshold", "2"], "threshold"),
+        (["--tasks", "label,poem"], "--tasks are among label, definition, brief, detailed"),
+        (["--language", "fr"], "--language is one of en, zh"),
+        (["--max-regions", "0"], "max-regions"),
+        (["--max-regions", "2", "--box", "1,1,9,9"], "--max-regions is for everything"),
+        (["--threshold", "0.5"], "--threshold is for labels of your own"),
+        (["--output", "out.csv"], "FILE.json or FILE.coco.json, not out.csv"),
+        (["--device", "gpu"], "PAM_DEVICE is one of"),
+        (["--nonsense"], "No such option"),
+    ],
+)
+def test_wrong_usage_ends_with_2_before_the_model_is_loaded(images, opened, options, message):
+    result = annotate(images / "red.png", *options)
+    assert result.exit_code == 2
+    assert message in " ".join(result.stderr.replace("│", "").split())
+    assert not opened
+    assert result.stdout == ""
+
+
+def test_a_folder_without_images_is_wrong_usage(tmp_path, opened):
+    result = annotate(tmp_path)
+    assert result.exit_code == 2
+    assert "no image files" in result.stderr
+    assert not opened
+
+
+def test_a_model_that_cannot_be_loaded_ends_with_3(images, monkeypatch):
+    def broken(settings):
+        raise ValueError("model.layers.0 is missing")
+
+    monkeypatch.setattr(Settings, "open_annotator", broken)
+    result = annotate(images / "red.png", "--model", "some/where")
+    assert result.exit_code == 3
+    assert "cannot load the model some/where: model.layers.0 is missing" in result.stderr
+
+
+def test_an_output_that_cannot_be_written_ends_with_4_before_the_work(images, opened, tmp_path):
+    (tmp_path / "file").touch()
+    for option in ("--output", "--overlay"):
+        result = annotate(images / "red.png", option, tmp_path / "file" / "out.json")
+        assert result.exit_code == 4
+        assert "cannot make the folder" in result.stderr
+    assert annotate(images / "red.png", "--output", f"{images}").exit_code == 2
+    assert not opened
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_full_disk_ends_with_4_and_the_table_is_still_printed(images, tmp_path, monkeypatch):
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(commands, "write_json", full)
+    result = annotate(images / "red.png", "--output", tmp_path / "out.json")
+    assert result.exit_code == 4
+    assert "No space left" in result.stderr
+    assert "brief red" in result.stdout
+
+
+@pytest.mark.usefixtures("opened")
+def test_an_overlay_that_cannot_be_written_ends_with_4_and_loses_nothing(images, tmp_path):
+    (tmp_path / "overlays" / "red.overlay.png").mkdir(parents=True)
+    output = tmp_path / "out.json"
+    files = (images / "red.png", images / "green.png")
+    result = annotate(*files, "--overlay", tmp_path / "overlays", "--output", output)
+    assert result.exit_code == 4
+    assert "cannot write the overlay" in result.stderr
+    written = json.loads(output.read_text("utf-8"))["images"]
+    assert [len(image["regions"]) for image in written] == [2, 1]
+    assert (tmp_path / "overlays" / "green.overlay.png").is_file()
+
+
+@pytest.mark.usefixtures("opened")
+def test_an_interrupt_saves_what_was_done(images, tmp_path, monkeypatch):
+    real = commands.annotate_files
+
+    def interrupted(*arguments, **options):
+        yield next(real(*arguments, **options))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "annotate_files", interrupted)
+    output = tmp_path / "out.json"
+    result = annotate(images / "green.png", images / "red.png", "--output", output)
+    assert result.exit_code == 130
+    assert "interrupted after 1 of 2 images" in result.stderr
+    assert len(json.loads(output.read_text("utf-8"))["images"]) == 1
+
+
+def test_download_prints_the_folder_and_explains_a_failure(monkeypatch, tmp_path):
+    def download(name, *, cache_dir, progress):
+        if name == "PAM-9B":
+            raise ValueError("there is no checkpoint of that name")
+        return cache_dir / name
+
+    monkeypatch.setattr("pam_model.checkpoints.hub.download", download)
+    result = run("download", "PAM-3B", "--cache-dir", tmp_path)
+    assert (result.exit_code, result.stdout.strip()) == (0, str(tmp_path / "PAM-3B"))
+    result = run("download", "PAM-9B")
+    assert result.exit_code == 3
+    assert "cannot download PAM-9B: there is no checkpoint of that name" in result.stderr
+
+
+def test_version_and_help_need_no_torch():
+    code = (
+        "import sys; from pam_labeling.command_line.cli import app\n"
+        "try: app(sys.argv[1:])\n"
+        "finally: print('torch' in sys.modules)"
+    )
+    for option in ("--version", "--help"):
+        result = subprocess.run(
+            [sys.executable, "-c", code, option], capture_output=True, text=True, check=True
+        )
+        assert result.stdout.strip().endswith("False")
+    assert run("--version").stdout == f"pam-labeling {VERSION}\n"
+    assert "annotate" in run("--help").stdout
+    assert "Exit codes: 0 all done" in run("annotate", "--help").stdout
+
+
+@pytest.mark.usefixtures("opened")
+def test_overlays_never_overwrite_the_images(images):
+    before = (images / "red.png").read_bytes()
+    assert annotate(images / "red.png", "--overlay", images).exit_code == 0
+    assert (images / "red.png").read_bytes() == before
+    assert (images / "red.overlay.png").is_file()
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_file_name_that_is_not_utf_8_spoils_nothing(images, tmp_path):
+    odd = os.fsencode(tmp_path) + b"/odd\xff.png"
+    shutil.copy(images / "red.png", odd)
+    output = tmp_path / "out.json"
+    result = annotate(os.fsdecode(odd), images / "green.png", "--output", output)
+    assert result.exit_code == 0
+    written = json.loads(output.read_text("utf-8"))
+    assert written["images"][0]["file"].endswith("odd?.png")
+    assert len(written["images"][0]["regions"]) == 2
+
+
+def test_the_program_starts_as_people_start_it(images):
+    program = "from pam_labeling.command_line.cli import main; main()"
+    result = subprocess.run(
+        [sys.executable, "-c", program, "annotate", str(images / "red.png"), "--tasks", "诗"],
+        capture_output=True,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+    )
+    assert result.returncode == 2
+    assert b"not '?'" in result.stderr
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_huge_image_fails_without_a_warning_on_the_way(images, monkeypatch, capfd):
+    Image.new("1", (9500, 9500)).save(images / "huge.png")
+    monkeypatch.setattr("sys.argv", ["pam-labeling", "annotate", str(images / "huge.png")])
+    with pytest.raises(SystemExit) as end:
+        main()
+    assert end.value.code == 1
+    message = capfd.readouterr().err
+    assert "too large" in message
+    assert "Warning" not in message
+
+
+@pytest.mark.usefixtures("opened")
+def test_a_folder_without_write_permission_ends_with_4(images, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.access", lambda *_: False)
+    result = annotate(images / "red.png", "--output", tmp_path / "out.json")
+    assert result.exit_code == 4
+    assert "cannot write into the folder" in result.stderr
+
+
+def test_a_token_limit_below_one_is_wrong_usage(images, opened):
+    assert annotate(images / "red.png", "--max-new-tokens", 0).exit_code == 2
+    output = images / "folder.json"
+    output.mkdir()
+    result = annotate(images / "red.png", "--output", output)
+    assert result.exit_code == 2
+    assert "is a folder" in result.stderr
+    assert not opened

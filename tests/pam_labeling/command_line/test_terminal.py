@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from pam_labeling.command_line.terminal import progress_bar, results_table, shown
+
+
+def region(**changes) -> Any:
+    entry = {
+        "prompt": None,
+        "box": [1, 2, 30, 40],
+        "area": 5,
+        "mask": {"size": [50, 50], "counts": ""},
+        "label": "cat",
+        "scores": {"iou": 0.5, "object": 1.0, "label": None},
+        "texts": {"label": "cat", "brief": "a cat"},
+    }
+    return {**entry, **changes}
+
+
+def printed(**changes):
+    image: Any = {
+        "file": "a.png",
+        "width": 50,
+        "height": 50,
+        "regions": [],
+        "refusals": [],
+        "error": None,
+        **changes,
+    }
+    console = Console(width=120)
+    with console.capture() as captured:
+        console.print(results_table([image]))
+    return captured.get()
+
+
+def test_a_region_is_a_line_with_its_words():
+    text = printed(regions=[region()])
+    for part in ("a.png", "cat", "0.50", "1 2 30 40", "a cat"):
+        assert part in text
+
+
+def test_the_score_is_the_labels_where_it_was_chosen_from_a_list():
+    text = printed(regions=[region(scores={"iou": 0.5, "object": 1.0, "label": 0.87}, label=None)])
+    assert "0.87" in text
+    assert "—" in text
+
+
+def test_refusals_failures_and_empty_images_are_told():
+    assert "point inside" in printed(refusals=[{"reason": "point inside"}])
+    assert "damaged" in printed(error="damaged")
+    assert "nothing was found" in printed()
+
+
+@pytest.mark.parametrize("text", ["[red]x[/]", "[/]", "a\\[b]"])
+def test_markup_in_names_and_texts_is_shown_as_it_is(text):
+    assert text in printed(regions=[region(label=text)])
+
+
+def test_control_characters_are_not_obeyed():
+    assert shown("a\x1b[2Jb\nc\rd") == "a\ufffd[2Jb\nc\ufffdd"
+
+
+def test_one_image_needs_no_progress_bar():
+    console = Console()
+    assert progress_bar(console, 1).disable
+    assert not progress_bar(console, 2).disable
