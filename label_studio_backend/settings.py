@@ -44,7 +44,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from pam_labeling.environment import EnvironmentSettings, SettingsError, from_variables
+from pam_labeling.environment import EnvironmentSettings, from_variables
+from pam_labeling.errors import SettingsError
 
 if TYPE_CHECKING:
     from label_studio_backend.media.task_media import MediaSettings

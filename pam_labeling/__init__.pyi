@@ -1,29 +1,39 @@
 from .annotator import Annotator, Statistics
-from .media import ImageError, LoadedImage, read_image
-from .regions import (
-    Annotation,
-    Prompt,
+from .errors import (
+    BusyError,
+    CheckpointError,
+    ClosedError,
+    DeadlineError,
+    ImageError,
+    InputError,
+    MaskError,
+    PamError,
     PromptError,
-    Provenance,
-    Refusal,
-    Region,
-    Scores,
+    SettingsError,
+    UnavailableError,
+    VocabularyError,
 )
+from .media import LoadedImage, read_image
+from .regions import Annotation, Prompt, Provenance, Refusal, Region, Scores
 from .request import Outcome, Request
-from .settings import Settings, SettingsError
-from .vocabulary import Choice, Vocabulary, VocabularyError
-from .work_queue import BusyError, ClosedError, DeadlineError, Priority
+from .settings import Settings
+from .vocabulary import Choice, Vocabulary
+from .work_queue import Priority
 
 __all__ = [
     "Annotation",
     "Annotator",
     "BusyError",
+    "CheckpointError",
     "Choice",
     "ClosedError",
     "DeadlineError",
     "ImageError",
+    "InputError",
     "LoadedImage",
+    "MaskError",
     "Outcome",
+    "PamError",
     "Priority",
     "Prompt",
     "PromptError",
@@ -35,6 +45,7 @@ __all__ = [
     "Settings",
     "SettingsError",
     "Statistics",
+    "UnavailableError",
     "Vocabulary",
     "VocabularyError",
     "read_image",

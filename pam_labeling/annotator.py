@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pam_labeling.cache import FeatureCache
+from pam_labeling.errors import DeadlineError
 from pam_labeling.media import MAX_PIXELS, LoadedImage, read_image
 from pam_labeling.pipeline import Pipeline
 from pam_labeling.request import Outcome, Request
-from pam_labeling.work_queue import DeadlineError, Job, Priority, WorkQueue
+from pam_labeling.work_queue import Job, Priority, WorkQueue
 from pam_model import PromptError
 
 if TYPE_CHECKING:

@@ -7,14 +7,12 @@ from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pam_labeling.errors import SettingsError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from typing_extensions import Self
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be used; the message names its environment variable."""
 
 
 def from_variables(*names: str, verbatim: bool = False) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from pam_labeling.errors import MaskError
 from pam_model import CroppedMask
 
 if TYPE_CHECKING:
@@ -26,10 +27,6 @@ if TYPE_CHECKING:
 
 
 _LARGEST_TO_SPECK = 1000
-
-
-class MaskError(ValueError):
-    """A mask, or an encoded one, that cannot be used; the message says why."""
 
 
 class RLE(TypedDict):

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
+from pam_labeling.errors import ImageError
+
 if TYPE_CHECKING:
     import os
     from collections.abc import Callable
@@ -41,10 +43,6 @@ _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
 
 T = TypeVar("T", bound=np.generic)
 _Convert: TypeAlias = "Callable[[Image.Image, str], npt.NDArray[T]]"
-
-
-class ImageError(ValueError):
-    """An image that cannot be read; the message names it, says why, and what to do."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pam_labeling.masks import MaskError, check_mask
+from pam_labeling.errors import MaskError
+from pam_labeling.masks import check_mask
 from pam_model.cropped_mask import CroppedMask
-from pam_model.prompts import Prompt, PromptError
+from pam_model.errors import PromptError
+from pam_model.prompts import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

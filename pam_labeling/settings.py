@@ -19,7 +19,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pam_labeling.environment import EnvironmentSettings, SettingsError
+from pam_labeling.environment import EnvironmentSettings
+from pam_labeling.errors import SettingsError
 from pam_labeling.media import MAX_PIXELS
 
 if TYPE_CHECKING:

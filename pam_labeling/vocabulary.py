@@ -8,16 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from pam_labeling.errors import VocabularyError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import numpy.typing as npt
 
     from pam_model.tasks import Language
-
-
-class VocabularyError(ValueError):
-    """A label list that cannot be chosen from; the message says why."""
 
 
 @dataclass(frozen=True)

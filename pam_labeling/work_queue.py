@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from pam_labeling.errors import BusyError, ClosedError, DeadlineError
+
 if TYPE_CHECKING:
     from collections.abc import Generator
 
@@ -26,18 +28,6 @@ class Priority(IntEnum):
 
     INTERACTIVE = 0
     BATCH = 1
-
-
-class BusyError(RuntimeError):
-    """The queue is full; try again in a moment."""
-
-
-class DeadlineError(TimeoutError):
-    """The request's time was over before its work was."""
-
-
-class ClosedError(RuntimeError):
-    """The annotator was closed before the work was done."""
 
 
 @dataclass(eq=False)

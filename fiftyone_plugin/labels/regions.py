@@ -15,7 +15,8 @@ import cv2
 import fiftyone as fo
 import numpy as np
 
-from pam_labeling.media import ImageError, read_mask
+from pam_labeling.errors import ImageError
+from pam_labeling.media import read_mask
 from pam_model import Prompt, PromptError
 
 from ..errors import PluginError

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from pam_labeling.media import ImageError, read_image
+from pam_labeling.errors import ImageError
+from pam_labeling.media import read_image
 
 from ..errors import PluginError
 from ..labels.regions import LabelRegion, regions_of

@@ -18,7 +18,8 @@ from label_studio_backend.server.app import create_app, create_server
 from label_studio_backend.server.backend import Backend
 from label_studio_backend.settings import ServerSettings
 from pam_labeling.command_line.exit_codes import CommandError
-from pam_labeling.settings import Settings, SettingsError
+from pam_labeling.errors import SettingsError
+from pam_labeling.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -24,9 +24,10 @@ from label_studio_backend.translation.geometry import (
     read_rectangle,
 )
 from label_studio_backend.translation.rle import decode, pixels
-from pam_labeling.masks import MaskError
+from pam_labeling.errors import MaskError
 from pam_model.cropped_mask import CroppedMask
-from pam_model.prompts import Prompt, PromptError
+from pam_model.errors import PromptError
+from pam_model.prompts import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from label_studio_backend.translation.geometry import depth_of
-from pam_labeling.masks import MaskError, Polygon, polygons_of
+from pam_labeling.errors import MaskError
+from pam_labeling.masks import Polygon, polygons_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.config.output_mapping import SHAPE_TYPES, describe, is_nested
 from label_studio_backend.translation.rle import decode
-from pam_labeling.masks import MaskError
+from pam_labeling.errors import MaskError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

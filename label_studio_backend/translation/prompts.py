@@ -57,7 +57,8 @@ from label_studio_backend.translation.geometry import (
     stroke_points,
 )
 from label_studio_backend.translation.model_versions import is_own
-from pam_model.prompts import Prompt, PromptError
+from pam_model.errors import PromptError
+from pam_model.prompts import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

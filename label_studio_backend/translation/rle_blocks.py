@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from pam_labeling.masks import MaskError
+from pam_labeling.errors import MaskError
 
 if TYPE_CHECKING:
     import numpy.typing as npt

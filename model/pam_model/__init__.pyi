@@ -1,8 +1,8 @@
-from .checkpoints.files import CheckpointError
 from .cropped_mask import CroppedMask
+from .errors import CheckpointError, InputError, PamError, PromptError
 from .options import EverythingOptions, GenerationOptions
 from .pam import PAM
-from .prompts import Prompt, PromptError
+from .prompts import Prompt
 from .segments import ImageFeatures, RegionContexts, Segments
 from .tasks import LANGUAGES, Definition, Language, Question, Task, split_definition
 
@@ -15,7 +15,9 @@ __all__ = [
     "EverythingOptions",
     "GenerationOptions",
     "ImageFeatures",
+    "InputError",
     "Language",
+    "PamError",
     "Prompt",
     "PromptError",
     "Question",

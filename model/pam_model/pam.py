@@ -23,8 +23,9 @@ from pam_model import devices, everything
 from pam_model.checkpoints import hub
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
 from pam_model.cropped_mask import square_masks
+from pam_model.errors import PromptError
 from pam_model.options import EverythingOptions, GenerationOptions
-from pam_model.prompts import Prompt, PromptError
+from pam_model.prompts import Prompt
 from pam_model.segmenter import BOX_LABELS, DecoderOutput, stability
 from pam_model.segments import ImageFeatures, RegionContexts, Segments
 from pam_model.tasks import Language, Question, Task

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from pam_model.cropped_mask import CroppedMask
+from pam_model.errors import PromptError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
 
 _NO_POINTS = np.zeros((0, 2), dtype=np.float32)
 _NO_LABELS = np.zeros((0,), dtype=np.bool_)
-
-
-class PromptError(ValueError):
-    """A prompt that cannot be worked on; the message says what is wrong with it."""
 
 
 @dataclass(frozen=True, eq=False)

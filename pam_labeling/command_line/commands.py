@@ -22,9 +22,10 @@ from pam_labeling.command_line.terminal import (
     shown,
 )
 from pam_labeling.documents import coco_document, document, write_json
+from pam_labeling.errors import SettingsError, VocabularyError
 from pam_labeling.request import Request
-from pam_labeling.settings import Settings, SettingsError
-from pam_labeling.vocabulary import Vocabulary, VocabularyError
+from pam_labeling.settings import Settings
+from pam_labeling.vocabulary import Vocabulary
 from pam_model import (
     LANGUAGES,
     EverythingOptions,

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from pam_labeling.annotator import Annotator, Request
-from pam_labeling.media import ImageError, LoadedImage
-from pam_labeling.work_queue import BusyError, ClosedError, DeadlineError, Priority
+from pam_labeling.errors import BusyError, ClosedError, DeadlineError, ImageError
+from pam_labeling.media import LoadedImage
+from pam_labeling.work_queue import Priority
 from pam_model import Prompt, PromptError
 from tests.pam_labeling.conftest import COLOURS, FakePAM, FakeSegments, draw
 

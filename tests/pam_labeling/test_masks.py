@@ -10,14 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
-from pam_labeling.masks import (
-    MaskError,
-    box_of,
-    decode_rle,
-    encode_rle,
-    polygons_of,
-    without_specks,
-)
+from pam_labeling.errors import MaskError
+from pam_labeling.masks import box_of, decode_rle, encode_rle, polygons_of, without_specks
 from pam_model import CroppedMask
 
 masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12))

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image
 
-from pam_labeling.media import MAX_PIXELS, ImageError, LoadedImage, read_image, read_mask
+from pam_labeling.errors import ImageError
+from pam_labeling.media import MAX_PIXELS, LoadedImage, read_image, read_mask
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from pam_labeling.masks import MaskError
+from pam_labeling.errors import MaskError
 from pam_labeling.regions import Annotation, Provenance, Refusal, Region, Scores
 from pam_model import Prompt, Task
 

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from pam_labeling import settings as module
-from pam_labeling.settings import Settings, SettingsError
+from pam_labeling.errors import SettingsError
+from pam_labeling.settings import Settings
 
 
 def test_without_variables_the_defaults_hold():

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pam_labeling.vocabulary import Vocabulary, VocabularyError
+from pam_labeling.errors import VocabularyError
+from pam_labeling.vocabulary import Vocabulary
 
 
 def test_the_likeliest_label_is_chosen_with_its_share():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from pam_labeling.annotator import MOST_TOKENS, Annotator, Request
+from pam_labeling.errors import DeadlineError
 from pam_labeling.media import LoadedImage
 from pam_labeling.regions import Region
 from pam_labeling.vocabulary import Vocabulary
-from pam_labeling.work_queue import DeadlineError
 from pam_model import EverythingOptions, GenerationOptions, Prompt, Question, Task
 from tests.model.tiny import tiny_pam
 

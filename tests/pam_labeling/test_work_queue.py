@@ -6,14 +6,8 @@ from concurrent.futures import CancelledError
 
 import pytest
 
-from pam_labeling.work_queue import (
-    BusyError,
-    ClosedError,
-    DeadlineError,
-    Job,
-    Priority,
-    WorkQueue,
-)
+from pam_labeling.errors import BusyError, ClosedError, DeadlineError
+from pam_labeling.work_queue import Job, Priority, WorkQueue
 
 
 def steps(log, name, count=1, result=None):

@@ -19,10 +19,11 @@ from safetensors.torch import save_file
 from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from pam_model.checkpoints.config_json import check_depths, pam_config, sam2_from_dict
-from pam_model.checkpoints.files import CheckpointError, find_folder, read_json
+from pam_model.checkpoints.files import find_folder, read_json
 from pam_model.checkpoints.parameters import load_parameters, parameters_on_meta
 from pam_model.checkpoints.sam2_names import to_meta, to_transformers
 from pam_model.checkpoints.tensor_files import read_sam2, read_tensors
+from pam_model.errors import CheckpointError
 from pam_model.network import PRECISE_SAM2, PAMNetwork
 from pam_model.tasks import END
 

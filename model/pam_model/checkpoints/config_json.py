@@ -10,8 +10,8 @@ from transformers import PreTrainedConfig, Qwen2Config
 from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig, Sam2VisionConfig
 from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
 
-from pam_model.checkpoints.files import CheckpointError
 from pam_model.config import PAMConfig, PerceiverConfig, sam2_config
+from pam_model.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

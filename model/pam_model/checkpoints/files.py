@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from pam_model.errors import CheckpointError
+
 if TYPE_CHECKING:
     from pathlib import Path
-
-
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be used; the message says which file or tensor, and what to do."""
 
 
 def read_json(path: Path) -> dict[str, Any]:

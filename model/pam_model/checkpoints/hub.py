@@ -38,7 +38,8 @@ from huggingface_hub.utils import (
     enable_progress_bars,
 )
 
-from pam_model.checkpoints.files import CheckpointError, find_folder, read_json
+from pam_model.checkpoints.files import find_folder, read_json
+from pam_model.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,8 +10,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from pam_model.checkpoints.files import CheckpointError, read_json
+from pam_model.checkpoints.files import read_json
 from pam_model.checkpoints.sam2_names import to_transformers
+from pam_model.errors import CheckpointError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -31,7 +31,8 @@ from label_studio_backend.translation.mask_shapes import (
     polygons_of_mask,
     rectangle_of,
 )
-from pam_labeling.masks import MaskError, box_of
+from pam_labeling.errors import MaskError
+from pam_labeling.masks import box_of
 from pam_model.cropped_mask import CroppedMask
 from pam_model.prompts import Prompt
 

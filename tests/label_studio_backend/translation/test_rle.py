@@ -14,7 +14,7 @@ from label_studio_sdk.converter import brush
 
 from label_studio_backend.translation import rle as label_studio_rle
 from label_studio_backend.translation.rle import RLEError, decode, encode, pixels
-from pam_labeling.masks import MaskError
+from pam_labeling.errors import MaskError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 WIDTHS = (3, 4, 8, 16)

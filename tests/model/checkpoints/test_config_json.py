@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pam_model.checkpoints.config_json import check_depths, pam_config, sam2_from_dict
-from pam_model.checkpoints.files import CheckpointError
 from pam_model.config import PerceiverConfig, sam2_config
+from pam_model.errors import CheckpointError
 from tests.model import tiny_checkpoint as tiny
 
 PUBLISHED = tiny.published_settings(tiny.network())

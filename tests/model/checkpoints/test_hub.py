@@ -12,8 +12,8 @@ from huggingface_hub.utils import are_progress_bars_disabled
 
 from pam_model.checkpoints import hub
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
-from pam_model.checkpoints.files import CheckpointError
 from pam_model.checkpoints.hub import download, resolve
+from pam_model.errors import CheckpointError
 from tests.model import tiny_checkpoint as tiny
 from tests.model.fake_hub import FakeHub
 

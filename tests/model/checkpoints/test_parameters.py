@@ -12,9 +12,9 @@ from torch import nn
 from pam_model import PAM
 from pam_model.checkpoints.checkpoint import Checkpoint, load_network
 from pam_model.checkpoints.config_json import pam_config
-from pam_model.checkpoints.files import CheckpointError
 from pam_model.checkpoints.parameters import load_parameters, parameters_on_meta
 from pam_model.checkpoints.sam2_names import to_transformers
+from pam_model.errors import CheckpointError
 from tests.model import tiny_checkpoint as tiny
 
 DATA = Path(__file__).parents[1] / "data"

@@ -9,8 +9,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from pam_model.checkpoints.files import CheckpointError, read_json
+from pam_model.checkpoints.files import read_json
 from pam_model.checkpoints.tensor_files import listed, read_sam2, read_tensors
+from pam_model.errors import CheckpointError
 
 
 def write_index(folder, places):

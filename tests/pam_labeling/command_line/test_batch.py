@@ -7,7 +7,7 @@ from PIL import Image
 
 from pam_labeling.command_line import batch
 from pam_labeling.command_line.batch import annotate_files, overlay_names
-from pam_labeling.media import ImageError
+from pam_labeling.errors import ImageError
 from pam_labeling.request import Request
 from tests.pam_labeling.conftest import draw
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pam_labeling.command_line.prompt_options import parse_prompts
-from pam_labeling.regions import PromptError
+from pam_labeling.errors import PromptError
 
 
 def test_each_box_is_a_region():
