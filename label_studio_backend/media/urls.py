@@ -1,149 +1,29 @@
-"""Which addresses may be fetched on behalf of a task.
-
-A task is untrusted: whoever may import one chooses its addresses, and could point them at services
-that only this machine can reach. Two questions are asked before anything is fetched, and again at
-every redirect:
-
-- *May this host be named at all?* `AllowedHosts`, and the Label Studio (`task_media`), decide it.
-- *May this IP address be connected to?* `resolve` decides it for the addresses that the name has
-  now, and the connection is made to exactly those (`guarded_http`): a name that changes its mind
-  between check and connection (DNS rebinding) gains nothing.
-
-A host that the administrator names exactly, the configured Label Studio included, may be on a
-private or loopback address, `Reach.PRIVATE`: that is how it is usually set up. Everything else,
-hosts that match a wildcard included, must be public. Link-local, multicast, reserved and cloud
-metadata addresses are never connected to.
-"""
+"""The http(s) addresses of images, taken apart and checked."""
 
 from __future__ import annotations
 
 import re
-import socket
 from dataclasses import dataclass
-from enum import Enum
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
-from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urljoin
 
-from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
+import httpx
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from pam_labeling.errors import InputError
 
-IPAddress: TypeAlias = "IPv4Address | IPv6Address"
-IPNetwork: TypeAlias = "IPv4Network | IPv6Network"
-
-MAX_ADDRESS_LENGTH = 8192
+MAX_URL_LENGTH = 8192
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class MediaError(ValueError):
-    """An image that cannot or may not be had; a sentence that says why and what to do.
+class MediaError(InputError):
+    """An image that cannot or may not be fetched; the message says why and what to do.
 
     Messages never hold a token, a password, or the query of an address (presigned links are
     passwords), so they can be logged and shown.
     """
 
 
-class Reach(Enum):
-    """What kind of IP address a host may have."""
-
-    PUBLIC = "public"
-    PRIVATE = "private"
-    """Public, private or loopback."""
-
-
-def _networks(*texts: str) -> tuple[IPNetwork, ...]:
-    return tuple(ip_network(text) for text in texts)
-
-
-# Explicit, because what ipaddress calls global differs between versions of Python.
-_NEVER = {
-    "cloud metadata": _networks(
-        "169.254.169.254",
-        "100.100.100.200",
-        "168.63.129.16",
-        "192.0.0.192",
-        "fd00:ec2::254",
-        "fd20:ce::254",
-    ),
-    "link-local": _networks("169.254.0.0/16", "fe80::/10", "fec0::/10"),
-    "multicast": _networks("224.0.0.0/4", "ff00::/8"),
-    "unspecified": _networks("0.0.0.0/8", "::/128"),
-    "reserved": _networks(
-        "192.0.0.0/24",
-        "192.0.2.0/24",
-        "192.88.99.0/24",
-        "198.51.100.0/24",
-        "203.0.113.0/24",
-        "240.0.0.0/4",
-        "64:ff9b:1::/48",
-        "2001::/23",
-        "2001:db8::/32",
-        "3fff::/20",
-    ),
-}
-_PRIVATE = {
-    "loopback": _networks("127.0.0.0/8", "::1/128"),
-    "private": _networks(
-        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15", "fc00::/7"
-    ),
-    "carrier-grade NAT": _networks("100.64.0.0/10"),
-}
-_GLOBAL_IPV6 = IPv6Network("2000::/3")
-_NAT64 = IPv6Network("64:ff9b::/96")
-
-
-def refusal(address: IPAddress, reach: Reach) -> str | None:
-    """Why an IP address may not be connected to ("a loopback address"), or None if it may.
-
-    IPv6 addresses that carry an IPv4 address (mapped, NAT64, 6to4, ISATAP) are judged by it.
-    """
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return refusal(address.ipv4_mapped, reach)
-        inner = _translated(address)
-        if inner is not None and (reason := refusal(inner, Reach.PUBLIC)):
-            return f"{reason} inside IPv6"
-    for kind, networks in _NEVER.items():
-        if any(address in network for network in networks):
-            return f"a {kind} address"
-    for kind, networks in _PRIVATE.items():
-        if any(address in network for network in networks):
-            return None if reach is Reach.PRIVATE else f"a {kind} address"
-    if isinstance(address, IPv6Address) and address not in _GLOBAL_IPV6 and address not in _NAT64:
-        return "a reserved address"
-    return None
-
-
-def _translated(address: IPv6Address) -> IPv4Address | None:
-    if address in _NAT64 or int(address) >> 32 & 0xFDFFFFFF == 0x5EFE:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.sixtofour
-
-
-def resolve(host: str, port: int, reach: Reach) -> list[str]:
-    """The IP addresses of a host, as text, if every one of them may be connected to.
-
-    Raises:
-        MediaError: one of them may not.
-        socket.gaierror: there is no such host.
-    """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    for text in addresses:
-        if reason := refusal(ip_address(text), reach):
-            raise MediaError(
-                f"{host} is not fetched from: its address {text} is {reason}. Hosts on such "
-                "addresses must be named exactly by the administrator: LABEL_STUDIO_URL if this is "
-                "the Label Studio, else the allowed hosts"
-            )
-    return addresses
-
-
 @dataclass(frozen=True)
-class WebAddress:
+class Url:
     """An http(s) address, taken apart. `str()` leaves its query out and is safe to show.
 
     Attributes:
@@ -161,7 +41,7 @@ class WebAddress:
     query: str
 
     @classmethod
-    def parse(cls, text: str) -> WebAddress:
+    def parse(cls, text: str) -> Url:
         """Take an address apart.
 
         Raises:
@@ -169,25 +49,32 @@ class WebAddress:
                 control characters, backslashes, or too long.
         """
         text = text.strip().replace(" ", "%20")
-        if len(text) > MAX_ADDRESS_LENGTH:
-            raise MediaError(f"the address of an image has more than {MAX_ADDRESS_LENGTH} letters")
+        if len(text) > MAX_URL_LENGTH:
+            raise MediaError(f"the address of an image has more than {MAX_URL_LENGTH} characters")
         if re.search(r"[\x00-\x20\x7f\\]", text):
             raise MediaError("the address of an image has control characters or backslashes in it")
         try:
-            url = parse_url(text)
-        except LocationParseError:
-            # Without its cause: that one quotes the whole address.
+            url = httpx.URL(text)
+        except httpx.InvalidURL:
+            # Without its cause, which quotes the whole address.
             raise MediaError("the address of an image is malformed") from None
-        scheme, host = (url.scheme or "").lower(), (url.host or "").strip("[]").rstrip(".").lower()
-        if scheme not in DEFAULT_PORTS or not host or "%" in host or url.port == 0:
+        host = url.raw_host.decode().rstrip(".").lower()
+        if url.scheme not in DEFAULT_PORTS or not host or "%" in host:
             raise MediaError("the address of an image needs http:// or https:// and a host")
-        if url.auth is not None:
+        port = DEFAULT_PORTS[url.scheme] if url.port is None else url.port
+        if not 0 < port < 1 << 16:
+            raise MediaError(f"the address of an image on {host} has a port that cannot be: {port}")
+        if "@" in re.split(r"[/?#]", text)[2]:
             raise MediaError(
                 f"the address of an image on {host} holds a user name or password; leave it out"
             )
-        _refuse_traversal(text, host)
-        port = url.port or DEFAULT_PORTS[scheme]
-        return cls(scheme, host, port, url.path or "/", url.query or "")
+        decoded = re.split(r"[?#]", text, maxsplit=1)[0]
+        for _ in range(3):  # a proxy on the way may decode it once more
+            decoded = unquote(decoded)
+        if ".." in re.split(r"[/\\]", decoded):
+            raise MediaError(f"the address of an image on {host} has '..' in its path")
+        path, _, query = url.raw_path.decode().partition("?")
+        return cls(url.scheme, host, port, path or "/", query)
 
     @property
     def has_default_port(self) -> bool:
@@ -195,107 +82,41 @@ class WebAddress:
         return self.port == DEFAULT_PORTS[self.scheme]
 
     @property
-    def origin(self) -> str:
-        """`scheme://host`, with the port if it is not the scheme's own."""
+    def netloc(self) -> str:
+        """The host, with the port if it is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if self.has_default_port else f":{self.port}")
+        return host if self.has_default_port else f"{host}:{self.port}"
 
     @property
-    def url(self) -> str:
+    def origin(self) -> str:
+        """`scheme://host`, with the port if it is not the scheme's own."""
+        return f"{self.scheme}://{self.netloc}"
+
+    @property
+    def target(self) -> str:
+        """The path with the query, as a request names it: not for messages."""
+        return self.path + (f"?{self.query}" if self.query else "")
+
+    @property
+    def text(self) -> str:
         """The whole address, with its query: not for messages."""
-        return self.origin + self.path + (f"?{self.query}" if self.query else "")
+        return self.origin + self.target
 
     def __str__(self) -> str:
         path = self.path if len(self.path) <= 200 else f"{self.path[:200]}…"
         return self.origin + path + ("?…" if self.query else "")
 
     def __repr__(self) -> str:
-        return f"WebAddress({str(self)!r})"
+        return f"Url({str(self)!r})"
 
-    def join(self, location: str) -> WebAddress:
+    def join(self, location: str) -> Url:
         """Where a redirect from here leads: `location` may be relative.
 
         Raises:
             MediaError: as `parse` does.
         """
         try:
-            return WebAddress.parse(urljoin(self.url, location.strip()))
-        except ValueError as error:
+            return Url.parse(urljoin(self.text, location.strip()))
+        except ValueError as error:  # of urljoin, or a MediaError
             reason = error if isinstance(error, MediaError) else "the address is malformed"
             raise MediaError(f"{self} redirects to where it should not: {reason}") from None
-
-
-def _refuse_traversal(text: str, host: str) -> None:
-    path = re.split(r"[?#]", text, maxsplit=1)[0]
-    for _ in range(3):  # a proxy on the way may decode once more
-        path = unquote(path)
-    if ".." in re.split(r"[/\\]", path):
-        raise MediaError(f"the address of an image on {host} has '..' in its path")
-
-
-@dataclass(frozen=True)
-class _HostPattern:
-    host: str
-    port: int | None
-    wildcard: bool
-
-    @classmethod
-    def parse(cls, text: str) -> _HostPattern:
-        pattern = text.strip().lower()
-        wildcard = pattern.startswith("*.")
-        rest = pattern.removeprefix("*.")
-        if rest.count(":") > 1 and not rest.startswith("["):
-            rest = f"[{rest}]"
-        try:
-            address = WebAddress.parse(f"http://{rest}")
-            port = parse_url(f"http://{rest}").port
-        except MediaError:
-            address, port = None, None
-        if address is None or (address.path, address.query) != ("/", "") or rest[-1:] in "/?#":
-            raise MediaError(
-                f"allowed host {text!r} is not understood; write example.org, example.org:8443 or "
-                "*.example.org, without http:// and without a path"
-            )
-        if "*" in rest or (wildcard and "." not in address.host):
-            raise MediaError(
-                f"allowed host {text!r} would allow too much: "
-                "one * at the beginning of a domain, as in *.example.org"
-            )
-        return cls(address.host, port, wildcard)
-
-    def matches(self, address: WebAddress) -> bool:
-        if self.port is None and not address.has_default_port:
-            return False
-        if self.port is not None and self.port != address.port:
-            return False
-        if self.wildcard:
-            return address.host.endswith(f".{self.host}")
-        return address.host == self.host
-
-
-class AllowedHosts:
-    """Hosts that the administrator allows, next to the Label Studio.
-
-    `example.org` is that name on ports 80 and 443, `example.org:8443` on that port, and
-    `*.example.org` every name below it, not itself. IP addresses are names like others.
-
-    Args:
-        patterns: as above.
-
-    Raises:
-        MediaError: a pattern that is not one of these.
-    """
-
-    def __init__(self, patterns: Iterable[str] = ()) -> None:
-        self._patterns = tuple(_HostPattern.parse(pattern) for pattern in patterns)
-
-    def reach(self, address: WebAddress) -> Reach | None:
-        """The IP addresses that an allowed host may have; None if the host is not allowed.
-
-        `PRIVATE` for exact names; `PUBLIC` for wildcards: there somebody else may choose the name
-        and what it points to.
-        """
-        matching = [pattern for pattern in self._patterns if pattern.matches(address)]
-        if not matching:
-            return None
-        return Reach.PUBLIC if all(p.wildcard for p in matching) else Reach.PRIVATE
