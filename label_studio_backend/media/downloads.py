@@ -16,19 +16,19 @@ import time
 import zlib
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import httpcore
 import httpx
 
+from label_studio_backend.media import guarded_network
+from label_studio_backend.media.files import Incoming
 from label_studio_backend.media.guarded_network import (
     GuardedBackend,
-    time_limit,
     tls_error,
     trusted_certificates,
 )
-from label_studio_backend.media.urls import MediaError, Url
-from label_studio_backend.media.zones import NetworkZone
+from label_studio_backend.media.urls import MediaError, NetworkZone, Url
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -81,13 +81,6 @@ class Validators:
     last_modified: str | None = None
 
 
-class Sink(Protocol):
-    """What a file is written to."""
-
-    def write(self, chunk: bytes, /) -> object:
-        """Take the next bytes."""
-
-
 class Downloader:
     """Safe for many threads at once; keeps connections open for the next download.
 
@@ -122,7 +115,7 @@ class Downloader:
         start: Url,
         permit: Callable[[Url, Url | None], Permit],
         deadline: float,
-        sink: Sink,
+        incoming: Incoming,
         known: Validators | None = None,
     ) -> Validators | None:
         """Fetch a file.
@@ -132,7 +125,7 @@ class Downloader:
             permit: asked before every request with its URL and the one that redirected there,
                 None for the first; raises `MediaError` if it is not to be made.
             deadline: when it must be there, on `time.monotonic()`'s clock.
-            sink: what the file is written to as it comes; after an error it holds only a part.
+            incoming: where the file is written as it comes; after an error it holds only a part.
             known: of the version at hand; if it is still the right one, no content comes.
 
         Returns:
@@ -153,9 +146,16 @@ class Downloader:
                 headers = httpx.Headers(response.headers)
                 if response.status == 304 and any(condition.values()):
                     return None
-                if response.status not in _REDIRECTS:
-                    _refuse_errors_and_pages(response.status, headers, url, permitted)
-                    _write_body(response, headers, url, self._max_bytes, sink)
+                if response.status not in (200, *_REDIRECTS):
+                    raise _status_error(response.status, url, permitted)
+                if response.status == 200:
+                    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+                    if kind in _PAGES:
+                        raise MediaError(
+                            f"{url} answered with a page ({kind}), not with an image; "
+                            "is the address right, and does it need a login?"
+                        )
+                    _write_body(response, headers, url, self._max_bytes, incoming)
                     return Validators(headers.get("ETag"), headers.get("Last-Modified"))
             url, previous = url.join(headers.get("Location", "")), url
         raise MediaError(f"{start} redirects more than {MAX_REDIRECTS} times")
@@ -172,7 +172,7 @@ class Downloader:
         permit = Permit(zone, label_studio=True)
         headers = {"Content-Type": "application/json"}
         content = json.dumps(body).encode()
-        answer = io.BytesIO()
+        answer = Incoming(io.BytesIO())
         with self._send("POST", url, permit, deadline, headers, content) as response:
             if response.status in _REDIRECTS:
                 raise MediaError(
@@ -183,7 +183,7 @@ class Downloader:
                 raise _status_error(response.status, url, permit)
             _write_body(response, httpx.Headers(response.headers), url, _ANSWER_BYTES, answer)
         try:
-            decoded = json.loads(answer.getvalue())
+            decoded = json.loads(answer.in_memory().read())
         except ValueError:
             decoded = None
         if not isinstance(decoded, dict):
@@ -213,22 +213,22 @@ class Downloader:
         pool = self._pools[permit.zone]
         # From its parts: httpcore must not understand the address in another way than we did.
         target = httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target)
+        limit = guarded_network.deadline.set(deadline)
         try:
-            with (
-                time_limit(deadline),
-                pool.stream(
-                    method,
-                    target,
-                    headers=[(name, value) for name, value in headers.items() if value],
-                    content=content,
-                    extensions={"timeout": seconds},
-                ) as response,
-            ):
+            with pool.stream(
+                method,
+                target,
+                headers=[(name, value) for name, value in headers.items() if value],
+                content=content,
+                extensions={"timeout": seconds},
+            ) as response:
                 yield response
         except _FAILURES as error:
             message = _sentence(error, url.origin, time.monotonic() >= deadline)
             # Without its cause, which may quote the whole link, a presigned one too.
             raise MediaError(message) from None
+        finally:
+            guarded_network.deadline.reset(limit)
 
 
 def _sentence(error: Exception, host: str, overdue: bool) -> str:
@@ -249,17 +249,6 @@ def _sentence(error: Exception, host: str, overdue: bool) -> str:
             "and reachable from the machine of this backend?"
         )
     return f"{host} broke off, or did not speak proper HTTP ({type(error).__name__}); try again"
-
-
-def _refuse_errors_and_pages(status: int, headers: httpx.Headers, url: Url, permit: Permit) -> None:
-    if status != 200:
-        raise _status_error(status, url, permit)
-    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-    if kind in _PAGES:
-        raise MediaError(
-            f"{url} answered with a page ({kind}), not with an image; "
-            "is the address right, and does it need a login?"
-        )
 
 
 def _status_error(status: int, url: Url, permit: Permit) -> StatusError:
@@ -288,7 +277,11 @@ def _status_error(status: int, url: Url, permit: Permit) -> StatusError:
 
 
 def _write_body(
-    response: httpcore.Response, headers: httpx.Headers, url: Url, max_bytes: int, sink: Sink
+    response: httpcore.Response,
+    headers: httpx.Headers,
+    url: Url,
+    max_bytes: int,
+    incoming: Incoming,
 ) -> None:
     too_large = f"{url} is larger than {max_bytes:,} bytes (PAM_MEDIA_MAX_BYTES)"
     length = headers.get("Content-Length", "")
@@ -310,6 +303,6 @@ def _write_body(
         written += len(data)
         if max(received, written) > max_bytes:
             raise MediaError(too_large)
-        sink.write(data)
+        incoming.write(data)
     if inflate is not None and not inflate.eof:
         raise MediaError(f"{url} came compressed and broken off; fetch or export it again")

@@ -2,10 +2,10 @@
 
 httpcore leaves to a network backend how a connection is made. `GuardedBackend`
 
-- looks the host up once, checks every address that it finds (`zones.resolve`), and connects to
+- looks the host up once, checks every address that it finds (`urls.resolve`), and connects to
   exactly those addresses, while TLS still verifies the certificate for the host's *name*;
-- ends connecting, reading and writing at the deadline set with `time_limit`, however slowly the
-  bytes drip: the usual time-outs limit only the silence between two of them.
+- ends connecting, reading and writing at the `deadline` of its thread, however slowly the bytes
+  drip: the usual time-outs limit only the silence between two of them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import logging
 import socket
 import ssl
 import time
-from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -22,35 +21,22 @@ from typing import TYPE_CHECKING, Any
 import httpcore
 import httpx
 
-from label_studio_backend.media.urls import MediaError
-from label_studio_backend.media.zones import NetworkZone, resolve
+from label_studio_backend.media.urls import MediaError, NetworkZone, resolve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
     from pathlib import Path
 
-_deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+deadline: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+"""After this time on `time.monotonic()`'s clock, no guarded connection of this thread connects,
+reads or writes."""
 
 # Its debug messages show cookies, tokens and presigned links.
 logging.getLogger("httpcore").setLevel(logging.INFO)
 
 
-@contextmanager
-def time_limit(deadline: float) -> Iterator[None]:
-    """Let no guarded connection of this thread connect, read or write after `deadline`.
-
-    Args:
-        deadline: on `time.monotonic()`'s clock.
-    """
-    token = _deadline.set(deadline)
-    try:
-        yield
-    finally:
-        _deadline.reset(token)
-
-
 def _shortened(timeout: float | None) -> float | None:
-    remaining = _deadline.get() - time.monotonic()
+    remaining = deadline.get() - time.monotonic()
     if remaining <= 0:
         raise httpcore.TimeoutException("the time for the whole download is over")
     return timeout if remaining == float("inf") else min(remaining, timeout or remaining)

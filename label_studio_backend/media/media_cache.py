@@ -83,8 +83,7 @@ class MediaCache:
         self._directory = directory
         self._max_bytes = max_bytes
         self._lock = threading.Lock()
-        self._counted = 0  # bytes, at the last count and written since
-        self._uncounted = max_bytes  # written since the last count: at first, all of it
+        self._uncounted_room = 0  # bytes that may be written before all files are counted again
 
     def get(self, key: str) -> Entry | None:
         """The file of an `entry_key`, if there is one; its content is not read."""
@@ -115,13 +114,18 @@ class MediaCache:
 
     @contextmanager
     def incoming(self) -> Iterator[Incoming]:
-        """A file to write to, which is removed at the end unless it is kept.
+        """A file to write to, which is removed at the end unless it was kept.
 
         Raises:
             OSError: the disk does not take it.
         """
-        with self._unfinished() as file:
-            yield Incoming(file)
+        folder = self._directory / "incoming"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=_UNFINISHED, delete=False) as file:
+            try:
+                yield Incoming(file)
+            finally:
+                Path(file.name).unlink(missing_ok=True)  # it is not there where it was moved
 
     def keep(self, key: str, incoming: Incoming, validators: Validators) -> MediaFile:
         """Put what has come in its place; another file under this entry's key is replaced.
@@ -138,9 +142,9 @@ class MediaCache:
         self._make_room(incoming.size + len(sidecar))
         content = self._path(incoming.key, _CONTENT)
         _move(incoming.file, content)
-        with self._unfinished() as file:
-            file.write(sidecar)
-            _move(file, self._path(key, _SIDECAR))
+        with self.incoming() as beside:
+            beside.file.write(sidecar)
+            _move(beside.file, self._path(key, _SIDECAR))
         return MediaFile(incoming.key, content, incoming.size)
 
     def confirm(self, key: str) -> None:
@@ -151,49 +155,28 @@ class MediaCache:
     def _path(self, key: str, suffix: str) -> Path:
         return self._directory / key[:2] / f"{key}{suffix}"
 
-    @contextmanager
-    def _unfinished(self) -> Iterator[IO[bytes]]:
-        folder = self._directory / "incoming"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, suffix=_UNFINISHED, delete=False) as file:
-            try:
-                yield file
-            finally:
-                Path(file.name).unlink(missing_ok=True)  # it is not there where it was moved
-
     def _make_room(self, needed: int) -> None:
+        """Count the files when so much was written; remove those used longest ago if need be."""
         with self._lock:
-            self._counted += needed
-            self._uncounted += needed
-            if self._counted > self._max_bytes or self._uncounted * _RECOUNT > self._max_bytes:
-                self._counted, self._uncounted = self._evict(needed) + needed, 0
-
-    def _evict(self, needed: int) -> int:
-        """Count the bytes of all files; if they leave no room, remove those used longest ago."""
-        found = sorted(self._files())
-        total = sum(size for _, size, _ in found)
-        if total + needed <= self._max_bytes:
-            return total
-        for _, size, path in found:
-            if total + needed <= _ROOM * self._max_bytes:
-                break
-            self._remove(path)
-            total -= size
-        return total
-
-    def _files(self) -> Iterator[tuple[float, int, Path]]:
-        """When they were last used, their bytes, and where they are."""
-        for path in self._directory.glob("*/*"):
-            if path.suffix not in (_CONTENT, _SIDECAR, _UNFINISHED):
-                continue
-            try:
-                status = path.stat()
-            except FileNotFoundError:  # another process removed it
-                continue
-            if path.suffix != _UNFINISHED:
-                yield status.st_atime, status.st_size, path
-            elif status.st_mtime < time.time() - _ABANDONED:
+            self._uncounted_room -= needed
+            if self._uncounted_room >= 0:
+                return
+            total, found = needed, []
+            for path in self._directory.glob("*/*"):
+                with suppress(FileNotFoundError):  # another process removed it
+                    status = path.stat()
+                    if path.suffix in (_CONTENT, _SIDECAR):
+                        found.append((status.st_atime, status.st_size, path))
+                        total += status.st_size
+                    elif path.suffix == _UNFINISHED and status.st_mtime < time.time() - _ABANDONED:
+                        self._remove(path)
+            wanted = self._max_bytes if total <= self._max_bytes else _ROOM * self._max_bytes
+            for _, size, path in sorted(found):
+                if total <= wanted:
+                    break
                 self._remove(path)
+                total -= size
+            self._uncounted_room = min(self._max_bytes - total, self._max_bytes // _RECOUNT)
 
     def _remove_damaged(self, path: Path) -> None:
         _log.warning("a file of the media cache was damaged; it is fetched again")

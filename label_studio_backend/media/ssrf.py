@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from label_studio_backend.media.downloads import Permit
-from label_studio_backend.media.urls import MediaError, Url
-from label_studio_backend.media.zones import NetworkZone
+from label_studio_backend.media.urls import MediaError, NetworkZone, Url
 
 if TYPE_CHECKING:
     from label_studio_backend.media.label_studio_site import LabelStudioSite
-    from label_studio_backend.media.zones import AllowedHosts
+    from label_studio_backend.media.urls import AllowedHosts
 
 
 @dataclass(frozen=True)

@@ -46,8 +46,7 @@ from label_studio_backend.media.label_studio_site import LabelStudioSite, base_u
 from label_studio_backend.media.media_cache import Entry, MediaCache, entry_key
 from label_studio_backend.media.ssrf import RequestPolicy
 from label_studio_backend.media.tokens import Credentials
-from label_studio_backend.media.urls import MediaError, Url
-from label_studio_backend.media.zones import AllowedHosts, NetworkZone
+from label_studio_backend.media.urls import AllowedHosts, MediaError, NetworkZone, Url
 from label_studio_backend.single_flight import SingleFlight
 
 __all__ = ["Access", "MediaError", "MediaSettings", "TaskMedia"]
@@ -176,12 +175,13 @@ class TaskMedia:
 
     def _site(self, access: Access) -> LabelStudioSite | None:
         settings = self._settings
-        claimed, complaint = None, None
-        if access.host:
-            try:
+        claimed = None
+        try:
+            if access.host:
                 claimed = base_url(access.host, "the host name that Label Studio sent")
-            except MediaError as error:
-                complaint = error
+        except MediaError:
+            if not settings.label_studio_url:
+                raise
         if settings.label_studio_url:
             base = base_url(settings.label_studio_url, "LABEL_STUDIO_URL")
             zone = NetworkZone.PRIVATE
@@ -189,8 +189,6 @@ class TaskMedia:
         elif claimed:
             base, zone = claimed, self._allowed.zone(claimed) or NetworkZone.PUBLIC
             token = access.token
-        elif complaint:
-            raise complaint
         else:
             return None
         rights = entry_key(base.text, token or "")
@@ -263,9 +261,10 @@ class TaskMedia:
             return self._fetched(key, policy, entry, deadline)
         except StatusError as error:
             credentials = policy.site.credentials if policy.site else None
-            if error.status != 401 or error.authorization is None or credentials is None:
+            refused = error.authorization if error.status == 401 else None
+            if credentials is None or refused is None:
                 raise
-            if not credentials.renewed(error.authorization, deadline):
+            if credentials.header(deadline, refused=refused) == refused:
                 raise
             return self._fetched(key, policy, entry, deadline)
 

@@ -27,7 +27,7 @@ LIFETIME = 300.0
 
 _CHARACTERS = re.compile(r"[\x21-\x7e]+")
 _MARGIN = 30.0  # renewed so long before the end: a download may take a while
-_YOUNG = 5.0  # one that is refused at this age is not renewed: the next would be refused too
+_YOUNG = 5.0
 
 
 class Credentials:
@@ -71,11 +71,13 @@ class Credentials:
         """Whether a personal access token says of itself that it has run out."""
         return self._refreshable and float(self._claims.get("exp", "inf")) < time.time()
 
-    def header(self, deadline: float) -> str:
+    def header(self, deadline: float, *, refused: str | None = None) -> str:
         """The value of `Authorization` for a request that is made now.
 
         Args:
             deadline: when a renewed token must be there, on `time.monotonic()`'s clock.
+            refused: a value that Label Studio did not accept; where no other one can be had, it is
+                given again.
 
         Raises:
             MediaError: Label Studio gives no access token for the personal one.
@@ -83,28 +85,12 @@ class Credentials:
         if not self._refreshable:
             return self._header
         with self._lock:
-            if time.monotonic() >= self._expires:
+            now = time.monotonic()
+            # One that is refused while it is young is not renewed: the next would be refused too.
+            stale = refused == self._header and now - self._renewed >= _YOUNG
+            if stale or now >= self._expires:
                 self._renew(deadline)
             return self._header
-
-    def renewed(self, refused: str, deadline: float) -> bool:
-        """Whether there is another header, now that one was refused: then a retry makes sense.
-
-        Args:
-            refused: the header's value that Label Studio did not accept.
-            deadline: as for `header`.
-
-        Raises:
-            MediaError: as `header` does.
-        """
-        if not self._refreshable:
-            return False
-        with self._lock:
-            if refused == self._header:
-                if time.monotonic() - self._renewed < _YOUNG:
-                    return False
-                self._renew(deadline)
-            return True
 
     def _renew(self, deadline: float) -> None:
         if self._failure and time.monotonic() - self._failure[0] < self._patience:

@@ -1,14 +1,39 @@
-"""The http(s) addresses of images, taken apart and checked."""
+"""URLs of images, and which hosts and IP addresses may be asked for them.
+
+A task is untrusted: whoever may import one chooses its addresses, and could point them at services
+that only this machine can reach. Two questions are asked before anything is fetched, and again at
+every redirect:
+
+- *May this host be named at all?* `AllowedHosts` and the Label Studio decide it (`ssrf`).
+- *May this IP address be connected to?* `resolve` decides it for the addresses that the name has
+  now, and the connection is made to exactly those (`guarded_network`): a name that changes its
+  addresses between check and connection (DNS rebinding) gains nothing.
+
+A host that the administrator names exactly, the configured Label Studio included, may be on a
+private or loopback address, `NetworkZone.PRIVATE`: that is how it is usually set up. Every other
+host, one that matches a wildcard included, must be public. Link-local, multicast, reserved and
+cloud metadata addresses are never connected to.
+"""
 
 from __future__ import annotations
 
 import re
+import socket
 from dataclasses import dataclass
+from enum import Enum
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urljoin
 
 import httpx
 
 from pam_labeling.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+IPAddress: TypeAlias = "IPv4Address | IPv6Address"
+IPNetwork: TypeAlias = "IPv4Network | IPv6Network"
 
 MAX_URL_LENGTH = 8192
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -120,3 +145,152 @@ class Url:
         except ValueError as error:  # of urljoin, or a MediaError
             reason = error if isinstance(error, MediaError) else "the address is malformed"
             raise MediaError(f"{self} redirects to where it should not: {reason}") from None
+
+
+class NetworkZone(Enum):
+    """The IP addresses that a host may have."""
+
+    PUBLIC = "public"
+    PRIVATE = "private"
+    """Public, private or loopback."""
+
+
+def _networks(*texts: str) -> tuple[IPNetwork, ...]:
+    return tuple(ip_network(text) for text in texts)
+
+
+# Explicit, because what ipaddress calls global differs between versions of Python.
+_NEVER = {
+    "cloud metadata": _networks(
+        "169.254.169.254",
+        "100.100.100.200",
+        "168.63.129.16",
+        "192.0.0.192",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+    ),
+    "link-local": _networks("169.254.0.0/16", "fe80::/10", "fec0::/10"),
+    "multicast": _networks("224.0.0.0/4", "ff00::/8"),
+    "unspecified": _networks("0.0.0.0/8", "::/128"),
+    "reserved": _networks(
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "240.0.0.0/4",
+        "64:ff9b:1::/48",
+        "2001::/23",
+        "2001:db8::/32",
+        "3fff::/20",
+    ),
+}
+_PRIVATE = {
+    "loopback": _networks("127.0.0.0/8", "::1/128"),
+    "private": _networks(
+        "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "198.18.0.0/15", "fc00::/7"
+    ),
+    "carrier-grade NAT": _networks("100.64.0.0/10"),
+}
+_GLOBAL_IPV6 = IPv6Network("2000::/3")
+_NAT64 = IPv6Network("64:ff9b::/96")
+
+
+def refusal(address: IPAddress, zone: NetworkZone) -> str | None:
+    """Why an IP address may not be connected to ("a loopback address"), or None if it may.
+
+    IPv6 addresses that carry an IPv4 address (mapped, NAT64, 6to4, ISATAP) are judged by it.
+    """
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return refusal(address.ipv4_mapped, zone)
+        inner = address.sixtofour
+        if address in _NAT64 or int(address) >> 32 & 0xFDFFFFFF == 0x5EFE:  # the latter is ISATAP
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None and (reason := refusal(inner, NetworkZone.PUBLIC)):
+            return f"{reason} inside IPv6"
+    for kind, networks in _NEVER.items():
+        if any(address in network for network in networks):
+            return f"a {kind} address"
+    for kind, networks in _PRIVATE.items():
+        if any(address in network for network in networks):
+            return None if zone is NetworkZone.PRIVATE else f"a {kind} address"
+    if isinstance(address, IPv6Address) and address not in _GLOBAL_IPV6 and address not in _NAT64:
+        return "a reserved address"
+    return None
+
+
+def resolve(host: str, port: int, zone: NetworkZone) -> list[str]:
+    """The IP addresses of a host, as text, if every one of them may be connected to.
+
+    Raises:
+        MediaError: one of them may not.
+        socket.gaierror: there is no such host.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    for text in addresses:
+        if reason := refusal(ip_address(text), zone):
+            raise MediaError(
+                f"{host} is not fetched from: its address {text} is {reason}. Hosts on such "
+                "addresses must be named exactly by the administrator: LABEL_STUDIO_URL if this is "
+                "the Label Studio, else the allowed hosts"
+            )
+    return addresses
+
+
+class AllowedHosts:
+    """Hosts that the administrator allows, next to the Label Studio.
+
+    `example.org` is that name on ports 80 and 443, `example.org:8443` on that port, and
+    `*.example.org` every name below it, but not itself. IP addresses count as names.
+
+    Args:
+        patterns: as above.
+
+    Raises:
+        MediaError: a pattern that is not one of these.
+    """
+
+    def __init__(self, patterns: Iterable[str] = ()) -> None:
+        self._patterns = [_parsed(pattern) for pattern in patterns]
+
+    def zone(self, url: Url) -> NetworkZone | None:
+        """The IP addresses that an allowed host may have; None if the host is not allowed.
+
+        `PRIVATE` for exact names; `PUBLIC` for wildcards, because somebody else may choose the name
+        and what it points to.
+        """
+        found = None
+        for host, port, wildcard in self._patterns:
+            if not (url.has_default_port if port is None else url.port == port):
+                continue
+            if not wildcard and url.host == host:
+                return NetworkZone.PRIVATE
+            if wildcard and url.host.endswith(f".{host}"):
+                found = NetworkZone.PUBLIC
+        return found
+
+
+def _parsed(text: str) -> tuple[str, int | None, bool]:
+    """The host, the port if one is named, and whether the names below the host are meant."""
+    pattern = text.strip().lower()
+    rest = pattern.removeprefix("*.")
+    if rest.count(":") > 1 and not rest.startswith("["):
+        rest = f"[{rest}]"  # an IPv6 address
+    try:
+        url = Url.parse(f"http://{rest}")
+    except MediaError:
+        url = None
+    if url is None or url.target != "/" or rest[-1:] in "/?#":
+        raise MediaError(
+            f"allowed host {text!r} is not understood; write example.org, example.org:8443 or "
+            "*.example.org, without http:// and without a path"
+        )
+    wildcard = pattern.startswith("*.")
+    if "*" in rest or (wildcard and "." not in url.host):
+        raise MediaError(
+            f"allowed host {text!r} would allow too much: "
+            "one * at the beginning of a domain, as in *.example.org"
+        )
+    return url.host, url.port if re.search(r":\d+$", rest) else None, wildcard

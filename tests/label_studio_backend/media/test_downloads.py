@@ -14,8 +14,8 @@ import pytest
 
 from label_studio_backend.media import downloads
 from label_studio_backend.media.downloads import Downloader, Permit, StatusError, Validators
-from label_studio_backend.media.urls import MediaError, Url
-from label_studio_backend.media.zones import NetworkZone
+from label_studio_backend.media.files import Incoming
+from label_studio_backend.media.urls import MediaError, NetworkZone, Url
 from tests.label_studio_backend.web import TLS, Internet, running
 
 LIMIT = 100_000
@@ -54,10 +54,10 @@ class Download:
 
 
 def get(downloader, url, permit=here, *, seconds=10.0, validators=None):
-    sink = io.BytesIO()
+    incoming = Incoming(io.BytesIO())
     deadline = time.monotonic() + seconds
-    found = downloader.get(Url.parse(url), permit, deadline, sink, validators)
-    return Download(sink.getvalue(), found)
+    found = downloader.get(Url.parse(url), permit, deadline, incoming, validators)
+    return Download(incoming.in_memory().read(), found)
 
 
 def test_a_file_comes_with_its_validators_and_no_encoding_is_asked_for(downloader, server):

@@ -16,8 +16,8 @@ import pytest
 from PIL import Image
 
 from label_studio_backend.media import task_media, tokens
-from label_studio_backend.media.task_media import Access, MediaError, MediaSettings, TaskMedia
 from label_studio_backend.media.ssrf import RequestPolicy
+from label_studio_backend.media.task_media import Access, MediaError, MediaSettings, TaskMedia
 from label_studio_backend.media.urls import Url
 from pam_labeling.media import content_digest
 from tests.label_studio_backend.web import TLS, Internet, jwt, personal_access_token, running

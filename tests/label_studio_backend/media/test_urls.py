@@ -4,8 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from label_studio_backend.media.urls import MediaError, Url
-from label_studio_backend.media.zones import AllowedHosts, NetworkZone, refusal
+from label_studio_backend.media.urls import AllowedHosts, MediaError, NetworkZone, Url, refusal
 
 PUBLIC = ["8.8.8.8", "93.184.215.14", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 PRIVATE = [
