@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 
 from label_studio_backend.media.guarded_network import tls_error, trusted_certificates
+from label_studio_backend.media.label_studio_site import base_url
 from label_studio_backend.media.task_media import ca_bundle
 from label_studio_backend.media.tokens import Credentials
 from label_studio_backend.media.urls import MediaError
@@ -93,11 +94,12 @@ class Api:
         stop: threading.Event | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.url = _checked_url(url)
         self._patience = patience
         self._stop = stop or threading.Event()
         self._tell = tell
         try:
+            name = "the address of Label Studio (--label-studio-url or LABEL_STUDIO_URL)"
+            self.url = base_url(url, name).text
             # No memory of failures: `_ask` waits between its attempts.
             self._credentials = Credentials(api_key, self._refresh, patience=0)
             certificates = trusted_certificates(ca_bundle())
@@ -222,6 +224,8 @@ class Api:
         if _is_away(response.status_code):
             # To `_ask` it is as if there were no connection: the request itself was not sent.
             raise httpx.ConnectError("no access token")
+        if response.is_client_error:
+            raise AccessError(self._no_access(HTTPStatus.UNAUTHORIZED))
         answer = self._read(response, path)
         return str(answer.get("access", "")) if isinstance(answer, dict) else ""
 
@@ -274,22 +278,8 @@ class Api:
             ) from None
 
 
-def _checked_url(url: str) -> str:
-    try:
-        parsed = httpx.URL(url.strip())
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise AccessError(
-            "the address of Label Studio must begin with http:// or https://: give it with "
-            "--label-studio-url or LABEL_STUDIO_URL"
-        )
-    if parsed.userinfo:
-        raise AccessError("the address of Label Studio must have no user name or password in it")
-    return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
-
-
 def _name(error: httpx.TransportError) -> str:
+    # ReadTimeout is "read timeout"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
 
 

@@ -82,7 +82,7 @@ class LoadedImage:
             )
         copy = np.array(pixels, order="C")
         digest = content_digest(repr(copy.shape).encode())
-        digest.update(copy)
+        digest.update(copy.data)
         return cls(copy, digest.hexdigest(), name)
 
 

@@ -14,7 +14,6 @@ import io
 import json
 import time
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,7 @@ from label_studio_backend.media.guarded_network import (
 from label_studio_backend.media.urls import MediaError, NetworkZone, Url
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 MAX_REDIRECTS = 5
@@ -142,21 +141,21 @@ class Downloader:
         url, previous = start, None
         for _ in range(MAX_REDIRECTS + 1):
             permitted = permit(url, previous)
-            with self._send("GET", url, permitted, deadline, condition) as response:
-                headers = httpx.Headers(response.headers)
-                if response.status == 304 and any(condition.values()):
-                    return None
-                if response.status not in (200, *_REDIRECTS):
-                    raise _status_error(response.status, url, permitted)
-                if response.status == 200:
-                    kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
-                    if kind in _PAGES:
-                        raise MediaError(
-                            f"{url} answered with a page ({kind}), not with an image; "
-                            "is the address right, and does it need a login?"
-                        )
-                    _write_body(response, headers, url, self._max_bytes, incoming)
-                    return Validators(headers.get("ETag"), headers.get("Last-Modified"))
+            status, headers = self._request(
+                "GET", url, permitted, deadline, incoming, self._max_bytes, condition
+            )
+            if status == 200:
+                kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+                if kind in _PAGES:
+                    raise MediaError(
+                        f"{url} answered with a page ({kind}), not with an image; "
+                        "is the address right, and does it need a login?"
+                    )
+                return Validators(headers.get("ETag"), headers.get("Last-Modified"))
+            if status == 304 and any(condition.values()):
+                return None
+            if status not in _REDIRECTS:
+                raise _status_error(status, url, permitted)
             url, previous = url.join(headers.get("Location", "")), url
         raise MediaError(f"{start} redirects more than {MAX_REDIRECTS} times")
 
@@ -170,18 +169,18 @@ class Downloader:
             StatusError: the answer's status was not 200.
         """
         permit = Permit(zone, label_studio=True)
-        headers = {"Content-Type": "application/json"}
-        content = json.dumps(body).encode()
         answer = Incoming(io.BytesIO())
-        with self._send("POST", url, permit, deadline, headers, content) as response:
-            if response.status in _REDIRECTS:
-                raise MediaError(
-                    f"{url.origin} redirects to another address; set LABEL_STUDIO_URL to "
-                    "where it redirects (https:// instead of http://?)"
-                )
-            if response.status != 200:
-                raise _status_error(response.status, url, permit)
-            _write_body(response, httpx.Headers(response.headers), url, _ANSWER_BYTES, answer)
+        headers = {"Content-Type": "application/json"}
+        status, _ = self._request(
+            "POST", url, permit, deadline, answer, _ANSWER_BYTES, headers, json.dumps(body).encode()
+        )
+        if status in _REDIRECTS:
+            raise MediaError(
+                f"{url.origin} redirects to another address; set LABEL_STUDIO_URL to "
+                "where it redirects (https:// instead of http://?)"
+            )
+        if status != 200:
+            raise _status_error(status, url, permit)
         try:
             decoded = json.loads(answer.in_memory().read())
         except ValueError:
@@ -190,17 +189,18 @@ class Downloader:
             raise MediaError(f"{url} did not answer with a JSON object; is it a Label Studio?")
         return decoded
 
-    @contextmanager
-    def _send(
+    def _request(
         self,
         method: str,
         url: Url,
         permit: Permit,
         deadline: float,
+        incoming: Incoming,
+        max_bytes: int,
         headers: Mapping[str, str | None],
         content: bytes | None = None,
-    ) -> Iterator[httpcore.Response]:
-        """Make one request; what goes wrong meanwhile becomes a sentence."""
+    ) -> tuple[int, httpx.Headers]:
+        """Make one request, and write what comes to `incoming` if the status is 200."""
         headers = {
             "Host": url.netloc,
             "User-Agent": "pam-labeling",
@@ -222,7 +222,10 @@ class Downloader:
                 content=content,
                 extensions={"timeout": seconds},
             ) as response:
-                yield response
+                answered = httpx.Headers(response.headers)
+                if response.status == 200:
+                    _write_body(response, answered, url, max_bytes, incoming)
+                return response.status, answered
         except _FAILURES as error:
             message = _sentence(error, url.origin, time.monotonic() >= deadline)
             # Without its cause, which may quote the whole link, a presigned one too.

@@ -29,14 +29,8 @@ def image_text(value: object) -> str:
     """
     if isinstance(value, str) and value.strip():
         return value.strip()
-    if value is None or value == "":
-        found = "nothing"
-    elif isinstance(value, str):
-        found = "only spaces"
-    elif isinstance(value, list):
-        found = f"a list of {len(value)}"
-    else:
-        found = {"dict": "an object", "bool": "true or false"}.get(type(value).__name__, "a number")
+    names = {"NoneType": "nothing", "str": "an empty text", "list": "a list", "dict": "an object"}
+    found = names.get(type(value).__name__, "a number or truth value")
     raise MediaError(
         f"the task has {found} where the address of one image belongs, {_EXAMPLES}; "
         'check the value="$..." of the image tag against the task\'s data'

@@ -39,31 +39,26 @@ class LabelStudioSite:
     alias: Url | None = None
 
     def owns(self, url: Url) -> bool:
-        """Whether an address is in it; https on the usual port counts for http there too."""
+        """Whether a URL is in it; https on the usual port counts for http there too."""
         base = self.base
-        same = (url.scheme, url.port) == (base.scheme, base.port)
-        upgraded = url.scheme == "https" and base.scheme == "http"
-        upgraded = upgraded and url.has_default_port and base.has_default_port
+        usual = url.has_default_port and base.has_default_port
+        upgraded = usual and (base.scheme, url.scheme) == ("http", "https")
         return (
             url.host == base.host
-            and (same or upgraded)
+            and (upgraded or (url.scheme, url.port) == (base.scheme, base.port))
             and (url.path + "/").startswith(base.path + "/")
         )
 
     def serves(self, url: Url) -> bool:
-        """Whether it is one of its addresses of images, which get its token."""
+        """Whether it serves images under this URL; only these get its token."""
         return self.owns(url) and bool(_IMAGES.match(self.path_of(url)))
 
-    def uploaded(self, url: Url) -> bool:
-        """Whether it is one of its uploads, which never change."""
-        return self.owns(url) and self.path_of(url).startswith("/data/upload/")
-
     def path_of(self, url: Url) -> str:
-        """The path of one of its addresses, without its prefix."""
+        """The path of one of its URLs, without its prefix."""
         return url.path.removeprefix(self.base.path)
 
     def at(self, path: str) -> Url:
-        """The address of a path, with or without its prefix, and a query in it.
+        """The URL of a path, which may have the prefix and a query.
 
         Raises:
             MediaError: as `Url.parse` does.
@@ -73,7 +68,7 @@ class LabelStudioSite:
         return Url.parse(self.base.origin + prefix + inside)
 
     def adopted(self, url: Url) -> Url:
-        """The same address by the configured name, if it is in this Label Studio by another."""
+        """The same URL under the configured name, if it is in this Label Studio under another."""
         for name in (self.base, self.alias):
             if name is None or url.host != name.host:
                 continue
@@ -93,12 +88,14 @@ def base_url(text: str, name: str) -> Url:
         name: what messages call it.
 
     Raises:
-        MediaError: it is no such url.
+        MediaError: it is no such address.
     """
     try:
         url = Url.parse(text)
     except MediaError as error:
-        raise MediaError(f"{name} is not an address like https://labels.example.org") from error
+        raise MediaError(
+            f"{name} is not an address like https://labels.example.org: {error}"
+        ) from error
     return replace(url, path=url.path.rstrip("/"), query="")
 
 

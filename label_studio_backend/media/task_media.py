@@ -1,9 +1,9 @@
-"""From what task data holds in the place of an image to the image's bytes, safely.
+"""Fetch the images of tasks safely, and keep their files.
 
-**What it may be.** Label Studio's own `/data/upload/...` and `/data/local-files/?d=...`; `s3://`,
-`gs://` and `azure-blob://`, which Label Studio resolves, and the `/tasks/1/resolve/?fileuri=...`
-that it makes of them; http(s) addresses in Label Studio or on allowed hosts; `data:` URIs. Paths on
-a disk, `file://` and everything else are refused.
+**What an image's value may be.** Label Studio's own `/data/upload/...` and
+`/data/local-files/?d=...`; `s3://`, `gs://` and `azure-blob://`, which Label Studio resolves, and
+the `/tasks/1/resolve/?fileuri=...` that it makes of them; http(s) addresses in Label Studio or on
+allowed hosts; `data:` URIs. Paths on a disk, `file://` and everything else are refused.
 
 **Who is trusted.** Anybody who reaches this backend can post a task, and claim in `/setup` to be
 any Label Studio: neither is authenticated unless Basic Auth is set. So
@@ -13,13 +13,14 @@ any Label Studio: neither is authenticated unless Basic Auth is set. So
 - a token that came with a request is sent to the Label Studio that the same request names, and only
   if that is the configured one, or none is configured and the address rules allow it;
 - where a Label Studio is configured, the one that a request names is only a second name for it: its
-  addresses are looked up in the configured one. Else it is a stranger, and must be public;
+  addresses are looked up in the configured one. Where none is configured, the one that a request
+  names belongs to a stranger, and must be public;
 - a redirect is judged like a new address. Label Studio may redirect to any public host (that is
   how presigned links work); others only to allowed ones. Tokens do not go along, and nothing goes
   from https to http, unless to an allowed host.
 
-`addresses` says which IP addresses that comes down to. Proxies are not used, whatever the
-environment says: a proxy would look the names up itself.
+`ssrf` holds these rules, `urls` says which IP addresses each kind of host may have. Proxies are not
+used, whatever the environment says: a proxy would look the names up itself.
 
 **What is kept.** A cached file belongs to the Label Studio and the token it was fetched with;
 another token has to ask Label Studio itself. An upload never changes in Label Studio and is kept
@@ -58,7 +59,6 @@ _log = logging.getLogger(__name__)
 
 _CLOUD = ("s3", "gs", "azure-blob")
 _MAX_CREDENTIALS = 256
-_LOCAL_FILES = "/data/local-files"
 
 
 def ca_bundle() -> Path | None:
@@ -163,15 +163,17 @@ class TaskMedia:
         site = self._site(access)
         url = self._url(text, site, task_id)
         policy = RequestPolicy(site, self._allowed, url)
-        rights = ""
+        policy.permit(url, None)  # also what is kept is given only to those who may ask for it
+        rights, fresh = "", OTHER_SECONDS
         if site is not None and policy.in_label_studio:
             root, path = self._settings.local_files_root, site.path_of(url)
-            if root is not None and path.rstrip("/") == _LOCAL_FILES:
+            if root is not None and path.rstrip("/") == "/data/local-files":
                 return find_local_file(root, url, self._settings.max_bytes)
             rights = site.rights
-        policy.permit(url, None)  # also what is kept is given only to those who may ask for it
+            if path.startswith("/data/upload/"):
+                fresh = UPLOAD_SECONDS
         key = entry_key(rights, url.text)
-        return self._fetching.call(key, lambda: self._kept_or_fetched(key, policy))
+        return self._fetching.call(key, lambda: self._kept_or_fetched(key, policy, fresh))
 
     def _site(self, access: Access) -> LabelStudioSite | None:
         settings = self._settings
@@ -250,11 +252,10 @@ class TaskMedia:
             )
         return url
 
-    def _kept_or_fetched(self, key: str, policy: RequestPolicy) -> MediaFile:
-        """The cache's file while it is fresh, else what is there now."""
+    def _kept_or_fetched(self, key: str, policy: RequestPolicy, fresh: float) -> MediaFile:
+        """The cache's file for `fresh` seconds after it was confirmed, else what is there now."""
         entry = self._cache.get(key) if self._cache else None
-        upload = policy.site is not None and policy.site.uploaded(policy.start)
-        if entry is not None and entry.age < (UPLOAD_SECONDS if upload else OTHER_SECONDS):
+        if entry is not None and entry.age < fresh:
             return entry.file
         deadline = time.monotonic() + self._settings.timeout
         try:

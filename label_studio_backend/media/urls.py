@@ -75,29 +75,27 @@ class Url:
         """
         text = text.strip().replace(" ", "%20")
         if len(text) > MAX_URL_LENGTH:
-            raise MediaError(f"the address of an image has more than {MAX_URL_LENGTH} characters")
+            raise MediaError(f"an address has more than {MAX_URL_LENGTH} characters")
         if re.search(r"[\x00-\x20\x7f\\]", text):
-            raise MediaError("the address of an image has control characters or backslashes in it")
+            raise MediaError("an address has control characters or backslashes in it")
         try:
             url = httpx.URL(text)
         except httpx.InvalidURL:
             # Without its cause, which quotes the whole address.
-            raise MediaError("the address of an image is malformed") from None
+            raise MediaError("an address is malformed") from None
         host = url.raw_host.decode().rstrip(".").lower()
         if url.scheme not in DEFAULT_PORTS or not host or "%" in host:
-            raise MediaError("the address of an image needs http:// or https:// and a host")
+            raise MediaError("an address needs http:// or https:// and a host")
         port = DEFAULT_PORTS[url.scheme] if url.port is None else url.port
         if not 0 < port < 1 << 16:
-            raise MediaError(f"the address of an image on {host} has a port that cannot be: {port}")
+            raise MediaError(f"the address on {host} has a port that cannot be: {port}")
         if "@" in re.split(r"[/?#]", text)[2]:
-            raise MediaError(
-                f"the address of an image on {host} holds a user name or password; leave it out"
-            )
+            raise MediaError(f"the address on {host} holds a user name or password; leave it out")
         decoded = re.split(r"[?#]", text, maxsplit=1)[0]
         for _ in range(3):  # a proxy on the way may decode it once more
             decoded = unquote(decoded)
         if ".." in re.split(r"[/\\]", decoded):
-            raise MediaError(f"the address of an image on {host} has '..' in its path")
+            raise MediaError(f"the address on {host} has '..' in its path")
         path, _, query = url.raw_path.decode().partition("?")
         return cls(url.scheme, host, port, path or "/", query)
 
@@ -143,7 +141,7 @@ class Url:
         try:
             return Url.parse(urljoin(self.text, location.strip()))
         except ValueError as error:  # of urljoin, or a MediaError
-            reason = error if isinstance(error, MediaError) else "the address is malformed"
+            reason = error if isinstance(error, MediaError) else "an address is malformed"
             raise MediaError(f"{self} redirects to where it should not: {reason}") from None
 
 

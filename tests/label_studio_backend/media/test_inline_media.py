@@ -15,13 +15,13 @@ CONTENT = bytes(range(256))
     ("value", "found"),
     [
         (None, "nothing"),
-        ("", "nothing"),
-        (" \n", "only spaces"),
-        (["/a.jpg", "/b.jpg"], "a list of 2"),
+        ("", "an empty text"),
+        (" \n", "an empty text"),
+        (["/a.jpg", "/b.jpg"], "a list"),
         ({"url": "/a.jpg"}, "an object"),
-        (7, "a number"),
-        (1.5, "a number"),
-        (True, "true or false"),
+        (7, "a number or truth value"),
+        (1.5, "a number or truth value"),
+        (True, "a number or truth value"),
     ],
 )
 def test_what_is_no_text_is_named(value, found):

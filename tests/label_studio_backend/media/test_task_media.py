@@ -145,8 +145,8 @@ def test_a_data_uri_is_limited(media):
     ("value", "complaint"),
     [
         (None, "the task has nothing"),
-        ("", "the task has nothing"),
-        ([UPLOAD], "a list of 1"),
+        ("", "the task has an empty text"),
+        ([UPLOAD], "a list"),
         ({"url": UPLOAD}, "an object"),
         (3, "a number"),
         ("file:///etc/passwd", "not fetched from 'file' addresses"),
