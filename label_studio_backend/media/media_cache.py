@@ -92,20 +92,19 @@ class MediaCache:
             confirmed = path.stat().st_mtime
             sidecar = msgspec.json.decode(path.read_bytes(), type=_Sidecar)
             content = self._path(sidecar.content, _CONTENT)
-            written = content.stat()
+            complete = content.stat().st_size == sidecar.size
             now = time.time()
             os.utime(path, (now, confirmed))
-            os.utime(content, (now, written.st_mtime))
+            os.utime(content, follow_symlinks=False)
         except FileNotFoundError:
             return None
         except OSError as error:
             _log.warning("the media cache cannot be read: %s", error)
             return None
         except msgspec.MsgspecError:
-            self._remove_damaged(path)
-            return None
-        if written.st_size != sidecar.size:
-            self._remove_damaged(content)
+            complete = False
+        if not complete:
+            _log.warning("a file of the media cache was damaged; it is fetched again")
             return None
         file = MediaFile(sidecar.content, content, sidecar.size, verified=False)
         # A time in the future (a clock was set back) says nothing about the age.
@@ -177,10 +176,6 @@ class MediaCache:
                 self._remove(path)
                 total -= size
             self._uncounted_room = min(self._max_bytes - total, self._max_bytes // _RECOUNT)
-
-    def _remove_damaged(self, path: Path) -> None:
-        _log.warning("a file of the media cache was damaged; it is fetched again")
-        self._remove(path)
 
     @staticmethod
     def _remove(path: Path) -> None:

@@ -26,9 +26,14 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
+        self.reset()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def reset(self) -> Server:
+        """Forget routes and requests, for the next test."""
         self.routes: dict = {}
         self.requests: list = []
-        super().__init__(("127.0.0.1", 0), _Handler)
+        return self
 
     def handle_error(self, request, client_address):
         """Clients that hang up are part of the tests."""
@@ -56,6 +61,7 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else an answer's body waits 40 ms for its head to be confirmed
     server: Server
 
     def do_GET(self):

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -82,14 +83,15 @@ def test_confirming_what_was_removed_in_the_meantime_is_fine(tmp_path):
         lambda stored: b"garbage",
     ],
 )
-def test_a_file_of_another_size_is_removed(tmp_path, caplog, damage):
+def test_a_file_of_another_size_is_not_given_out(tmp_path, caplog, damage):
     cache = MediaCache(tmp_path, 1000)
     put(cache, KEY, b"content of the image")
     [path] = files(tmp_path, ".media")
     path.write_bytes(damage(path.read_bytes()))
     assert cache.get(KEY) is None
-    assert files(tmp_path, ".media") == []
     assert "damaged" in caplog.text
+    put(cache, KEY, b"content of the image")
+    assert cache.get(KEY).file.read() == b"content of the image"
 
 
 def test_a_damaged_file_of_the_right_size_is_removed_when_it_is_read(tmp_path, caplog):
@@ -123,14 +125,15 @@ def test_a_link_in_the_place_of_a_file_is_not_followed(tmp_path):
         b'{"content": "%s", "size": "x", "validators": {}}' % (32 * b"a"),
     ],
 )
-def test_a_damaged_or_forged_sidecar_is_removed(tmp_path, caplog, forged):
+def test_a_damaged_or_forged_sidecar_counts_as_none(tmp_path, caplog, forged):
     cache = MediaCache(tmp_path, 1000)
     put(cache, KEY, b"x")
     [path] = files(tmp_path, ".json")
     path.write_bytes(forged)
     assert cache.get(KEY) is None
-    assert files(tmp_path, ".json") == []
     assert "damaged" in caplog.text
+    put(cache, KEY, b"x")
+    assert cache.get(KEY).file.read() == b"x"
 
 
 def test_equal_files_are_kept_once(tmp_path):
@@ -240,14 +243,16 @@ def test_a_folder_that_cannot_be_used_is_logged_and_keeps_nothing(tmp_path, capl
 
 
 def test_a_file_that_cannot_be_removed_is_logged(tmp_path, monkeypatch, caplog):
-    def refuse(*args, **kwargs):
-        raise PermissionError("no")
+    remove = Path.unlink
 
-    cache = MediaCache(tmp_path, 1000)
-    put(cache, KEY, b"x")
-    files(tmp_path, ".media")[0].write_bytes(b"damaged")
-    monkeypatch.setattr("label_studio_backend.media.media_cache.Path.unlink", refuse)
-    assert cache.get(KEY) is None
+    def refuse(path, **options):
+        if path.suffix == ".media":
+            raise PermissionError("no")
+        remove(path, **options)
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    for number in range(3):
+        put(MediaCache(tmp_path, 1000), entry_key(str(number)), b"%d" % number + 500 * b"x")
     assert "cannot be removed" in caplog.text
 
 
@@ -271,5 +276,5 @@ def test_several_threads_and_caches_on_one_folder_never_see_half_a_file(tmp_path
             assert entry is None or entry.file.read() == bytes([number % 20]) * 5000
 
     with ThreadPoolExecutor(4) as pool:
-        list(pool.map(work, range(200)))
+        list(pool.map(work, range(100)))
     assert sum(path.stat().st_size for path in files(tmp_path)) <= 66_000

@@ -28,17 +28,27 @@ UPLOAD = "/data/upload/1/314f5194-small.jpg"
 NOBODY = Access(None, None)
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(scope="module")
+def running_server():
     with running() as server:
         yield server
 
 
 @pytest.fixture
-def other():
+def server(running_server):
+    return running_server.reset()
+
+
+@pytest.fixture(scope="module")
+def other_running_server():
     with running() as server:
-        server.serve("/x.jpg", b"elsewhere")
         yield server
+
+
+@pytest.fixture
+def other(other_running_server):
+    other_running_server.reset().serve("/x.jpg", b"elsewhere")
+    return other_running_server
 
 
 @pytest.fixture
@@ -724,7 +734,7 @@ def test_neither_addresses_nor_tokens_are_on_the_disk(media, server, tmp_path):
 
 def test_an_image_that_many_ask_for_at_once_is_fetched_once(media, server):
     def slow(request):
-        time.sleep(0.2)
+        time.sleep(0.1)
         request.answer(b"image")
 
     server.routes[UPLOAD] = slow
@@ -742,7 +752,7 @@ def test_an_image_that_many_ask_for_at_once_is_fetched_once(media, server):
 
 def test_those_who_wait_for_another_s_fetch_get_its_failure(media, server):
     def slow(request):
-        time.sleep(0.2)
+        time.sleep(0.1)
         request.answer(status=404)
 
     server.routes[UPLOAD] = slow
@@ -782,12 +792,12 @@ def test_an_image_that_takes_too_long_is_given_up(media, server):
         request.end_headers()
         for _ in range(100):
             request.wfile.write(b"x")
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     server.routes[UPLOAD] = drip
     started = time.monotonic()
     with pytest.raises(MediaError, match="PAM_MEDIA_TIMEOUT"):
-        media(server, timeout=0.3).image(UPLOAD, NOBODY)
+        media(server, timeout=0.2).image(UPLOAD, NOBODY)
     assert time.monotonic() - started < 2
 
 
