@@ -90,7 +90,9 @@ class Url:
         if not 0 < port < 1 << 16:
             raise MediaError(f"the address on {host} has a port that cannot be: {port}")
         if "@" in re.split(r"[/?#]", text)[2]:
-            raise MediaError(f"the address on {host} holds a user name or password; leave it out")
+            raise MediaError(
+                f"an address must have no user name or password in it, as the one on {host} has"
+            )
         decoded = re.split(r"[?#]", text, maxsplit=1)[0]
         for _ in range(3):  # a proxy on the way may decode it once more
             decoded = unquote(decoded)

@@ -265,7 +265,7 @@ def test_refuses_what_is_no_address(url):
 
 
 def test_refuses_a_password_in_the_address():
-    with pytest.raises(AccessError, match="holds a user name or password") as caught:
+    with pytest.raises(AccessError, match="no user name or password") as caught:
         Api("http://me:hush@localhost", TOKEN)
     assert "hush" not in str(caught.value)
 
