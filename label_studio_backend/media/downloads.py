@@ -218,7 +218,12 @@ class Downloader:
             with pool.stream(
                 method,
                 target,
-                headers=[(name, value) for name, value in headers.items() if value],
+                headers=[
+                    # As bytes: a server may have put more than ASCII into its validators.
+                    (name.encode(), value.encode())
+                    for name, value in headers.items()
+                    if value
+                ],
                 content=content,
                 extensions={"timeout": seconds},
             ) as response:

@@ -91,6 +91,12 @@ def test_a_file_that_has_not_changed_does_not_come_again(downloader, server):
     assert server.requests[0].headers["If-Modified-Since"] == "Mon"
 
 
+def test_validators_need_not_be_ascii(downloader, server):
+    server.serve("/x", ETag='"\xe9"')
+    known = get(downloader, f"{server.url}/x").validators
+    assert get(downloader, f"{server.url}/x", validators=known).content == b"image"
+
+
 def test_an_unasked_304_is_an_error(downloader, server):
     server.routes["/x"] = lambda request: request.answer(status=304)
     with pytest.raises(StatusError, match="304: that was not expected"):
