@@ -44,11 +44,7 @@ _RECOUNT = 20  # other processes' files are counted after so many parts of the l
 
 def entry_key(*parts: str) -> str:
     """A digest of texts that tells nothing about them: 40 hexadecimal digits."""
-    digest = blake2b(digest_size=20)
-    for part in parts:
-        encoded = part.encode()
-        digest.update(len(encoded).to_bytes(8, "big") + encoded)
-    return digest.hexdigest()
+    return blake2b(msgspec.json.encode(parts), digest_size=20).hexdigest()
 
 
 class _Sidecar(msgspec.Struct, frozen=True):

@@ -280,9 +280,9 @@ class TaskMedia:
                     found = self._downloader.get(policy.start, permit, deadline, incoming, known)
                     if found is not None:
                         return self._cache.keep(key, incoming, found)
-                if entry is not None:
-                    self._cache.confirm(key)
-                    return entry.file
+                assert entry is not None  # only its validators can have been right
+                self._cache.confirm(key)
+                return entry.file
             except OSError as error:
                 _log.warning("the media cache cannot be written: %s", error)
         incoming = Incoming(io.BytesIO())

@@ -304,6 +304,24 @@ def test_a_revoked_personal_access_token_ends_with_advice(open_api, fake):
         open_api(key=personal_token()).get(PROJECT)
 
 
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"access": "a b"}'])
+def test_an_answer_without_an_access_token_is_told(open_api, fake, answer):
+    fake.faults.append(Fault("POST", "/api/token/refresh/", 200, body=answer))
+    with pytest.raises(AccessError, match="no access token"):
+        open_api(key=personal_token()).get(PROJECT)
+
+
+def test_a_write_is_repeated_where_only_the_access_token_could_not_be_had(open_api, fake, hurry):
+    access = personal_token(kind="access")
+    fake.authorization = f"Bearer {access}"
+    fake.faults.append(Fault("POST", "/api/token/refresh/", 503))
+    fake.faults.append(
+        Fault("POST", "/api/token/refresh/", 200, body=b'{"access": "%s"}' % access.encode())
+    )
+    open_api(key=personal_token()).once("api/predictions/", {"task": 1, "model_version": "v"})
+    assert fake.versions(1) == ["v"]
+
+
 def test_a_proxy_in_place_of_the_token_service_is_waited_for(open_api, fake, told, hurry):
     access = personal_token(kind="access")
     fake.authorization = f"Bearer {access}"

@@ -143,6 +143,25 @@ def test_a_pipe_is_no_local_file_and_does_not_block(root):
         find_local_file(root, local("pipe.jpg"), 256)
 
 
+def test_what_takes_the_place_of_a_local_file_before_it_is_read_is_not_followed(root):
+    path = root / "a b" / "x.jpg"
+    file = find_local_file(root, local("a%20b/x.jpg"), 256)
+    path.unlink()
+    path.symlink_to(root.parent / "secret.txt")
+    with pytest.raises(OSError, match="symbolic links"):
+        file.read()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(FileNotFoundError, match="not a regular file"):
+        file.read()
+
+
+def test_a_local_file_that_grew_is_read_up_to_its_old_size(root):
+    file = find_local_file(root, local("a%20b/x.jpg"), 256)
+    (root / "a b" / "x.jpg").write_bytes(2 * CONTENT)
+    assert file.read() == CONTENT
+
+
 def test_a_local_file_that_is_too_large_is_refused(root):
     with pytest.raises(MediaError, match="larger than 255 bytes"):
         find_local_file(root, local("a%20b/x.jpg"), 255)
