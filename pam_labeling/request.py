@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from pam_model import EverythingOptions, GenerationOptions, Question, Task
+from pam_model import AutomaticMaskOptions, GenerationOptions, Question, Task
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,7 +37,7 @@ class Request:
     prompts: tuple[Prompt, ...] = ()
     questions: tuple[Question, ...] = (Question(Task.LABEL),)
     vocabulary: Vocabulary | None = None
-    everything: EverythingOptions = field(default_factory=EverythingOptions)
+    everything: AutomaticMaskOptions = field(default_factory=AutomaticMaskOptions)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
     choices: Mapping[str, Vocabulary] = field(default_factory=dict)
 

@@ -26,7 +26,7 @@ def grid(points_per_side: int, size: tuple[int, int]) -> npt.NDArray[np.float32]
     return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
 
 
-def suppress(masks: Tensor, scores: Tensor, threshold: float) -> list[int]:
+def mask_nms(masks: Tensor, scores: Tensor, threshold: float) -> list[int]:
     """Greedy non-maximum suppression over mask IoU.
 
     Args:
