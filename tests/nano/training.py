@@ -10,12 +10,11 @@ from pam_model.nano.train.batch import make_batch
 from pam_model.nano.train.loop import Trainer
 from pam_model.nano.train.objective import Objective
 from pam_model.nano.train.setup import (
+    freeze_video_parts,
     fresh_network,
     interpolate_positions_linearly,
     skip_position_codes,
-    trained_parameters,
 )
-from pam_model.nano.train.state import FlatParameters
 from tests.model.tiny import tiny_config
 
 CPU = torch.device("cpu")
@@ -42,7 +41,5 @@ def tiny_network(tokenizer, seed=0):
 def tiny_trainer(tokenizer, make):
     """A trainer of a tiny network; `make` makes its batches."""
     network = tiny_network(tokenizer)
-    trained = trained_parameters(network)
-    objective = Objective(network)
-    parameters = FlatParameters([*trained, *objective.heads.parameters()])
-    return Trainer(objective, parameters, make)
+    freeze_video_parts(network)
+    return Trainer(Objective(network), make)

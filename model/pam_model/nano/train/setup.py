@@ -52,14 +52,10 @@ def scene_seed(seed: int, steps: int) -> int:
     return (seed * 1_000_003 + steps + 1) % HELD_OUT_SEED
 
 
-def trained_parameters(network: PAMNetwork) -> list[nn.Parameter]:
-    """The parameters that still images train; the others are frozen."""
-    trained = []
+def freeze_video_parts(network: PAMNetwork) -> None:
+    """Train only the parameters that still images reach."""
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not name.startswith(_OF_VIDEO))
-        if parameter.requires_grad:
-            trained.append(parameter)
-    return trained
 
 
 @torch.no_grad()
