@@ -104,14 +104,14 @@ def test_a_wrong_answer_shows_in_its_own_measure_alone(scenes, task, language):
 
 
 def test_a_shape_that_is_taken_for_another_is_reported(scenes):
-    shape = scenes[0].objects[0].facts.shape
+    shape = scenes[0].objects[0].drawn.facts.shape
     name = words.SHAPES[shape].en
 
     def lie(question, facts):
         return "blob" if facts.shape == shape and question == Question(Task.LABEL) else None
 
     reports = {r.group: r for r in measure.by_shape(measure.ask(Oracle(scenes, lie), scenes))}
-    count = sum(thing.facts.shape == shape for known in scenes for thing in known.objects)
+    count = sum(thing.drawn.facts.shape == shape for known in scenes for thing in known.objects)
     mistaken = reports.pop(name)
     assert mistaken.objects == count
     assert mistaken.label_right == 0
