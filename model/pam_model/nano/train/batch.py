@@ -204,7 +204,7 @@ def _prompts(
     random: Random, maps: Tensor, masks: Tensor, image: Tensor, counts: dict[str, int]
 ) -> tuple[PointPrompts, ...]:
     """Runs of prompts of one, two and three points, in the order of `_SHARES`."""
-    of = dict(zip(counts, masks.split(list(counts.values())), strict=True))
+    of = dict(zip(counts, torch.split(masks, list(counts.values())), strict=True))
     click = _on(random, of["click"])
     images_of_empty = image[counts["click"] : counts["click"] + counts["empty"]]
     empty = _pick(random, _open_ground(maps)[images_of_empty])[:, None]  # [n, 1, 2]

@@ -67,7 +67,7 @@ class TrainedParameters:
 
     def use_average(self) -> None:
         """Let the model compute with the average: for writing it out, after the last step."""
-        self._compute_with(self.average.module)
+        self._compute_with(self.average.module.parameters())
 
     @torch.no_grad()
     def _compute_with(self, source: Iterable[Tensor]) -> None:
