@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from pam_model.nano import measure
 from pam_model.nano.known import KnownImage, known_flat_image, known_scene
@@ -99,10 +99,7 @@ def _count(text: str) -> int:
 
 
 def _table(title: str, measures: Sequence[Measure]) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("measure")
-    for heading in ("value", "aim", "objects"):
-        table.add_column(heading, justify="right")
+    table = _empty_table(title, "measure", "value", "aim", "objects")
     for row in measures:
         value, aim = _number(row.name, row.value), ""
         if row.aim is not None:
@@ -113,10 +110,8 @@ def _table(title: str, measures: Sequence[Measure]) -> Table:
 
 
 def _group_table(title: str, reports: Sequence[GroupReport]) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("objects that are")
-    for heading in ("objects", "box IoU", "click IoU", "label (en)"):
-        table.add_column(heading, justify="right")
+    headings = ("objects", "box IoU", "click IoU", "label (en)")
+    table = _empty_table(title, "objects that are", *headings)
     table.add_column("taken for")
     for row in reports:
         mistakes = ", ".join(
@@ -131,6 +126,11 @@ def _group_table(title: str, reports: Sequence[GroupReport]) -> Table:
             mistakes,
         )
     return table
+
+
+def _empty_table(title: str, first: str, *numbers: str) -> Table:
+    columns = (Column(heading, justify="right") for heading in numbers)
+    return Table(first, *columns, title=title, title_justify="left")
 
 
 def _number(name: str, value: float) -> str:
