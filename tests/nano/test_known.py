@@ -10,10 +10,10 @@ from pam_model.nano.known import (
     ground_click,
     inner_click,
     jittered_box,
-    known_flat_image,
-    known_scene,
 )
+from pam_model.nano.known import known_scene as drawn_anew
 from pam_model.nano.world import HELD_OUT_SEED, box_around
+from tests.nano.drawn import known_flat_image, known_scene
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def pixel(prompt):
 
 
 def test_a_seed_always_gives_the_same_prompts(images):
-    again = known_scene(HELD_OUT_SEED)
+    again = drawn_anew(HELD_OUT_SEED)
     assert len(again.objects) == len(images[0].objects)
     for one, other in zip(again.objects, images[0].objects, strict=True):
         assert one.drawn.facts == other.drawn.facts

@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from pam_model.nano import evaluate, known, measure, texts, words
-from pam_model.nano.known import known_flat_image, known_scene
+from pam_model.nano import evaluate, measure, texts, words
 from pam_model.nano.world import HELD_OUT_SEED
 from pam_model.tasks import Question, Task
+from tests.nano.drawn import known_flat_image, known_scene
 from tests.nano.oracle import Oracle
 
-SCENES = 10
+SCENES = 8
 
 
 @pytest.fixture(scope="module")
@@ -174,8 +174,8 @@ def oracle_for_the_command(monkeypatch):
 
         return draw_and_learn
 
-    monkeypatch.setattr(evaluate, "known_scene", remembered(known.known_scene))
-    monkeypatch.setattr(evaluate, "known_flat_image", remembered(known.known_flat_image))
+    monkeypatch.setattr(evaluate, "known_scene", remembered(known_scene))
+    monkeypatch.setattr(evaluate, "known_flat_image", remembered(known_flat_image))
     monkeypatch.setattr(evaluate.PAM, "from_pretrained", lambda name, device: oracle)
     return oracle
 
