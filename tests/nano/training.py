@@ -30,9 +30,7 @@ def batches(tables, seed, side=SIDE):
 
 def tiny_network(tokenizer, seed=0):
     """The network of `tests.model.tiny`, with nano's tokenizer and fresh weights."""
-    config = tiny_config()
-    config.language.vocab_size = len(tokenizer)
-    network = fresh_network(config, tokenizer, seed)
+    network = fresh_network(tiny_config(len(tokenizer)), tokenizer, seed)
     skip_position_codes(network)
     interpolate_positions_linearly(network)
     return network

@@ -22,7 +22,8 @@ from pam_model import PAM, GenerationOptions, ImageFeatures, Prompt
 from pam_model.checkpoints.sam2_names import to_transformers
 from pam_model.network import PAMNetwork
 from pam_model.tasks import after_region
-from tests.parity.recipe import ByteTokenizer, draw, fill, tiny_config
+from tests.model.sizes import small_config
+from tests.parity.recipe import ByteTokenizer, draw, fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,10 +88,11 @@ def _encoded(shared: str, folder: Path) -> tuple[PAM, ImageFeatures]:
 
 def tiny_pam(case: dict[str, Any], folder: Path = GOLDEN_DIR) -> PAM:
     """The small PAM of a case, with the weights that the recipe makes of their names."""
-    network = PAMNetwork(tiny_config(tied=case["tie_word_embeddings"]), ByteTokenizer())
+    tied = case["tie_word_embeddings"]
+    network = PAMNetwork(small_config("golden", 512, tied=tied), ByteTokenizer())
     network.segmenter.sam2.load_state_dict(to_transformers(_weights(case, folder, "sam2")))
     published = _weights(case, folder, "pam")
-    if case["tie_word_embeddings"]:
+    if tied:
         published["lm_head.weight"] = published["model.embed_tokens.weight"]
     for prefix, module in network.published_parts:
         names = module.state_dict()

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING
 import torch
 
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network, save_checkpoint
-from pam_model.errors import InputError
 from pam_model.nano import render
 from pam_model.nano.sizes import nano_config
 from pam_model.nano.tokenizer import load_tokenizer, save_tokenizer
 from pam_model.nano.train.answers import AnswerTables
 from pam_model.nano.train.batch import Drawing, make_batch
-from pam_model.nano.train.loop import Schedule, Trainer
+from pam_model.nano.train.loop import STATE_FILE, Schedule, Trainer
 from pam_model.nano.train.objective import Objective
 from pam_model.nano.train.setup import (
     compile_parts,
@@ -43,6 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if options.resume is not None and not (options.resume / STATE_FILE).is_file():
+        parser.error(
+            f"--resume: {options.resume} has no {STATE_FILE} (state-*.safetensors of version 0.1 "
+            "cannot be read: start from the checkpoint beside them, with --weights)"
+        )
     device = torch.device(options.device)
     _say(f"torch {torch.__version__} on {device}")
     save_tokenizer(options.output / "tokenizer")
@@ -53,10 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         network.load_state_dict(start.state_dict())
     trainer = _trainer(network, options, device)
     if options.resume is not None:
-        try:
-            trainer.load(options.resume)
-        except InputError as error:
-            parser.error(f"--resume: {error}")
+        trainer.load(options.resume)
         _say(f"resumed after {trainer.steps} steps, {trainer.trained_seconds:.0f} s")
     torch.manual_seed(scene_seed(options.seed, trainer.steps))
     trainer.prepare()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pam_model.errors import InputError
 from pam_model.nano.train.objective import METRICS, Objective
 from pam_model.nano.train.state import TrainedParameters
 
@@ -148,14 +147,11 @@ class Trainer:
         """Continue from what `save` wrote.
 
         Raises:
-            InputError: nothing was saved there, or a model of other sizes was.
+            FileNotFoundError: nothing was saved there.
+            InputError: a model of other sizes was.
         """
-        if not (folder / STATE_FILE).is_file():
-            raise InputError(
-                f"{folder} has no {STATE_FILE} to resume from (state-*.safetensors of version 0.1 "
-                "cannot be read: start from the checkpoint beside them, with --weights)"
-            )
-        state = torch.load(folder / STATE_FILE, map_location=self.metrics.device, weights_only=True)
+        place = self.metrics.device
+        state = torch.load(folder / STATE_FILE, map_location=place, weights_only=True)
         self.parameters.load_state_dict(state["parameters"])
         self.objective.load_state_dict(state["model"])
         self.steps, self.trained_seconds = state["steps"], state["seconds"]
