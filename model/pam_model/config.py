@@ -61,10 +61,9 @@ class PAMConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """`config.json`: the published keys, with `sam2` and `perceiver` beside them."""
-        language = self.language.to_dict()
-        language["model_type"] = "llava_qwen"
         return {
-            **language,
+            **self.language.to_dict(),
+            "model_type": "llava_qwen",
             "mm_projector_type": "mlp2x_gelu",
             "mm_hidden_size": self.width,
             "sam2": self.sam2.to_dict(),

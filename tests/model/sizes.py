@@ -49,7 +49,7 @@ _SAM2: dict[str, dict[str, Any]] = {
     },
 }
 _ROPE_THETA = {"smallest": 1e6, "tiny": 1e4, "golden": 1e6}
-_LANGUAGE = {
+_LANGUAGE: dict[str, dict[str, Any]] = {
     "smallest": {"hidden_size": 32, "intermediate_size": 48},
     "tiny": {"hidden_size": 48, "intermediate_size": 64},
     "golden": {"hidden_size": 64, "intermediate_size": 128},

@@ -76,7 +76,10 @@ def load_parameters(
         for prefix, module in pairs
         for name, value in module.state_dict(keep_vars=True).items()
     }
-    given = _share(wanted, tensors)
+    # Give shared parameters a tensor under each of their names.
+    by_identity = {id(wanted[name]): tensor for name, tensor in tensors.items() if name in wanted}
+    given = {name: by_identity[id(old)] for name, old in wanted.items() if id(old) in by_identity}
+    given.update(tensors)
     _refuse_differences(wanted, given, source)
     for prefix, module in pairs:
         replaced: dict[int, nn.Parameter | Tensor] = {}
@@ -86,13 +89,6 @@ def load_parameters(
                 replaced[id(old)] = _like(old, given[prefix + name], kept, device)
             owner, _, leaf = name.rpartition(".")
             setattr(module.get_submodule(owner), leaf, replaced[id(old)])
-
-
-def _share(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add the other names of shared parameters."""
-    by_identity = {id(wanted[name]): tensor for name, tensor in tensors.items() if name in wanted}
-    shared = {name: by_identity[id(old)] for name, old in wanted.items() if id(old) in by_identity}
-    return {**shared, **tensors}
 
 
 def _refuse_differences(

@@ -94,7 +94,12 @@ def draw_flat_image(seed: int) -> DrawnScene:
     width, height = rng.choice(_SIZES)
     ground = rng.choice(_GROUNDS)
     image = _ground(rng, ground, width, height)
-    names = [name for name, code in COLOURS.items() if _differ(code, ground)]
+    below = ImageColor.getrgb(ground)
+    names = [
+        name
+        for name, code in COLOURS.items()
+        if math.dist(ImageColor.getrgb(code), below) > _LEAST_DIFFERENCE
+    ]
     objects: list[DrawnObject] = []
     taken: list[tuple[float, float, float]] = []
     for _ in range(rng.randint(1, 10)):
@@ -131,10 +136,6 @@ def _ground(rng: random.Random, colour: str, width: int, height: int) -> Image.I
     return image
 
 
-def _differ(colour: str, ground: str) -> bool:
-    return math.dist(ImageColor.getrgb(colour), ImageColor.getrgb(ground)) > _LEAST_DIFFERENCE
-
-
 def _free_spot(
     rng: random.Random, taken: list[tuple[float, float, float]], width: int, height: int
 ) -> tuple[float, float, float] | None:
@@ -153,14 +154,6 @@ def _around(count: int, first: float) -> list[Point]:
     return [(math.cos(step), math.sin(step)) for step in steps]
 
 
-def _circle(pen: _Pen) -> None:
-    pen.disc()
-
-
-def _square(pen: _Pen) -> None:
-    pen.bar(0.7, 0.7)
-
-
 def _triangle(pen: _Pen) -> None:
     equilateral = _around(3, -90)
     isosceles = [(0.0, -0.9), (0.7, 0.7), (-0.7, 0.7)]
@@ -174,10 +167,6 @@ def _star(pen: _Pen) -> None:
     for tip, notch in zip(_around(5, -90), _around(5, -54), strict=True):
         points += [tip, (notch[0] * inner, notch[1] * inner)]
     pen.polygon(points, pen.rng.choice([0, 0, 0, 20, 180]))
-
-
-def _hexagon(pen: _Pen) -> None:
-    pen.polygon(_around(6, pen.rng.choice([0, 30])))
 
 
 def _cross(pen: _Pen) -> None:
@@ -217,11 +206,11 @@ def _arrow(pen: _Pen) -> None:
 
 
 _DRAW: dict[str, Callable[[_Pen], None]] = {
-    "circle": _circle,
-    "square": _square,
+    "circle": _Pen.disc,
+    "square": lambda pen: pen.bar(0.7, 0.7),
     "triangle": _triangle,
     "star": _star,
-    "hexagon": _hexagon,
+    "hexagon": lambda pen: pen.polygon(_around(6, pen.rng.choice([0, 30]))),
     "cross": _cross,
     "heart": _heart,
     "ring": _ring,
