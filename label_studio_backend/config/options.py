@@ -38,7 +38,7 @@ class Options:
         keep_label: whether the label that the annotator chose stays.
         label_threshold: 0 to 1; a label with a lower score is not given.
         iou_threshold: 0 to 1; a region that is found by itself and has a lower predicted IoU is
-            left out; 0 stands for the 0.7 of `EverythingOptions`.
+            left out; 0 stands for the 0.7 of `AutomaticMaskOptions`.
         output: the name of the tag to answer in; None: see `answer_plan`.
         polygon_tolerance: pixels that a polygon may be off the mask's border.
         max_regions: pre-annotation keeps this many of the best; None: all.

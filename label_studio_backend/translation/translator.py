@@ -13,7 +13,7 @@ from label_studio_backend.translation.drawn_regions import PromptDataError, draw
 from label_studio_backend.translation.predictions import Answer, check_prediction, write_prediction
 from label_studio_backend.translation.prompts import Pointed, read_context, read_regions
 from pam_labeling import LoadedImage, Refusal, Region, Request
-from pam_model import EverythingOptions
+from pam_model import AutomaticMaskOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -210,13 +210,13 @@ def _work(
     return Work(name_of(task), request, pointed, plan, config, options)
 
 
-def _everything(options: Options) -> EverythingOptions:
-    return EverythingOptions(
+def _everything(options: Options) -> AutomaticMaskOptions:
+    return AutomaticMaskOptions(
         points_per_side=options.points_per_side,
         min_area=options.min_area,
         max_area=options.max_area,
         max_regions=options.max_regions,
-        iou_threshold=options.iou_threshold or EverythingOptions.iou_threshold,
+        iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
     )
 
 
