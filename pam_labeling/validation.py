@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from pam_labeling.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 __all__ = ["CheckedModel", "listed", "shown", "unknown_name"]
 
@@ -31,7 +31,6 @@ _KINDS = {
     "array": "a list",
     "boolean": "true or false",
     "integer": "a whole number",
-    "null": "null",
     "number": "a number",
     "object": "an object",
     "string": "a text",
@@ -56,7 +55,9 @@ class CheckedModel(BaseModel):
 
     error: ClassVar[type[InputError]] = InputError
     noun: ClassVar[str] = "option"
-    """What a field is called in sentences."""
+    """What sentences call a field."""
+    nothing: ClassVar[str] = ", or null"
+    """How sentences say that a field may be None."""
 
     def __init__(self, /, **given: Any) -> None:
         try:
@@ -78,7 +79,7 @@ class CheckedModel(BaseModel):
         if found["type"] == "extra_forbidden":
             return unknown_name(cls.noun, place[0], map(cls.spoken, cls.model_fields))
         schema = cls.model_json_schema()
-        expected = _expected(schema["properties"][place[0]], schema.get("$defs", {}))
+        expected = _expected(schema["properties"][place[0]], schema.get("$defs", {}), cls.nothing)
         name = cls.spoken(str(place[0]))
         if found["type"] == "missing":
             return f"{name} is missing; it must be {expected}."
@@ -107,18 +108,21 @@ def listed(values: Iterable[object]) -> str:
     return f"{', '.join(some)} or {last}" if some else last
 
 
-def _expected(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> str:
+def _expected(schema: dict[str, Any], definitions: dict[str, Any], nothing: str = "") -> str:
     """In words, what a JSON schema of pydantic allows."""
+    if "anyOf" in schema:
+        # Limits stand in the part; what is said about the field stands beside the parts.
+        about = {key: value for key, value in schema.items() if key != "anyOf"}
+        parts = [about | part for part in schema["anyOf"] if part.get("type") != "null"]
+        words = ", or ".join(_expected(part, definitions) for part in parts)
+        return words if len(parts) == len(schema["anyOf"]) else words + nothing
     if "$ref" in schema:
-        schema = definitions[schema["$ref"].rpartition("/")[2]]
+        schema = schema | definitions[schema["$ref"].rpartition("/")[2]]
     if "enum" in schema:
         return listed(schema["enum"])
     if "const" in schema:
         return shown(schema["const"])
-    if "anyOf" in schema:
-        words = ", or ".join(_expected(each, definitions) for each in schema["anyOf"])
-    else:
-        words = _KINDS[schema["type"]]
+    words = _KINDS[schema["type"]]
     if "items" in schema:
         words += f" of {_expected(schema['items'], definitions)}"
     if "unit" in schema:
