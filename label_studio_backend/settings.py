@@ -166,14 +166,14 @@ class ServerSettings(EnvironmentSettings):
         if not good:
             raise ValueError(
                 "LABEL_STUDIO_URL is an address like https://labels.example.org, "
-                f"with http:// or https:// in front, not {url!r}"
+                f"with http:// or https:// in front, not {url!r}."
             )
         return url
 
     @model_validator(mode="after")
     def _check_basic_auth(self) -> Self:
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
-            raise ValueError("BASIC_AUTH_USER and BASIC_AUTH_PASS go together: set both or none")
+            raise ValueError("BASIC_AUTH_USER and BASIC_AUTH_PASS go together: set both or none.")
         return self
 
     @property

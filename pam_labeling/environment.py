@@ -43,7 +43,12 @@ def setting(
         field: limits and the like, as `pydantic.Field` has them.
     """
     field["default_factory" if callable(default) else "default"] = default
-    extra = {"variables": variables, "former": former, "usual": usual, "verbatim": verbatim}
+    extra: dict[str, Any] = {
+        "variables": variables,
+        "former": former,
+        "usual": usual,
+        "verbatim": verbatim,
+    }
     if unit:
         extra["unit"] = unit
     return Field(description=meaning, json_schema_extra=extra, **field)

@@ -74,7 +74,7 @@ def test_what_may_be_given_is_kept_and_cannot_be_changed():
     options = Options(name="x", share=1, tasks=["brief"], most=3)
     assert (options.share, options.tasks, options.most) == (1.0, [Task.BRIEF], 3)
     with pytest.raises(ValueError, match="frozen"):
-        options.most = 4  # type: ignore[misc]
+        options.most = 4
 
 
 def test_a_refusal_is_of_the_tree_and_hides_the_value_from_the_log():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 from label_studio_backend.config.labeling_config import LabelingConfig
@@ -29,7 +28,7 @@ def test_its_options_can_be_read():
 def test_every_option_has_a_row():
     table = PAGE.split("## Options")[1]
     rows = re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)
-    assert rows == [option.name for option in fields(Options)]
+    assert rows == list(Options.model_fields)
 
 
 def test_every_attribute_and_every_naming_rule_is_told():
