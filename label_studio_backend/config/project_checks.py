@@ -1,20 +1,20 @@
-"""What `/setup` brings, checked once: Label Studio sends it again before nearly every task."""
+"""Check what `/setup` brings, once: Label Studio sends it again before nearly every task."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from cachetools import LRUCache
 
-from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
-from label_studio_backend.config.lint import Findings, check_project
+from label_studio_backend.config.labeling_config import LabelingConfig
+from label_studio_backend.config.lint import LintReport, check_project
 from label_studio_backend.config.options import Options, OptionsError
-from label_studio_backend.config.output_mapping import plan_answer
+from label_studio_backend.config.output_mapping import map_outputs
 from pam_labeling.annotator import MOST_TOKENS
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Checked:
 
     options: Options
     problem: str | None
-    findings: Findings
+    findings: LintReport
     long_phrases: tuple[str, ...]
 
     def too_long(self, annotator: Annotator | None) -> str | None:
@@ -62,11 +62,11 @@ class Checked:
 class ProjectChecks:
     """Checks by the texts of config and parameters; safe to use from any thread.
 
-    Who asks for a check that is under way waits for it; nobody waits for another's check.
+    A thread that asks for a check that another one makes waits for it, and for no other check.
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[bytes, Future[Checked]] = OrderedDict()
+        self._kept: LRUCache[bytes, Future[Checked]] = LRUCache(_MOST)
         self._lock = threading.Lock()
 
     def check(self, xml: str, extra_params: Any) -> Checked:
@@ -77,18 +77,13 @@ class ProjectChecks:
             is_mine = future is None
             if future is None:
                 future = self._kept[key] = Future()
-                if len(self._kept) > _MOST:
-                    self._kept.popitem(last=False)
-            else:
-                self._kept.move_to_end(key)
         if is_mine:
             try:
                 future.set_result(_check(xml, extra_params))
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - result() raises it, for those that wait too
                 with self._lock:
                     self._kept.pop(key, None)
                 future.set_exception(error)
-                raise
         return future.result()
 
 
@@ -109,13 +104,10 @@ def _check(xml: str, extra_params: Any) -> Checked:
 
 
 def _long_phrases(xml: str, options: Options) -> tuple[str, ...]:
-    try:
-        plan = plan_answer(LabelingConfig.parse(xml), options)
-    except LabelingConfigError:  # is among the findings
-        return ()
-    lists = [target.vocabulary for target in plan.choices]
-    if plan.vocabulary is not None:
-        lists.append(plan.vocabulary)
+    outputs = map_outputs(LabelingConfig.parse(xml), options)
+    lists = [target.vocabulary for target in outputs.choices]
+    if outputs.vocabulary is not None:
+        lists.append(outputs.vocabulary)
     # Tokenizers make at most a token of a byte; of one letter NFC may make three.
     spoken = dict.fromkeys(phrase for vocabulary in lists for phrase in vocabulary.spoken)
     return tuple(phrase for phrase in spoken if 3 * len(phrase.encode()) > MOST_TOKENS)

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from label_studio_backend.config.labeling_config import LabelingConfig
-from label_studio_backend.config.lint import ATTRIBUTES, Findings, check_config
+from label_studio_backend.config.lint import ATTRIBUTES, LintReport, check_config
 from label_studio_backend.config.options import Options
-from label_studio_backend.config.output_mapping import CHOICE_NAMES, TEXT_NAMES, plan_answer
+from label_studio_backend.config.output_mapping import CHOICE_NAMES, TEXT_NAMES, map_outputs
 
 PAGE = (Path(__file__).parents[3] / "docs" / "label-studio-config.md").read_text(encoding="utf-8")
 
@@ -16,8 +16,8 @@ PAGE = (Path(__file__).parents[3] / "docs" / "label-studio-config.md").read_text
 def test_its_config_works():
     (xml,) = re.findall(r"```xml\n(<View>.*?</View>)\n```", PAGE, flags=re.DOTALL)
     config = LabelingConfig.parse(xml)
-    assert check_config(config, Options()) == Findings()
-    assert plan_answer(config, Options()).shape.name == "mask"
+    assert check_config(config, Options()) == LintReport()
+    assert map_outputs(config, Options()).shape.name == "mask"
 
 
 def test_its_options_can_be_read():

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from label_studio_backend.config.labeling_config import LabelingConfig
-from label_studio_backend.config.lint import Findings, check_config, check_project
+from label_studio_backend.config.lint import LintReport, check_config, check_project
 from label_studio_backend.config.options import Options
 from label_studio_backend.config.output_mapping import MAX_CHOICES
 from pam_model.tasks import Task
@@ -22,13 +22,13 @@ GOOD = BRUSH + POINT
 REGION = 'toName="image" perRegion="true"'
 
 
-def check(tags: str, **options) -> Findings:
+def check(tags: str, **options) -> LintReport:
     xml = f'<View><Image name="image" value="$image"/>{tags}</View>'
     return check_config(LabelingConfig.parse(xml), Options(**options))
 
 
 def test_nothing_is_found_where_nothing_is_wrong():
-    assert check(GOOD) == Findings((), ())
+    assert check(GOOD) == LintReport((), ())
 
 
 @pytest.mark.parametrize("name", ["setup_image_brush.json", "setup_image_polygon.json"])
@@ -140,7 +140,7 @@ def test_a_hint_says_what_will_be_missing(tags, hint):
     ],
 )
 def test_what_is_meant_so_gets_no_hint(tags):
-    assert check(tags) == Findings((), ())
+    assert check(tags) == LintReport((), ())
 
 
 def test_a_background_that_cannot_be_clicked_with_gets_no_hint():
