@@ -202,7 +202,7 @@ def _parse(xml: str) -> LabelingConfig:
     except (LabelStudioXMLSyntaxErrorSentryIgnored, ValueError) as error:
         message = f"Label Studio's SDK cannot read the labelling config: {error}"
         raise LabelingConfigError(message) from error
-    _check_attributes(root)
+    _check_tags(root)
     answered = list(_outside_repeaters(root))
     images = tuple(_images(answered))
     if not images:
@@ -238,16 +238,16 @@ def _refuse_instruction(target: str, _: str) -> NoReturn:
     )
 
 
-def _check_attributes(root: Element) -> None:
-    """Refuse namespaces, and names given twice."""
+def _check_tags(root: Element) -> None:
+    """Refuse tags of a namespace, and names given twice."""
     seen: set[str] = set()
     for element in root.iter():
-        for attribute in element.attrib:
-            if attribute == "xmlns" or attribute.startswith("xmlns:"):
-                raise LabelingConfigError(
-                    f"<{element.tag}> of the labelling config has a namespace ({attribute}), so "
-                    "Label Studio knows none of its tags; remove it."
-                )
+        if element.tag.startswith("{"):  # as the parser writes them: "{namespace}tag"
+            namespace, _, tag = element.tag[1:].partition("}")
+            raise LabelingConfigError(
+                f'<{tag}> of the labelling config has the namespace "{namespace}" (xmlns), so '
+                "Label Studio does not know it; remove the namespace."
+            )
         name = element.get("name")
         if name and name in seen:
             raise LabelingConfigError(

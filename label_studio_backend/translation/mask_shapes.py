@@ -1,4 +1,6 @@
-"""Masks -> Label Studio's rectangles, ellipses, polygons and keypoints; `geometry` has the frame.
+"""Turn masks into Label Studio's rectangles, ellipses, polygons and keypoints.
+
+`geometry` says in which frame of reference.
 
 All of it lies inside the image and keeps to the limits of label_studio_sdk: positions and sides
 up to 100, radii up to 50, angles from 0 to 360.
@@ -48,10 +50,8 @@ def rectangle_of(mask: CroppedMask, angle: float = 0.0) -> dict[str, float]:
     """
     x1, y1, x2, y2 = _box_of(mask)
     rest = (angle + 45) % 90 - 45
-    turned = _turned_rectangle(mask, rest) if rest else None
-    if turned is not None:
-        return turned
-    return _rectangle(x1, y1, x2 - x1, y2 - y1, 0.0, mask.size)
+    upright = _rectangle(x1, y1, x2 - x1, y2 - y1, 0.0, mask.size)
+    return (_turned_rectangle(mask, rest) if rest else None) or upright
 
 
 def ellipse_of(mask: CroppedMask) -> dict[str, float]:
@@ -117,7 +117,7 @@ def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]
     if any(len(part.exterior) < 3 for part in parts):
         # Simplified to a line or a dot: as exact as it is thin.
         parts = polygons_of(crop)
-    parts.sort(key=lambda part: -_area(part.exterior))
+    parts.sort(key=lambda part: -cv2.contourArea(part.exterior))
     corner = np.array([x1, y1], dtype=np.float64)
     outlines = [np.round((_with_holes(part) + corner) * 100 / size, 5) for part in parts]
     return [{"points": outline.tolist(), "closed": True} for outline in outlines]
@@ -157,10 +157,6 @@ def _largest(areas: npt.NDArray[Any], least: float, count: int) -> npt.NDArray[n
     chosen[np.argsort(-areas, kind="stable")[:count]] = True
     large: npt.NDArray[np.bool_] = areas >= least
     return chosen & large
-
-
-def _area(outline: npt.NDArray[np.float32]) -> float:
-    return float(cv2.contourArea(outline))
 
 
 class _Bridge(NamedTuple):

@@ -54,7 +54,7 @@ class Options(CheckedModel):
         ({"keep": "yes"}, 'the keep must be true or false, not "yes".'),
         ({"share": True}, "the share must be a number from 0 to 1, not true."),
         ({"share": float("nan")}, "the share must be a number from 0 to 1, not NaN."),
-        ({"share": 10**400}, "the share must be a number from 0 to 1, not 1000"),
+        ({"share": 10**400}, "the share must be a number from 0 to 1, not a huge number."),
         ({"most": 0}, "the most must be a whole number of at least 1, or null, not 0."),
         ({"most": 2.0}, "the most must be a whole number of at least 1, or null, not 2.0."),
         ({"tolerance": -1}, "must be a number of pixels from 0 to 1,000, not -1."),
@@ -89,6 +89,7 @@ def test_a_refusal_is_of_the_tree_and_hides_the_value_from_the_log():
         ("é", '"é"'),
         ({1: None}, '{"1": null}'),
         ("\ud800", '"?"'),
+        (-(10**99), "a huge number"),
         ("x" * 99, '"' + "x" * 56 + "..."),
     ],
 )

@@ -86,6 +86,8 @@ def test_video_is_refused_with_a_sentence():
         ("<View><a:Image name='i' value='$i'/></View>", "unbound prefix"),
         ("<View>" * 300 + "</View>" * 300, "SDK cannot read.*Excessive depth"),
         ("<View><?x name='a' toName='b'?></View>", r"processing instruction \(<\?x"),
+        (f"<View xmlns='http://x'>{IMAGE}</View>", '<View> .* has the namespace "http://x"'),
+        ("<View xmlns:a='u'><a:Image name='i' value='$i'/></View>", "<Image> .* the namespace"),
         ("<View/>", "shows no image; it needs a tag such as <Image"),
         ("<View><Image value='$i'/></View>", "it needs a name and a value"),
         ("<View><Image name='i' valueList='$i'/></View>", "pages by valueList"),

@@ -87,7 +87,7 @@ def test_null_is_the_default_where_there_may_be_none(key):
         ({"label_threshold": True}, "^label_threshold must be a number"),
         ({"iou_threshold": "0.5"}, "^iou_threshold must be a number"),
         ({"iou_threshold": float("nan")}, "^iou_threshold must be a number"),
-        ({"iou_threshold": 10**400}, "^iou_threshold must be a number.*00\\.\\.\\.\\.$"),
+        ({"iou_threshold": 10**400}, "^iou_threshold must be a number.*not a huge number.$"),
         ({"polygon_tolerance": -1}, "^polygon_tolerance must be a number of pixels from 0 to 100"),
         ({"output": ""}, "^output must be a text that is not empty"),
         ({"boxes": 3}, "^boxes must be a text that is not empty, or null, not 3"),
