@@ -7,6 +7,7 @@ configs with a document type either).
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -133,11 +134,13 @@ class LabelingConfig:
         images: the `<Image>` tags, in the config's order. Those with `valueList` (pages) and
             those inside `<Repeater>` are left out: their results carry an index of their own.
         controls: the tags on one of these images, in the config's order.
+        root: the tree of the XML; it must not be changed.
     """
 
     xml: str
     images: tuple[ImageTag, ...]
     controls: tuple[Control, ...]
+    root: Element = field(repr=False, compare=False)
     _interface: Any = field(repr=False, compare=False)  # a LabelInterface; its methods are untyped
 
     @classmethod
@@ -180,7 +183,7 @@ class LabelingConfig:
         keys = {control.name: control.task_key for control in self.controls if control.task_key}
         if not keys or not isinstance(data, Mapping):
             return self
-        root = read_tree(self.xml)
+        root = copy.deepcopy(self.root)
         for element in root.iter():
             key = keys.get(element.get("name", ""))
             if key is not None:
@@ -208,7 +211,7 @@ def _parse(xml: str) -> LabelingConfig:
     if not images:
         raise LabelingConfigError(_why_no_image(root))
     names = [image.name for image in images]
-    return LabelingConfig(xml, images, tuple(_controls(answered, names)), interface)
+    return LabelingConfig(xml, images, tuple(_controls(answered, names)), root, interface)
 
 
 def read_tree(xml: str) -> Element:

@@ -9,11 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, NamedTuple
 
-from label_studio_backend.config.labeling_config import (
-    LabelingConfig,
-    LabelingConfigError,
-    read_tree,
-)
+from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
 from label_studio_backend.config.options import Options, OptionsError
 from label_studio_backend.config.output_mapping import (
     MAX_CHOICES,
@@ -112,7 +108,7 @@ def _about_smart_tools(config: LabelingConfig) -> Iterator[str]:
 def _about_elements(config: LabelingConfig) -> Iterator[str]:
     """What is wrong with the tags of the XML, also those that are no control of an image."""
     answered = {image.name for image in config.images}
-    for element in read_tree(config.xml).iter():
+    for element in config.root.iter():
         name, kind = element.get("name"), element.tag.lower()
         if kind == "video":
             yield f'{element.tag} "{name}" is not answered: images only so far.'

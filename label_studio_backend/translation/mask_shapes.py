@@ -9,7 +9,7 @@ up to 100, radii up to 50, angles from 0 to 360.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -159,51 +159,31 @@ def _largest(areas: npt.NDArray[Any], least: float, count: int) -> npt.NDArray[n
     return chosen & large
 
 
-class _Bridge(NamedTuple):
-    square: float  # of the length
-    ring: int  # the ring that is left, 0 for the exterior
-    here: int  # the vertex where
-    there: int  # the vertex of the hole that is reached
-
-
 def _with_holes(part: Polygon) -> Points:
     """One outline, float64 `(N, 2)`, that visits every hole by its shortest bridge and returns.
 
     The hole with the shortest bridge of all is always next, so that no bridge crosses a hole.
     """
-    rings = [ring.astype(np.float64) for ring in (part.exterior, *part.holes)]
-    nearest = {hole: _shortest_bridge(rings, 0, hole) for hole in range(1, len(rings))}
-    visits: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    while nearest:
-        hole = min(nearest, key=lambda hole: nearest[hole].square)
-        bridge = nearest.pop(hole)
-        visits.setdefault((bridge.ring, bridge.here), []).append((hole, bridge.there))
-        for other, known in nearest.items():
-            nearest[other] = min(known, _shortest_bridge(rings, hole, other))
-    return np.array(_walk(rings, visits, 0, 0)[:-1])
+    outline = part.exterior.astype(np.float64)
+    holes = [hole.astype(np.float64) for hole in part.holes]
+    while holes:
+        bridges = [_shortest_bridge(outline, hole) for hole in holes]
+        index = min(range(len(holes)), key=lambda index: bridges[index][0])
+        _, here, there = bridges[index]
+        hole = np.roll(holes.pop(index), -there, axis=0)
+        # To the hole, once around it, and back the same way.
+        outline = np.concatenate([outline[: here + 1], hole, hole[:1], outline[here:]])
+    return outline
 
 
-def _walk(
-    rings: list[Points], visits: dict[tuple[int, int], list[tuple[int, int]]], ring: int, start: int
-) -> list[Points]:
-    """Once around a ring from `start` back to it, by way of the holes reached from its vertices."""
-    path = []
-    for place in range(len(rings[ring])):
-        vertex = (start + place) % len(rings[ring])
-        path.append(rings[ring][vertex])
-        for hole, there in visits.get((ring, vertex), ()):
-            path += _walk(rings, visits, hole, there)
-            path.append(rings[ring][vertex])
-    path.append(rings[ring][start])
-    return path
-
-
-def _shortest_bridge(rings: list[Points], ring: int, hole: int) -> _Bridge:
-    step, hole_step = (-(-len(rings[which]) // _MAX_BRIDGE_VERTICES) for which in (ring, hole))
-    gaps = rings[ring][::step, None] - rings[hole][None, ::hole_step]
+def _shortest_bridge(outline: Points, hole: Points) -> tuple[float, int, int]:
+    """The squared length, and the vertices of the outline and of the hole at its ends."""
+    # Of long outlines every so many vertices count: all pairs would be too many.
+    step, hole_step = (-(-len(ring) // _MAX_BRIDGE_VERTICES) for ring in (outline, hole))
+    gaps = outline[::step, None] - hole[None, ::hole_step]  # (N, M, 2)
     squares = np.einsum("ijk,ijk->ij", gaps, gaps)
     here, there = divmod(int(squares.argmin()), squares.shape[1])
-    return _Bridge(float(squares[here, there]), ring, here * step, there * hole_step)
+    return float(squares[here, there]), here * step, there * hole_step
 
 
 def _turned_rectangle(mask: CroppedMask, angle: float) -> dict[str, float] | None:
