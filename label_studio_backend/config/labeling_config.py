@@ -1,8 +1,8 @@
 """Read Label Studio's labelling config: the images of a project, and the tags on them.
 
-The XML comes from whoever can edit the project and is not trusted: its size is limited, and
-document types, entities and processing instructions are refused (Label Studio does not save
-configs with a document type either).
+Whoever can edit the project writes the XML, so it is not trusted: its size is limited, and document
+types, entities and processing instructions are refused. (Label Studio does not save configs with a
+document type either.)
 """
 
 from __future__ import annotations
@@ -71,9 +71,8 @@ class Control:
         type: of its results: the tag in lower case, such as "brushlabels".
         to_name: the image that it is on; the first one where `toName` lists several.
         labels: of tags with labels, and of Choices; each value once, in the config's order.
-        paths: of a Taxonomy: the path from the root to every node, parents before children, as
-            results must spell it.
-        path_phrases: for each of the paths, what PAM scores for its last node.
+        nodes: of a Taxonomy: the path from the root to every node, parents before children, as
+            results must spell it -> what PAM scores for the path's last node.
         smart: whether it may be used to ask. Label Studio's editor takes a missing `smart` for
             "true"; only `smart="false"` turns it off.
         per_region: whether it describes a region, not the whole image (`perRegion="true"`).
@@ -86,8 +85,9 @@ class Control:
     type: str
     to_name: str
     labels: tuple[ProjectLabel, ...] = ()
-    paths: tuple[tuple[str, ...], ...] = ()
-    path_phrases: tuple[tuple[str, ...], ...] = ()
+    nodes: Mapping[tuple[str, ...], tuple[str, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     smart: bool = True
     per_region: bool = False
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -197,11 +197,12 @@ class LabelingConfig:
         return errors
 
 
+# Every request brings its project's config, and a server has few projects at a time.
 @lru_cache(maxsize=32)
 def _parse(xml: str) -> LabelingConfig:
     root = read_tree(xml)
     try:
-        interface = LabelInterface(_DECLARATION.sub("", xml))  # lxml refuses it in a str
+        interface = LabelInterface(_DECLARATION.sub("", xml))  # lxml refuses a declaration in a str
     except (LabelStudioXMLSyntaxErrorSentryIgnored, ValueError) as error:
         message = f"Label Studio's SDK cannot read the labelling config: {error}"
         raise LabelingConfigError(message) from error
@@ -220,6 +221,7 @@ def read_tree(xml: str) -> Element:
     Raises:
         LabelingConfigError: not well-formed, or a document type or processing instruction.
     """
+    # Without a target of its own, it builds a tree of Python's slow elements.
     parser = DefusedXMLParser(target=TreeBuilder(), forbid_dtd=True)
     parser.parser.ProcessingInstructionHandler = _refuse_instruction
     try:
@@ -299,6 +301,7 @@ def _why_no_image(root: Element) -> str:
 
 
 def _controls(elements: Iterable[Element], images: list[str]) -> Iterator[Control]:
+    # A tag on several images is answered on the first of them alone.
     for element in elements:
         name = element.get("name")
         targets = [part.strip() for part in element.get("toName", "").split(",")]
@@ -320,8 +323,7 @@ def _control(element: Element, name: str, to_name: str) -> Control:
         type=kind,
         to_name=to_name,
         labels=_labels(element, listed) if listed else (),
-        paths=tuple(nodes),
-        path_phrases=tuple(nodes.values()),
+        nodes=MappingProxyType(nodes),
         smart=(_attribute(element.attrib, "smart") or "").lower() != "false",
         per_region=(_attribute(element.attrib, "perRegion") or "").lower() == "true",
         attributes=MappingProxyType(dict(element.attrib)),
@@ -362,6 +364,7 @@ def _add_children(element: Element, tag: str, listed: object, depth: int = 0) ->
             if isinstance(text := item.get(name), str) and not NOT_XML.search(text)
         }
         if "value" in attributes:
+            # Other keys of an item are left out: attributes with our names must come from an admin.
             child = SubElement(element, tag, attributes)
             _add_children(child, tag, item.get("children"), depth + 1)
 

@@ -1,11 +1,11 @@
-"""What a project asks of the backend: the extra parameters of its model connection."""
+"""Read a project's options: the extra parameters of its model connection in Label Studio."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 LabelSource = Literal["project", "open"]
-LABEL_SOURCES: tuple[LabelSource, ...] = get_args(LabelSource)
 
 _MAX_BYTES = 1024 * 1024
 
@@ -33,6 +32,7 @@ class OptionsError(InputError):
     """Parameters that cannot be used; a sentence that says which, what was given, what may be."""
 
 
+# JSON has no tuples and no tasks: a list of names becomes a tuple before the strict check.
 def _split(value: object) -> object:
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
@@ -58,15 +58,15 @@ class Options(CheckedModel):
     A tag's own `pam`, `pam_language` and `pam_threshold` win over these.
 
     Attributes:
-        tasks: the texts that are generated at most; None: all that the config's tags ask for.
+        tasks: texts are generated for no other tasks; None: all that the config's tags ask for.
         language: of the questions.
-        labels: "project": the likeliest of the project's own labels; "open": what PAM calls it,
-            where `mapping` or an equal label makes a label of the project of it.
+        labels: "project": the likeliest of the project's own labels; "open": what PAM calls the
+            region, where `mapping` or a label of the same name turns that into a project's label.
         mapping: what PAM may call it (in any case) -> a label of the project; for "open".
         keep_label: whether the label that the annotator chose stays.
         label_threshold: 0 to 1; a label with a lower score is not given.
-        iou_threshold: 0 to 1; a region that is found by itself and has a lower predicted IoU is
-            left out; 0 stands for the 0.7 of `EverythingOptions`.
+        iou_threshold: 0 to 1; a region that nobody pointed at is left out if its predicted IoU is
+            lower; 0 stands for the 0.7 of `EverythingOptions`.
         output: the name of the tag to answer in; None: see `output_mapping`.
         polygon_tolerance: pixels that a polygon may be off the mask's border.
         max_regions: pre-annotation keeps this many of the best; None: all.
@@ -96,6 +96,7 @@ class Options(CheckedModel):
     )
     max_regions: int | None = Field(default=None, ge=1)
     points_per_side: int = Field(default=32, ge=1, le=128)
+    # Smaller than a pixel-wide speck or as large as the whole image: hardly ever an object.
     min_area: _Share = 0.0001
     max_area: _Share = 0.95
     boxes: _Name | None = None

@@ -9,8 +9,8 @@ The rules, all on the image that is asked about:
 * A TextArea with `perRegion="true"` gets the task that `pam="brief"` (detailed, label,
   definition) asks for, else the one that its name asks for (`TEXT_NAMES`).
 * Choices and a Taxonomy with `perRegion="true"` get what the object is called if they have
-  `pam="label"`, or a name that says so (`CHOICE_NAMES`): whether an image is sharp or a box is
-  damaged is nothing that scoring names can judge. Of a Taxonomy only the leaves are scored.
+  `pam="label"`, or a name that says so (`CHOICE_NAMES`). Scoring names cannot judge whether an
+  image is sharp or a box is damaged. Of a Taxonomy only the leaves are scored.
 * `pam="off"` keeps a tag as it is. Everything else is left alone.
 * `pam_language` and `pam_threshold` on a tag win over the project's options.
 """
@@ -135,7 +135,7 @@ def map_outputs(
 
     Raises:
         LabelingConfigError: no tag for shapes, an `output` that is none, a `pam...` attribute
-            with an unknown value, a mapping to a label that there is not, or too many labels.
+            with an unknown value, a mapping to a label that does not exist, or too many labels.
     """
     shape = _shape(config, options, prompt_control)
     image = next(image for image in config.images if image.name == shape.to_name)
@@ -250,8 +250,8 @@ def entries(control: Control) -> dict[str, tuple[str, ...]]:
     """What is scored for Choices or a Taxonomy -> what is sent: values, or paths to leaves."""
     if control.type != "taxonomy":
         return {label.value: (label.value,) for label in control.labels}
-    inner = {path[:-1] for path in control.paths}
-    return {PATH_SEPARATOR.join(path): path for path in control.paths if path not in inner}
+    inner = {path[:-1] for path in control.nodes}
+    return {PATH_SEPARATOR.join(path): path for path in control.nodes if path not in inner}
 
 
 def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> Control:
@@ -268,10 +268,12 @@ def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> 
             )
         if prompt is None or named.to_name == prompt.to_name:
             return named
+    # A click is answered on the image that was clicked on, a task on the first that can be.
     images = [prompt.to_name] if prompt else [image.name for image in config.images]
     for image in images:
         on_image = [control for control in usable if control.to_name == image]
         if on_image:
+            # min() takes the first of equal ones, in the config's order.
             return min(on_image, key=lambda control: SHAPES.index(control.kind))
     raise LabelingConfigError(
         f'No tag on the image "{images[0]}" can hold a shape; the labelling config needs '
@@ -293,13 +295,13 @@ def _choices(on_image: Sequence[Control], options: Options) -> Iterable[ChoiceTa
     for control in on_image:
         if control.type not in ("choices", "taxonomy") or not asks_for_label(control):
             continue
+        # What is passed over here is told by `lint`.
         paths = entries(control)
         if not control.per_region or is_nested(control) or not 0 < len(paths) <= MAX_CHOICES:
             continue
         phrases = {label.value: label.phrases for label in control.labels}
         if control.type == "taxonomy":
-            spoken = dict(zip(control.paths, control.path_phrases, strict=True))
-            phrases = {entry: spoken[path] for entry, path in paths.items()}
+            phrases = {entry: control.nodes[path] for entry, path in paths.items()}
         yield ChoiceTarget(control, _vocabulary(control, phrases, options), MappingProxyType(paths))
 
 

@@ -5,8 +5,8 @@ radiusY), from the top-left corner. Angles are degrees, clockwise on the screen,
 **pixels**, not percents: a rectangle turns about its own top-left corner, an ellipse about its
 centre. `image_rotation` only says how the annotator looks at the image; positions do not change.
 
-Nothing is trusted. A number is a finite JSON number: null, text, NaN and what is missing are
-refused. A point up to 1 % beside the image is moved to its edge, one further out is refused; an
+Nothing is trusted. A number must be a finite JSON number; null, text, NaN and missing numbers are
+refused. A point up to 1 % outside the image is moved to its edge; one further out is refused. An
 upright box is cut at the image's edges, and refused where nothing is left. Every refusal is a
 `GeometryError` whose message is a sentence.
 """
@@ -170,7 +170,8 @@ def stroke_points(mask: CroppedMask, count: int = 5) -> Points | None:
     middle, as far from each other as they can.
     """
     x1, y1, *_ = mask.box
-    depth = depth_of(mask.crop)
+    depth = depth_of(mask.crop)  # [H, W], pixels
+    # The area of a stroke is about its length times its thickness.
     thickness = 2 * float(depth.max())
     if np.count_nonzero(depth) < 6 * thickness**2:
         return None

@@ -64,6 +64,7 @@ def ellipse_of(mask: CroppedMask) -> dict[str, float]:
     """
     x1, y1, *_ = _box_of(mask)
     width, height = mask.size
+    # A full ellipse of these moments has radii of twice their square roots.
     moments = cv2.moments(mask.crop.astype(np.uint8), binaryImage=True)
     area = moments["m00"]
     # A pixel is a square, not a point: 1 / 12 is its own second moment.
@@ -152,7 +153,7 @@ def _without_small(crop: Mask) -> Mask:
 
 
 def _largest(areas: npt.NDArray[Any], least: float, count: int) -> npt.NDArray[np.bool_]:
-    """Which of the areas are `least` or more, and not too many."""
+    """Which of the areas are `least` or more; at most the `count` largest."""
     chosen = np.zeros(len(areas), dtype=np.bool_)
     chosen[np.argsort(-areas, kind="stable")[:count]] = True
     large: npt.NDArray[np.bool_] = areas >= least
@@ -192,6 +193,7 @@ def _turned_rectangle(mask: CroppedMask, angle: float) -> dict[str, float] | Non
         mask.crop.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     pixels = np.concatenate(outlines).reshape(-1, 2).astype(np.float64) + mask.box[:2]
+    # Every pixel is a square: its four corners count.
     corners = np.concatenate([pixels + np.array([dx, dy]) for dx in (0, 1) for dy in (0, 1)])
     turn = math.radians(angle)
     axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])

@@ -110,6 +110,7 @@ def click_prompts(regions: Sequence[DrawnRegion], size: Size) -> list[RegionProm
     points: list[tuple[DrawnRegion, tuple[float, float]]] = []
     shapes: list[tuple[DrawnRegion, RegionShape]] = []
     for region, shape in _read(regions, size, leave_out=False):
+        # A thin stroke says where the object is, not how far it reaches.
         brush = shape.mask if region.kind == "brush" else None
         stroke = None if brush is None else stroke_points(brush)
         if shape.point is not None:
@@ -122,6 +123,7 @@ def click_prompts(regions: Sequence[DrawnRegion], size: Size) -> list[RegionProm
         raise PromptDataError(f"{len(points)} points for one object; {MAX_POINTS} are possible.")
     coordinates = [point for _, point in points]
     signs = [region.positive for region, _ in points]
+    # With several shapes nothing says which of them the points belong to.
     if len(shapes) == 1 and points:
         [(region, shape)] = shapes
         box, angle = shape.bounds
@@ -179,14 +181,11 @@ def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
     Args:
         task: as Label Studio sends it, not trusted.
     """
-    for annotation in _newest_first(task.get("annotations")):
-        if annotation.get("was_cancelled") is not True:
-            yield annotation.get("result") or []
-    for draft in _newest_first(task.get("drafts")):
-        yield draft.get("result") or []
-    for prediction in _newest_first(task.get("predictions")):
-        if not is_own(prediction.get("model_version")):
-            yield prediction.get("result") or []
+    for kind in ("annotations", "drafts", "predictions"):
+        for item in _newest_first(task.get(kind)):
+            # Only annotations are skipped (cancelled), and only predictions have a model.
+            if item.get("was_cancelled") is not True and not is_own(item.get("model_version")):
+                yield item.get("result") or []
 
 
 def _newest_first(items: object) -> list[Mapping[str, Any]]:

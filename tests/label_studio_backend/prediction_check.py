@@ -106,7 +106,7 @@ def _check_value(value: Mapping[str, Any], control: Control, size: Size) -> None
         _require(not is_nested(control), f"{name} is nested, which label_studio_sdk cannot check.")
     elif control.type == "taxonomy":
         paths = [tuple(path) for path in value["taxonomy"]]
-        _require_known(name, paths, set(control.paths), at_least=1)
+        _require_known(name, paths, set(control.nodes), at_least=1)
     elif control.type == "textarea":
         texts = value["text"]
         filled = all(isinstance(text, str) and text.strip() for text in texts)
