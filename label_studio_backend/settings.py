@@ -13,9 +13,8 @@ import logging
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from pam_labeling.environment import EnvironmentSettings, setting
 from pam_labeling.errors import SettingsError
@@ -28,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["ServerSettings", "SettingsError"]
 
 _MIB = 1 << 20
+# A scheme and a host: a name, an IPv4 address, or an IPv6 address in brackets.
+_WEB_ADDRESS = (
+    r"(?i)^https?://([^/?#\s\[\]]*@)?(\[[0-9a-f:.]+\]|[^/?#:@\s\[\]]+)(:\d*)?([/?#]\S*)?$"
+)
 _DAY = 86400  # seconds
 # Their threads must be fewer than the connections that the server takes.
 _MOST_PREDICTIONS = 200
@@ -83,6 +86,8 @@ class ServerSettings(EnvironmentSettings):
         "`https://example.org/labels`, is fine.",
         "LABEL_STUDIO_URL",
         "LABEL_STUDIO_HOST",
+        pattern=_WEB_ADDRESS,
+        examples=["https://labels.example.org", "http://10.0.0.7:8080"],
     )
     api_key: str | None = setting(
         None,
@@ -154,21 +159,6 @@ class ServerSettings(EnvironmentSettings):
         5.0, 'How long a prediction waits for its turn before it is told "busy".'
     )
     max_body_bytes: int = _bytes(256 * _MIB, "The largest request body.", least=1)
-
-    @field_validator("label_studio_url")
-    @classmethod
-    def _check_url(cls, url: str | None) -> str | None:
-        try:
-            parts = urlsplit(url or "http://none")
-            good = parts.scheme in ("http", "https") and bool(parts.hostname)
-        except ValueError:
-            good = False
-        if not good:
-            raise ValueError(
-                "LABEL_STUDIO_URL is an address like https://labels.example.org, "
-                f"with http:// or https:// in front, not {url!r}."
-            )
-        return url
 
     @model_validator(mode="after")
     def _check_basic_auth(self) -> Self:

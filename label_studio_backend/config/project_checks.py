@@ -16,12 +16,12 @@ from label_studio_backend.config.lint import LintReport, check_project
 from label_studio_backend.config.options import Options, OptionsError
 from label_studio_backend.config.output_mapping import map_outputs
 from pam_labeling.annotator import MOST_TOKENS
+from pam_labeling.validation import shown
 
 if TYPE_CHECKING:
     from pam_labeling import Annotator
 
 _MOST = 1000  # checks that are kept, each some hundred bytes
-_SHOWN = 40  # characters of a label
 _encode = msgspec.json.Encoder(order="sorted", enc_hook=repr).encode
 
 
@@ -52,10 +52,9 @@ class Checked:
         found = annotator.too_long(self.long_phrases)
         if not found:
             return None
-        text = found[0] if len(found[0]) <= _SHOWN else f"{found[0][:_SHOWN]}..."
         return (
-            f'The label "{text}" has more tokens than the model can score: shorten it, or give it '
-            'a shorter name to be scored by, with predicted_values="...".'
+            f"The label {shown(found[0])} has more tokens than the model can score: shorten it, "
+            'or give it a shorter name to be scored by, with predicted_values="...".'
         )
 
 

@@ -52,6 +52,20 @@ def test_the_first_of_two_names_wins_and_empty_is_not_set():
     assert ServerSettings.from_environment(names).label_studio_url == "http://two"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://x",
+        "HTTPS://Labels.example.org/path/",
+        "http://[::1]:8080/ls",
+        "http://me:secret@labels:8080",
+        "http://label_studio:8080?a=b",
+    ],
+)
+def test_addresses_of_label_studio(url):
+    assert ServerSettings(label_studio_url=url).label_studio_url == url
+
+
 def test_a_password_keeps_its_blanks():
     names = {"BASIC_AUTH_USER": " me ", "BASIC_AUTH_PASS": " pass word\t"}
     settings = ServerSettings.from_environment(names)
@@ -81,8 +95,11 @@ def test_overrides_win_over_the_environment_unless_they_are_none():
             'PAM_IMAGE_CACHE_BYTES must be a whole number of bytes of at least 0, not "-1"',
         ),
         ({"LOG_LEVEL": "LOUD"}, 'LOG_LEVEL must be "DEBUG", "INFO", "WARNING" or "ERROR", not'),
-        ({"LABEL_STUDIO_URL": "labels:8080"}, "LABEL_STUDIO_URL is an address like https://"),
-        ({"LABEL_STUDIO_URL": "http://[x"}, "LABEL_STUDIO_URL is an address like https://"),
+        ({"LABEL_STUDIO_URL": "labels:8080"}, 'LABEL_STUDIO_URL must be a text such as "https://'),
+        ({"LABEL_STUDIO_URL": "http://[x"}, 'LABEL_STUDIO_URL must be a text such as "https://'),
+        ({"LABEL_STUDIO_URL": "http://"}, 'LABEL_STUDIO_URL must be a text such as "https://'),
+        ({"LABEL_STUDIO_URL": "http://a b"}, 'LABEL_STUDIO_URL must be a text such as "https://'),
+        ({"LABEL_STUDIO_URL": "ftp://a"}, 'LABEL_STUDIO_URL must be a text such as "https://'),
         ({"BASIC_AUTH_USER": "me"}, "BASIC_AUTH_USER and BASIC_AUTH_PASS go together"),
     ],
 )
