@@ -9,8 +9,7 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, NamedTuple
 
-from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
-from label_studio_backend.config.options import Options, OptionsError
+from label_studio_backend.config.labeling_config import LabelingConfigError
 from label_studio_backend.config.output_mapping import (
     MAX_CHOICES,
     SHAPES,
@@ -25,7 +24,8 @@ from label_studio_backend.config.output_mapping import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from label_studio_backend.config.labeling_config import Control
+    from label_studio_backend.config.labeling_config import Control, LabelingConfig
+    from label_studio_backend.config.options import Options
     from label_studio_backend.config.output_mapping import OutputMapping
 
 ATTRIBUTES = ("pam", "pam_language", "pam_threshold")
@@ -46,21 +46,6 @@ class LintReport(NamedTuple):
     def sentences(self) -> list[str]:
         """Errors first, then hints."""
         return [*self.errors, *self.hints]
-
-
-def check_project(xml: object, extra_params: object) -> LintReport:
-    """Check what `/setup` brings: the config's XML and the extra parameters, valid or not."""
-    errors: list[str] = []
-    options, report = Options(), LintReport()
-    try:
-        options = Options.read(extra_params)
-    except OptionsError as error:
-        errors.append(str(error))
-    try:
-        report = check_config(LabelingConfig.parse(xml), options)
-    except LabelingConfigError as error:
-        errors.append(str(error))
-    return LintReport((*errors, *report.errors), report.hints)
 
 
 def check_config(config: LabelingConfig, options: Options) -> LintReport:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from cachetools import LRUCache
 
-from label_studio_backend.config.labeling_config import LabelingConfig
-from label_studio_backend.config.lint import LintReport, check_project
+from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
+from label_studio_backend.config.lint import LintReport, check_config
 from label_studio_backend.config.options import Options, OptionsError
 from label_studio_backend.config.output_mapping import map_outputs
 from pam_labeling.annotator import MOST_TOKENS
@@ -78,7 +78,7 @@ class ProjectChecks:
                 future = self._kept[key] = Future()
         if is_mine:
             try:
-                future.set_result(_check(xml, extra_params))
+                future.set_result(check_project(xml, extra_params))
             except BaseException as error:  # noqa: BLE001 - result() raises it, for those that wait too
                 with self._lock:
                     self._kept.pop(key, None)
@@ -92,18 +92,26 @@ def _key(xml: str, extra_params: Any) -> bytes:
     return digest.digest()
 
 
-def _check(xml: str, extra_params: Any) -> Checked:
-    findings = check_project(xml, extra_params)
+def check_project(xml: object, extra_params: object) -> Checked:
+    """Check a config's XML and the extra parameters, valid or not."""
+    options, problem = Options(), None
     try:
-        options, problem = Options.read(extra_params), None
+        options = Options.read(extra_params)
     except OptionsError as error:
-        options, problem = Options(), str(error)
-    phrases = () if findings.errors else _long_phrases(xml, options)
-    return Checked(options, problem, findings, phrases)
+        problem = str(error)
+    try:
+        config = LabelingConfig.parse(xml)
+    except LabelingConfigError as error:
+        report, phrases = LintReport((str(error),)), ()
+    else:
+        report = check_config(config, options)
+        phrases = () if report.errors else _long_phrases(config, options)
+    errors = report.errors if problem is None else (problem, *report.errors)
+    return Checked(options, problem, LintReport(errors, report.hints), phrases)
 
 
-def _long_phrases(xml: str, options: Options) -> tuple[str, ...]:
-    outputs = map_outputs(LabelingConfig.parse(xml), options)
+def _long_phrases(config: LabelingConfig, options: Options) -> tuple[str, ...]:
+    outputs = map_outputs(config, options)
     lists = [target.vocabulary for target in outputs.choices]
     if outputs.vocabulary is not None:
         lists.append(outputs.vocabulary)
