@@ -99,13 +99,14 @@ def check_project(xml: object, extra_params: object) -> Checked:
         options = Options.read(extra_params)
     except OptionsError as error:
         problem = str(error)
+    phrases: tuple[str, ...] = ()
     try:
         config = LabelingConfig.parse(xml)
-    except LabelingConfigError as error:
-        report, phrases = LintReport((str(error),)), ()
-    else:
         report = check_config(config, options)
-        phrases = () if report.errors else _long_phrases(config, options)
+        if not report.errors:
+            phrases = _long_phrases(config, options)
+    except LabelingConfigError as error:
+        report = LintReport((str(error),))
     errors = report.errors if problem is None else (problem, *report.errors)
     return Checked(options, problem, LintReport(errors, report.hints), phrases)
 
