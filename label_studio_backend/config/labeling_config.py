@@ -19,6 +19,8 @@ from xml.parsers import expat
 from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryIgnored
 from label_studio_sdk.label_interface.interface import LabelInterface
 
+from pam_labeling.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -36,7 +38,7 @@ _VIDEO_TAGS = frozenset({"video", "videorectangle"})
 _DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*\?>")
 
 
-class LabelingConfigError(ValueError):
+class LabelingConfigError(InputError):
     """A config that cannot be read or cannot be answered; the message is a sentence."""
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, get_args
 
+from pam_labeling.errors import InputError
 from pam_model.tasks import LANGUAGES, Language, Task
 
 LabelSource = Literal["project", "open"]
@@ -19,7 +20,7 @@ _MAX_POINTS_PER_SIDE = 128
 _Name = TypeVar("_Name", bound=str)
 
 
-class OptionsError(ValueError):
+class OptionsError(InputError):
     """Parameters that cannot be used; a sentence that says which, what was given, what may be."""
 
 

@@ -1,4 +1,4 @@
-"""The command `pam-labeling prelabel`: from its options to a run, and to how it ended."""
+"""The command `pam-labeling prelabel`: from its options to a run and its exit code."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ from label_studio_backend.config.labeling_config import LabelingConfig, Labeling
 from label_studio_backend.config.lint import check_config
 from label_studio_backend.config.options import Options, OptionsError
 from label_studio_backend.media.task_media import Access
+from label_studio_backend.predictor import open_predictor, read_settings
 from label_studio_backend.prelabel.report import Report, left_out_sentences
-from label_studio_backend.prelabel.run import Run
+from label_studio_backend.prelabel.run import run
 from label_studio_backend.prelabel.selection import (
     UNLABELED,
     Selection,
@@ -27,10 +28,10 @@ from label_studio_backend.prelabel.selection import (
 )
 from label_studio_backend.prelabel.sink import PredictionSink
 from label_studio_backend.prelabel.source import Project, TaskSource, read_project
-from label_studio_backend.server.serving import open_backend, read_settings
 from label_studio_backend.translation.model_versions import marked_version, usual_version
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.terminal import messages_console, shown
+from pam_labeling.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,11 +40,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from label_studio_backend.server.backend import Backend
+    from label_studio_backend.model_loader import ModelLoader
+    from label_studio_backend.predictor import Predictor
     from label_studio_backend.settings import ServerSettings
+    from pam_labeling import Annotator
 
 _GO_ON = "What is written stays written; the same command goes on from there."
-_TICK = 0.1  # seconds between looks whether the model is there
+_TICK = 0.1  # seconds between looks whether the model is loaded, and whether somebody wants to stop
 
 
 @dataclass(frozen=True)
@@ -114,7 +117,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
                 job = _prepare(api, order, model_settings.model, console)
                 if order.dry_run:
                     return _dry_run(job, order, console)
-                return _run(job, order, open_backend(model_settings, settings), console, stop)
+                return _run(job, order, open_predictor(model_settings, settings), console, stop)
         except (StoppedError, KeyboardInterrupt):
             return _interrupted(console)
         except AccessError as error:
@@ -210,19 +213,24 @@ def _dry_run(job: _Job, order: Order, console: Console) -> ExitCode:
 
 
 def _run(
-    job: _Job, order: Order, backend: Backend, console: Console, stop: threading.Event
+    job: _Job, order: Order, predictor: Predictor, console: Console, stop: threading.Event
 ) -> ExitCode:
-    predict = partial(backend.predict_task, config=job.config, options=job.options, access=Access())
-    with backend, _open_failures(order.failures) as failures:
+    with predictor, _open_failures(order.failures) as failures:
         chosen = job.source.count()
-        backend.load()
-        _wait_for_model(backend, stop)
+        annotator = _load(predictor.loader, stop)
         tally = job.source.tally
         report = Report(console, chosen, tally, limit=order.limit, failures_file=failures)
+        predict_many = partial(
+            predictor.predict_many,
+            annotator,
+            config=job.config,
+            options=job.options,
+            access=Access(),
+        )
         sink = PredictionSink(job.api, job.model_version)
         try:
-            with report:
-                Run(job.source, predict, sink, report, stop=stop, limit=order.limit)()
+            with report, _closed_at(stop, predictor):
+                run(job.source, predict_many, sink, report, stop=stop, limit=order.limit)
         finally:
             report.summary(job.model_version)
     if stop.is_set():
@@ -231,19 +239,43 @@ def _run(
 
 
 def _configure_logging(settings: ServerSettings) -> None:
-    """LOG_LEVEL=DEBUG shows each request, and tracebacks of failed tasks and of the model."""
+    # DEBUG shows each request, and tracebacks of failed tasks and of the model.
     if settings.log_level == "DEBUG":
         settings.configure_logging()
     else:  # the command itself says why the model cannot be loaded
-        logging.getLogger("label_studio_backend.server.model_loader").setLevel(logging.CRITICAL)
+        logging.getLogger("label_studio_backend.model_loader").setLevel(logging.CRITICAL)
 
 
-def _wait_for_model(backend: Backend, stop: threading.Event) -> None:
-    while (health := backend.health())["state"] == "loading":
+def _load(loader: ModelLoader, stop: threading.Event) -> Annotator:
+    loader.start()
+    while loader.state == "loading":
         if stop.wait(_TICK):
             raise StoppedError("stopped while the model was loaded")
-    if health["error"]:
-        raise CommandError(health["error"], ExitCode.NO_MODEL)
+    try:
+        return loader.wait(0)
+    except UnavailableError as error:
+        raise CommandError(str(error), ExitCode.NO_MODEL) from error
+
+
+@contextmanager
+def _closed_at(stop: threading.Event, predictor: Predictor) -> Iterator[None]:
+    """Inside, the predictor is closed when `stop` is set, so that nobody waits for a long task.
+
+    By a thread: a signal's handler may interrupt the annotator while it holds its own locks.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            if stop.wait(_TICK):
+                predictor.close()
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Which tasks of a project: what the command line says, as Label Studio's Data Manager asks it."""
+"""The selection of tasks: from the command line to queries of Label Studio's Data Manager."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.api_client import RefusedError
+from pam_labeling.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,8 +33,8 @@ _IDS = 200  # in one address
 _ORDERED = frozenset({"greater", "less", "greater_or_equal", "less_or_equal"})
 
 
-class SelectionError(ValueError):
-    """The command line chooses tasks in a way that cannot be; the message is a sentence."""
+class SelectionError(InputError):
+    """A choice of tasks that is not understood or not possible; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from label_studio_backend.translation.geometry import (
     read_rectangle,
 )
 from label_studio_backend.translation.rle import decode, pixels
-from pam_labeling.errors import MaskError
+from pam_labeling.errors import InputError, MaskError
 from pam_model.cropped_mask import CroppedMask
 from pam_model.errors import PromptError
 from pam_model.prompts import Prompt
@@ -47,7 +47,7 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-class PromptDataError(ValueError):
+class PromptDataError(InputError):
     """Prompts that cannot be worked on; a sentence for the annotator that says why."""
 
 

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import cv2
 import numpy as np
 
+from pam_labeling.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -36,7 +38,7 @@ _SLACK = 1.0  # percent: a click on the edge may be rounded to the outside
 _FARTHEST = 1e6  # percent: beyond it, single precision loses the pixel
 
 
-class GeometryError(ValueError):
+class GeometryError(InputError):
     """A shape that means nothing in this image; the message is a sentence that says why."""
 
 

@@ -1,14 +1,14 @@
-"""The model is loaded in a thread of its own, so that the server answers meanwhile."""
+"""Loads the model in a background thread, while the caller does something else."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 import time
 from typing import TYPE_CHECKING, Literal
 
-from label_studio_backend.errors import UnavailableError
-from label_studio_backend.server.collector import collector_rests, keep_what_is_there
+from pam_labeling.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,7 +42,7 @@ class ModelLoader:
 
     @property
     def state(self) -> State:
-        """How far the model is."""
+        """Whether the model is loading, is ready or failed to load."""
         if not self._settled.is_set():
             return "loading"
         return "ready" if self._error is None else "failed"
@@ -54,24 +54,24 @@ class ModelLoader:
 
     @property
     def annotator(self) -> Annotator | None:
-        """The annotator, if it is there already."""
+        """The annotator; None until it is loaded."""
         return self._annotator
 
     def wait(self, seconds: float | None) -> Annotator:
-        """The annotator, waiting up to `seconds` for it; None: as long as it takes.
+        """The annotator, after waiting up to `seconds` for it; None: as long as it takes.
 
         Raises:
             UnavailableError: the model is still loading, or could not be loaded.
         """
         self._settled.wait(seconds)
         if self._error is not None:
-            raise UnavailableError(self._error, retry_after=60)
+            raise UnavailableError(self._error)
         if self._annotator is None:
             raise UnavailableError("the model is still loading: try again in a moment")
         return self._annotator
 
     def close(self) -> None:
-        """Close the annotator, now or as soon as it is there."""
+        """Close the annotator, now or as soon as it is loaded."""
         with self._lock:
             self._closed = True
             annotator = self._annotator
@@ -81,15 +81,15 @@ class ModelLoader:
     def _load(self) -> None:
         start = time.monotonic()
         try:
-            with collector_rests():
-                annotator = self._open()
-                keep_what_is_there()
-        except Exception as error:  # noqa: BLE001 - said wherever the model is asked for
+            annotator = self._open()
+        except Exception as error:  # noqa: BLE001 - whoever asks for the model is told
             _log.exception("the model cannot be loaded")
-            # The message goes out on one line, to the admin.
+            # An admin sees the message in a status line, which is one line.
             self._error = " ".join(f"the model cannot be loaded: {error}".split())
             self._settled.set()
             return
+        # A full collection would stop all threads while it visits the many objects of torch.
+        gc.freeze()
         with self._lock:
             self._annotator = annotator
             closed = self._closed
