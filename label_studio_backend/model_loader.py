@@ -6,6 +6,8 @@ import gc
 import logging
 import threading
 import time
+from concurrent import futures
+from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
 from pam_labeling.errors import UnavailableError
@@ -29,33 +31,28 @@ class ModelLoader:
 
     def __init__(self, open_annotator: Callable[[], Annotator]) -> None:
         self._open = open_annotator
-        self._settled = threading.Event()
-        self._lock = threading.Lock()
-        self._annotator: Annotator | None = None
-        self._error: str | None = None
-        self._closed = False
-        self._thread = threading.Thread(target=self._load, name="pam-loader", daemon=True)
+        self._loaded: Future[Annotator] = Future()
 
     def start(self) -> None:
         """Begin to load."""
-        self._thread.start()
+        threading.Thread(target=self._load, name="pam-loader", daemon=True).start()
 
     @property
     def state(self) -> State:
         """Whether the model is loading, is ready or failed to load."""
-        if not self._settled.is_set():
+        if not self._loaded.done():
             return "loading"
-        return "ready" if self._error is None else "failed"
+        return "ready" if self._loaded.exception() is None else "failed"
 
     @property
     def error(self) -> str | None:
         """Why the model could not be loaded, or None."""
-        return self._error
+        return str(self._loaded.exception()) if self.state == "failed" else None
 
     @property
     def annotator(self) -> Annotator | None:
         """The annotator; None until it is loaded."""
-        return self._annotator
+        return self._loaded.result() if self.state == "ready" else None
 
     def wait(self, seconds: float | None) -> Annotator:
         """The annotator, after waiting up to `seconds` for it; None: as long as it takes.
@@ -63,20 +60,16 @@ class ModelLoader:
         Raises:
             UnavailableError: the model is still loading, or could not be loaded.
         """
-        self._settled.wait(seconds)
-        if self._error is not None:
-            raise UnavailableError(self._error)
-        if self._annotator is None:
+        futures.wait([self._loaded], seconds)
+        if self.error is not None:
+            raise UnavailableError(self.error)
+        if self.annotator is None:
             raise UnavailableError("the model is still loading: try again in a moment")
-        return self._annotator
+        return self.annotator
 
     def close(self) -> None:
         """Close the annotator, now or as soon as it is loaded."""
-        with self._lock:
-            self._closed = True
-            annotator = self._annotator
-        if annotator is not None:
-            annotator.close()
+        self._loaded.add_done_callback(_close)
 
     def _load(self) -> None:
         start = time.monotonic()
@@ -85,17 +78,16 @@ class ModelLoader:
         except Exception as error:  # noqa: BLE001 - whoever asks for the model is told
             _log.exception("the model cannot be loaded")
             # An admin sees the message in a status line, which is one line.
-            self._error = " ".join(f"the model cannot be loaded: {error}".split())
-            self._settled.set()
+            sentence = " ".join(f"the model cannot be loaded: {error}".split())
+            self._loaded.set_exception(UnavailableError(sentence))
             return
         # A full collection would stop all threads while it visits the many objects of torch.
         gc.freeze()
-        with self._lock:
-            self._annotator = annotator
-            closed = self._closed
-        self._settled.set()
-        if closed:
-            annotator.close()
-            return
+        self._loaded.set_result(annotator)
         seconds = time.monotonic() - start
         _log.info("the model %s is ready after %.1f s", annotator.model_name, seconds)
+
+
+def _close(loaded: Future[Annotator]) -> None:
+    if loaded.exception() is None:
+        loaded.result().close()

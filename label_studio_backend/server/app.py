@@ -11,7 +11,7 @@ import hmac
 import logging
 import re
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import waitress
@@ -37,19 +37,6 @@ _OPEN_PATHS = ("/webhook", "/ready")
 _REASON_LENGTH = 400
 # More than waitress' 100: a connection beyond the limit is not even told that the server is busy.
 _CONNECTIONS = 1000
-
-
-class Server(Protocol):
-    """What is used of waitress' servers."""
-
-    def run(self) -> None:
-        """Serve until the process is told to end."""
-
-    def print_listen(self, format_str: str, /) -> None:
-        """Log each address that is listened on."""
-
-    def close(self) -> None:
-        """Close the port."""
 
 
 def create_app(backend: Backend, settings: ServerSettings) -> Flask:
@@ -170,13 +157,16 @@ def reason_phrase(sentence: str) -> str:
     return line if len(line) <= _REASON_LENGTH else f"{line[: _REASON_LENGTH - 3]}..."
 
 
-def create_server(app: Flask, settings: ServerSettings) -> Server:
-    """Listen on the port; `run` on the result serves until the process is told to end.
+def create_server(app: Flask, settings: ServerSettings) -> Any:
+    """Listen on the port.
+
+    Returns:
+        waitress' server; its `run` serves until the process is told to end.
 
     Raises:
         OSError, ValueError: the host is unknown, or its port cannot be listened on.
     """
-    server: Server = waitress.create_server(
+    return waitress.create_server(
         app,
         host=settings.host,
         port=settings.port,
@@ -186,4 +176,3 @@ def create_server(app: Flask, settings: ServerSettings) -> Server:
         ident="pam-labeling",
         clear_untrusted_proxy_headers=True,
     )
-    return server

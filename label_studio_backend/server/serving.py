@@ -54,7 +54,10 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
             threading.Thread(target=check_access, args=(settings,), daemon=True).start()
             http.run()
         if backend.health()["state"] == "loading":
-            _end_now()
+            # Python's own clean-up aborts while a thread is inside torch.
+            logging.shutdown()
+            sys.stderr.flush()
+            os._exit(0)
 
 
 def check_access(settings: ServerSettings) -> None:
@@ -62,20 +65,10 @@ def check_access(settings: ServerSettings) -> None:
     if settings.label_studio_url is None or settings.api_key is None:
         return
     try:
-        api = Api(settings.label_studio_url, settings.api_key, patience=0)
-        try:
+        with closing(Api(settings.label_studio_url, settings.api_key, patience=0)) as api:
             api.get("api/projects/", page_size=1)
-        finally:
-            api.close()
     except ApiFailure as error:
         _log.warning("Label Studio's images cannot be fetched now: %s", error)
-
-
-def _end_now() -> None:
-    # Python's own clean-up aborts while a thread is inside torch.
-    logging.shutdown()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _warn(settings: ServerSettings) -> None:

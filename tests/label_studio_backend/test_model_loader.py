@@ -12,10 +12,12 @@ from pam_labeling.errors import UnavailableError
 
 class Opened:
     model_name = "fake"
-    closed = False
+
+    def __init__(self):
+        self.is_closed = threading.Event()
 
     def close(self):
-        self.closed = True
+        self.is_closed.set()
 
 
 def started(open_annotator):
@@ -58,11 +60,10 @@ def test_closing_closes_the_annotator_also_when_it_comes_later():
     loader = started(lambda: opened)
     loader.wait(30)
     loader.close()
-    assert opened.closed
+    assert opened.is_closed.is_set()
 
     go, late = threading.Event(), Opened()
     loader = started(lambda: go.wait(30) and late)
     loader.close()
     go.set()
-    loader._thread.join()
-    assert late.closed
+    assert late.is_closed.wait(30)

@@ -13,6 +13,7 @@ import requests
 
 from label_studio_backend.server.app import reason_phrase
 from pam_labeling.errors import UnavailableError
+from tests.label_studio_backend.answers import until
 from tests.label_studio_backend.conftest import FIXTURES
 
 WEBHOOKS = sorted(path.stem for path in FIXTURES.glob("webhook_*.json"))
@@ -205,7 +206,7 @@ def test_a_model_that_cannot_be_loaded_is_told_where_an_admin_sees_it(
         raise ValueError("PAM-7B is no checkpoint")
 
     backend = open_backend(open_annotator=fail)
-    backend._loader._settled.wait(30)
+    until(lambda: backend.health()["state"] == "failed")
     client = client_of(backend)
     health = client.get("/health")
     assert (health.status_code, health.json["status"]) == (200, "DOWN")
