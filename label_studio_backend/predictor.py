@@ -130,13 +130,13 @@ class Predictor:
 
     def predict_many(
         self,
-        annotator: Annotator,
         tasks: Iterable[tuple[K, Callable[[], Mapping[str, Any]]]],
         config: LabelingConfig,
         options: Options,
         access: Access,
         *,
         priority: Priority = Priority.BATCH,
+        loading_seconds: float | None = None,
     ) -> Generator[tuple[K, Prediction | Exception], None, None]:
         """Pre-annotate many tasks, and give each one's prediction, or its error, in their order.
 
@@ -144,14 +144,18 @@ class Predictor:
         the model.
 
         Args:
-            annotator: does the work.
             tasks: a key for each task, and a function that reads it as Label Studio exports tasks:
                 id, data, annotations, drafts, predictions. Consumed as the work goes on.
             config: the labelling config.
             options: the project's options.
             access: the Label Studio that the tasks are in.
             priority: WATCHED where somebody looks at the task meanwhile.
+            loading_seconds: how long to wait for a model that still loads; None: to the end.
+
+        Raises:
+            UnavailableError: the model is still loading, or could not be loaded.
         """
+        annotator = self.loader.wait(loading_seconds)
         works: dict[K, Work] = {}
 
         def translate(key: K, read: Callable[[], Mapping[str, Any]]) -> Request:

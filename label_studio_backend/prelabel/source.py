@@ -113,9 +113,9 @@ class TaskSource:
     ) -> None:
         self.tally = Tally()
         self._api = api
-        self._project = project
+        self.project = project
         self._selection = selection
-        self._model_version = model_version
+        self.model_version = model_version
         self._overwrite = overwrite
 
     def count(self) -> int:
@@ -168,16 +168,16 @@ class TaskSource:
     def _todo(self, task: Mapping[str, Any]) -> Todo:
         # Our own earlier predictions are kept apart: they prompt nothing.
         predictions = task.get("predictions") or []
-        ours = [p for p in predictions if p.get("model_version") == self._model_version]
-        others = [p for p in predictions if p.get("model_version") != self._model_version]
+        ours = [p for p in predictions if p.get("model_version") == self.model_version]
+        others = [p for p in predictions if p.get("model_version") != self.model_version]
         return Todo({**task, "predictions": others}, tuple(sorted(int(p["id"]) for p in ours)))
 
     def _page(self, query: Mapping[str, object], **params: object) -> Any:
-        if self._project.evaluates:
+        if self.project.evaluates:
             params["review"] = "true"  # then the server asks no backend for predictions
         return self._api.get(
             "api/tasks/",
-            project=self._project.id,
+            project=self.project.id,
             query=json.dumps(query, separators=(",", ":")),
             page=1,
             **params,
@@ -189,16 +189,16 @@ class TaskSource:
         Label Studio joins the names of a task's versions by commas, in any order, and names may
         have commas themselves: other versions together must not look like ours.
         """
-        if self._project.evaluates:
+        if self.project.evaluates:
             return False
-        known = self._api.get(f"api/projects/{self._project.id}/model-versions/", extended="true")
+        known = self._api.get(f"api/projects/{self.project.id}/model-versions/", extended="true")
         names = {str(version.get("model_version") or "") for version in known.get("static", ())}
-        others = set().union(*(_parts(name) for name in names - {self._model_version}))
-        return not _parts(self._model_version) <= others
+        others = set().union(*(_parts(name) for name in names - {self.model_version}))
+        return not _parts(self.model_version) <= others
 
     def _is_seen_done(self, versions: str | None) -> bool:
         text = versions or ""
-        return len(text) < _CUT and _parts(self._model_version) <= _parts(text)
+        return len(text) < _CUT and _parts(self.model_version) <= _parts(text)
 
 
 # Without these Label Studio shows no versions; with fewer of them it computes the others too.

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from label_studio_backend.server.projects import Project
     from label_studio_backend.server.result_cache import ResultCache
     from label_studio_backend.settings import ServerSettings
-    from pam_labeling import Annotator
 
 _TICK = 1.0  # seconds between looks whether the batch has become too old, or the backend closed
 
@@ -148,17 +147,16 @@ class Batches:
 
     def _work(self, batch: _Batch) -> None:
         try:
-            annotator = self._predictor.loader.wait(max(0.0, batch.until - time.monotonic()))
-            self._predict_where_room(batch, annotator)
+            self._predict_where_room(batch)
             while batch.tasks:
                 self._wait_for_room(batch)
-                self._predict_where_room(batch, annotator)
+                self._predict_where_room(batch)
         except Exception as error:  # noqa: BLE001 - told to all who wait for the tasks that are left
             self._fail(batch.tasks, error)
         finally:
             self._places.release()
 
-    def _predict_where_room(self, batch: _Batch, annotator: Annotator) -> None:
+    def _predict_where_room(self, batch: _Batch) -> None:
         """Go through the tasks once; those that must wait for room stay in the batch."""
         project = batch.project
         # Asked for each task when its turn comes near, because what was finished before takes room.
@@ -168,12 +166,12 @@ class Batches:
             if self._results.may_begin(task_key)
         )
         for task_key, result in self._predictor.predict_many(
-            annotator,
             tasks,
             batch.config,
             project.options,
             project.access,
             priority=batch.priority,
+            loading_seconds=max(0.0, batch.until - time.monotonic()),
         ):
             del batch.tasks[task_key]
             if isinstance(result, Exception):
