@@ -27,8 +27,8 @@ class Report:
         console: where to; on stderr.
         chosen: tasks that the selection has, done or not.
         limit: no more tasks than this are done.
-        tally: what the source leaves out.
-        failures_file: each failure is written there at once, as a line of JSON.
+        tally: counts what the source leaves out.
+        failures_file: takes each failure at once, as a line of JSON.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Report:
             )
 
     def summary(self, model_version: str) -> None:
-        """Say how it ended."""
+        """Print how the run ended."""
         self._console.print(
             f"{_tasks(self.written.total())} pre-annotated as {shown(repr(model_version))}, "
             f"{self._rate():.2f} tasks/s"
@@ -117,7 +117,7 @@ class Report:
         return self.done / max(time.monotonic() - self._began, 1e-3)
 
     def _total(self) -> int:
-        """How many tasks there are to do, as far as is known now."""
+        """How many tasks there are to do, as far as it is known now."""
         left_out = self._tally.done_before + self._tally.excluded + len(self._tally.vanished)
         total = max(self._chosen - left_out, self.done)
         return total if self._limit is None else min(total, self._limit)
