@@ -180,6 +180,20 @@ def test_a_click_that_cannot_be_answered_says_why(client, backend, traffic, chan
     assert said in answer.json["error"]
 
 
+@pytest.mark.parametrize("kind", [ValueError, KeyError, TypeError, IndexError])
+def test_a_fault_of_ours_is_never_told_as_a_fault_of_the_request(
+    client, backend, monkeypatch, traffic, caplog, kind
+):
+    def fail(*_, **__):
+        raise kind("operands could not be broadcast")
+
+    monkeypatch.setattr(backend._predictor._translator, "prediction", fail)
+    answer = client.post("/predict", json=traffic("predict_interactive_kp_positive"))
+    assert answer.status == f"500 {kind.__name__}: see the backend's log"
+    assert "Traceback" in caplog.text
+    assert metric(backend, "failures_total", kind=kind.__name__) == 1
+
+
 def test_neither_body_nor_token_nor_presigned_address_is_logged(client, traffic, caplog):
     caplog.set_level("DEBUG")
     sent = traffic("predict_interactive_kp_positive")
