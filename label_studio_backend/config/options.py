@@ -66,7 +66,7 @@ class Options(CheckedModel):
         keep_label: whether the label that the annotator chose stays.
         label_threshold: 0 to 1; a label with a lower score is not given.
         iou_threshold: 0 to 1; a region that nobody pointed at is left out if its predicted IoU is
-            lower; 0 stands for the 0.7 of `EverythingOptions`.
+            lower; 0 stands for the 0.7 of `AutomaticMaskOptions`.
         output: the name of the tag to answer in; None: see `output_mapping`.
         polygon_tolerance: pixels that a polygon may be off the mask's border.
         max_regions: pre-annotation keeps this many of the best; None: all.

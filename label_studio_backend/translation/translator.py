@@ -14,7 +14,7 @@ from label_studio_backend.translation.predictions import Answer, PredictionError
 from label_studio_backend.translation.prompts import RegionPrompt, click_prompts, task_prompts
 from pam_labeling import LoadedImage, Region, Request
 from pam_labeling.validation import shown
-from pam_model import EverythingOptions
+from pam_model import AutomaticMaskOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,12 +188,12 @@ def _work(
     chosen = (
         options.keep_label and regions and all(one.label in outputs.label_values for one in regions)
     )
-    everything = EverythingOptions(
+    everything = AutomaticMaskOptions(
         points_per_side=options.points_per_side,
         min_area=options.min_area,
         max_area=options.max_area,
         max_regions=options.max_regions,
-        iou_threshold=options.iou_threshold or EverythingOptions.iou_threshold,
+        iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
     )
     request = Request(
         image,
