@@ -65,6 +65,10 @@ if TYPE_CHECKING:
 __all__ = ["PromptDataError", "RegionPrompt", "click_prompts", "region_sources", "task_prompts"]
 
 MAX_POINTS = 256
+NOTHING_ON_THE_OBJECT = (
+    "Everything here is beside the object: click on the object first. Label Studio sends what is "
+    "labelled background alone, so nothing says which object it is about; Alt+click instead."
+)
 """The most points of one object."""
 
 MAX_SHAPES = 10_000
@@ -133,11 +137,7 @@ def click_prompts(regions: Sequence[DrawnRegion], size: Size) -> list[RegionProm
     if points or not shapes:
         positive = [region for region, _ in points if region.positive]
         if not positive:
-            raise PromptDataError(
-                "Everything here is beside the object: click on the object first. What is labelled "
-                "background comes alone from Label Studio, so nothing says which object it is "
-                "about; Alt+click instead."
-            )
+            raise PromptDataError(NOTHING_ON_THE_OBJECT)
         labelled = next((one for one in positive if one.label is not None), positive[0])
         prompt = Prompt.from_points(coordinates, signs)
         found.append(RegionPrompt(prompt, labelled.label, labelled.control.name))

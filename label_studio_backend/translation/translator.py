@@ -11,7 +11,12 @@ from label_studio_backend.config.output_mapping import OutputMapping, map_output
 from label_studio_backend.errors import RequestError
 from label_studio_backend.translation.drawn_regions import PromptDataError, drawn_regions
 from label_studio_backend.translation.predictions import Answer, PredictionError, write_prediction
-from label_studio_backend.translation.prompts import RegionPrompt, click_prompts, task_prompts
+from label_studio_backend.translation.prompts import (
+    NOTHING_ON_THE_OBJECT,
+    RegionPrompt,
+    click_prompts,
+    task_prompts,
+)
 from pam_labeling import LoadedImage, Region, Request
 from pam_labeling.validation import shown
 from pam_model import AutomaticMaskOptions
@@ -93,6 +98,8 @@ class Translator:
                 "Nothing in this request is a keypoint, rectangle, ellipse, polygon or brush of a "
                 f"tag on the image that is answered; it comes from {sources}."
             )
+        if not any(region.positive for region in on_image):
+            raise PromptDataError(NOTHING_ON_THE_OBJECT)  # before the image is fetched
         image = self._image(task, outputs, access)
         with self._metrics.stage("read"):
             regions = click_prompts(on_image, image.size)

@@ -158,12 +158,12 @@ def test_several_objects_in_one_click_keep_their_own_labels(client, traffic):
         (
             lambda sent: sent["params"]["context"]["result"][0].update(from_name="nosuch"),
             400,
-            "come from 'nosuch', which is no tag",
+            'it comes from "nosuch"',
         ),
         (
             lambda sent: sent["params"].update(context={"result": [3, None]}),
             400,
-            "come from nowhere",
+            "it comes from nowhere",
         ),
         (
             lambda sent: sent["params"]["context"]["result"][0].update(value={"x": "left"}),
