@@ -43,9 +43,12 @@ def prelabel(number: int) -> None:
 
 def export(client: httpx.Client, number: int) -> list[dict[str, Any]]:
     """All tasks with their predictions, as Label Studio exports them."""
-    options = {"exportType": "JSON", "download_all_tasks": "true"}
-    answer = client.get(f"/api/projects/{number}/export", params=options).raise_for_status()
-    tasks: list[dict[str, Any]] = answer.json()
+    # Label Studio's plain export has only the numbers of predictions; a snapshot can hold them all.
+    whole = {"serialization_options": {"predictions": {"only_id": False}}}
+    exports = f"/api/projects/{number}/exports"
+    snapshot = client.post(exports, json=whole).raise_for_status().json()
+    file = client.get(f"{exports}/{snapshot['id']}/download", params={"exportType": "JSON"})
+    tasks: list[dict[str, Any]] = file.raise_for_status().json()
     return tasks
 
 
