@@ -13,10 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import supervision as sv
+from PIL import Image
 
+from pam_labeling import read_image
 from pam_labeling.masks import decode_rle
 
 
@@ -45,14 +46,14 @@ def draw(document: Path, images: Path, drawings: Path) -> list[Path]:
             print(f"{entry['file']}: {entry['error']}")
             continue
         name = Path(entry["file"]).name
-        scene = cv2.imread(str(images / name))
-        assert scene is not None, f"{images / name} is not an image"
+        # As pam-labeling sees it: upright, in RGB.
+        scene = Image.fromarray(read_image(images / name).pixels)
         found = detections(entry)
         for annotator in (sv.MaskAnnotator(), sv.BoxAnnotator(), sv.LabelAnnotator()):
             scene = annotator.annotate(scene=scene, detections=found)
-        cv2.imwrite(str(drawings / name), scene)
-        written.append(drawings / name)
-        print(f"{drawings / name}: {len(found)} regions")
+        written.append((drawings / name).with_suffix(".png"))
+        scene.save(written[-1])
+        print(f"{written[-1]}: {len(found)} regions")
     return written
 
 

@@ -35,14 +35,14 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def annotations(folder, tmp_path_factory):
+def written(folder, tmp_path_factory):
     output = tmp_path_factory.mktemp("annotated") / "annotations.json"
     annotate_folder.annotate(folder, output)
     return output
 
 
-def test_a_folder_becomes_one_valid_document(annotations):
-    document = json.loads(annotations.read_text(encoding="utf-8"))
+def test_a_folder_becomes_one_valid_document(written):
+    document = json.loads(written.read_text(encoding="utf-8"))
     schema = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator(schema).validate(document)
     broken, scene = document["images"]
@@ -51,14 +51,14 @@ def test_a_folder_becomes_one_valid_document(annotations):
     assert all(region["label"] and region["texts"]["brief"] for region in scene["regions"])
 
 
-def test_supervision_draws_what_the_document_holds(annotations, folder, tmp_path):
-    [drawing] = draw_with_supervision.draw(annotations, folder, tmp_path)
+def test_supervision_draws_what_the_document_holds(written, folder, tmp_path):
+    [drawing] = draw_with_supervision.draw(written, folder, tmp_path)
     before, after = cv2.imread(str(folder / drawing.name)), cv2.imread(str(drawing))
     assert before is not None
     assert after is not None
     assert before.shape == after.shape
     changed = (before != after).any(axis=2)
-    document = json.loads(annotations.read_text(encoding="utf-8"))
+    document = json.loads(written.read_text(encoding="utf-8"))
     found = draw_with_supervision.detections(document["images"][1])
     assert found.mask is not None
     assert changed[found.mask.any(axis=0)].mean() > 0.9
