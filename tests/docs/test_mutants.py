@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts import mutants
+from scripts import mutations
 
-SCRIPT = Path(mutants.__file__)
+ROOT = Path(mutations.__file__).parents[1]
 CODE = """\
 LIMIT = 3
 
@@ -61,12 +61,14 @@ def project(tmp_path_factory):
 @pytest.fixture(scope="module")
 def results(project):
     written = project / "out" / "mutants.json"
-    command = [sys.executable, SCRIPT, "--root", project, "--packages", "small"]
+    command = [sys.executable, "-m", "scripts.mutants", "--root", project, "--packages", "small"]
     command += ["--json", written, "--processes", "1"]
     # Other plugins take seconds to import, in each of the processes.
     plugins = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_cov.plugin"}
     environment = {**os.environ, **plugins}
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=False, env=environment, cwd=ROOT
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(written.read_text()), done.stdout
 
@@ -95,17 +97,16 @@ def test_the_checkout_is_as_it_was(results, project):
 
 
 def test_draws_are_repeatable_and_python():
-    root = SCRIPT.parents[1]
-    drawn = mutants.draw(root, ["pam_labeling/command_line"], 40, seed=1)
-    assert drawn == mutants.draw(root, ["pam_labeling/command_line"], 40, seed=1)
-    assert drawn != mutants.draw(root, ["pam_labeling/command_line"], 40, seed=2)
+    drawn = mutations.draw(ROOT, ["pam_labeling/command_line"], 40, seed=1)
+    assert drawn == mutations.draw(ROOT, ["pam_labeling/command_line"], 40, seed=1)
+    assert drawn != mutations.draw(ROOT, ["pam_labeling/command_line"], 40, seed=2)
     for mutant in drawn:
-        source = (root / mutant.path).read_bytes()
-        changed = mutants.mutated(source, mutant)
+        source = (ROOT / mutant.path).read_bytes()
+        changed = mutations.mutated(source, mutant)
         assert ast.dump(ast.parse(changed)) != ast.dump(ast.parse(source))
 
 
 def test_annotations_and_blocks_for_type_checkers_are_left_alone(tmp_path):
     path = tmp_path / "module.py"
     path.write_text(NOTHING_TO_CHANGE)
-    assert list(mutants.mutants_of(path, tmp_path)) == []
+    assert list(mutations.mutants_of(path, tmp_path)) == []
