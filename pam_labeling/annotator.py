@@ -39,7 +39,6 @@ MOST_TOKENS = 128
 
 _AHEAD = 32  # requests of a batch that are read or at work while the caller looks at one
 _BYTES_AHEAD = 1 << 28  # of pixels among them; one image is always read, however large
-_IMAGES_PER_PASS = 8  # that are encoded together; equal work of other kinds takes as many tokens
 _MOST_READERS = 8
 
 
@@ -90,7 +89,9 @@ class Annotator:
         self._max_pixels = max_pixels
         self._cache: DeviceCache[ImageFeatures] = DeviceCache(cache_bytes)
         self._pipeline = Pipeline(model, self._cache, regions_per_step=regions_per_step)
-        self._queue = WorkQueue(queue_size, tokens_per_pass=_IMAGES_PER_PASS * model.image_tokens)
+        # Enough regions at once to fill a pass: more would only wait for each other.
+        regions = max(1, model.tokens_per_pass // model.region_tokens)
+        self._queue = WorkQueue(queue_size, tokens_per_pass=model.tokens_per_pass, cost=regions)
         readers = min(_MOST_READERS, os.cpu_count() or 1)
         self._readers = futures.ThreadPoolExecutor(readers, thread_name_prefix="pam-reader")
         self._worker = threading.Thread(target=self._queue.work, name="pam-annotator", daemon=True)

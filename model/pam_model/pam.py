@@ -108,6 +108,14 @@ class PAM:
         return dtype
 
     @property
+    def tokens_per_pass(self) -> int:
+        """How many tokens at once keep the device busy: more take as long each.
+
+        Eight images on a GPU. A CPU is busy with one: few are joined, so that none waits long.
+        """
+        return self.image_tokens * (4 if self.device.type == "cpu" else 8)
+
+    @property
     def image_tokens(self) -> int:
         """Tokens that the encoder makes of an image."""
         return (self.network.config.image_size // 16) ** 2

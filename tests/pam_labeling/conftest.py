@@ -93,6 +93,7 @@ class FakePAM:
     """Counts its calls; `gate` holds it up before encoding, `broken` colours make it fail."""
 
     name = "fake"
+    tokens_per_pass = 320
     image_tokens = 40
     region_tokens = 10
 
