@@ -23,6 +23,7 @@ from pam_labeling.media import MAX_PIXELS, LoadedImage, read_image
 from pam_labeling.pipeline import PROMPTS_PER_STEP, Pipeline
 from pam_labeling.request import LazyRequest, Outcome, Request
 from pam_labeling.work_queue import WorkQueue
+from pam_model.prompts import check_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -286,7 +287,10 @@ class Annotator:
         image = request.image
         if not isinstance(image, LoadedImage):
             image = read_image(image, max_pixels=self._max_pixels)
-        _check_prompts(request, image)
+        try:
+            check_prompts(request.prompts, image.size)
+        except PromptError as error:
+            raise PromptError(f"{image.name}: {error}") from error
         prepared = None if image.key in self._cache else self._model.prepare(image.pixels)
         return image, prepared
 
@@ -328,15 +332,6 @@ def _deadline(timeout: float | None) -> float | None:
     if timeout is None or timeout == math.inf:
         return None
     return time.monotonic() + timeout
-
-
-def _check_prompts(request: Request, image: LoadedImage) -> None:
-    number = 0
-    try:
-        for number, prompt in enumerate(request.prompts, start=1):  # noqa: B007 - the except clause names it
-            prompt.check(image.size)
-    except PromptError as error:
-        raise PromptError(f"{image.name}: prompt {number}: {error}") from error
 
 
 def _result(job: Job[Any, Annotation]) -> Annotation:

@@ -202,3 +202,16 @@ def _point_arrays(
     if signs.shape != (len(array),):
         raise PromptError(f"{len(array)} points need as many labels, not {signs.size}")
     return array, signs
+
+
+def check_prompts(prompts: Sequence[Prompt], size: tuple[int, int]) -> None:
+    """Check the prompts of one image against its size, (width, height) in pixels.
+
+    Raises:
+        PromptError: a prompt means nothing in this image; the message has its number, from 1.
+    """
+    for number, prompt in enumerate(prompts, start=1):
+        try:
+            prompt.check(size)
+        except PromptError as error:
+            raise PromptError(f"prompt {number}: {error}") from error
