@@ -213,5 +213,5 @@ def check_prompts(prompts: Sequence[Prompt], size: tuple[int, int]) -> None:
     for number, prompt in enumerate(prompts, start=1):
         try:
             prompt.check(size)
-        except PromptError as error:
+        except PromptError as error:  # noqa: PERF203 - the message needs the number
             raise PromptError(f"prompt {number}: {error}") from error
