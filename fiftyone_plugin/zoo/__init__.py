@@ -347,7 +347,7 @@ def _request_options(config: PamConfig) -> dict[str, Any]:
         config.classes, language=config.language, threshold=config.threshold
     )
     questions = tuple(model.Question(model.Task(task), config.language) for task in tasks)
-    everything = model.EverythingOptions(points_per_side=config.points_per_side)
+    everything = model.AutomaticMaskOptions(points_per_side=config.points_per_side)
     return {"questions": questions, "vocabulary": vocabulary, "everything": everything}
 
 

@@ -24,7 +24,7 @@ from pam_model.checkpoints import hub
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
 from pam_model.cropped_mask import square_masks
 from pam_model.errors import PromptError
-from pam_model.options import EverythingOptions, GenerationOptions
+from pam_model.options import AutomaticMaskOptions, GenerationOptions
 from pam_model.prompts import Prompt
 from pam_model.segmenter import BOX_LABELS, DecoderOutput, stability
 from pam_model.segments import ImageFeatures, PreparedImage, RegionContexts, Segments
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pam_model.network import PAMNetwork
 
 _GREEDY = GenerationOptions()
-_USUAL = EverythingOptions()
+_USUAL = AutomaticMaskOptions()
 _A_MASK = -1  # in the place of a number of points
 ImageInput = npt.NDArray[np.uint8] | Image.Image
 
@@ -203,7 +203,7 @@ class PAM:
 
     @torch.inference_mode()
     def find_everything(
-        self, features: ImageFeatures, options: EverythingOptions = _USUAL
+        self, features: ImageFeatures, options: AutomaticMaskOptions = _USUAL
     ) -> Segments:
         """Find the objects of an image without a prompt, best first.
 
@@ -215,7 +215,7 @@ class PAM:
 
     @torch.inference_mode()
     def everything_in_steps(
-        self, features: ImageFeatures, options: EverythingOptions = _USUAL
+        self, features: ImageFeatures, options: AutomaticMaskOptions = _USUAL
     ) -> Generator[None, None, Segments]:
         """`find_everything` for those who have other work in between: yields after each pass."""
         points = everything.grid(options.points_per_side, features.size)
@@ -228,7 +228,7 @@ class PAM:
             masks.append(found)
             scores.append(iou_scores)
             yield
-        kept = everything.suppress(torch.cat(masks), torch.cat(scores), options.nms_threshold)
+        kept = everything.mask_nms(torch.cat(masks), torch.cat(scores), options.nms_threshold)
         # Region features of every click would fill the memory: decode the few that stay again.
         chosen = [prompts[index] for index in kept[: options.max_regions]]
         passes = [
@@ -336,7 +336,7 @@ class PAM:
         return array
 
     def _try_clicks(
-        self, features: ImageFeatures, clicks: Sequence[Prompt], options: EverythingOptions
+        self, features: ImageFeatures, clicks: Sequence[Prompt], options: AutomaticMaskOptions
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Of some clicks those with a good mask: indices, masks `(n, 4 h, 4 w)`, IoU scores."""
         segmenter = self.network.segmenter

@@ -52,7 +52,7 @@ def test_a_click_labelled_background_comes_alone_and_is_told_what_to_do_instead(
 ):
     answer = client.post("/predict", json=traffic("predict_interactive_kp_background_label"))
     assert answer.status_code == 400
-    assert "Label Studio sends" in answer.json["error"]
+    assert "comes alone from Label Studio" in answer.json["error"]
     assert answer.status.endswith("Alt+click instead.")
     assert label_studio.asked == []
 
@@ -158,12 +158,12 @@ def test_several_objects_in_one_click_keep_their_own_labels(client, traffic):
         (
             lambda sent: sent["params"]["context"]["result"][0].update(from_name="nosuch"),
             400,
-            "come from 'nosuch', which is no tag",
+            'it comes from "nosuch"',
         ),
         (
             lambda sent: sent["params"].update(context={"result": [3, None]}),
             400,
-            "come from nowhere",
+            "it comes from nowhere",
         ),
         (
             lambda sent: sent["params"]["context"]["result"][0].update(value={"x": "left"}),

@@ -94,7 +94,7 @@ def test_without_the_platforms_packages_the_command_says_what_to_install(monkeyp
 
 def test_a_setting_that_cannot_be_used_is_wrong_usage(monkeypatch):
     monkeypatch.setenv("THREADS", "none")
-    with pytest.raises(CommandError, match="THREADS is a whole number"):
+    with pytest.raises(CommandError, match="THREADS must be a whole number"):
         serving.serve({}, {})
     monkeypatch.setenv("THREADS", "1")
     monkeypatch.setenv("PAM_DEVICE", "abacus")
