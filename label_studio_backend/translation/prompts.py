@@ -65,6 +65,10 @@ if TYPE_CHECKING:
 __all__ = ["PromptDataError", "RegionPrompt", "click_prompts", "region_sources", "task_prompts"]
 
 MAX_POINTS = 256
+NOTHING_ON_THE_OBJECT = (
+    "Everything here is beside the object: click on the object first. Label Studio sends what is "
+    "labelled background alone, so nothing says which object it is about; Alt+click instead."
+)
 """The most points of one object."""
 
 MAX_SHAPES = 10_000
@@ -74,12 +78,6 @@ MAX_MASK_PIXELS = 2**31
 """The most pixels in the boxes of all polygons and brushes of a task or click, a byte each."""
 
 _log = logging.getLogger(__name__)
-
-
-ONLY_BESIDE = (
-    "Everything here is beside the object: click on the object first. What is labelled background "
-    "comes alone from Label Studio, so nothing says which object it is about; Alt+click instead."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +137,7 @@ def click_prompts(regions: Sequence[DrawnRegion], size: Size) -> list[RegionProm
     if points or not shapes:
         positive = [region for region, _ in points if region.positive]
         if not positive:
-            raise PromptDataError(ONLY_BESIDE)
+            raise PromptDataError(NOTHING_ON_THE_OBJECT)
         labelled = next((one for one in positive if one.label is not None), positive[0])
         prompt = Prompt.from_points(coordinates, signs)
         found.append(RegionPrompt(prompt, labelled.label, labelled.control.name))

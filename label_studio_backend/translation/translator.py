@@ -12,7 +12,7 @@ from label_studio_backend.errors import RequestError
 from label_studio_backend.translation.drawn_regions import PromptDataError, drawn_regions
 from label_studio_backend.translation.predictions import Answer, PredictionError, write_prediction
 from label_studio_backend.translation.prompts import (
-    ONLY_BESIDE,
+    NOTHING_ON_THE_OBJECT,
     RegionPrompt,
     click_prompts,
     task_prompts,
@@ -98,8 +98,8 @@ class Translator:
                 "Nothing in this request is a keypoint, rectangle, ellipse, polygon or brush of a "
                 f"tag on the image that is answered; it comes from {sources}."
             )
-        if all(region.background for region in on_image):  # its image need not be fetched
-            raise PromptDataError(ONLY_BESIDE)
+        if not any(region.positive for region in on_image):
+            raise PromptDataError(NOTHING_ON_THE_OBJECT)  # before the image is fetched
         image = self._image(task, outputs, access)
         with self._metrics.stage("read"):
             regions = click_prompts(on_image, image.size)

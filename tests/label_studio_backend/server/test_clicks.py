@@ -52,7 +52,7 @@ def test_a_click_labelled_background_comes_alone_and_is_told_what_to_do_instead(
 ):
     answer = client.post("/predict", json=traffic("predict_interactive_kp_background_label"))
     assert answer.status_code == 400
-    assert "comes alone from Label Studio" in answer.json["error"]
+    assert "Label Studio sends" in answer.json["error"]
     assert answer.status.endswith("Alt+click instead.")
     assert label_studio.asked == []
 
