@@ -116,7 +116,7 @@ class Predictor:
             The prediction: result, score, model_version. Its result is [] where no object is.
 
         Raises:
-            InputError, MediaError: this click cannot be answered; the message says why.
+            InputError: this click cannot be answered; the message says why.
             UnavailableError: not now.
         """
         work = self._translator.click(task, prompts, config, options, access)

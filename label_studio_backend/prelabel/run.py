@@ -15,7 +15,6 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from label_studio_backend.api_client import RefusedError, StoppedError
-from label_studio_backend.media.task_media import MediaError
 from pam_labeling.errors import ClosedError, PamError
 
 if TYPE_CHECKING:
@@ -112,6 +111,6 @@ def run(
 def _reason(error: Exception) -> str:
     """One line. An error that is not meant for people is named, too."""
     text = " ".join(str(error).split())
-    if isinstance(error, PamError | MediaError) and text:
+    if isinstance(error, PamError) and text:
         return text
     return f"{type(error).__name__}: {text}".rstrip(": ")

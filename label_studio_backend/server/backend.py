@@ -133,7 +133,7 @@ class Backend:
         """Answer a click, or pre-annotate a batch: `{"results": [one for each task]}`.
 
         Raises:
-            InputError, MediaError: a click, config or options that cannot be answered.
+            InputError: a click, config or options that cannot be answered.
             UnavailableError: busy, late, or no model (yet).
         """
         if body.prompts is not None and not body.prompts:

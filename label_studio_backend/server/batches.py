@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.media.task_media import MediaError
 from label_studio_backend.server.bodies import read_task
 from label_studio_backend.server.result_cache import result_key
 from label_studio_backend.translation.translator import name_of
@@ -200,7 +199,7 @@ class Batches:
             raise DeadlineError("nobody asked for this batch again: its rest was given up")
 
     def _fail(self, task_keys: Collection[bytes], error: Exception) -> None:
-        if not isinstance(error, PamError | MediaError):
+        if not isinstance(error, PamError):
             _log.error("a task of a batch failed", exc_info=error)
         for task_key in task_keys:
             self._predictor.metrics.failures.labels(type(error).__name__).inc()
