@@ -158,7 +158,7 @@ class ServerSettings(EnvironmentSettings):
     busy_seconds: float = _seconds(
         5.0, 'How long a prediction waits for its turn before it is told "busy".'
     )
-    max_body_bytes: int = _bytes(256 * _MIB, "The largest request body.", least=1)
+    max_body_bytes: int = _bytes(128 * _MIB, "The largest request body.", least=1)
 
     @model_validator(mode="after")
     def _check_basic_auth(self) -> Self:

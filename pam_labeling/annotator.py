@@ -40,7 +40,6 @@ MOST_TOKENS = 128
 
 _AHEAD = 32  # requests of a batch that are read or at work while the caller looks at one
 _BYTES_AHEAD = 1 << 28  # of pixels among them; one image is always read, however large
-_MOST_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,13 @@ class Annotator:
         # Enough regions at once to fill a pass: more would only wait for each other.
         regions = max(1, model.tokens_per_pass // model.region_tokens)
         self._queue = WorkQueue(queue_size, tokens_per_pass=model.tokens_per_pass, cost=regions)
-        readers = min(_MOST_READERS, os.cpu_count() or 1)
-        self._readers = futures.ThreadPoolExecutor(readers, thread_name_prefix="pam-reader")
+        # Reading is decoding, or waiting for a network. Each priority has its own readers: what
+        # somebody watches does not queue behind the images of a batch.
+        readers = min(max(4, os.cpu_count() or 1), 8)
+        self._readers = {
+            priority: futures.ThreadPoolExecutor(readers, thread_name_prefix="pam-reader")
+            for priority in Priority
+        }
         self._worker = threading.Thread(target=self._queue.work, name="pam-annotator", daemon=True)
         self._worker.start()
 
@@ -130,7 +134,8 @@ class Annotator:
     def close(self) -> None:
         """Stop after the step in progress; requests that are left fail with `ClosedError`."""
         self._queue.close()
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        for readers in self._readers.values():
+            readers.shutdown(wait=False, cancel_futures=True)
         if threading.current_thread() is not self._worker:
             self._worker.join()
             self._cache.clear()
@@ -241,7 +246,7 @@ class Annotator:
         item.job = Job(steps, priority, _deadline(timeout), after=reading)
         try:
             self._queue.put(item.job, wait=True)
-            self._readers.submit(self._read, item, reading)
+            self._readers[priority].submit(self._read, item, reading)
         except Exception as error:  # noqa: BLE001 - travels to the caller as this request's outcome
             item.job.fail(error)
         return item
