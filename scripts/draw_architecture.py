@@ -26,7 +26,7 @@ PACKAGES = [package for row in ROWS for package in row]
 
 # All sizes are in pixels.
 WIDTH = 1120
-BOX_WIDTH, LINE, PADDING = 168, 14, 8
+BOX_WIDTH, LINE, PADDING = 190, 14, 8
 GAP_X, GAP_Y, GAP_PACKAGES = 12, 40, 46
 TITLE = 30
 LETTERS_PER_LINE = 27
