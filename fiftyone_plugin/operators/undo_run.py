@@ -34,21 +34,22 @@ class UndoRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             view_target=False,
         )
 
-    def __call__(self, collection: Any, key: str) -> dict[str, Any]:
-        """Undo a run.
+    def __call__(self, collection: Any, key: str, *, skip_missing: bool = False) -> dict[str, Any]:
+        """Undo a run. Of the runs that wrote to one field the newest is undone first.
 
         Args:
-            collection: the dataset, or a view on it: all that the run did is undone anyway.
+            collection: the dataset, or a view on it: everything that the run did is undone anyway.
             key: the run, as `list_runs` has it.
+            skip_missing: undo the rest where a field that the run wrote was deleted.
 
         Returns:
             The run's record, with what was done in `undone`.
 
         Raises:
-            PluginError: there is no such run, it is still running or undone already, another run
-                is writing to the same place, or what the run wrote has another name now.
+            PluginError: there is no such run; it is still running, or undone already; a newer run
+                wrote to the same field; or a field is not found.
         """
-        return self._undo(collection, key).to_dict()
+        return self._undo(collection, key, skip_missing).to_dict()
 
     def resolve_input(self, ctx: Any) -> Any:
         """The runs that can be undone."""
@@ -59,19 +60,20 @@ class UndoRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             )
         except PluginError as error:
             refusal(inputs, error)
+        inputs.bool("skip_missing", default=False, label="Undo the rest where a field was deleted")
         view = types.PromptView(label="Undo a run", submit_button_label="Undo")
         return types.Property(inputs, view=view)
 
     def execute(self, ctx: Any) -> Any:
         """Undo now with messages to the App, or in a worker, whose result is kept."""
-        key = needed_key(ctx.params, "key")
+        key, skip_missing = needed_key(ctx.params, "key"), bool(ctx.params.get("skip_missing"))
         if ctx.delegated:
-            return self._undo(ctx.dataset, key).to_dict()
-        return self._in_app(ctx, key)
+            return self(ctx.dataset, key, skip_missing=skip_missing)
+        return self._in_app(ctx, key, skip_missing)
 
-    def _in_app(self, ctx: Any, key: str) -> Iterator[Any]:
+    def _in_app(self, ctx: Any, key: str, skip_missing: bool) -> Iterator[Any]:
         yield ctx.ops.set_progress(label=f"Undoing {key}")
-        undone = self._undo(ctx.dataset, key).undone
+        undone = self._undo(ctx.dataset, key, skip_missing).undone
         assert undone is not None
         yield ctx.ops.reload_dataset()
         kept = f"; {undone.kept:,} edited since then stay" if undone.kept else ""
@@ -81,8 +83,8 @@ class UndoRun(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         )
         yield ctx.ops.notify(sentence, variant="success")
 
-    def _undo(self, collection: Any, key: str) -> RunRecord:
-        record = undo_run(collection, key)
+    def _undo(self, collection: Any, key: str, skip_missing: bool) -> RunRecord:
+        record = undo_run(collection, key, skip_missing=skip_missing)
         dataset = collection._root_dataset
         dataset.reload()  # fields are gone from the schema, and the run may be another process's
         delete_view(dataset, record)

@@ -17,8 +17,8 @@ from fiftyone import ViewField as F
 
 from ..errors import PluginError
 from ..labels.fields import label_field
-from ..runs.summary_sync import rebuild_summaries
 from .fields import LISTS, REVIEWED, attributes_of, declare, path_of
+from .summary_line import renew_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -217,7 +217,7 @@ class ReviewQueue:
         self._set(item.place, {**changes, REVIEWED: verdict})
         if changes:
             place = label_field(self._collection, self.subject.field)
-            rebuild_summaries(place.dataset, [ObjectId(item.document)], frames=place.frames)
+            renew_summary(place, ObjectId(item.document))
         return Decision(verdict, declared)
 
     def _set(self, place: Place, changes: Mapping[str, str | None]) -> None:

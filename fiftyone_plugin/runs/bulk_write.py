@@ -11,7 +11,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from ..errors import PluginError
-from .journal import Added, Change, label_stamp, stamp
+from .journal import MISSING, Added, Change, label_stamp, stamp
 from .records import utc_now
 from .summaries import classes_of
 
@@ -193,11 +193,17 @@ def labels_in(place: LabelField, document: dict[str, Any]) -> list[dict[str, Any
 
 def labels_at(document: Mapping[str, Any], root: str) -> list[dict[str, Any]]:
     """The labels of a document at a path, which leads to a list of them or to one."""
-    found: Any = document
-    for name in root.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
+    found = value_at(document, root)
     labels = found if isinstance(found, list) else [found]
     return [label for label in labels if isinstance(label, dict) and "_id" in label]
+
+
+def value_at(document: Mapping[str, Any], path: str) -> Any:
+    """What a document has at a path; None for nothing."""
+    value: Any = document
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _changes(
@@ -213,7 +219,7 @@ def _changes(
     values: dict[str, Any] = dict(wanted.fields)
     filters: list[Mapping[str, Any]] = []
     for name, value in wanted.fields.items():
-        changes.append(_change((None, name), found, name, value, ""))
+        changes.append(Change("", None, name, found.get(name, MISSING), stamp(value)))
     for label, attributes in wanted.labels.items():
         if label not in labels:
             outcome.gone += 1
@@ -225,7 +231,8 @@ def _changes(
             filters.append({f"l{len(filters)}._id": label})
         for name, value in attributes.items():
             values[f"{prefix}.{name}"] = value
-            changes.append(_change((label, name), labels[label], name, value, place.root))
+            old = labels[label].get(name, MISSING)
+            changes.append(Change(place.root, label, name, old, stamp(value)))
     if not values:
         return changes, []
     query: dict[str, Any] = {"_id": document}
@@ -233,12 +240,6 @@ def _changes(
         query[f"{place.root}._id"] = next(iter(wanted.labels))
     update = {"$set": {**values, "last_modified_at": utc_now()}}
     return changes, [UpdateOne(query, update, array_filters=filters or None)]
-
-
-def _change(
-    slot: tuple[ObjectId | None, str], found: dict[str, Any], name: str, value: Any, root: str
-) -> Change:
-    return Change(slot, found.get(name), name not in found, stamp(value), root)
 
 
 def _added(
@@ -249,20 +250,12 @@ def _added(
         return [], []
     stamps = {label["_id"]: label_stamp(label) for label in wanted.added}
     made = labels_in(place, found) is None
-    added = Added(
-        field=place.name,
-        root=place.root,
-        labels=stamps,
-        old=found.get(place.name) if made else None,
-        made=made,
-        missing=made and place.name not in found,
-    )
+    old = found.get(place.name, MISSING) if made else None
+    update: dict[str, Any] = {"$set": {"last_modified_at": utc_now()}}
     if made:
         holder = place.holder_class(**{place.list_name: []}).to_dict()
-        values = {place.name: {**holder, place.list_name: wanted.added}}
-        pushed = {}
+        update["$set"][place.name] = {**holder, place.list_name: wanted.added}
     else:
-        values = {}
-        pushed = {"$push": {place.root: {"$each": wanted.added}}}
-    update = {"$set": {**values, "last_modified_at": utc_now()}, **pushed}
+        update["$push"] = {place.root: {"$each": wanted.added}}
+    added = Added(place.name, place.root, stamps, made, old)
     return [added], [UpdateOne({"_id": document}, update)]

@@ -1,9 +1,9 @@
-"""Writes what a run finds, a few hundred regions at a time.
+"""Write what a run finds, a few hundred regions at a time.
 
 Each flush reads what it is about to change (one query), writes that into the journal, and then sets
 all values of a document by one operation. Killed between any two of these, every document holds all
-of a flush or nothing of it, the journal holds at least what was changed, and `undo_run` and a
-resumed run go on from there. Memory depends on the size of a flush, not on the dataset.
+of a flush or nothing of it, and the journal holds at least what was changed: `undo_run` restores
+it, and another run can do the rest. Memory depends on the size of a flush, not on the dataset.
 """
 
 from __future__ import annotations
@@ -23,9 +23,8 @@ from . import records
 from .bulk_write import DELETED, Pending, flush
 from .journal import Journal, collect
 from .records import KEPT_FAILURES, Failure, RunRecord
-from .renamed_fields import check_present
+from .schema import check_present
 from .summaries import summary_of
-from .summary_sync import Summaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +62,6 @@ class RunWriter:
         model: str = "",
         version: str = "",
         key: str = "",
-        resume: bool = False,
         flush_regions: int = 500,
         flush_seconds: float = 10.0,
     ) -> None:
@@ -81,7 +79,6 @@ class RunWriter:
             model: the checkpoint's name.
             version: the version of pam-labeling.
             key: the run's name; by default the operator and the time.
-            resume: go on with the interrupted run `key`, in its record and its journal.
             flush_regions: a flush every so many regions.
             flush_seconds: and whenever the last one was so long ago.
 
@@ -98,7 +95,6 @@ class RunWriter:
         self._missing |= fields.undeclared_on_samples(self._place, sample_attributes)
         self._flush_regions = flush_regions
         self._flush_seconds = flush_seconds
-        self._resume = resume
         self._record = RunRecord(
             key=key,
             operator=operator,
@@ -119,8 +115,6 @@ class RunWriter:
         self._last_results: set[ObjectId] = set()
         self._recently_failed: dict[ObjectId, None] = {}
         self._failure: BaseException | None = None
-        self._names = [attribute.name for attribute in attributes]
-        self._others: Summaries | None = None  # of earlier runs on the same labels
 
     @property
     def record(self) -> RunRecord:
@@ -129,17 +123,10 @@ class RunWriter:
 
     def __enter__(self) -> RunWriter:
         collect(records.journals_in_use)
-        if self._resume:
-            self._record = records.resumed(self._collection, self._record)
-            records.save(self._collection, self._record)
-        else:
-            self._record = records.register(self._collection, self._record)
+        self._record = records.register(self._collection, self._record)
         try:
             self._journal = Journal(self._record.journal)
             self._declare(self._missing)
-            others = Summaries(self._dataset, frames=self._place.frames)
-            if others.depend_on(self._place.root, self._names):
-                self._others = others
         except BaseException as error:
             self._end(error)
             raise
@@ -267,8 +254,6 @@ class RunWriter:
             self._recently_failed.keys(),
             self._record.summary,
         )
-        if self._others is not None:
-            self._others.rebuild([document for document, one in pending.items() if one.labels])
         counts = self._record.counts
         self._record = replace(
             self._record,

@@ -1,0 +1,138 @@
+"""Models whose values people give, and the sentences about values that cannot be used.
+
+A class of settings or options derives from `CheckedModel`. Pydantic checks the fields; this module
+turns the first fault into one sentence that says what is wrong and what may be given:
+
+    points_per_side must be a whole number from 1 to 128, not 129.
+    There is no option "treshold". Did you mean "label_threshold"? There are: language, ...
+
+What may be given is read from the field's own type and limits. `Field(examples=[...])` adds "such
+as ..."; `Field(json_schema_extra={"unit": "pixels"})` makes "a number of pixels". A validator that
+raises ValueError writes its sentence itself.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pam_labeling.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+__all__ = ["CheckedModel", "listed", "shown", "unknown_name"]
+
+_LONGEST = 60  # characters of a value in a sentence
+_KINDS = {
+    "array": "a list",
+    "boolean": "true or false",
+    "integer": "a whole number",
+    "number": "a number",
+    "object": "an object",
+    "string": "a text",
+}
+
+
+class CheckedModel(BaseModel):
+    """Base of frozen models that refuse unknown names and values of another type.
+
+    Raises:
+        InputError: of the class `error`; the message is a sentence.
+    """
+
+    model_config = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        strict=True,  # true is no number, and "5" is none either
+        allow_inf_nan=False,
+        protected_namespaces=(),  # fields may start with "model_"
+        hide_input_in_errors=True,  # it may be a password
+    )
+
+    error: ClassVar[type[InputError]] = InputError
+    noun: ClassVar[str] = "option"
+    """What sentences call a field."""
+    nothing: ClassVar[str] = ", or null"
+    """How sentences say that a field may be None."""
+
+    def __init__(self, /, **given: Any) -> None:
+        try:
+            super().__init__(**given)
+        except ValidationError as error:
+            raise self.error(self._sentence(error)) from error
+
+    @classmethod
+    def spoken(cls, field: str) -> str:
+        """What sentences call a field."""
+        return field
+
+    @classmethod
+    def _sentence(cls, error: ValidationError) -> str:
+        found = error.errors(include_url=False)[0]
+        place = found["loc"]
+        if found["type"] == "value_error":
+            return str(found["ctx"]["error"])
+        if found["type"] == "extra_forbidden":
+            return unknown_name(cls.noun, place[0], map(cls.spoken, cls.model_fields))
+        schema = cls.model_json_schema()
+        expected = _expected(schema["properties"][place[0]], schema.get("$defs", {}), cls.nothing)
+        name = cls.spoken(str(place[0]))
+        if found["type"] == "missing":
+            return f"{name} is missing; it must be {expected}."
+        inside = "one with " if len(place) > 1 else ""  # in a list or an object
+        return f"{name} must be {expected}, not {inside}{shown(found['input'])}."
+
+
+def unknown_name(noun: str, given: object, known: Iterable[str]) -> str:
+    """A sentence about a name that does not exist, with the nearest one that does."""
+    names = list(known)
+    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
+    guess = f' Did you mean "{near[0]}"?' if near else ""
+    return f"There is no {noun} {shown(given)}.{guess} There are: {', '.join(names)}."
+
+
+def shown(value: object) -> str:
+    """A value in a sentence: as JSON, shortened, always fit for UTF-8."""
+    text = json.dumps(value, ensure_ascii=False, default=repr)
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def listed(values: Iterable[object]) -> str:
+    """Values in a sentence, the last one after "or"."""
+    *some, last = map(shown, values)
+    return f"{', '.join(some)} or {last}" if some else last
+
+
+def _expected(schema: dict[str, Any], definitions: dict[str, Any], nothing: str = "") -> str:
+    """In words, what a JSON schema of pydantic allows."""
+    if "anyOf" in schema:
+        # Limits stand in the part; what is said about the field stands beside the parts.
+        about = {key: value for key, value in schema.items() if key != "anyOf"}
+        parts = [about | part for part in schema["anyOf"] if part.get("type") != "null"]
+        words = ", or ".join(_expected(part, definitions) for part in parts)
+        return words if len(parts) == len(schema["anyOf"]) else words + nothing
+    if "$ref" in schema:
+        schema = schema | definitions[schema["$ref"].rpartition("/")[2]]
+    if "enum" in schema:
+        return listed(schema["enum"])
+    if "const" in schema:
+        return shown(schema["const"])
+    words = _KINDS[schema["type"]]
+    if "items" in schema:
+        words += f" of {_expected(schema['items'], definitions)}"
+    if "unit" in schema:
+        words += f" of {schema['unit']}"
+    if "minimum" in schema and "maximum" in schema:
+        words += f" from {schema['minimum']:,} to {schema['maximum']:,}"
+    elif "minimum" in schema:
+        words += f" of at least {schema['minimum']:,}"
+    if "minLength" in schema:
+        words += " that is not empty"
+    if "examples" in schema:
+        words += f" such as {listed(schema['examples'])}"
+    return words
