@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from ..runs.records import RunRecord
     from ..targets.target import Target
-    from .options import ExistingOptions, MaskOptions, Options
+    from .options import ExistingOptions, MaskOptions, RunOptions
 
     Resolve = Callable[[str | None, Gaps], Target]
     """Field, and which of its regions are open -> target."""
@@ -201,7 +201,7 @@ def _existing(operator: str, options: ExistingOptions, answers: Answers, resolve
 
 def _checked(
     operator: str,
-    options: Options,
+    options: RunOptions,
     answers: Answers,
     target: Target,
     new_field: str | None = None,

@@ -275,14 +275,18 @@ def test_progress_is_shown(operator, scene_dataset, capsys):
         ),
         ("caption_regions", {"field": "filepath"}, "'filepath' is no field with regions"),
         ("caption_regions", {"field": FIELD, "model": "/nowhere"}, "The model /nowhere cannot"),
-        ("caption_regions", {"field": FIELD, "only": "new"}, "The parameter only is one of"),
+        ("caption_regions", {"field": FIELD, "only": "new"}, 'only must be "all"'),
         ("label_regions", {"field": FIELD, "classes": ["\ud800"]}, "cannot be chosen from"),
         ("caption_regions", {"field": FIELD, "classes": []}, "classes has no name in it"),
         ("label_regions", {"field": FIELD, "classes": ["", " "]}, "classes has no name in it"),
         ("caption_regions", {"field": FIELD, "classes": ["a", " "]}, None),
-        ("label_regions", {"field": FIELD, "threshold": 7}, "threshold is a number from 0 to 1"),
+        (
+            "label_regions",
+            {"field": FIELD, "threshold": 7},
+            "threshold must be a number from 0 to 1",
+        ),
         ("find_regions", {"field": FIELD}, "has a field 'ground_truth' already"),
-        ("segment_regions", {"field": FIELD, "mask": "box"}, "The parameter mask is one of"),
+        ("segment_regions", {"field": FIELD, "mask": "box"}, 'mask must be "instance"'),
     ],
 )
 def test_what_cannot_be_done_is_a_sentence_and_no_run(
