@@ -20,7 +20,7 @@ from pam_labeling.media import read_mask
 from pam_model import Prompt, PromptError
 
 from ..errors import PluginError
-from .instance_masks import mask_in_box, pixel_box, place_mask, relative_box, save_mask
+from .instance_masks import Box, mask_in_box, pixel_box, place_mask, relative_box, save_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from pam_labeling.regions import Region
 
-    from .instance_masks import Box
 
 LABEL_TYPES: tuple[type[Any], ...] = (
     fo.Detections,

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .forms import ONLY_OF_NEW
+from .forms import ONLY_OF_NEW, Form
 from .model_operator import ModelOperator
 from .options import FindOptions
 from .plans import plan_finding
 from .python_call import python_call
-
-if TYPE_CHECKING:
-    from .forms import Form
 
 
 class FindRegions(ModelOperator):

@@ -9,13 +9,12 @@ from fiftyone import ViewField as F
 from ..runs.saved_views import save_view
 from .model_operator import ModelOperator
 from .options import LabelOptions
-from .plans import plan_labels
+from .plans import Plan, plan_labels
 from .python_call import python_call
 
 if TYPE_CHECKING:
     from ..runs.records import RunRecord
     from .forms import Form
-    from .plans import Plan
 
 
 class LabelRegions(ModelOperator):

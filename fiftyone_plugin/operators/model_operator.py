@@ -14,8 +14,8 @@ import fiftyone.operators as foo
 from cachetools import TTLCache
 
 from ..errors import PluginError
-from ..runs.records import read_run
-from ..targets.target import resolve, resolve_context
+from ..runs.records import RunRecord, read_run
+from ..targets.target import Counts, Target, resolve, resolve_context
 from .execution_store import is_stop_wanted, recall, remember
 from .forms import Form, default_target, params_of
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from ..runs.engine import Progress
-    from ..runs.records import RunRecord
     from ..targets.missing import Gaps
-    from ..targets.target import Counts, Target
     from .options import RunOptions
     from .plans import Plan, Resolve
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..errors import PluginError
-from ..runs.records import list_runs
-from ..targets.missing import Gaps
+from ..runs.records import RunRecord, list_runs
+from ..targets.missing import Gaps, Only
 
 if TYPE_CHECKING:
-    from ..runs.records import RunRecord
-    from ..targets.missing import Only
     from ..targets.target import Target
 
 

@@ -6,7 +6,7 @@ A field here is at once the parameter of the Python call, with its help, and the
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
@@ -19,8 +19,6 @@ from ..errors import PluginError
 from ..targets.missing import Only  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
     from typing_extensions import Self
 
 OWN_CLASSES: Literal["dataset"] = "dataset"

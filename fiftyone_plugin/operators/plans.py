@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 
-from pam_labeling import Vocabulary, VocabularyError
+from pam_labeling import Settings, Vocabulary, VocabularyError
 from pam_labeling.version import VERSION
 from pam_model import EverythingOptions, Question, Task
 
@@ -20,20 +20,26 @@ from ..runs.attribute_mapping import Answers, Masks
 from ..runs.engine import Job, Progress, run
 from ..runs.writer import RunWriter
 from ..targets.missing import Gaps
-from ..targets.target import ALL
+from ..targets.target import ALL, Target
 from ..targets.views import PATCHES
 from .new_fields import check_new_field, gaps_of, path_of
-from .options import OWN_CLASSES, CaptionOptions, FindOptions, LabelOptions, SegmentOptions
+from .options import (
+    OWN_CLASSES,
+    CaptionOptions,
+    ExistingOptions,
+    FindOptions,
+    LabelOptions,
+    MaskOptions,
+    RunOptions,
+    SegmentOptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from pam_labeling import Settings
     from pam_model.tasks import Language
 
     from ..runs.records import RunRecord
-    from ..targets.target import Target
-    from .options import ExistingOptions, MaskOptions, RunOptions
 
     Resolve = Callable[[str | None, Gaps], Target]
     """Field, and which of its regions are open -> target."""

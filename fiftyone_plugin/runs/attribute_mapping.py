@@ -7,22 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 
-from pam_labeling import Request
-from pam_model import Question, Task
+from pam_labeling import LoadedImage, Region, Request, Vocabulary
+from pam_model import EverythingOptions, Prompt, Question, Task
 
 from ..errors import PluginError
 from ..labels.fields import OWN, Attribute, Kind
-from ..labels.regions import PROMPT_ID, mask_update
+from ..labels.regions import PROMPT_ID, LabelRegion, mask_update
 from ..targets.missing import Part
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
-
-    from pam_labeling import LoadedImage, Region, Vocabulary
-    from pam_model import EverythingOptions, Prompt
-
-    from ..labels.regions import LabelRegion
 
     Values = dict[str, dict[str, Any]]
 

@@ -11,9 +11,9 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from ..errors import PluginError
-from .journal import MISSING, Added, Change, label_stamp, stamp
+from .journal import MISSING, Added, Change, Entry, Journal, label_stamp, stamp
 from .records import utc_now
-from .summaries import classes_of
+from .summaries import Summary, classes_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from bson import ObjectId
 
     from ..labels.fields import LabelField
-    from .journal import Entry, Journal
-    from .summaries import Summary
 
 _TOO_LARGE = frozenset({10334, 17280, 17419, 17420})  # a document of more than 16 MB, for MongoDB
 _MOST_BYTES = 15 * 1024 * 1024  # of values in one operation: the rest of the 16 MB is for paths

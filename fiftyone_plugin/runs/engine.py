@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 
-from pam_labeling import ImageError, Refusal, Request, read_image
+from pam_labeling import (
+    Annotation,
+    Annotator,
+    ImageError,
+    Outcome,
+    Refusal,
+    Region,
+    Request,
+    read_image,
+)
 from pam_labeling.media import MAX_PIXELS
 
 from ..errors import PluginError
@@ -28,7 +37,6 @@ from .attribute_mapping import Answers, by_label
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
-    from pam_labeling import Annotation, Annotator, Outcome, Region
     from pam_model import EverythingOptions
 
     from ..targets.target import SampleWork, Target

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Any
 import fiftyone.core.odm as foo
 
 from ..errors import PluginError
-from ..labels.fields import OWN
-from .records import UNDONE
+from ..labels.fields import OWN, LabelField
+from .records import UNDONE, RunRecord
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from ..labels.fields import LabelField
-    from .records import RunRecord
 
 _VALUES = [  # MongoDB's types of everything but null that FiftyOne writes
     "string",

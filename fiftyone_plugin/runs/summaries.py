@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..labels.fields import short_text
+from ..labels.fields import LabelField, short_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ..labels.fields import LabelField
 
 _LENGTH = 120
 

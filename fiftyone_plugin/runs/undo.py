@@ -20,7 +20,7 @@ from pymongo import UpdateOne
 from ..errors import PluginError
 from . import records
 from .bulk_write import labels_at, value_at, write
-from .journal import MISSING, documents_of, entries_of, equal, label_stamp
+from .journal import MISSING, Change, Entry, documents_of, entries_of, equal, label_stamp
 from .records import UNDONE, RunRecord, Undone
 from .schema import undeclare
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from bson import ObjectId
     from fiftyone.core.collections import SampleCollection
-
-    from .journal import Change, Entry
 
     # The journal of a run and what it wrote into one place; all that runs wrote there, in order, by
     # the attribute; and the label (or sample: "", None) whose attributes they are.

@@ -20,12 +20,11 @@ from ..errors import PluginError
 from ..labels.regions import PROMPT_ID, LabelRegion, LabelResult, class_of, regions_of
 from .listing import Entry, Listing, counting_stages, listing_stages
 from .missing import Gaps
-from .views import GENERATED, PATCHES, check_media, flat, label_type, listed, root_field
+from .views import GENERATED, PATCHES, Slices, check_media, flat, label_type, listed, root_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from .views import Slices
 
 ALL = Gaps()
 Where = Literal["dataset", "view", "selected_samples", "selected_labels"]

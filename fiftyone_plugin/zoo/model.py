@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -13,7 +13,7 @@ import fiftyone as fo
 from fiftyone.operators import types
 from pydantic import BeforeValidator, Field
 
-from pam_labeling import LoadedImage, Request, Vocabulary
+from pam_labeling import Annotator, LoadedImage, Outcome, Prompt, Region, Request, Vocabulary
 from pam_labeling.validation import CheckedModel
 from pam_model import EverythingOptions, Question, Task
 from pam_model.checkpoints import hub
@@ -25,12 +25,10 @@ from ..labels.regions import LABEL_TYPES, LabelRegion, detection_of, regions_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-    from contextlib import AbstractContextManager
 
     import numpy as np
     import numpy.typing as npt
 
-    from pam_labeling import Annotator, Outcome, Prompt, Region
 
 logger = logging.getLogger(__name__)
 
