@@ -28,7 +28,7 @@ _IDLE_SECONDS = 600.0
 
 
 @dataclass
-class _Entry:
+class _Lent:
     annotator: Annotator | None = None
     users: int = 0
     timer: threading.Timer | None = None
@@ -49,7 +49,7 @@ class AnnotatorPool:
     def __init__(self, idle_seconds: float | None = None) -> None:
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
-        self._entries: dict[Settings, _Entry] = {}
+        self._entries: dict[Settings, _Lent] = {}
 
     def __len__(self) -> int:
         """How many annotators are loaded."""
@@ -77,20 +77,20 @@ class AnnotatorPool:
         for settings in list(self._entries):
             self._close_if_idle(settings)
 
-    def _enter(self, settings: Settings) -> _Entry:
+    def _enter(self, settings: Settings) -> _Lent:
         with self._lock:
             known = settings in self._entries
         if not known:
             self.close()
         with self._lock:
-            entry = self._entries.setdefault(settings, _Entry())
+            entry = self._entries.setdefault(settings, _Lent())
             entry.users += 1
             if entry.timer is not None:
                 entry.timer.cancel()
                 entry.timer = None
             return entry
 
-    def _leave(self, settings: Settings, entry: _Entry) -> None:
+    def _leave(self, settings: Settings, entry: _Lent) -> None:
         seconds = idle_seconds() if self._idle_seconds is None else self._idle_seconds
         with self._lock:
             entry.users -= 1

@@ -15,7 +15,7 @@ from cachetools import TTLCache
 
 from ..errors import PluginError
 from ..runs.records import RunRecord, read_run
-from ..targets.target import Counts, Target, resolve, resolve_context
+from ..targets.target import Target, TargetCounts, resolve, resolve_context
 from .execution_store import is_stop_wanted, recall, remember
 from .forms import Form, default_target, params_of
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from ..runs.engine import Progress
-    from ..targets.missing import Gaps
+    from ..targets.missing import OverwritePolicy
     from .options import RunOptions
     from .plans import Plan, Resolve
 
@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)  # FiftyOne shows those of plugins
 
 _SECONDS_BETWEEN = 0.5  # between two messages of progress: each is a request, or a write
 # A form is resolved anew with every key that is pressed.
-_COUNTED: TTLCache[tuple[Any, ...], Counts] = TTLCache(maxsize=64, ttl=5)
+_COUNTED: TTLCache[tuple[Any, ...], TargetCounts] = TTLCache(maxsize=64, ttl=5)
 
 
 class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
@@ -236,7 +236,7 @@ def describe_run(record: RunRecord) -> str:
     return f"{record.operator}: {text}{failed}. Undo it as {record.key}."
 
 
-def refuse_empty(plan: Plan, counts: Counts) -> None:
+def refuse_empty(plan: Plan, counts: TargetCounts) -> None:
     """Refuse a run that has nothing to work on; one that has nothing left to do is welcome.
 
     Raises:
@@ -252,7 +252,7 @@ def refuse_empty(plan: Plan, counts: Counts) -> None:
     )
 
 
-def _tell(record: RunRecord, counts: Counts) -> None:
+def _tell(record: RunRecord, counts: TargetCounts) -> None:
     """Log what a caller from Python would else find out only in the record."""
     failed = record.counts.failed
     if failed:
@@ -270,7 +270,7 @@ def _tell(record: RunRecord, counts: Counts) -> None:
 def context_target(ctx: Any, options: RunOptions) -> Resolve:
     """Resolves a field in what the App shows and has selected."""
 
-    def find(field: str | None, gaps: Gaps) -> Target:
+    def find(field: str | None, policy: OverwritePolicy) -> Target:
         slices: Any = "all" if options.all_slices else None
         where: Any = options.target
         shown = ctx
@@ -285,7 +285,7 @@ def context_target(ctx: Any, options: RunOptions) -> Resolve:
                 selected_labels=ctx.selected_labels,
                 group_slice=ctx.group_slice,
             )
-        return resolve_context(shown, field=field, where=where, slices=slices, gaps=gaps)
+        return resolve_context(shown, field=field, where=where, slices=slices, policy=policy)
 
     return find
 
@@ -293,9 +293,9 @@ def context_target(ctx: Any, options: RunOptions) -> Resolve:
 def collection_target(collection: Any, options: RunOptions) -> Resolve:
     """Resolves a field in a dataset or view."""
 
-    def find(field: str | None, gaps: Gaps) -> Target:
+    def find(field: str | None, policy: OverwritePolicy) -> Target:
         slices: Any = "all" if options.all_slices else None
-        return resolve(collection, field=field, slices=slices, gaps=gaps)
+        return resolve(collection, field=field, slices=slices, policy=policy)
 
     return find
 
@@ -313,10 +313,10 @@ def amount_of(plan: Plan) -> str:
     return f"{regions} in {images}."
 
 
-def _count(target: Target) -> Counts:
+def _count(target: Target) -> TargetCounts:
     """A target's count, which may be some seconds old."""
     collection = repr(target.collection.view()._serialize())
-    state = (target.dataset._doc.id, collection, target.field, target.gaps)
+    state = (target.dataset._doc.id, collection, target.field, target.policy)
     if state not in _COUNTED:
         _COUNTED[state] = target.count()
     return _COUNTED[state]

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from ..errors import PluginError
 from ..runs.records import RunRecord, list_runs
-from ..targets.missing import Gaps, Only
+from ..targets.missing import Only, OverwritePolicy
 
 if TYPE_CHECKING:
     from ..targets.target import Target
 
 
-def gaps_of(only: Only, new_field: str) -> Gaps:
+def policy_of(only: Only, new_field: str) -> OverwritePolicy:
     """Which regions (or images) are open where the answers go to a new field."""
-    return Gaps(only, new_field=new_field.removeprefix("frames."))
+    return OverwritePolicy(only, new_field=new_field.removeprefix("frames."))
 
 
 def path_of(target: Target, new_field: str) -> str:

@@ -16,13 +16,13 @@ from ..errors import PluginError
 from ..labels.fields import Attribute, Kind
 from ..labels.regions import PROMPT_ID
 from ..models import POOL, check_model, settings_of
-from ..runs.attribute_mapping import Answers, Masks
-from ..runs.engine import Job, Progress, run
+from ..runs.attribute_mapping import AttributeMapping, Masks
+from ..runs.engine import Progress, RegionJob, run
 from ..runs.writer import RunWriter
-from ..targets.missing import Gaps
+from ..targets.missing import OverwritePolicy
 from ..targets.target import ALL, Target
 from ..targets.views import PATCHES
-from .new_fields import check_new_field, gaps_of, path_of
+from .new_fields import check_new_field, path_of, policy_of
 from .options import (
     OWN_CLASSES,
     CaptionOptions,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from ..runs.records import RunRecord
 
-    Resolve = Callable[[str | None, Gaps], Target]
+    Resolve = Callable[[str | None, OverwritePolicy], Target]
     """Field, and which of its regions are open -> target."""
 
 KEEP_MASKS = (fo.Detections, fo.Detection)
@@ -66,7 +66,7 @@ class Plan:
         attributes: what it writes onto labels.
     """
 
-    job: Job
+    job: RegionJob
     settings: Settings
     attributes: tuple[Attribute, ...]
 
@@ -111,7 +111,7 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
     dataset = resolve(options.field, ALL).dataset
-    answers = Answers(
+    answers = AttributeMapping(
         questions=options.questions,
         vocabulary=_vocabulary(
             options.classes, options.threshold, options.language, dataset, options.field
@@ -134,7 +134,7 @@ def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
     dataset = target.dataset
     if options.saved_view is not None:
         _check_view(options.saved_view, options.attribute, target)
-    answers = Answers(
+    answers = AttributeMapping(
         vocabulary=_vocabulary(
             options.classes, options.threshold, options.language, dataset, options.field
         ),
@@ -151,10 +151,10 @@ def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
-    answers = Answers(score=options.score, masks=_masks(options))
+    answers = AttributeMapping(score=options.score, masks=_masks(options))
     if options.new_field is None:
         return _existing("segment_regions", options, answers, resolve)
-    target = resolve(options.field, gaps_of(options.only, options.new_field))
+    target = resolve(options.field, policy_of(options.only, options.new_field))
     check_new_field("segment_regions", target, options.new_field, options.only)
     plan = _checked("segment_regions", options, answers, target, options.new_field)
     copied = _copied_attributes(target, answers)
@@ -167,7 +167,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
-    target = resolve(None, gaps_of(options.only, options.field))
+    target = resolve(None, policy_of(options.only, options.field))
     if isinstance(target.collection, PATCHES):
         raise PluginError(
             "find_regions looks at whole images: choose the dataset or a view of samples or "
@@ -182,7 +182,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
     label = Question(Task.LABEL, options.language)
     if vocabulary is not None and questions.get(label) == class_attribute:
         del questions[label]  # the class takes the open label's place
-    answers = Answers(
+    answers = AttributeMapping(
         questions=questions,
         vocabulary=vocabulary,
         class_attribute=class_attribute,
@@ -197,9 +197,11 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
     return _checked("find_regions", options, answers, target, options.field, everything)
 
 
-def _existing(operator: str, options: ExistingOptions, answers: Answers, resolve: Resolve) -> Plan:
+def _existing(
+    operator: str, options: ExistingOptions, answers: AttributeMapping, resolve: Resolve
+) -> Plan:
     """Onto the labels of a field, as many as `only` asks for."""
-    target = resolve(options.field, Gaps(options.only, answers.parts))
+    target = resolve(options.field, OverwritePolicy(options.only, answers.groups))
     if answers.masks is not None:
         _check_masks(target.label_type)
     return _checked(operator, options, answers, target)
@@ -208,14 +210,14 @@ def _existing(operator: str, options: ExistingOptions, answers: Answers, resolve
 def _checked(
     operator: str,
     options: RunOptions,
-    answers: Answers,
+    answers: AttributeMapping,
     target: Target,
     new_field: str | None = None,
     everything: EverythingOptions | None = None,
 ) -> Plan:
     settings = settings_of(options.model, options.device, options.batch_size)
     check_model(settings)
-    job = Job(
+    job = RegionJob(
         operator=operator,
         target=target,
         answers=answers,
@@ -314,7 +316,7 @@ def _check_masks(label_type: Any) -> None:
         )
 
 
-def _copied_attributes(target: Target, answers: Answers) -> Iterator[Attribute]:
+def _copied_attributes(target: Target, answers: AttributeMapping) -> Iterator[Attribute]:
     """The attributes of a field's labels that detections in a new field take over."""
     label_type = _one_label(target.label_type)
     own = {*label_type._fields_ordered, *fo.Detection._fields_ordered, *answers.names, PROMPT_ID}

@@ -111,7 +111,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Tally:
+class ReviewTally:
     """How far the review is: numbers of regions."""
 
     accepted: int = 0
@@ -146,17 +146,17 @@ class ReviewQueue:
         self._path = path_of(collection, subject.field)
         self._check()
 
-    def tally(self) -> Tally:
+    def tally(self) -> ReviewTally:
         """Count, in the database, the regions that pass every filter but the one of verdicts."""
         view = self._collection
         if self.filters.sample_id is not None:
             view = view.select(self.filters.sample_id)
         view = view.filter_labels(self.subject.field, self._condition(by_verdict=False))
         if REVIEWED not in attributes_of(self._collection, self.subject.field):
-            return Tally(total=view.count(self._path))
+            return ReviewTally(total=view.count(self._path))
         counts = view.count_values(f"{self._path}.{REVIEWED}")
         known = {verdict: counts.get(verdict, 0) for verdict in get_args(Verdict)}
-        return Tally(**known, total=sum(counts.values()))
+        return ReviewTally(**known, total=sum(counts.values()))
 
     def after(self, place: Place | None = None) -> Item | None:
         """The next region after a place (its own verdict does not matter), or from the start.

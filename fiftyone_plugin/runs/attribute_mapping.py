@@ -13,7 +13,7 @@ from pam_model import EverythingOptions, Prompt, Question, Task
 from ..errors import PluginError
 from ..labels.fields import OWN, Attribute, Kind
 from ..labels.regions import PROMPT_ID, LabelRegion, mask_update
-from ..targets.missing import Part
+from ..targets.missing import AnswerGroup
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -48,7 +48,7 @@ class Masks:
 
 
 @dataclass(frozen=True)
-class Answers:
+class AttributeMapping:
     """What is asked about each region, and where it goes.
 
     Attributes:
@@ -94,23 +94,23 @@ class Answers:
         return [*self.questions.values(), *classes, *([self.score] if self.score else [])]
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def groups(self) -> tuple[AnswerGroup, ...]:
         """The answers that tell whether a region is done.
 
         A class and its share are one: without a class that the list has, the share says that it was
         looked for. Likewise a mask and its expected IoU.
         """
-        found = [Part((name,), (name,)) for name in self.questions.values()]
+        found = [AnswerGroup((name,), (name,)) for name in self.questions.values()]
         score = () if self.score is None else (self.score,)
         if self.vocabulary is not None:
             chosen = (self.class_attribute, *score)
-            found.append(Part(chosen, chosen))
+            found.append(AnswerGroup(chosen, chosen))
             score = ()
         if self.masks is not None:
             signs = ("mask", "mask_path")
-            found.append(Part(signs, (*signs, "bounding_box", *score)))
+            found.append(AnswerGroup(signs, (*signs, "bounding_box", *score)))
         elif score:
-            found.append(Part(score, score))
+            found.append(AnswerGroup(score, score))
         return tuple(found)
 
     def attributes(self, label_type: type[Any]) -> tuple[Attribute, ...]:

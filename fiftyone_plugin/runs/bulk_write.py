@@ -11,7 +11,7 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from ..errors import PluginError
-from .journal import MISSING, Added, Change, Entry, Journal, label_stamp, stamp
+from .journal import MISSING, Added, Change, Journal, JournalEntry, label_stamp, stamp
 from .records import utc_now
 from .summaries import Summary, classes_of
 
@@ -42,7 +42,7 @@ class Pending:
 
 
 @dataclass
-class Outcome:
+class FlushResult:
     """What a flush did.
 
     Attributes:
@@ -71,7 +71,7 @@ def flush(
     error_field: str,
     keep_error: Collection[ObjectId],
     summary: Summary | None = None,
-) -> Outcome:
+) -> FlushResult:
     """Write what waits.
 
     Args:
@@ -82,10 +82,10 @@ def flush(
         keep_error: except in these.
         summary: made anew in documents whose labels get values.
     """
-    outcome = Outcome()
+    outcome = FlushResult()
     classes = {} if summary is None else classes_of(place.dataset, summary)
     before = _read(place, pending, error_field, summary)
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     operations: list[UpdateOne] = []
     for document, wanted in pending.items():
         if document not in before:
@@ -209,7 +209,7 @@ def _changes(
     document: ObjectId,
     wanted: Pending,
     found: dict[str, Any],
-    outcome: Outcome,
+    outcome: FlushResult,
 ) -> tuple[list[Change], list[UpdateOne]]:
     """The journal's lines and the one operation that sets attributes and fields."""
     labels = {label["_id"]: label for label in labels_in(place, found) or () if "_id" in label}

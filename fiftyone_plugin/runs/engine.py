@@ -32,7 +32,7 @@ from pam_labeling.media import MAX_PIXELS
 
 from ..errors import PluginError
 from ..labels.regions import PROMPT_ID, LabelRegion, UnusableLabel, detection_of
-from .attribute_mapping import Answers, by_label
+from .attribute_mapping import AttributeMapping, by_label
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -48,7 +48,7 @@ _SHOWN_REASONS = 5
 
 
 @dataclass(frozen=True)
-class Job:
+class RegionJob:
     """What a run does.
 
     Attributes:
@@ -64,7 +64,7 @@ class Job:
 
     operator: str
     target: Target
-    answers: Answers
+    answers: AttributeMapping
     parameters: dict[str, Any]
     new_field: str | None = None
     use_masks: bool = True
@@ -99,7 +99,9 @@ class _Turn:
     refused: bool = False
 
 
-def run(job: Job, annotator: Annotator, writer: RunWriter) -> Generator[Progress, None, RunRecord]:
+def run(
+    job: RegionJob, annotator: Annotator, writer: RunWriter
+) -> Generator[Progress, None, RunRecord]:
     """Do a job, and give its progress after each image.
 
     Args:
@@ -128,7 +130,7 @@ def run(job: Job, annotator: Annotator, writer: RunWriter) -> Generator[Progress
 
 
 class _Runner:
-    def __init__(self, job: Job, annotator: Annotator, writer: RunWriter) -> None:
+    def __init__(self, job: RegionJob, annotator: Annotator, writer: RunWriter) -> None:
         self._job = job
         self._annotator = annotator
         self._writer = writer

@@ -68,7 +68,7 @@ class Added:
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """What one flush changes in one document; `at` is the time in nanoseconds."""
 
     journal: str
@@ -125,12 +125,12 @@ class Journal:
         frames: bool,
         changes: Sequence[Change],
         added: Sequence[Added] = (),
-    ) -> Entry:
+    ) -> JournalEntry:
         """A new entry, later than any before."""
         self._last = max(time.time_ns(), self._last + 1)  # clocks may stand still or go back
-        return Entry(self._id, document, frames, self._last, tuple(changes), tuple(added))
+        return JournalEntry(self._id, document, frames, self._last, tuple(changes), tuple(added))
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[JournalEntry]) -> None:
         """Write entries, and return when the database has them."""
         documents = [document for entry in entries for document in _documents(entry)]
         if documents:
@@ -139,7 +139,7 @@ class Journal:
 
 def entries_of(
     journals: Sequence[str], documents: Sequence[ObjectId] | None = None
-) -> Iterator[Entry]:
+) -> Iterator[JournalEntry]:
     """Entries by document, in the order in which they were written; of all or of some documents."""
     query: dict[str, Any] = {"journal": {"$in": list(journals)}}
     if documents is not None:
@@ -151,7 +151,7 @@ def entries_of(
             Added(**{"old": MISSING, **each, "labels": _stamps(each["labels"])})
             for each in found["added"]
         ]
-        yield Entry(**{**found, "changes": tuple(changes), "added": tuple(added)})
+        yield JournalEntry(**{**found, "changes": tuple(changes), "added": tuple(added)})
 
 
 def documents_of(journal: str) -> Iterator[tuple[ObjectId, bool]]:
@@ -181,7 +181,7 @@ def _collection() -> Any:
     return foo.get_db_conn()[NAME]
 
 
-def _documents(entry: Entry) -> Iterator[dict[str, Any]]:
+def _documents(entry: JournalEntry) -> Iterator[dict[str, Any]]:
     """The entry for MongoDB, in parts where old masks would make it too long for a document."""
     size = 0
     part: list[dict[str, Any]] = []

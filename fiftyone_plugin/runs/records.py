@@ -43,7 +43,7 @@ _GONE = "Its process ended without a word: it was killed, or crashed."
 
 
 @dataclass(frozen=True)
-class Counts:
+class RunCounts:
     """How much a run did.
 
     Attributes:
@@ -63,7 +63,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Failure:
+class SampleFailure:
     """Why a sample has none of the run's results, or not all."""
 
     sample_id: str
@@ -103,7 +103,7 @@ class RunRecord:
         started: when, in UTC, as ISO 8601 has it.
         finished: when it ended or was interrupted; None while it runs.
         state: a run whose process is gone is `"interrupted"`, whatever the database says.
-        counts: see `Counts`.
+        counts: see `RunCounts`.
         failures: the first hundred; `counts.failed` counts all.
         reason: why the run ended before it was through; "" unless it did.
         declared: paths in the schema that this run declared.
@@ -126,8 +126,8 @@ class RunRecord:
     started: str
     finished: str | None = None
     state: State = "running"
-    counts: Counts = default(default_factory=Counts)
-    failures: tuple[Failure, ...] = ()
+    counts: RunCounts = default(default_factory=RunCounts)
+    failures: tuple[SampleFailure, ...] = ()
     reason: str = ""
     declared: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from pymongo import UpdateOne
 from ..errors import PluginError
 from . import records
 from .bulk_write import labels_at, value_at, write
-from .journal import MISSING, Change, Entry, documents_of, entries_of, equal, label_stamp
+from .journal import MISSING, Change, JournalEntry, documents_of, entries_of, equal, label_stamp
 from .records import UNDONE, RunRecord, Undone
 from .schema import undeclare
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Names = Mapping[str, list[Step]]
     Owner = tuple[str, ObjectId | None]
     Steps = dict[Owner, dict[str, list[Step]]]
-    Update = tuple[dict[str, Any], list[dict[str, Any]]]  # MongoDB's, with its array filters
+    Update = tuple[dict[str, Any], list[Mapping[str, Any]]]  # MongoDB's, with its array filters
 
 _CHUNK = 500  # documents
 
@@ -69,10 +69,10 @@ def undo_run(collection: SampleCollection, key: str, *, skip_missing: bool = Fal
     documents = documents_of(record.journal)
     while chunk := list(itertools.islice(documents, _CHUNK)):
         undo.take_back([document for document, _ in chunk], frames=chunk[0][1])
-        record = replace(record, undone=Undone(**undo.counts), seen=records.now())
+        record = replace(record, undone=undo.undone(), seen=records.now())
         records.save(dataset, record)
     gone = undeclare(dataset, record, [other for other in runs if other.key != key])
-    undone = Undone(**undo.counts, undeclared=tuple(gone))
+    undone = replace(undo.undone(), undeclared=tuple(gone))
     record = replace(record, state="undone", undone_at=records.now(), undone=undone)
     records.save(dataset, record)
     return record
@@ -151,7 +151,7 @@ def without(gone: Collection[str], steps: Sequence[Step], current: Any) -> Any:
 
 
 class _Undo:
-    """Undoes one run, a chunk of documents at a time; `counts` are the numbers of `Undone`."""
+    """Undoes one run, a chunk of documents at a time."""
 
     def __init__(self, dataset: Any, record: RunRecord, runs: Sequence[RunRecord]) -> None:
         self._dataset = dataset
@@ -161,10 +161,14 @@ class _Undo:
         self._gone = {record.journal, *(run.journal for run in runs if run.state in UNDONE)}
         self.counts: Counter[str] = Counter()
 
+    def undone(self) -> Undone:
+        """What was done until now."""
+        return Undone(**self.counts)  # type: ignore[arg-type]  # it has no count of fields
+
     def take_back(self, documents: list[ObjectId], *, frames: bool) -> None:
         """Undo the run in some documents."""
         collection = self._dataset._frame_collection if frames else self._dataset._sample_collection
-        entries: dict[ObjectId, list[Entry]] = defaultdict(list)
+        entries: dict[ObjectId, list[JournalEntry]] = defaultdict(list)
         for entry in entries_of(self._journals, documents):
             entries[entry.document].append(entry)
         read = self._paths(itertools.chain.from_iterable(entries.values()))
@@ -186,7 +190,7 @@ class _Undo:
         if refused := write(collection, frames, operations, changed):
             raise PluginError(f"The old values of the sample {refused[0]} no longer fit into it.")
 
-    def _paths(self, entries: Iterable[Entry]) -> list[str]:
+    def _paths(self, entries: Iterable[JournalEntry]) -> list[str]:
         """What to read of the documents: no more than the run changed, as masks are large."""
         whole, parts = set(), {"_id"}
         for entry in entries:
@@ -197,7 +201,7 @@ class _Undo:
                     parts |= {f"{root}._id", f"{root}.{change.name}"} if root else {change.name}
         return [*whole, *(path for path in parts if path.split(".", 1)[0] not in whole)]
 
-    def _updates(self, entries: list[Entry], found: dict[str, Any] | None) -> list[Update]:
+    def _updates(self, entries: list[JournalEntry], found: dict[str, Any] | None) -> list[Update]:
         """What changes one document back."""
         steps: Steps = defaultdict(lambda: defaultdict(list))
         for entry in entries:
@@ -213,8 +217,8 @@ class _Undo:
         }
         added = [one for entry in entries if entry.journal == self._run for one in entry.added]
         if found is None:
-            lost = [*mine.values(), *(one.labels for one in added)]
-            self.counts["missing"] += sum(map(len, lost))
+            self.counts["missing"] += sum(len(names) for names in mine.values())
+            self.counts["missing"] += sum(len(one.labels) for one in added)
             return []
         updates: list[Update] = []
         for root in dict.fromkeys(one.root for one in added):
@@ -250,7 +254,7 @@ class _Undo:
         return unedited
 
     def _removal(
-        self, root: str, labels: set[ObjectId], entries: list[Entry], found: dict[str, Any]
+        self, root: str, labels: set[ObjectId], entries: list[JournalEntry], found: dict[str, Any]
     ) -> dict[str, Any]:
         """The update that takes labels away, with the field if a run that is undone had made it."""
         undone = (one for entry in entries if entry.journal in self._gone for one in entry.added)
@@ -269,7 +273,7 @@ class _Undo:
         for root in roots:
             owners |= {(root, label["_id"]): label for label in labels_at(found, root)}
         update: dict[str, dict[str, Any]] = defaultdict(dict)
-        filters = {}
+        filters: dict[str, Mapping[str, Any]] = {}
         for (root, label), names in steps.items():
             owner = owners.get((root, label))
             if owner is None:

@@ -22,7 +22,7 @@ from ..labels.fields import Attribute
 from . import records
 from .bulk_write import DELETED, Pending, flush
 from .journal import Journal, collect
-from .records import KEPT_FAILURES, Failure, RunRecord
+from .records import KEPT_FAILURES, RunRecord, SampleFailure
 from .schema import check_present
 from .summaries import summary_of
 
@@ -297,7 +297,7 @@ class RunWriter:
     def _note_failure(self, document: ObjectId, reason: str) -> None:
         counts, failures = self._record.counts, self._record.failures
         if len(failures) < KEPT_FAILURES:
-            failures = (*failures, Failure(str(document), reason[: records.REASON_LIMIT]))
+            failures = (*failures, SampleFailure(str(document), reason[: records.REASON_LIMIT]))
         if document not in self._recently_failed:
             counts = replace(counts, failed=counts.failed + 1)
         self._record = replace(self._record, counts=counts, failures=failures)

@@ -18,20 +18,20 @@ from fiftyone.core.video import FramesView
 
 from ..errors import PluginError
 from ..labels.regions import PROMPT_ID, LabelRegion, LabelResult, class_of, regions_of
-from .listing import Entry, Listing, counting_stages, listing_stages
-from .missing import Gaps
+from .listing import ListedSample, Listing, counting_stages, listing_stages
+from .missing import OverwritePolicy
 from .views import GENERATED, PATCHES, Slices, check_media, flat, label_type, listed, root_field
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 
-ALL = Gaps()
+ALL = OverwritePolicy()
 Where = Literal["dataset", "view", "selected_samples", "selected_labels"]
 
 
 @dataclass(frozen=True)
-class Counts:
+class TargetCounts:
     """How much work there is.
 
     Attributes:
@@ -87,7 +87,7 @@ class SampleWork:
         A Segmentation's attribute has a value for each class, `{"7": "a red car", ...}`.
         """
         assert self._target is not None
-        return self._target.gaps.names(region.document, class_of(region.label_id))
+        return self._target.policy.names(region.document, class_of(region.label_id))
 
     def _wants(self, result: LabelResult) -> bool:
         """Whether a region is open; the database cannot tell of a Segmentation's classes."""
@@ -111,14 +111,14 @@ class Target:
         field: the field in the root dataset, as "ground_truth" or "frames.detections"; None: whole
             images.
         label_type: the field's type, one of `LABEL_TYPES`, or None.
-        gaps: which of the labels are to be worked on, by what the dataset holds.
+        policy: which of the labels are to be worked on, by what the dataset holds.
     """
 
     collection: Any
     dataset: Any
     field: str | None
     label_type: Any
-    gaps: Gaps = ALL
+    policy: OverwritePolicy = ALL
 
     @property
     def frames(self) -> bool:
@@ -144,10 +144,10 @@ class Target:
         )
         return named
 
-    def count(self) -> Counts:
+    def count(self) -> TargetCounts:
         """How much work there is now, counted by the database."""
         rows = list(self._rows(counting_stages()))
-        return Counts(rows[0]["samples"], rows[0]["regions"]) if rows else Counts(0, 0)
+        return TargetCounts(rows[0]["samples"], rows[0]["regions"]) if rows else TargetCounts(0, 0)
 
     def chunks(self, size: int = 32) -> Iterator[list[SampleWork]]:
         """The work, at most `size` images at a time, in the collection's order.
@@ -182,13 +182,13 @@ class Target:
             kind = label_type(view, f"frames.{field}" if frames_only else field)
             list_name = getattr(kind, "_LABEL_LIST_FIELD", None)
         stages = listing_stages(document_id, field, list_name)
-        if self.gaps and self.label_type is not fo.Segmentation:  # classes: see `SampleWork`
+        if self.policy and self.label_type is not fo.Segmentation:  # classes: see `SampleWork`
             stored = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
             as_stored = not isinstance(view, GENERATED) and not view.view()._stages
             if as_stored:
-                stages = self.gaps.stored_stages(field, stored)
+                stages = self.policy.stored_stages(field, stored)
             else:
-                stages += self.gaps.stages(self._documents.name, field, stored)
+                stages += self.policy.stages(self._documents.name, field, stored)
         # FiftyOne's public `values` would give all ids at once; this is what it is made of.
         rows: Iterator[Mapping[str, Any]] = view._aggregate(
             frames_only=frames_only, post_pipeline=[*stages, *more]
@@ -200,11 +200,11 @@ class Target:
         """The collection of MongoDB: any slice of a group is there, and frames without video."""
         return self.dataset._frame_collection if self.frames else self.dataset._sample_collection
 
-    def _read(self, page: Sequence[Entry]) -> list[SampleWork]:
+    def _read(self, page: Sequence[ListedSample]) -> list[SampleWork]:
         name = self.field.removeprefix("frames.") if self.field else None
         fields = ["filepath", "_sample_id", "frame_number", *([name] if name else [])]
-        if self.gaps and self.gaps.new_field:
-            fields.append(f"{self.gaps.new_field}.detections.{PROMPT_ID}")
+        if self.policy and self.policy.new_field:
+            fields.append(f"{self.policy.new_field}.detections.{PROMPT_ID}")
         query = {"_id": {"$in": list({entry.document_id for entry in page})}}
         found = {document["_id"]: document for document in self._documents.find(query, fields)}
         return [
@@ -213,9 +213,11 @@ class Target:
             if entry.document_id in found
         ]
 
-    def _work(self, entry: Entry, document: Mapping[str, Any], name: str | None) -> SampleWork:
+    def _work(
+        self, entry: ListedSample, document: Mapping[str, Any], name: str | None
+    ) -> SampleWork:
         label = document.get(name) if name else None
-        new_field = self.gaps.new_field if self.gaps else None
+        new_field = self.policy.new_field if self.policy else None
         made = (document.get(new_field) or {}).get("detections") or () if new_field else ()
         return SampleWork(
             sample_id=str(document["_sample_id"] if self.frames else document["_id"]),
@@ -229,9 +231,9 @@ class Target:
         )
 
 
-def _merged(entries: Iterable[Entry]) -> Iterator[Entry]:
+def _merged(entries: Iterable[ListedSample]) -> Iterator[ListedSample]:
     for document_id, same in groupby(entries, attrgetter("document_id")):
-        yield Entry(document_id, tuple(label for entry in same for label in entry.label_ids))
+        yield ListedSample(document_id, tuple(label for entry in same for label in entry.label_ids))
 
 
 def resolve(
@@ -239,7 +241,7 @@ def resolve(
     *,
     field: str | None,
     slices: Slices = None,
-    gaps: Gaps = ALL,
+    policy: OverwritePolicy = ALL,
 ) -> Target:
     """What to work on in a dataset or a view; only the labels that a view shows are meant.
 
@@ -248,7 +250,7 @@ def resolve(
         field: a label field; "frames.detections" of a video's frames; None: whole images.
         slices: of a grouped dataset: some slices by name, "all" with images, or None: the one
             that the collection shows. The view's filters of the field hold in all of them.
-        gaps: see `Target`.
+        policy: see `Target`.
 
     Raises:
         PluginError: there are no such labels or images; the message says what there is.
@@ -264,7 +266,7 @@ def resolve(
     in_root = root_field(collection, dataset, field)
     check_media(collection, in_root)
     kind = None if in_root is None else label_type(dataset, in_root)
-    return Target(collection, dataset, in_root, kind, gaps)
+    return Target(collection, dataset, in_root, kind, policy)
 
 
 def resolve_context(
@@ -273,7 +275,7 @@ def resolve_context(
     field: str | None,
     where: Where = "view",
     slices: Slices = None,
-    gaps: Gaps = ALL,
+    policy: OverwritePolicy = ALL,
 ) -> Target:
     """What to work on, as it is shown and selected in the App.
 
@@ -282,7 +284,7 @@ def resolve_context(
         field: as of `resolve`.
         where: the dataset, the current view, or what is selected in it.
         slices: as of `resolve`; None: the slice that the App shows.
-        gaps: see `Target`.
+        policy: see `Target`.
 
     Raises:
         PluginError: nothing is selected, or as of `resolve`.
@@ -306,7 +308,7 @@ def resolve_context(
     else:
         collection = _selected_labels(ctx, field, grouped=grouped)
         slices = None
-    return resolve(collection, field=field, slices=slices, gaps=gaps)
+    return resolve(collection, field=field, slices=slices, policy=policy)
 
 
 def selected_fields(selected_labels: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
