@@ -89,17 +89,20 @@ class RunOptions(CheckedModel):
     nothing: ClassVar = ", or None"
 
     target: Literal["dataset", "view", "selected_samples", "selected_labels", "current_sample"] = (
-        Field("view", description="in the App: which samples or labels to work on")
+        Field(default="view", description="in the App: which samples or labels to work on")
     )
     all_slices: bool = Field(
-        False, description="all slices of a grouped dataset, not only the one that it shows"
+        default=False, description="all slices of a grouped dataset, not only the one that it shows"
     )
     model: Text = Field(
-        None, description="nano, PAM-1.5B, PAM-3B, a folder or a hub id; None: PAM_MODEL, or nano"
+        default=None,
+        description="nano, PAM-1.5B, PAM-3B, a folder or a hub id; None: PAM_MODEL, or nano",
     )
-    device: Text = Field(None, description="cpu, cuda, cuda:1 or mps; None: the fastest there is")
+    device: Text = Field(
+        default=None, description="cpu, cuda, cuda:1 or mps; None: the fastest there is"
+    )
     batch_size: Annotated[int | None, BeforeValidator(_trimmed)] = Field(
-        None,
+        default=None,
         ge=1,
         le=4096,
         description="how many regions the language model describes at a time",
@@ -129,7 +132,7 @@ class ExistingOptions(RunOptions):
         "Segmentation; a Segmentation's answers are dictionaries, a text for each class"
     )
     only: Only = Field(
-        "all",
+        default="all",
         description='"all" writes over what is there. "missing" writes only the answers that a '
         'region does not have, so that a stopped run goes on; "empty" also those that are blank. '
         "What the dataset holds decides, also where the view hides it. A class and its score are "
@@ -140,27 +143,31 @@ class ExistingOptions(RunOptions):
 class WordOptions(RunOptions):
     """What is said about each region: the attribute that each answer goes to."""
 
-    label: Text = Field(None, description="the attribute for the open label; None for none")
-    definition: Text = Field(None, description="the attribute for the definition; None for none")
-    brief: Text = Field(None, description="the attribute for the brief caption; None for none")
-    detailed: Text = Field(
-        None, description="the attribute for the detailed caption; None for none"
+    label: Text = Field(default=None, description="the attribute for the open label; None for none")
+    definition: Text = Field(
+        default=None, description="the attribute for the definition; None for none"
     )
-    language: Language = Field("en", description="en or zh")
+    brief: Text = Field(
+        default=None, description="the attribute for the brief caption; None for none"
+    )
+    detailed: Text = Field(
+        default=None, description="the attribute for the detailed caption; None for none"
+    )
+    language: Language = Field(default="en", description="en or zh")
     classes: Classes = Field(
-        None,
+        default=None,
         description="a list to choose each region's class from; \"dataset\" for the dataset's own "
         "(`dataset.classes[field]`, `default_classes`, or else the labels in use). A list of a "
         "single class gives everything that class, with score 1",
     )
     class_attribute: Annotated[str, OrDefault] = Field(
-        "pam_label", description='where the chosen class goes; "label" is the label itself'
+        default="pam_label", description='where the chosen class goes; "label" is the label itself'
     )
     threshold: Annotated[float, OrDefault] = Field(
-        0.0, ge=0, le=1, description="the score under which no class is chosen, from 0 to 1"
+        default=0.0, ge=0, le=1, description="the score under which no class is chosen, from 0 to 1"
     )
     score: Text = Field(
-        None,
+        default=None,
         description="the attribute for the chosen class's share of the list, from 0 to 1, or "
         "without classes for the mask's expected IoU; None for none",
     )
@@ -181,13 +188,16 @@ class MaskOptions(RunOptions):
     """Where masks go."""
 
     mask: Annotated[MaskPlace | None, BeforeValidator(_trimmed)] = Field(
-        None,
+        default=None,
         description='"instance" keeps each mask in the dataset, "mask_path" as a PNG file; None: '
         "masks are not kept",
     )
-    mask_folder: Text = Field(None, description="the absolute path of the folder of the files")
+    mask_folder: Text = Field(
+        default=None, description="the absolute path of the folder of the files"
+    )
     tighten: bool = Field(
-        False, description="make the boxes tight around the masks; else masks are cut at the boxes"
+        default=False,
+        description="make the boxes tight around the masks; else masks are cut at the boxes",
     )
 
     @model_validator(mode="after")
@@ -202,9 +212,11 @@ class MaskOptions(RunOptions):
 class CaptionOptions(ExistingOptions, WordOptions, MaskOptions):
     """`caption_regions`."""
 
-    brief: Text = Field("caption", description="the attribute for the brief caption; None for none")
+    brief: Text = Field(
+        default="caption", description="the attribute for the brief caption; None for none"
+    )
     summary: bool = Field(
-        True,
+        default=True,
         description="also write a line for each region into the samples' field `{field}_captions`",
     )
 
@@ -222,15 +234,15 @@ class SegmentOptions(ExistingOptions, MaskOptions):
     """`segment_regions`."""
 
     mask: MaskPlace = Field(
-        "instance",
+        default="instance",
         description='"instance" keeps each mask in the dataset, "mask_path" as a PNG file',
     )
     new_field: Text = Field(
-        None,
+        default=None,
         description='make detections in this field instead; with it only="missing" skips what has '
         "a detection there already",
     )
-    score: Text = Field(None, description="the attribute for the mask's expected IoU")
+    score: Text = Field(default=None, description="the attribute for the mask's expected IoU")
 
 
 class FindOptions(WordOptions, MaskOptions):
@@ -238,33 +250,33 @@ class FindOptions(WordOptions, MaskOptions):
 
     field: Name = Field(description="the new field of detections")
     label: Text = Field(
-        "label",
+        default="label",
         description='the attribute for the open label; "label" is the label itself; None for none',
     )
     class_attribute: Annotated[str, OrDefault] = Field(
-        "label", description='where the chosen class goes; "label" is the label itself'
+        default="label", description='where the chosen class goes; "label" is the label itself'
     )
     score: Text = Field(
-        "confidence",
+        default="confidence",
         description="the attribute for the class's share of the list, or without classes for the "
         "mask's expected IoU; None for none",
     )
     mask: MaskPlace = Field(
-        "instance",
+        default="instance",
         description='"instance" keeps each mask in the dataset, "mask_path" as a PNG file',
     )
-    tighten: bool = Field(True, description="new boxes are tight around their masks anyway")
+    tighten: bool = Field(default=True, description="new boxes are tight around their masks anyway")
     points_per_side: Annotated[int, OrDefault] = Field(
-        32, ge=1, le=128, description="clicks along each side of the grid"
+        default=32, ge=1, le=128, description="clicks along each side of the grid"
     )
     min_area: Annotated[float, OrDefault] = Field(
-        0.0001, ge=0, le=1, description="the smallest region, as a part of the image"
+        default=0.0001, ge=0, le=1, description="the smallest region, as a part of the image"
     )
     max_regions: Annotated[int | None, BeforeValidator(_trimmed)] = Field(
-        None, ge=1, description="the most regions of an image, the surest first; None: all"
+        default=None, ge=1, description="the most regions of an image, the surest first; None: all"
     )
     only: Literal["all", "missing"] = Field(
-        "all",
+        default="all",
         description='"all" needs a field that is not there; "missing" goes on with a run that '
         "stopped: images that have the field already are skipped",
     )
@@ -276,29 +288,30 @@ class LabelOptions(ExistingOptions):
     classes: Annotated[
         tuple[str, ...] | Literal["dataset"], BeforeValidator(_class_names), OrDefault
     ] = Field(
-        OWN_CLASSES,
+        default=OWN_CLASSES,
         description='the list; "dataset" for `dataset.classes[field]`, `default_classes`, or else '
         "the labels in use. A list of a single class gives everything that class, with score 1",
     )
     attribute: Annotated[str, OrDefault] = Field(
-        "pam_label", description='where the chosen class goes; "label" replaces the label itself'
+        default="pam_label",
+        description='where the chosen class goes; "label" replaces the label itself',
     )
     score: Text = Field(
-        "pam_score",
+        default="pam_score",
         description="the attribute for the class's share of the list, from 0 to 1. None for none: "
         'then only="missing" looks at regions without a class of the list again',
     )
     threshold: Annotated[float, OrDefault] = Field(
-        0.0, ge=0, le=1, description="the score under which no class is chosen, from 0 to 1"
+        default=0.0, ge=0, le=1, description="the score under which no class is chosen, from 0 to 1"
     )
-    language: Language = Field("en", description="en or zh: the language of the classes")
+    language: Language = Field(default="en", description="en or zh: the language of the classes")
     only_disagreeing: bool = Field(
-        False,
+        default=False,
         description="write the class only where it is another than the label (upper and lower case "
         "count as the same); the score is written everywhere",
     )
     saved_view: Text = Field(
-        None,
+        default=None,
         description="save a view of this name of the regions whose label is another than the "
         "chosen class",
     )

@@ -73,11 +73,11 @@ class PamConfig(CheckedModel):
     texts: Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)] = ("label", "brief")
     language: Language = "en"
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_as_tuple)] = None
-    threshold: float = Field(0.0, ge=0, le=1)
+    threshold: float = Field(default=0.0, ge=0, le=1)
     use_masks: bool = True
     device: str | None = None
-    batch_size: int | None = Field(None, ge=1)
-    points_per_side: int = Field(32, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    points_per_side: int = Field(default=32, ge=1)
 
     def request(self, image: LoadedImage, prompts: tuple[Prompt, ...]) -> Request:
         """What the annotator is asked about an image."""
@@ -329,7 +329,7 @@ def _detection(region: Region, prompt: LabelRegion | None = None) -> fo.Detectio
         index = getattr(prompt.document, "index", None)
         attributes |= {} if index is None else {"index": index}
     score = region.scores.iou if region.scores.label is None else region.scores.label
-    label = region.label or (prompt and prompt.label)
+    label = region.label or (prompt.label if prompt else None)
     return detection_of(region, label=label, confidence=score, **attributes)
 
 
