@@ -13,12 +13,12 @@ from .errors import (
     UnavailableError,
     VocabularyError,
 )
+from .jobs import Job, Priority
 from .media import LoadedImage, read_image
 from .regions import Annotation, Prompt, Provenance, Refusal, Region, Scores
-from .request import Outcome, Request
+from .request import LazyRequest, Outcome, Request
 from .settings import Settings
 from .vocabulary import Choice, Vocabulary
-from .work_queue import Priority
 
 __all__ = [
     "Annotation",
@@ -30,6 +30,8 @@ __all__ = [
     "DeadlineError",
     "ImageError",
     "InputError",
+    "Job",
+    "LazyRequest",
     "LoadedImage",
     "MaskError",
     "Outcome",

@@ -8,34 +8,39 @@ with Annotator(PAM.from_pretrained("nano")) as annotator:
 from __future__ import annotations
 
 import math
+import os
 import threading
 import time
 from collections import deque
 from concurrent import futures
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from pam_labeling.cache import FeatureCache
-from pam_labeling.errors import DeadlineError
+from pam_labeling.cache import DeviceCache
+from pam_labeling.errors import DeadlineError, PromptError
+from pam_labeling.jobs import Job, Priority
 from pam_labeling.media import MAX_PIXELS, LoadedImage, read_image
-from pam_labeling.pipeline import Pipeline
-from pam_labeling.request import Outcome, Request
-from pam_labeling.work_queue import Job, Priority, WorkQueue
-from pam_model import PromptError
+from pam_labeling.pipeline import PROMPTS_PER_STEP, Pipeline
+from pam_labeling.request import LazyRequest, Outcome, Request
+from pam_labeling.work_queue import WorkQueue
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
     from concurrent.futures import Future
 
-    from pam_labeling.regions import Annotation
-    from pam_model import PAM
+    from pam_labeling.jobs import Step
+    from pam_labeling.regions import Annotation, Refusal, Region
+    from pam_model import PAM, ImageFeatures, PreparedImage
 
-__all__ = ["Annotator", "Outcome", "Request", "Statistics"]
+__all__ = ["Annotator", "LazyRequest", "Outcome", "Request", "Statistics"]
 
 MOST_TOKENS = 128
 """The longest label that PAM scores, in tokens."""
 
-_AHEAD = 2  # images of a batch that are read and queued while the caller looks at one
+_AHEAD = 32  # requests of a batch that are read or at work while the caller looks at one
+_BYTES_AHEAD = 1 << 28  # of pixels among them; one image is always read, however large
+_IMAGES_PER_PASS = 8  # that are encoded together; equal work of other kinds takes as many tokens
+_MOST_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,16 @@ class Statistics:
 class Annotator:
     """Owns a model and lets any number of threads use it.
 
-    One worker thread does the work in steps (encode, segment, a few regions' words at a time).
-    Between two steps interactive requests overtake batches, and requests whose caller has gone
-    (cancelled, or past the deadline) are dropped. An error belongs to its request alone.
+    One worker thread does the work in steps (encode, segment, read a few regions, write a few
+    words). Between two steps clicks overtake watched work, and that overtakes batches; requests
+    whose caller has gone (cancelled, or past the deadline) are dropped. Equal steps of several
+    requests are done in one pass. An error belongs to its request alone.
 
     Args:
         model: nobody else may use it until the annotator is closed.
         queue_size: how many requests of each priority may wait.
         cache_bytes: the limit for kept image features, in bytes on the model's device.
-        regions_per_step: how many regions the language model describes in one batch.
+        regions_per_step: how many regions of one request the language model reads at once.
         max_pixels: the largest image that is read.
     """
 
@@ -82,9 +88,11 @@ class Annotator:
         self._model_name = model.name
         self._model = model
         self._max_pixels = max_pixels
-        self._cache = FeatureCache(cache_bytes)
+        self._cache: DeviceCache[ImageFeatures] = DeviceCache(cache_bytes)
         self._pipeline = Pipeline(model, self._cache, regions_per_step=regions_per_step)
-        self._queue = WorkQueue(queue_size)
+        self._queue = WorkQueue(queue_size, tokens_per_pass=_IMAGES_PER_PASS * model.image_tokens)
+        readers = min(_MOST_READERS, os.cpu_count() or 1)
+        self._readers = futures.ThreadPoolExecutor(readers, thread_name_prefix="pam-reader")
         self._worker = threading.Thread(target=self._queue.work, name="pam-annotator", daemon=True)
         self._worker.start()
 
@@ -120,6 +128,7 @@ class Annotator:
     def close(self) -> None:
         """Stop after the step in progress; requests that are left fail with `ClosedError`."""
         self._queue.close()
+        self._readers.shutdown(wait=False, cancel_futures=True)
         if threading.current_thread() is not self._worker:
             self._worker.join()
             self._cache.clear()
@@ -128,7 +137,7 @@ class Annotator:
         self,
         request: Request,
         *,
-        priority: Priority = Priority.INTERACTIVE,
+        priority: Priority = Priority.CLICK,
         timeout: float | None = None,
         wait: bool = False,
     ) -> Future[Annotation]:
@@ -138,7 +147,7 @@ class Annotator:
 
         Args:
             request: what to do.
-            priority: interactive work goes before batches.
+            priority: see `Priority`.
             timeout: seconds from now after which the future fails with `DeadlineError`; what is
                 late is noticed when its next step comes up.
             wait: wait for a place in a full queue, instead of raising `BusyError`.
@@ -150,21 +159,20 @@ class Annotator:
             DeadlineError: no place in the queue became free in time.
             ClosedError: the annotator is closed.
         """
-        deadline = _deadline(timeout)
-        return self._submit(request, priority, deadline, wait=wait)
+        return self._submit(request, priority, _deadline(timeout), wait=wait).future
 
     def annotate(
         self,
         request: Request,
         *,
-        priority: Priority = Priority.INTERACTIVE,
+        priority: Priority = Priority.CLICK,
         timeout: float | None = None,
     ) -> Annotation:
         """Do a request and wait for its annotation.
 
         Args:
             request: what to do.
-            priority: interactive work goes before batches.
+            priority: see `Priority`.
             timeout: seconds after which to give up; None or infinite: never.
 
         Raises:
@@ -172,59 +180,147 @@ class Annotator:
             DeadlineError: the time was over, in the queue or at work.
             Exception: whatever the model raised.
         """
-        deadline = _deadline(timeout)
-        return _result(self._submit(request, priority, deadline, wait=False), deadline)
+        return _result(self._submit(request, priority, _deadline(timeout), wait=False))
+
+    def stream(
+        self,
+        request: Request,
+        *,
+        priority: Priority = Priority.WATCHED,
+        timeout: float | None = None,
+    ) -> Job[Region | Refusal, Annotation]:
+        """Read and check a request in the calling thread, and start it.
+
+        Returns:
+            A job to iterate over: each region or refusal as soon as it is there. If nobody takes
+            them, the job rests; `cancel` it to leave early, `result` has the whole annotation.
+
+        Raises:
+            ImageError, PromptError, BusyError, ClosedError: as `submit` does.
+        """
+        return self._submit(request, priority, _deadline(timeout), wait=False, outbox=_AHEAD)
 
     def annotate_many(
         self,
-        requests: Iterable[Request],
+        requests: Iterable[Request | LazyRequest],
         *,
         priority: Priority = Priority.BATCH,
         timeout: float | None = None,
     ) -> Generator[Outcome, None, None]:
         """Do many requests, and give each one's annotation or error in their order.
 
-        Images are read in the calling thread, a little ahead of the model. Leaving the loop
-        early cancels what is queued.
+        Images are read by other threads, some ahead of the model; the model does equal work of
+        several requests in one pass. Leaving the loop early cancels what is queued.
 
         Args:
-            requests: consumed as the work goes on.
-            priority: a batch lets interactive work overtake it.
+            requests: consumed in the calling thread, as the work goes on.
+            priority: see `Priority`.
             timeout: seconds for each request, from when it is queued.
         """
-        pending: deque[tuple[Request, Future[Annotation], float | None]] = deque()
+        pending: deque[_Item] = deque()
         try:
             for request in requests:
-                deadline = _deadline(timeout)
-                pending.append((request, self._try(request, priority, deadline), deadline))
-                if len(pending) > _AHEAD:
-                    yield _outcome(*pending.popleft())
+                pending.append(self._start(request, priority, timeout))
+                while len(pending) > _AHEAD or sum(one.nbytes for one in pending) > _BYTES_AHEAD:
+                    yield pending.popleft().outcome()
             while pending:
-                yield _outcome(*pending.popleft())
+                yield pending.popleft().outcome()
         finally:
-            for _, future, _ in pending:
-                future.cancel()
+            for item in pending:
+                item.job.cancel()
 
-    def _try(
-        self, request: Request, priority: Priority, deadline: float | None
-    ) -> Future[Annotation]:
+    def _start(
+        self, request: Request | LazyRequest, priority: Priority, timeout: float | None
+    ) -> _Item:
+        """Let a reader fetch the image, and queue the job that waits for it."""
+        item = _Item(request)
+        reading: Future[None] = futures.Future()
+        steps = self._annotate_item(item)
+        item.job = Job(steps, priority, _deadline(timeout), after=reading)
         try:
-            return self._submit(request, priority, deadline, wait=True)
-        except Exception as error:  # noqa: BLE001 - travels to the caller as this image's outcome
-            failed: Future[Annotation] = futures.Future()
-            failed.set_exception(error)
-            return failed
+            self._queue.put(item.job, wait=True)
+            self._readers.submit(self._read, item, reading)
+        except Exception as error:  # noqa: BLE001 - travels to the caller as this request's outcome
+            item.job.fail(error)
+        return item
+
+    def _read(self, item: _Item, reading: Future[None]) -> None:
+        try:
+            if not item.job.is_pointless:
+                source = item.source
+                item.request = source.make() if isinstance(source, LazyRequest) else source
+                item.image = self._image(item.request)
+                item.nbytes = item.image[0].pixels.nbytes
+                item.job.cost = _cost(item.request)
+        except BaseException as error:  # noqa: BLE001 - this request's outcome; the reader lives on
+            reading.set_exception(error)
+        else:
+            reading.set_result(None)
+
+    def _annotate_item(self, item: _Item) -> Generator[Step[Region | Refusal], Any, Annotation]:
+        assert item.request is not None
+        assert item.image is not None
+        image, item.image = item.image, None  # the steps alone hold it now
+        return (yield from self._pipeline.annotate(item.request, *image))
 
     def _submit(
-        self, request: Request, priority: Priority, deadline: float | None, *, wait: bool
-    ) -> Future[Annotation]:
+        self,
+        request: Request,
+        priority: Priority,
+        deadline: float | None,
+        *,
+        wait: bool,
+        outbox: int = 0,
+    ) -> Job[Region | Refusal, Annotation]:
+        steps = self._pipeline.annotate(request, *self._image(request))
+        job = Job(steps, priority, deadline, cost=_cost(request), outbox=outbox)
+        self._queue.put(job, wait=wait)
+        return job
+
+    def _image(self, request: Request) -> tuple[LoadedImage, PreparedImage | None]:
+        """Read and check the image; where its features are not known, prepare it for the encoder.
+
+        Both take milliseconds in which the worker would keep everybody else waiting.
+        """
         image = request.image
         if not isinstance(image, LoadedImage):
             image = read_image(image, max_pixels=self._max_pixels)
         _check_prompts(request, image)
-        job = Job(self._pipeline.annotate(request, image, deadline), priority, deadline)
-        self._queue.put(job, wait=wait)
-        return job.future
+        prepared = None if image.key in self._cache else self._model.prepare(image.pixels)
+        return image, prepared
+
+
+class _Item:
+    """A request of a batch on its way.
+
+    Attributes:
+        source: what the caller gave.
+        request: what became of it, once it was made.
+        image: read and prepared, until it is encoded.
+        nbytes: of the pixels, once they were read.
+        job: does it.
+    """
+
+    job: Job[Region | Refusal, Annotation]
+
+    def __init__(self, source: Request | LazyRequest) -> None:
+        self.source = source
+        self.request = source if isinstance(source, Request) else None
+        self.image: tuple[LoadedImage, PreparedImage | None] | None = None
+        self.nbytes = 0
+
+    def outcome(self) -> Outcome:
+        """Wait for what becomes of it."""
+        key = self.source.key
+        try:
+            annotation = _result(self.job)
+        except Exception as error:  # noqa: BLE001 - this request's outcome; the others go on
+            return Outcome(self.request, error=error, key=key)
+        return Outcome(self.request, annotation, key=key)
+
+
+def _cost(request: Request) -> int:
+    return min(len(request.prompts) or PROMPTS_PER_STEP, PROMPTS_PER_STEP)
 
 
 def _deadline(timeout: float | None) -> float | None:
@@ -242,12 +338,12 @@ def _check_prompts(request: Request, image: LoadedImage) -> None:
         raise PromptError(f"{image.name}: prompt {number}: {error}") from error
 
 
-def _result(future: Future[Annotation], deadline: float | None) -> Annotation:
-    """Wait for a future; whoever stops waiting cancels the work."""
+def _result(job: Job[Any, Annotation]) -> Annotation:
+    """Wait for a job; whoever stops waiting cancels the work."""
+    future, seconds = job.future, None
+    if job.deadline is not None:
+        seconds = min(max(0.0, job.deadline - time.monotonic()), threading.TIMEOUT_MAX)
     try:
-        seconds = None if deadline is None else max(0.0, deadline - time.monotonic())
-        if seconds is not None:
-            seconds = min(seconds, threading.TIMEOUT_MAX)
         futures.wait([future], seconds)
     except BaseException:
         future.cancel()
@@ -255,10 +351,3 @@ def _result(future: Future[Annotation], deadline: float | None) -> Annotation:
     if not future.done() and future.cancel():
         raise DeadlineError("the time for this request was over before its work was")
     return future.result()
-
-
-def _outcome(request: Request, future: Future[Annotation], deadline: float | None) -> Outcome:
-    try:
-        return Outcome(request, annotation=_result(future, deadline))
-    except Exception as error:  # noqa: BLE001 - this image's outcome; the others go on
-        return Outcome(request, error=error)

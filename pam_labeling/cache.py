@@ -1,67 +1,72 @@
-"""A cache of image features that forgets what was used longest ago."""
+"""A cache of what lies on the model's device, within a limit of bytes."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import Generic, Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from pam_model import ImageFeatures
+from cachetools import LRUCache
 
 
-class FeatureCache:
-    """Image features by the image's content key, within a limit of bytes.
+class Sized(Protocol):
+    """What knows its size on the device."""
 
-    It is not thread-safe: the annotator's worker alone uses it.
+    @property
+    def nbytes(self) -> int:
+        """Bytes held on the device."""
+
+
+T = TypeVar("T", bound=Sized)
+
+
+class DeviceCache(Generic[T]):
+    """Features by content key; what was used longest ago is forgotten first.
+
+    The annotator's worker alone uses it; other threads may ask only whether a key is `in` it.
+
+    Args:
+        max_bytes: the limit; 0 keeps nothing.
 
     Attributes:
-        max_bytes: the limit; 0 keeps nothing.
-        nbytes: what is kept now.
-        hits: how often features were found.
-        misses: how often they were not.
+        hits: how often `get` found something.
+        misses: how often it did not.
     """
 
     def __init__(self, max_bytes: int) -> None:
         if max_bytes < 0:
             raise ValueError(f"the cache limit is a number of bytes from 0, not {max_bytes}")
-        self.max_bytes = max_bytes
-        self.nbytes = 0
         self.hits = 0
         self.misses = 0
-        self._features: OrderedDict[str, ImageFeatures] = OrderedDict()
+        self._entries: LRUCache[str, T] = LRUCache(max_bytes, getsizeof=lambda entry: entry.nbytes)
 
     def __len__(self) -> int:
-        return len(self._features)
+        return len(self._entries)
 
-    def get(self, key: str) -> ImageFeatures | None:
-        """The features kept for `key`, which become the most recently used, or None."""
-        features = self._features.get(key)
-        if features is None:
-            self.misses += 1
-            return None
-        self.hits += 1
-        self._features.move_to_end(key)
-        return features
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
 
-    def put(self, key: str, features: ImageFeatures) -> None:
-        """Keep features, and forget the least recently used ones that no longer fit.
+    @property
+    def nbytes(self) -> int:
+        """Bytes kept now."""
+        return int(self._entries.currsize)
 
-        Features larger than the whole limit are not kept.
-        """
-        self._forget(key)
-        if features.nbytes > self.max_bytes:
-            return
-        while self.nbytes + features.nbytes > self.max_bytes:
-            self._forget(next(iter(self._features)))
-        self._features[key] = features
-        self.nbytes += features.nbytes
+    def get(self, key: str) -> T | None:
+        """What is kept for `key`, which becomes the most recently used, or None."""
+        entry: T | None = self._entries.get(key)
+        self.hits += entry is not None
+        self.misses += entry is None
+        return entry
+
+    def peek(self, key: str) -> T | None:
+        """The same, but not counted."""
+        entry: T | None = self._entries.get(key)
+        return entry
+
+    def put(self, key: str, entry: T) -> None:
+        """Keep an entry, unless it is larger than the whole limit."""
+        self._entries.pop(key, None)
+        if entry.nbytes <= self._entries.maxsize:
+            self._entries[key] = entry
 
     def clear(self) -> None:
         """Forget everything."""
-        self._features.clear()
-        self.nbytes = 0
-
-    def _forget(self, key: str) -> None:
-        features = self._features.pop(key, None)
-        if features is not None:
-            self.nbytes -= features.nbytes
+        self._entries.clear()

@@ -54,7 +54,7 @@ class Polygon:
     holes: tuple[npt.NDArray[np.float32], ...] = ()
 
 
-def without_specks(mask: CroppedMask) -> CroppedMask:
+def remove_small_components(mask: CroppedMask) -> CroppedMask:
     """Leave out parts of less than a thousandth of the largest part's pixels.
 
     Segmenters leave a few stray pixels beside an object, and one is enough to spoil its box. Parts

@@ -1,22 +1,25 @@
-"""From an image and prompts to annotated regions: the model's work, cut into steps."""
+"""What a request asks of the model, step by step: from an image and prompts to regions."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from pam_labeling.masks import without_specks
+from pam_labeling.jobs import Emit
+from pam_labeling.masks import remove_small_components
 from pam_labeling.regions import Annotation, Provenance, Refusal, Region, Scores
 from pam_labeling.version import VERSION
+from pam_labeling.work import Classify, Describe, Encode, Prefill
 from pam_model import Task, split_definition
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping, Sequence
 
-    from pam_labeling.cache import FeatureCache
+    from pam_labeling.cache import DeviceCache
+    from pam_labeling.jobs import Step
     from pam_labeling.media import LoadedImage
     from pam_labeling.request import Request
     from pam_labeling.vocabulary import Choice, Vocabulary
@@ -25,27 +28,34 @@ if TYPE_CHECKING:
         CroppedMask,
         ImageFeatures,
         Language,
+        PreparedImage,
         Prompt,
         Question,
         RegionContexts,
         Segments,
     )
 
+    Result = Region | Refusal
+    Steps = Generator[Step[Result], Any, "T"]
+
 T = TypeVar("T")
 
-_PROMPTS_PER_STEP = 64  # the region features of one prompt take some 10 MB in the decoder
+PROMPTS_PER_STEP = 64
+"""The region features of one prompt take some 10 MB in the decoder."""
 
 
 class Pipeline:
-    """Runs requests on a model. Not thread-safe.
+    """Writes down the work of requests as steps of a job. It keeps nothing of a request.
 
     Args:
         model: PAM.
         cache: where image features are kept between requests.
-        regions_per_step: how many regions the language model describes in one batch.
+        regions_per_step: how many regions of one request the language model reads at once.
     """
 
-    def __init__(self, model: PAM, cache: FeatureCache, *, regions_per_step: int = 16) -> None:
+    def __init__(
+        self, model: PAM, cache: DeviceCache[ImageFeatures], *, regions_per_step: int = 16
+    ) -> None:
         if regions_per_step < 1:
             raise ValueError(f"regions_per_step is a number from 1, not {regions_per_step}")
         self._model = model
@@ -53,67 +63,54 @@ class Pipeline:
         self._regions_per_step = regions_per_step
 
     def annotate(
-        self, request: Request, image: LoadedImage, deadline: float | None = None
-    ) -> Generator[None, None, Annotation]:
-        """The work of one request; others may go first at each yield.
+        self, request: Request, image: LoadedImage, prepared: PreparedImage | None
+    ) -> Steps[Annotation]:
+        """The steps of one request; each result is emitted as it is found.
 
         Args:
             request: what to do.
             image: the request's image, read; its prompts were checked against it.
-            deadline: `time.monotonic()` at which the model gives up, or None.
+            prepared: the image as the encoder takes it, or None if its features were known.
 
         Returns:
             The annotation, as the generator's return value.
-
-        Raises:
-            TimeoutError: the deadline passed while the model was writing.
         """
-        features = self._features(image)
-        yield
-        results: list[Region | Refusal] = []
-        if not request.prompts:
-            segments = yield from self._model.everything_in_steps(features, request.everything)
-            yield
-            results += yield from self._results(request, [None] * len(segments), segments, deadline)
-        for prompts in _chunks(request.prompts, _PROMPTS_PER_STEP):
-            segments = self._model.segment(features, prompts)
-            yield
-            results += yield from self._results(request, prompts, segments, deadline)
-        return Annotation(image.size, tuple(results))
-
-    def _features(self, image: LoadedImage) -> ImageFeatures:
         features = self._cache.get(image.key)
         if features is None:
-            features = self._model.encode(image.pixels)
-            self._cache.put(image.key, features)
-        return features
+            if prepared is None:  # they were known, and are forgotten by now
+                prepared = self._model.prepare(image.pixels)
+            features = yield Encode(self._model, self._cache, image.key, prepared)
+        results: list[Result] = []
+        if not request.prompts:
+            segments = yield from self._model.everything_in_steps(features, request.everything)
+            yield None
+            results += yield from self._results(request, [None] * len(segments), segments)
+        for prompts in _chunks(request.prompts, PROMPTS_PER_STEP):
+            segments = self._model.segment(features, prompts)
+            yield None
+            results += yield from self._results(request, prompts, segments)
+        return Annotation(image.size, tuple(results))
 
     def _results(
-        self,
-        request: Request,
-        prompts: Sequence[Prompt | None],
-        segments: Segments,
-        deadline: float | None,
-    ) -> Generator[None, None, list[Region | Refusal]]:
-        results: list[Region | Refusal] = []
+        self, request: Request, prompts: Sequence[Prompt | None], segments: Segments
+    ) -> Steps[list[Result]]:
+        results: list[Result] = []
         for chunk in _chunks(range(len(segments)), self._regions_per_step):
             part = segments.select(chunk)
-            results += self._chunk(request, [prompts[index] for index in chunk], part, deadline)
-            yield
+            found = yield from self._chunk(request, [prompts[index] for index in chunk], part)
+            for result in found:
+                yield Emit(result)
+            results += found
         return results
 
     def _chunk(
-        self,
-        request: Request,
-        prompts: Sequence[Prompt | None],
-        segments: Segments,
-        deadline: float | None,
-    ) -> list[Region | Refusal]:
+        self, request: Request, prompts: Sequence[Prompt | None], segments: Segments
+    ) -> Steps[list[Result]]:
         """A result for each prompt; none for what was found without one and is not there."""
         masks = [
             segments.cropped(index)
             if _gives_mask(prompt)
-            else without_specks(segments.cropped(index))
+            else remove_small_components(segments.cropped(index))
             for index, prompt in enumerate(prompts)
         ]
         there = [
@@ -121,13 +118,12 @@ class Pipeline:
             for index, mask in enumerate(masks)
             if segments.object_scores[index] > 0 and not mask.is_empty
         ]
-        words = dict(
-            zip(there, self._words(request, segments.select(there), deadline), strict=True)
-        )
-        results: list[Region | Refusal] = []
+        words = yield from self._words(request, segments.select(there))
+        said = dict(zip(there, words, strict=True))
+        results: list[Result] = []
         for index, (prompt, scores) in enumerate(zip(prompts, _scores(segments), strict=True)):
-            if index in words:
-                results.append(self._region(masks[index], prompt, scores, words[index]))
+            if index in said:
+                results.append(self._region(masks[index], prompt, scores, said[index]))
             elif prompt is not None:
                 results.append(
                     _refusal(prompt, scores, there=bool(segments.object_scores[index] > 0))
@@ -146,47 +142,31 @@ class Pipeline:
             choices=words.choices,
         )
 
-    def _words(self, request: Request, segments: Segments, deadline: float | None) -> list[_Words]:
+    def _words(self, request: Request, segments: Segments) -> Steps[list[_Words]]:
         """The words for each region: one prefill, shared by all questions and labels."""
         questions = request.questions
         if len(segments) == 0 or not (questions or request.vocabulary or request.choices):
             return [_Words()] * len(segments)
-        contexts = self._model.prefill(segments)
+        contexts: RegionContexts = yield Prefill(self._model, segments)
         answers: list[list[str]] = [[]] * len(segments)
         if questions:
-            options = replace(
-                request.generation, deadline=_sooner(request.generation.deadline, deadline)
-            )
-            answers = self._model.describe(contexts, questions, options)
+            answers = yield Describe(self._model, contexts, questions, request.generation)
         words = [_read_answers(questions, texts) for texts in answers]
-        for name, choices in self._choices(contexts, request, deadline):
-            words = [
-                said.with_choice(name, choice) for said, choice in zip(words, choices, strict=True)
-            ]
-        return words
-
-    def _choices(
-        self, contexts: RegionContexts, request: Request, deadline: float | None
-    ) -> Iterator[tuple[str | None, list[Choice]]]:
-        """What is chosen of each list, by its name, or None for the labels.
-
-        Phrases that lists of one language share are scored once.
-        """
         lists: list[tuple[str | None, Vocabulary]] = [*request.choices.items()]
         if request.vocabulary is not None:
             lists.append((None, request.vocabulary))
         for language in dict.fromkeys(vocabulary.language for _, vocabulary in lists):
             alike = [entry for entry in lists if entry[1].language == language]
+            # Phrases that lists of one language share are scored once.
             column: dict[str, int] = {}
             for _, vocabulary in alike:
                 for phrase in vocabulary.spoken:
                     column.setdefault(phrase, len(column))
-            scores = self._model.classify(
-                contexts, list(column), language=language, deadline=deadline
-            )
+            scores = yield Classify(self._model, contexts, tuple(column), language)
             for name, vocabulary in alike:
-                columns = [column[phrase] for phrase in vocabulary.spoken]
-                yield name, vocabulary.choose(scores[:, columns])
+                choices = vocabulary.choose(scores[:, [column[p] for p in vocabulary.spoken]])
+                words = [said.with_choice(name, c) for said, c in zip(words, choices, strict=True)]
+        return words
 
 
 @dataclass(frozen=True)
@@ -246,10 +226,6 @@ def _sigmoid(logit: float) -> float:
 
 def _gives_mask(prompt: Prompt | None) -> bool:
     return prompt is not None and prompt.cropped is not None
-
-
-def _sooner(*deadlines: float | None) -> float | None:
-    return min((deadline for deadline in deadlines if deadline is not None), default=None)
 
 
 def _chunks(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

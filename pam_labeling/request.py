@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pam_model import EverythingOptions, GenerationOptions, Question, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from pam_labeling.media import LoadedImage
@@ -31,6 +31,7 @@ class Request:
         generation: how to generate the answers.
         choices: further lists of the project, by any name; one of each is chosen for every region.
             Read-only.
+        key: whatever the caller knows the request by; its outcome gives it back.
     """
 
     image: LoadedImage | Path | str | bytes
@@ -40,6 +41,7 @@ class Request:
     everything: EverythingOptions = field(default_factory=EverythingOptions)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
     choices: Mapping[str, Vocabulary] = field(default_factory=dict)
+    key: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "prompts", tuple(self.prompts))
@@ -48,15 +50,31 @@ class Request:
 
 
 @dataclass(frozen=True)
+class LazyRequest:
+    """A request that is made when its turn comes near, by a thread that reads images.
+
+    Attributes:
+        key: whatever the caller knows the request by; its outcome gives it back.
+        make: makes the request: downloads an image, turns labels into prompts. Several threads
+            call such functions at the same time. What it raises is the outcome's error.
+    """
+
+    key: Any
+    make: Callable[[], Request]
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What became of one request of a batch: an annotation or an error, never both.
 
     Attributes:
-        request: the request.
+        request: the request; None if a `LazyRequest` could not be made.
         annotation: what was found.
         error: why nothing was.
+        key: of the request.
     """
 
-    request: Request
+    request: Request | None
     annotation: Annotation | None = None
     error: Exception | None = None
+    key: Any = None

@@ -1,122 +1,186 @@
-"""Whose turn it is: a bounded queue of work that is done step by step, interactive work first."""
+"""Whose turn it is: jobs by priority, in fair turns, equal work of several jobs in one pass.
+
+One thread works. Between two steps it looks again, and a job of a higher priority goes first.
+Within a priority jobs take turns; where several of them wait for equal work of the model, one pass
+does it for all, up to a budget of tokens. A pass never waits for more jobs to come, and only joins
+work of one priority: a click is not slowed down by the batch beside it.
+"""
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import logging
 import threading
 import time
-from concurrent.futures import Future
-from dataclasses import dataclass, field
-from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections import deque
+from typing import TYPE_CHECKING, Any
 
 from pam_labeling.errors import BusyError, ClosedError, DeadlineError
+from pam_labeling.jobs import Job, Priority
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-T = TypeVar("T")
+    from collections.abc import Sequence
 
 _log = logging.getLogger(__name__)
-_LATE = "the time for this request was over before its work was"
+
+_Job = Job[Any, Any]
+
+MOST_COST = 64
+"""Regions whose features the jobs of one priority hold at once (some 10 MB each in PAM-3B)."""
 
 
-class Priority(IntEnum):
-    """Who is served first: somebody who waits at a screen, or a batch."""
+class _Pass:
+    """One pass of the model for the work of one or several jobs."""
 
-    INTERACTIVE = 0
-    BATCH = 1
+    def __init__(self, jobs: Sequence[_Job]) -> None:
+        self.jobs = jobs
+        self.is_over = False
+        self.halves: list[_Pass] = []
+        pieces = [job.work for job in jobs]
+        assert pieces[0] is not None
+        self._run = pieces[0].run(pieces)
 
-
-@dataclass(eq=False)
-class Job(Generic[T]):
-    """Work in steps, and the future its caller waits for.
-
-    The future stays pending until the work is over, so that its caller can cancel it at any time;
-    the steps that are left are then skipped.
-
-    Attributes:
-        steps: yields between the steps and returns the result.
-        priority: see `Priority`.
-        deadline: `time.monotonic()` after which nobody waits any more, or None.
-        future: gets the result, or the error.
-        started: whether a step was done already.
-    """
-
-    steps: Generator[None, None, T]
-    priority: Priority
-    deadline: float | None = None
-    future: Future[T] = field(default_factory=Future)
-    started: bool = False
-
-    def is_pointless(self) -> bool:
-        """Whether the caller has gone: cancelled, or past the deadline."""
-        return self.future.cancelled() or self.is_late()
-
-    def is_late(self) -> bool:
-        """Whether the deadline is past."""
-        return self.deadline is not None and time.monotonic() >= self.deadline
-
-    def advance(self) -> bool:
-        """Do one step; true when the work is over and the future answered, well or badly."""
-        if self.is_pointless():
-            self.fail(DeadlineError(_LATE))
-            return True
-        self.started = True
-        try:
-            next(self.steps)
-        except StopIteration as end:
-            self._settle(result=end.value)
-        except BaseException as error:  # noqa: BLE001 - whatever a model raises is its caller's, and the worker lives on
-            self.fail(_late(error) if isinstance(error, TimeoutError) and self.is_late() else error)
-        else:
-            return False
+    @property
+    def is_ready(self) -> bool:
         return True
 
-    def fail(self, error: BaseException) -> None:
-        """Answer the future with an error, unless it was cancelled, and drop the steps."""
-        self.steps.close()
-        self._settle(error=error)
-
-    def _settle(self, *, result: T | None = None, error: BaseException | None = None) -> None:
-        if not self.future.set_running_or_notify_cancel():
+    def advance(self) -> None:
+        """Go on to where others may go first, or to the end: then each job has its reply."""
+        if all(job.is_pointless for job in self.jobs):
+            self._end(len(self.jobs) * [None])
             return
-        if error is not None:
-            self.future.set_exception(error)
+        try:
+            next(self._run)
+        except StopIteration as end:
+            self._end(end.value)
+        except BaseException as error:  # noqa: BLE001 - whatever a model raises is its caller's
+            self._fail(error)
+
+    def _end(self, results: Sequence[Any]) -> None:
+        self.is_over = True
+        self._run.close()
+        for job, result in zip(self.jobs, results, strict=True):
+            job.reply(result)
+
+    def _fail(self, error: BaseException) -> None:
+        """Fail the job, or try its halves: one bad piece, or too little memory, spoils no other."""
+        self.is_over = True
+        middle = len(self.jobs) // 2
+        if middle == 0:
+            self.jobs[0].reply(error=error)
         else:
-            self.future.set_result(result)  # type: ignore[arg-type]  # T itself may be None
+            _log.warning("a pass of %d jobs failed and is tried in halves: %r", 2 * middle, error)
+            self.halves = [_Pass(self.jobs[:middle]), _Pass(self.jobs[middle:])]
 
 
-def _late(cause: TimeoutError) -> DeadlineError:
-    error = DeadlineError(_LATE)
-    error.__cause__ = cause
-    return error
+class _Line:
+    """The jobs of one priority."""
+
+    def __init__(self, priority: Priority, budget: int) -> None:
+        self.waiting: deque[_Job] = deque()
+        self.active: deque[_Job] = deque()  # whose turn is next stands first
+        self.passes: deque[_Pass] = deque()
+        self._fills_passes = priority is Priority.BATCH
+        self._budget = budget
+        self._cost = 0  # of the jobs that were admitted and are not over
+
+    def __len__(self) -> int:
+        return len(self.waiting) + len(self.active) + sum(len(one.jobs) for one in self.passes)
+
+    def take(self) -> _Job | _Pass | None:
+        """What goes on next, taken out of the line, or None if nothing can."""
+        self._admit()
+        if self.passes:
+            return self.passes.popleft()
+        ready = [job for job in self.active if job.is_ready]
+        if not ready:
+            return None
+        leader = min(ready, key=_stage) if self._fills_passes else ready[0]
+        members = self._joined(leader, ready)
+        for job in members:
+            self.active.remove(job)
+        return leader if _works_alone(leader) else _Pass(members)
+
+    def put_back(self, taken: _Job | _Pass) -> None:
+        """Put what `take` gave, and was advanced, at the end of the line."""
+        if isinstance(taken, Job):
+            if taken.is_over:
+                self._cost -= taken.cost
+            else:
+                self.active.append(taken)
+        elif not taken.is_over:
+            self.passes.append(taken)
+        else:
+            self.passes.extend(taken.halves)
+            if not taken.halves:
+                self.active.extend(taken.jobs)
+
+    def clear(self) -> list[_Job]:
+        """Take everything out."""
+        jobs = [*self.waiting, *self.active, *(job for one in self.passes for job in one.jobs)]
+        for part in (self.waiting, self.active, self.passes):
+            part.clear()
+        return jobs
+
+    def drop_pointless(self) -> list[_Job]:
+        """Take out the waiting jobs whose callers have gone."""
+        pointless = [job for job in self.waiting if job.is_pointless]
+        self.waiting = deque(job for job in self.waiting if job not in pointless)
+        return pointless
+
+    def _admit(self) -> None:
+        for job in [job for job in self.waiting if job.is_ready]:
+            # In their order: a large job is not overtaken for ever by small ones.
+            if self._cost and self._cost + job.cost > MOST_COST:
+                return
+            self.waiting.remove(job)
+            self._cost += job.cost
+            self.active.append(job)
+
+    def _joined(self, leader: _Job, ready: Sequence[_Job]) -> list[_Job]:
+        """The leader, and who shares its pass."""
+        if _works_alone(leader) or leader.work is None:
+            return [leader]
+        members, tokens, kind = [leader], leader.work.tokens, leader.work.kind
+        for job in ready:
+            work = None if job is leader or job.is_pointless else job.work
+            if work is not None and work.kind == kind and tokens + work.tokens <= self._budget:
+                members.append(job)
+                tokens += work.tokens
+        return members
+
+
+def _works_alone(job: _Job) -> bool:
+    return job.is_pointless or job.work is None
+
+
+def _stage(job: _Job) -> int:
+    return -1 if _works_alone(job) or job.work is None else job.work.stage
 
 
 class WorkQueue:
-    """Jobs by priority, and in the order they came; safe to use from any thread.
+    """Jobs by priority; safe to use from any thread.
 
-    Attributes:
-        size: how many jobs of each priority may wait. A batch cannot fill the places of
-            interactive work.
+    Args:
+        size: how many jobs of each priority may wait to be begun. A batch cannot fill the places
+            of clicks.
+        tokens_per_pass: how much equal work of several jobs is joined; a larger piece goes alone.
     """
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, tokens_per_pass: int = 1 << 15) -> None:
         if size < 1:
             raise ValueError(f"the queue size is a number from 1, not {size}")
+        if tokens_per_pass < 1:
+            raise ValueError(f"tokens_per_pass is a number from 1, not {tokens_per_pass}")
         self.size = size
-        self._jobs: list[tuple[Priority, int, Job[Any]]] = []  # a heap
-        self._order = itertools.count()
+        self._lines = {priority: _Line(priority, tokens_per_pass) for priority in Priority}
         self._changed = threading.Condition()
         self._closed = False
 
     def __len__(self) -> int:
         with self._changed:
-            return len(self._jobs)
+            return sum(len(line) for line in self._lines.values())
 
-    def put(self, job: Job[Any], *, wait: bool = False) -> None:
+    def put(self, job: _Job, *, wait: bool = False) -> None:
         """Let a job wait its turn.
 
         Args:
@@ -128,72 +192,85 @@ class WorkQueue:
             DeadlineError: no place became free in time.
             ClosedError: the queue is closed.
         """
+        line = self._lines[job.priority]
         self._drop_pointless()
         with self._changed:
-            if not self._has_place(job.priority) and not wait:
+            if not self._has_place(line) and not wait:
                 raise BusyError(f"{self.size} requests are waiting already; try again in a moment")
-            while not self._has_place(job.priority):
-                # Places also become free when a waiting job is cancelled, which nobody announces.
-                self._changed.wait(0.1)
-                if job.is_late():
+            while not self._has_place(line):
+                self._changed.wait(None if job.deadline is None else _seconds_until(job.deadline))
+                if job.is_late:
                     raise DeadlineError("no place in the queue became free in time")
             if self._closed:
                 raise ClosedError("the annotator is closed")
-            heapq.heappush(self._jobs, (job.priority, next(self._order), job))
+            line.waiting.append(job)
+            job.wake = self._wake
             self._changed.notify_all()
 
     def work(self) -> None:
-        """Do the jobs' steps in this thread until the queue is closed.
-
-        After each step the first in line goes on: a job of higher priority, or the same one.
-        """
-        while (entry := self._take()) is not None:
-            self._survive(entry)
+        """Advance jobs in this thread until the queue is closed."""
+        while (taken := self._take()) is not None:
+            line, turn = taken
+            try:
+                turn.advance()
+            except BaseException:  # noqa: BLE001 - a future lets SystemExit of its callbacks through
+                _log.exception("a callback of a request tried to end the worker; it goes on")
+            self._put_back(line, turn)
 
     def close(self) -> None:
         """Accept no more, and fail what waits. The step in progress is not interrupted."""
         with self._changed:
             self._closed = True
-            dropped, self._jobs = self._jobs, []
+            dropped = [job for line in self._lines.values() for job in line.clear()]
             self._changed.notify_all()
-        for _, _, job in dropped:
-            job.fail(ClosedError("the annotator was closed"))
+        _close(dropped)
 
-    def _survive(self, entry: tuple[Priority, int, Job[Any]]) -> None:
-        try:
-            self._advance(entry)
-        except BaseException:  # noqa: BLE001 - a future lets SystemExit of its callbacks through
-            _log.exception("a callback of a request tried to end the worker; it goes on")
-
-    def _advance(self, entry: tuple[Priority, int, Job[Any]]) -> None:
-        if entry[2].advance():
-            return
+    def _take(self) -> tuple[_Line, _Job | _Pass] | None:
         with self._changed:
-            if not self._closed:
-                heapq.heappush(self._jobs, entry)
-                return
-        entry[2].fail(ClosedError("the annotator was closed"))
+            while not self._closed:
+                for line in self._lines.values():
+                    turn = line.take()
+                    if turn is not None:
+                        self._changed.notify_all()  # a place may have become free
+                        return line, turn
+                self._changed.wait(self._seconds_to_next_deadline())
+            return None
 
-    def _take(self) -> tuple[Priority, int, Job[Any]] | None:
+    def _put_back(self, line: _Line, turn: _Job | _Pass) -> None:
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or self._jobs)
-            if self._closed:
-                return None
-            entry = heapq.heappop(self._jobs)
+            line.put_back(turn)
+            dropped = line.clear() if self._closed else []
+        _close(dropped)
+
+    def _wake(self) -> None:
+        with self._changed:
             self._changed.notify_all()
-            return entry
 
     def _drop_pointless(self) -> None:
         with self._changed:
-            pointless = [entry for entry in self._jobs if entry[2].is_pointless()]
-            self._jobs = [entry for entry in self._jobs if entry not in pointless]
-            heapq.heapify(self._jobs)
+            dropped = [job for line in self._lines.values() for job in line.drop_pointless()]
         # Outside the lock: failing a future runs its callbacks.
-        for _, _, job in pointless:
-            job.fail(DeadlineError(_LATE))
+        for job in dropped:
+            job.advance()
 
-    def _has_place(self, priority: Priority) -> bool:
-        if self._closed:
-            return True
-        waiting = [job for _, _, job in self._jobs if job.priority == priority and not job.started]
-        return sum(not job.is_pointless() for job in waiting) < self.size
+    def _has_place(self, line: _Line) -> bool:
+        waiting = sum(not job.is_pointless for job in line.waiting)
+        return self._closed or waiting < self.size
+
+    def _seconds_to_next_deadline(self) -> float | None:
+        deadlines = [
+            job.deadline
+            for line in self._lines.values()
+            for job in (*line.waiting, *line.active)
+            if job.deadline is not None
+        ]
+        return _seconds_until(min(deadlines)) if deadlines else None
+
+
+def _seconds_until(deadline: float) -> float:
+    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
+
+
+def _close(jobs: Sequence[_Job]) -> None:
+    for job in jobs:
+        job.fail(ClosedError("the annotator was closed"))

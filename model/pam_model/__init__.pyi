@@ -3,7 +3,7 @@ from .errors import CheckpointError, InputError, PamError, PromptError
 from .options import EverythingOptions, GenerationOptions
 from .pam import PAM
 from .prompts import Prompt
-from .segments import ImageFeatures, RegionContexts, Segments
+from .segments import ImageFeatures, PreparedImage, RegionContexts, Segments
 from .tasks import LANGUAGES, Definition, Language, Question, Task, split_definition
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "InputError",
     "Language",
     "PamError",
+    "PreparedImage",
     "Prompt",
     "PromptError",
     "Question",

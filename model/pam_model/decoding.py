@@ -6,7 +6,7 @@ them. With fixed shapes a step is recorded once as a CUDA graph and launched as 
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from transformers import DynamicCache, Qwen2ForCausalLM
 
 MOST_FIXED_ROWS = 32
@@ -33,7 +35,7 @@ class Decoder(Protocol):
         """Go on with these rows only, int64 `(rows',)`, counted among those of the last step."""
 
 
-class GrowingDecoder:
+class DynamicDecoder:
     """The cache grows with each step, and rows that have ended leave it.
 
     Args:
@@ -49,14 +51,14 @@ class GrowingDecoder:
 
     def step(self, tokens: Tensor) -> Tensor:
         self._mask = F.pad(self._mask, (0, 1), value=1)
-        return read(self._qwen2, tokens[:, None], self._mask, self._cache)
+        return forward_tokens(self._qwen2, tokens[:, None], self._mask, self._cache)
 
     def keep(self, rows: Tensor) -> None:
         self._cache.batch_select_indices(rows)
         self._mask = self._mask[rows]
 
 
-class FixedDecoder:
+class CudaGraphDecoder:
     """A cache of a fixed size; rows that have ended stay in it, and are not looked at.
 
     `load` begins an answer, any number of times. It stands in for transformers' cache, of which the
@@ -156,30 +158,41 @@ class FixedDecoder:
         return graph
 
 
-class FixedDecoders:
-    """The fixed decoders of a model, by their shape; those used last are kept."""
+class CudaGraphDecoders:
+    """The recorded decoders of a model, by their shape; those used last are kept."""
 
     def __init__(self, qwen2: Qwen2ForCausalLM) -> None:
         self._qwen2 = qwen2
-        self._made: OrderedDict[tuple[int, int], FixedDecoder] = OrderedDict()
+        self._free: list[tuple[tuple[int, int], CudaGraphDecoder]] = []  # used last stands last
 
-    def suit(self, mask: Tensor) -> bool:
+    def supports(self, mask: Tensor) -> bool:
         """Whether rows with this mask, `(rows, positions)`, are decoded faster so."""
         recordable = mask.is_cuda and self._qwen2.config._attn_implementation == "sdpa"
         return recordable and len(mask) <= MOST_FIXED_ROWS
 
-    def get(self, rows: int, positions: int) -> FixedDecoder:
-        """One with room for so many rows and positions, or some more."""
+    @contextmanager
+    def lease(self, rows: int, positions: int) -> Iterator[CudaGraphDecoder]:
+        """One with room for so many rows and positions, or some more, for one user at a time.
+
+        An answer may be interrupted for another of the same shape: each has its own.
+        """
         shape = 1 << (rows - 1).bit_length(), -(-positions // _POSITIONS) * _POSITIONS
-        if shape not in self._made:
-            while len(self._made) >= _GRAPHS:
-                self._made.popitem(last=False)
-            self._made[shape] = FixedDecoder(self._qwen2, *shape)
-        self._made.move_to_end(shape)
-        return self._made[shape]
+        for index, (known, _) in enumerate(self._free):
+            if known == shape:
+                decoder = self._free.pop(index)[1]
+                break
+        else:
+            del self._free[: max(0, len(self._free) - _GRAPHS + 1)]
+            decoder = CudaGraphDecoder(self._qwen2, *shape)
+        try:
+            yield decoder
+        finally:
+            self._free.append((shape, decoder))
 
 
-def read(qwen2: Qwen2ForCausalLM, ids: Tensor, mask: Tensor, cache: DynamicCache) -> Tensor:
+def forward_tokens(
+    qwen2: Qwen2ForCausalLM, ids: Tensor, mask: Tensor, cache: DynamicCache
+) -> Tensor:
     """Read `(rows, new)` more ids; return the logits after them, float32 `(rows, vocabulary)`.
 
     Args:

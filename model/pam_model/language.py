@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, cast
 
 import torch
@@ -22,11 +21,12 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
-from pam_model.decoding import Decoder, FixedDecoders, GrowingDecoder, read
+from pam_model.decoding import CudaGraphDecoders, Decoder, DynamicDecoder, forward_tokens
+from pam_model.key_values import KeyValues
 from pam_model.tasks import BEFORE_REGION, END, after_region
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
 
     from pam_model.config import PAMConfig
     from pam_model.options import GenerationOptions
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 _ROWS_PER_HEAD = 256  # positions whose vocabulary logits are held at once
 _TOKENS_PER_PASS = 512  # tokens of labels scored in one pass
 _TOKENS_PER_LABEL = 128
+_TOKENS_PER_STEP = 8  # of each answer, between which others may go first
 
 
 class Tokenizer(Protocol):
@@ -47,43 +48,6 @@ class Tokenizer(Protocol):
 
     def convert_tokens_to_ids(self, tokens: str) -> int:
         """Return the id of one token."""
-
-
-@dataclass(frozen=True)
-class KeyValues:
-    """The key/value cache of N regions; it is never written to.
-
-    Attributes:
-        layers: keys and values of each layer, each `(N, key/value heads, length, head width)`.
-    """
-
-    layers: tuple[tuple[Tensor, Tensor], ...]
-
-    def __len__(self) -> int:
-        return len(self.layers[0][0])
-
-    @property
-    def length(self) -> int:
-        """Positions that are cached."""
-        return self.layers[0][0].shape[2]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held."""
-        return sum(keys.nbytes + values.nbytes for keys, values in self.layers)
-
-    def select(self, rows: Tensor) -> KeyValues:
-        """Keep these rows, in this order; a row may repeat."""
-        return KeyValues(tuple((keys[rows], values[rows]) for keys, values in self.layers))
-
-    def cache(self) -> DynamicCache:
-        """A cache for transformers that starts with a copy of these."""
-        return DynamicCache(self.layers)
-
-    @classmethod
-    def of(cls, cache: DynamicCache) -> KeyValues:
-        """What `cache` holds now."""
-        return cls(tuple((keys, values) for keys, values, *_ in cache))
 
 
 class LanguageModel(nn.Module):
@@ -104,7 +68,7 @@ class LanguageModel(nn.Module):
         )
         self.tokenizer = tokenizer
         self.end_id = tokenizer.convert_tokens_to_ids(END)
-        self._fixed_decoders = FixedDecoders(self.qwen2)
+        self._graph_decoders = CudaGraphDecoders(self.qwen2)
 
     def ids(self, text: str) -> Tensor:
         """int64 `(length,)`: the ids of `text`, on the model's device."""
@@ -130,14 +94,14 @@ class LanguageModel(nn.Module):
         )
         return KeyValues.of(cache)
 
-    def answer(
-        self, regions: KeyValues, questions: Sequence[str], options: GenerationOptions
-    ) -> list[list[str]]:
-        """Answer every question about every region, in one batch.
+    def answer_in_steps(
+        self, regions: KeyValues, questions: Sequence[Sequence[str]], options: GenerationOptions
+    ) -> Generator[None, None, list[list[str]]]:
+        """Answer questions about regions, all in one batch; yields after every few tokens.
 
         Args:
             regions: N regions, from `prefill`.
-            questions: what the model is asked, as `Question.text`.
+            questions: what is asked about each region, as `Question.text`.
             options: how to generate.
 
         Returns:
@@ -146,63 +110,72 @@ class LanguageModel(nn.Module):
         Raises:
             TimeoutError: the deadline passed.
         """
-        count, asked = len(regions), len(questions)
-        if not count or not asked:
-            return [[] for _ in range(count)]
-        # Regions outside, questions inside: row = region * asked + question.
-        rows = torch.arange(count, device=self.qwen2.device).repeat_interleave(asked)
-        suffixes = [self.ids(after_region(question)) for question in questions] * count
+        # A row is a pair of region and question, in this order.
+        regions_asked = [region for region, asked in enumerate(questions) for _ in asked]
+        suffixes = [self.ids(after_region(text)) for asked in questions for text in asked]
         answers: list[list[int]] = [[] for _ in suffixes]
-        for row, token in self._generate(regions.select(rows).cache(), suffixes, options):
-            answers[row].append(token)
-        texts = [self.text(ids) for ids in answers]
-        return [texts[start : start + asked] for start in range(0, len(texts), asked)]
+        if suffixes:
+            rows = torch.tensor(regions_asked, device=self.qwen2.device)
+            # Each question once about each region: the regions are the rows as they are.
+            alone = regions_asked == list(range(len(regions)))
+            cache = (regions if alone else regions.select(rows)).cache()
+            for step, tokens in enumerate(self._generate(cache, suffixes, options), start=1):
+                for row, token in tokens:
+                    answers[row].append(token)
+                if step % _TOKENS_PER_STEP == 0:
+                    yield
+        texts = iter([self.text(ids) for ids in answers])
+        return [[next(texts) for _ in asked] for asked in questions]
 
     def _generate(
         self, cache: DynamicCache, suffixes: Sequence[Tensor], options: GenerationOptions
-    ) -> Iterator[tuple[int, int]]:
-        """Yield (row, token) of every row until each has ended; ended rows leave the batch."""
-        ids = pad_sequence(list(suffixes), batch_first=True, padding_side="left")
+    ) -> Iterator[list[tuple[int, int]]]:
+        """Yield a token (row, id) of each row that goes on, until all have ended."""
+        ids = pad_sequence(list(suffixes), batch_first=True, padding_side="left")  # [R, asked]
         real = pad_sequence(
             [torch.ones_like(s) for s in suffixes], batch_first=True, padding_side="left"
-        )
+        )  # [R, asked], 0 at padding
         mask = torch.cat([real.new_ones(len(real), cache.get_seq_length()), real], dim=1)
-        logits = read(self.qwen2, ids, mask, cache)
-        decoder = self._decoder(cache, mask, options.max_new_tokens)
-        pick = _Picker(options)
+        logits = forward_tokens(self.qwen2, ids, mask, cache)  # [R, vocabulary]
+        sample = _Sampler(options)
         active = list(range(len(suffixes)))
-        for count in range(1, options.max_new_tokens + 1):
-            _check_deadline(options.deadline)
-            tokens = pick(logits)
-            values = tokens.tolist()
-            going = [index for index, token in enumerate(values) if token != self.end_id]
-            yield from ((active[index], values[index]) for index in going)
-            if not going or count == options.max_new_tokens:
-                return
-            if len(going) < len(active):
-                keep = torch.tensor(going, device=tokens.device)
-                decoder.keep(keep)
-                tokens = tokens[keep]
-                active = [active[index] for index in going]
-            logits = decoder.step(tokens)
+        with self._decoder(cache, mask, options.max_new_tokens) as decoder:
+            for count in range(1, options.max_new_tokens + 1):
+                _check_deadline(options.deadline)
+                tokens = sample(logits)  # [R]
+                values = tokens.tolist()
+                going = [index for index, token in enumerate(values) if token != self.end_id]
+                yield [(active[index], values[index]) for index in going]
+                if not going or count == options.max_new_tokens:
+                    return
+                if len(going) < len(active):
+                    keep = torch.tensor(going, device=tokens.device)
+                    decoder.keep(keep)
+                    tokens = tokens[keep]
+                    active = [active[index] for index in going]
+                logits = decoder.step(tokens)  # [R, vocabulary]
 
-    def _decoder(self, cache: DynamicCache, mask: Tensor, new: int) -> Decoder:
-        """What reads up to `new` more tokens a row."""
-        if not self._fixed_decoders.suit(mask):
-            return GrowingDecoder(self.qwen2, cache, mask)
-        decoder = self._fixed_decoders.get(len(mask), mask.shape[1] + new)
-        decoder.load(cache, mask)
-        return decoder
+    @contextmanager
+    def _decoder(self, cache: DynamicCache, mask: Tensor, new: int) -> Iterator[Decoder]:
+        """What reads up to `new` more tokens a row; nobody else has it meanwhile."""
+        if not self._graph_decoders.supports(mask):
+            yield DynamicDecoder(self.qwen2, cache, mask)
+            return
+        with self._graph_decoders.lease(len(mask), mask.shape[1] + new) as decoder:
+            decoder.load(cache, mask)
+            yield decoder
 
-    def score(
+    def score_in_steps(
         self,
         regions: KeyValues,
         question: str,
         candidates: Sequence[str],
         *,
         deadline: float | None = None,
-    ) -> Tensor:
+    ) -> Generator[None, None, Tensor]:
         """How likely each of L candidates is as the answer about each of N regions.
+
+        It yields after each pass.
 
         The candidates of a pass lie side by side in one row, each blind to the others, so that the
         region's cache is read once for all of them.
@@ -240,6 +213,7 @@ class LanguageModel(nn.Module):
         for part in _passes(answers, _TOKENS_PER_PASS):
             _check_deadline(deadline)
             scores.append(self._score_pass(shared, start, part))
+            yield
         return torch.cat(scores, dim=1)
 
     def _score_pass(self, shared: KeyValues, start: Tensor, answers: list[Tensor]) -> Tensor:
@@ -293,7 +267,7 @@ class LanguageModel(nn.Module):
             self.qwen2.set_attn_implementation(implementation)
 
 
-class _Picker:
+class _Sampler:
     """Chooses the next token of each row from its logits."""
 
     def __init__(self, options: GenerationOptions) -> None:

@@ -27,7 +27,7 @@ from pam_model.errors import PromptError
 from pam_model.options import EverythingOptions, GenerationOptions
 from pam_model.prompts import Prompt
 from pam_model.segmenter import BOX_LABELS, DecoderOutput, stability
-from pam_model.segments import ImageFeatures, RegionContexts, Segments
+from pam_model.segments import ImageFeatures, PreparedImage, RegionContexts, Segments
 from pam_model.tasks import Language, Question, Task
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class PAM:
     """
 
     def __init__(self, network: PAMNetwork, name: str) -> None:
-        self.network = network.eval().requires_grad_(False)
+        self.network = network.eval()
         self.name = name
 
     @classmethod
@@ -93,7 +93,7 @@ class PAM:
             device=place,
             attn_implementation=attn_implementation or devices.best_attention(place, precision),
         )
-        return cls(network, source.name)
+        return cls(network.requires_grad_(False), source.name)
 
     @property
     def device(self) -> torch.device:
@@ -106,6 +106,29 @@ class PAM:
         """Of the weights (those that place a prompt stay in float32)."""
         dtype: torch.dtype = self.network.language.qwen2.dtype
         return dtype
+
+    @property
+    def image_tokens(self) -> int:
+        """Tokens that the encoder makes of an image."""
+        return (self.network.config.image_size // 16) ** 2
+
+    @property
+    def region_tokens(self) -> int:
+        """About how many tokens the language model reads of a region."""
+        return self.image_tokens // 4 + self.network.config.perceiver.num_semantic_tokens
+
+    def prepare(self, image: ImageInput) -> PreparedImage:
+        """Resize an image for `encode_batch`; any thread may do this, beside the model at work.
+
+        Args:
+            image: as for `encode`.
+
+        Raises:
+            ValueError: not an RGB image.
+        """
+        pillow = _as_image(image)
+        side = self.network.config.image_size
+        return PreparedImage(pillow.size, np.asarray(pillow.resize((side, side))))
 
     @torch.inference_mode()
     def encode(self, image: ImageInput) -> ImageFeatures:
@@ -120,23 +143,24 @@ class PAM:
         return self.encode_batch([image])[0]
 
     @torch.inference_mode()
-    def encode_batch(self, images: Sequence[ImageInput]) -> list[ImageFeatures]:
+    def encode_batch(self, images: Sequence[ImageInput | PreparedImage]) -> list[ImageFeatures]:
         """Encode several images in one pass.
 
         Args:
-            images: as for `encode`.
+            images: as for `encode`, or prepared.
 
         Raises:
             ValueError: not an RGB image.
         """
         if not images:
             return []
-        pillow = [_as_image(image) for image in images]
-        side = self.network.config.image_size
-        squares = np.stack([np.asarray(image.resize((side, side))) for image in pillow])
-        pixels = torch.from_numpy(squares).to(self.device).permute(0, 3, 1, 2)
+        prepared = [
+            image if isinstance(image, PreparedImage) else self.prepare(image) for image in images
+        ]
+        squares = torch.from_numpy(np.stack([image.pixels for image in prepared]))
+        pixels = squares.to(self.device).permute(0, 3, 1, 2)  # [B, 3, side, side]
         maps = self.network.segmenter.encode(pixels)
-        return [ImageFeatures(image.size, maps.image(row)) for row, image in enumerate(pillow)]
+        return [ImageFeatures(image.size, maps.image(row)) for row, image in enumerate(prepared)]
 
     @torch.inference_mode()
     def segment(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> Segments:
@@ -235,8 +259,25 @@ class PAM:
         Raises:
             TimeoutError: the deadline in `options` passed.
         """
-        words = [question.text for question in questions]
-        return self.network.language.answer(contexts.key_values, words, options)
+        return everything.run(
+            self.describe_in_steps(contexts, [questions] * len(contexts), options)
+        )
+
+    @torch.inference_mode()
+    def describe_in_steps(
+        self,
+        contexts: RegionContexts,
+        questions: Sequence[Sequence[Question]],
+        options: GenerationOptions = _GREEDY,
+    ) -> Generator[None, None, list[list[str]]]:
+        """`describe` with questions for each region, for those who have other work in between.
+
+        It yields after every few tokens. Other answers may be begun and ended meanwhile.
+        """
+        texts = [[question.text for question in asked] for asked in questions]
+        return (
+            yield from self.network.language.answer_in_steps(contexts.key_values, texts, options)
+        )
 
     @torch.inference_mode()
     def classify(
@@ -263,10 +304,24 @@ class PAM:
             ValueError: no labels, or an empty one.
             TimeoutError: the deadline passed.
         """
+        return everything.run(
+            self.classify_in_steps(contexts, labels, language=language, deadline=deadline)
+        )
+
+    @torch.inference_mode()
+    def classify_in_steps(
+        self,
+        contexts: RegionContexts,
+        labels: Sequence[str],
+        *,
+        language: Language = "en",
+        deadline: float | None = None,
+    ) -> Generator[None, None, npt.NDArray[np.float32]]:
+        """`classify` for those who have other work in between: yields after each pass."""
         if not labels:
             raise ValueError("give at least one label to choose from")
         question = Question(Task.LABEL, language).text
-        scores = self.network.language.score(
+        scores = yield from self.network.language.score_in_steps(
             contexts.key_values, question, labels, deadline=deadline
         )
         array: npt.NDArray[np.float32] = scores.cpu().numpy()

@@ -12,14 +12,27 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pam_model.cropped_mask import CroppedMask
+from pam_model.key_values import KeyValues
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pam_model.language import KeyValues
     from pam_model.segmenter import FeatureMaps
 
 Mask = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class PreparedImage:
+    """An image at the size that the encoder takes; made without the model's device.
+
+    Attributes:
+        size: (width, height) of the upright image in pixels.
+        pixels: uint8 `(side, side, 3)`, RGB; both sides are resized to the encoder's.
+    """
+
+    size: tuple[int, int]
+    pixels: npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,6 +163,28 @@ class RegionContexts:
     def nbytes(self) -> int:
         """Bytes held on the device."""
         return self.key_values.nbytes
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that were read of each region; only contexts with as many can be joined."""
+        return self.key_values.length
+
+    def split(self, counts: Sequence[int]) -> list[RegionContexts]:
+        """Cut into parts of so many regions each, which share the memory of the whole."""
+        parts, start = [], 0
+        for count in counts:
+            parts.append(RegionContexts(self.key_values.part(start, start + count)))
+            start += count
+        return parts
+
+    @staticmethod
+    def concatenate(parts: Sequence[RegionContexts]) -> RegionContexts:
+        """The regions of several, one after the other.
+
+        Raises:
+            ValueError: no parts, or parts with different numbers of tokens.
+        """
+        return RegionContexts(KeyValues.concatenate([part.key_values for part in parts]))
 
     def select(self, indices: Sequence[int]) -> RegionContexts:
         """The regions with these indices, in this order."""

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
 
 from pam_model import PAM, GenerationOptions
+from pam_model.everything import run
 from pam_model.tasks import after_region
 
 if TYPE_CHECKING:
-    from pam_model.language import KeyValues, LanguageModel
+    from pam_model.key_values import KeyValues
+    from pam_model.language import LanguageModel
 
 QUESTIONS = ["what?", "a much longer question than the other", "描述"]
 LABELS = ["cat", "a", "a long label of many tokens", "star", "starfish", "星形"]
@@ -32,6 +34,16 @@ def regions(language: LanguageModel) -> KeyValues:
 
 
 @torch.inference_mode()
+def answer(
+    language: LanguageModel, regions: KeyValues, questions: list[str], options: GenerationOptions
+) -> list[list[str]]:
+    return run(language.answer_in_steps(regions, [questions] * len(regions), options))
+
+
+def score(language: LanguageModel, *args: Any, **options: Any) -> torch.Tensor:
+    return run(language.score_in_steps(*args, **options))
+
+
 def _alone(language: LanguageModel, region: KeyValues, question: str, tokens: int) -> str:
     """The greedy answer without any cache: the whole text is read again for every token."""
     rows = torch.randn(3, 20, 48, generator=torch.Generator().manual_seed(1))
@@ -56,7 +68,7 @@ def _alone(language: LanguageModel, region: KeyValues, question: str, tokens: in
 def test_a_batch_answers_like_each_question_alone(
     language: LanguageModel, regions: KeyValues
 ) -> None:
-    together = language.answer(regions, QUESTIONS, GenerationOptions(max_new_tokens=6))
+    together = answer(language, regions, QUESTIONS, GenerationOptions(max_new_tokens=6))
     for index, answers in enumerate(together):
         one = regions.select(torch.tensor([index]))
         assert answers == [_alone(language, one, question, 6) for question in QUESTIONS]
@@ -68,17 +80,17 @@ def test_rows_that_end_early_do_not_change_the_others(
     language: LanguageModel, regions: KeyValues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = GenerationOptions(max_new_tokens=8)
-    before = [a for answers in language.answer(regions, QUESTIONS, options) for a in answers]
+    before = [a for answers in answer(language, regions, QUESTIONS, options) for a in answers]
     # Call a token the end that some answers have and others do not: their rows leave the batch.
     end = next(c for c in "".join(before) if 0 < sum(c in answer for answer in before) < 9)
     monkeypatch.setattr(language, "end_id", ord(end) - 0x100)
-    after = [a for answers in language.answer(regions, QUESTIONS, options) for a in answers]
+    after = [a for answers in answer(language, regions, QUESTIONS, options) for a in answers]
     assert after == [answer.split(end)[0] for answer in before]
 
 
 @torch.inference_mode()
 def test_labels_are_scored_as_one_by_one(language: LanguageModel, regions: KeyValues) -> None:
-    together = language.score(regions, "label?", LABELS).numpy()
+    together = score(language, regions, "label?", LABELS).numpy()
     rows = torch.randn(3, 20, 48, generator=torch.Generator().manual_seed(1))
     for region in range(3):
         for label in LABELS:
@@ -97,8 +109,8 @@ def test_hundreds_of_labels_take_several_passes_and_change_nothing(
     language: LanguageModel, regions: KeyValues
 ) -> None:
     many = [f"label number {index}" for index in range(150)]
-    scores = language.score(regions, "label?", many)
-    few = language.score(regions, "label?", many[100:103])
+    scores = score(language, regions, "label?", many)
+    few = score(language, regions, "label?", many[100:103])
     torch.testing.assert_close(scores[:, 100:103], few, atol=2e-5, rtol=0)
 
 
@@ -107,28 +119,28 @@ def test_the_cache_of_a_region_is_left_as_it_was(
     language: LanguageModel, regions: KeyValues
 ) -> None:
     before = [keys.clone() for keys, _ in regions.layers]
-    language.answer(regions, QUESTIONS[:1], GenerationOptions(max_new_tokens=3))
-    language.score(regions, "label?", LABELS)
+    answer(language, regions, QUESTIONS[:1], GenerationOptions(max_new_tokens=3))
+    score(language, regions, "label?", LABELS)
     for (keys, _), copy in zip(regions.layers, before, strict=True):
         assert torch.equal(keys, copy)
 
 
 def test_an_empty_label_is_refused(language: LanguageModel, regions: KeyValues) -> None:
     with pytest.raises(ValueError, match="the label '' is empty"):
-        language.score(regions, "label?", ["cat", ""])
+        score(language, regions, "label?", ["cat", ""])
 
 
 def test_a_label_that_is_a_text_is_refused(language: LanguageModel, regions: KeyValues) -> None:
     with pytest.raises(ValueError, match="is 500 tokens long, and may be 128 at most"):
-        language.score(regions, "label?", ["cat", "x" * 500])
+        score(language, regions, "label?", ["cat", "x" * 500])
 
 
 def test_a_passed_deadline_ends_the_work(language: LanguageModel, regions: KeyValues) -> None:
     late = time.monotonic() - 1
     with pytest.raises(TimeoutError, match="the deadline passed"):
-        language.answer(regions, QUESTIONS, GenerationOptions(deadline=late))
+        answer(language, regions, QUESTIONS, GenerationOptions(deadline=late))
     with pytest.raises(TimeoutError, match="the deadline passed"):
-        language.score(regions, "label?", LABELS, deadline=late)
+        score(language, regions, "label?", LABELS, deadline=late)
 
 
 @torch.inference_mode()
@@ -136,18 +148,18 @@ def test_sampling_repeats_with_its_seed_whatever_else_is_in_the_batch(
     language: LanguageModel, regions: KeyValues
 ) -> None:
     options = GenerationOptions(max_new_tokens=10, temperature=3.0, top_p=0.95, seed=7)
-    together = language.answer(regions, QUESTIONS, options)
-    alone = language.answer(regions.select(torch.tensor([2])), QUESTIONS[1:2], options)
+    together = answer(language, regions, QUESTIONS, options)
+    alone = answer(language, regions.select(torch.tensor([2])), QUESTIONS[1:2], options)
     assert together[2][1] == alone[0][0]
     other = GenerationOptions(max_new_tokens=10, temperature=3.0, top_p=0.95, seed=8)
-    assert language.answer(regions, QUESTIONS, other) != together
+    assert answer(language, regions, QUESTIONS, other) != together
 
 
 @torch.inference_mode()
 def test_a_tiny_top_p_is_greedy(language: LanguageModel, regions: KeyValues) -> None:
-    greedy = language.answer(regions, QUESTIONS, GenerationOptions(max_new_tokens=6))
+    greedy = answer(language, regions, QUESTIONS, GenerationOptions(max_new_tokens=6))
     options = GenerationOptions(max_new_tokens=6, temperature=1.0, top_p=1e-6)
-    assert language.answer(regions, QUESTIONS, options) == greedy
+    assert answer(language, regions, QUESTIONS, options) == greedy
 
 
 @pytest.mark.parametrize(
@@ -171,14 +183,16 @@ def test_a_model_that_does_not_give_numbers_says_so(
     language: LanguageModel, regions: KeyValues, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = (1, 320)
-    monkeypatch.setattr("pam_model.language.read", lambda *_: torch.full(rows, float("nan")))
+    monkeypatch.setattr(
+        "pam_model.language.forward_tokens", lambda *_: torch.full(rows, float("nan"))
+    )
     with pytest.raises(ArithmeticError, match="not numbers"):
-        language.answer(regions.select(torch.tensor([0])), QUESTIONS[:1], GenerationOptions())
+        answer(language, regions.select(torch.tensor([0])), QUESTIONS[:1], GenerationOptions())
 
 
 def test_no_regions_and_no_questions_have_no_answers(
     language: LanguageModel, regions: KeyValues
 ) -> None:
     none = regions.select(torch.tensor([], dtype=torch.long))
-    assert language.answer(none, QUESTIONS, GenerationOptions()) == []
-    assert language.answer(regions, [], GenerationOptions()) == [[], [], []]
+    assert answer(language, none, QUESTIONS, GenerationOptions()) == []
+    assert answer(language, regions, [], GenerationOptions()) == [[], [], []]

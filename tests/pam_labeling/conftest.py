@@ -61,6 +61,10 @@ class FakeSegments:
     def cropped(self, index):
         return CroppedMask.from_mask(self.found[index][0])
 
+    @staticmethod
+    def concatenate(parts):
+        return FakeSegments(tuple(found for part in parts for found in part.found))
+
     def select(self, indices):
         return FakeSegments(tuple(self.found[index] for index in indices))
 
@@ -68,14 +72,34 @@ class FakeSegments:
         return len(self.found)
 
 
+@dataclass(frozen=True, eq=False)
+class FakeContexts:
+    names: list  # of the colour of each region
+    tokens = 10
+
+    def __len__(self):
+        return len(self.names)
+
+    def split(self, counts):
+        names = iter(self.names)
+        return [FakeContexts([next(names) for _ in range(count)]) for count in counts]
+
+    @staticmethod
+    def concatenate(parts):
+        return FakeContexts([name for part in parts for name in part.names])
+
+
 class FakePAM:
     """Counts its calls; `gate` holds it up before encoding, `broken` colours make it fail."""
 
     name = "fake"
+    image_tokens = 40
+    region_tokens = 10
 
     def __init__(self):
         self.calls: Counter[str] = Counter()
         self.order = []
+        self.passes = []  # of (what, how many)
         self.threads = set()
         self.gate = threading.Event()
         self.gate.set()
@@ -83,14 +107,19 @@ class FakePAM:
         self.broken = set()
         self.seconds_per_answer = 0.0
 
-    def encode(self, pixels):
+    def prepare(self, pixels):
+        return pixels
+
+    def encode_batch(self, images):
         self._count("encode")
-        self.order.append(_name(pixels[0, 0]))
+        self.passes.append(("encode", len(images)))
+        names = [_name(pixels[0, 0]) for pixels in images]
+        self.order += names
         self.entered.set()
         assert self.gate.wait(20)
-        if _name(pixels[0, 0]) in self.broken:
+        if self.broken.intersection(names):
             raise RuntimeError("the model broke")
-        return FakeFeatures(pixels)
+        return [FakeFeatures(pixels) for pixels in images]
 
     def segment(self, features, prompts):
         self._count("segment")
@@ -109,18 +138,25 @@ class FakePAM:
 
     def prefill(self, segments):
         self._count("prefill")
-        return [name for _, name in segments.found]
+        self.passes.append(("prefill", len(segments)))
+        return FakeContexts([name for _, name in segments.found])
 
-    def describe(self, contexts, questions, options=GENERATION):
+    def describe_in_steps(self, contexts, questions, options=GENERATION):
         self._count("describe")
+        self.passes.append(("describe", len(contexts)))
         time.sleep(self.seconds_per_answer)
         if options.deadline is not None and time.monotonic() >= options.deadline:
             raise TimeoutError("the deadline passed")
-        return [[_answer(name, *question) for question in questions] for name in contexts]
+        yield
+        return [
+            [_answer(name, *question) for question in asked]
+            for name, asked in zip(contexts.names, questions, strict=True)
+        ]
 
-    def classify(self, contexts, labels, *, language="en", deadline=None):
+    def classify_in_steps(self, contexts, labels, *, language="en"):
         self._count("classify")
-        names = [CHINESE[name] if language == "zh" else name for name in contexts]
+        yield
+        names = [CHINESE[name] if language == "zh" else name for name in contexts.names]
         return np.array(
             [[-0.1 if label == name else -5.0 for label in labels] for name in names],
             dtype=np.float32,

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pam_labeling.cache import FeatureCache
+from pam_labeling.cache import DeviceCache
 
 
 def features(nbytes):
@@ -12,7 +12,7 @@ def features(nbytes):
 
 
 def test_the_least_recently_used_is_forgotten_first():
-    cache = FeatureCache(30)
+    cache = DeviceCache(30)
     for key in "abc":
         cache.put(key, features(10))
     cache.get("a")
@@ -22,7 +22,7 @@ def test_the_least_recently_used_is_forgotten_first():
 
 
 def test_the_limit_of_bytes_is_never_exceeded():
-    cache = FeatureCache(25)
+    cache = DeviceCache(25)
     for key, nbytes in enumerate([10, 10, 20, 5, 1, 25, 3]):
         cache.put(str(key), features(nbytes))
         assert cache.nbytes <= 25
@@ -31,7 +31,7 @@ def test_the_limit_of_bytes_is_never_exceeded():
 
 
 def test_what_exceeds_the_limit_alone_is_not_kept_and_drives_nothing_out():
-    cache = FeatureCache(10)
+    cache = DeviceCache(10)
     cache.put("small", features(10))
     cache.put("large", features(11))
     assert cache.get("large") is None
@@ -39,7 +39,7 @@ def test_what_exceeds_the_limit_alone_is_not_kept_and_drives_nothing_out():
 
 
 def test_putting_a_key_again_replaces_it():
-    cache = FeatureCache(20)
+    cache = DeviceCache(20)
     cache.put("a", features(15))
     replacement = features(5)
     cache.put("a", replacement)
@@ -48,7 +48,7 @@ def test_putting_a_key_again_replaces_it():
 
 
 def test_hits_and_misses_are_counted():
-    cache = FeatureCache(10)
+    cache = DeviceCache(10)
     cache.get("a")
     cache.put("a", features(1))
     cache.get("a")
@@ -59,4 +59,4 @@ def test_hits_and_misses_are_counted():
 
 def test_a_negative_limit_is_refused():
     with pytest.raises(ValueError, match="from 0"):
-        FeatureCache(-1)
+        DeviceCache(-1)

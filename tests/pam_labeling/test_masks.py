@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 from pycocotools import mask as coco_mask
 
 from pam_labeling.errors import MaskError
-from pam_labeling.masks import box_of, decode_rle, encode_rle, polygons_of, without_specks
+from pam_labeling.masks import box_of, decode_rle, encode_rle, polygons_of, remove_small_components
 from pam_model import CroppedMask
 
 masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=12))
@@ -133,7 +133,7 @@ def test_specks_are_left_out_and_parts_kept():
     mask[50:54, 50:54] = True  # 16 of 10,000 pixels: a part
     mask[0, 0:3] = mask[1, 3] = True  # 4, joined by a corner: specks
     cropped = CroppedMask.from_mask(mask)
-    cleaned = without_specks(cropped)
+    cleaned = remove_small_components(cropped)
     assert cropped.box == (0, 0, 200, 200)
     assert cleaned.box == (50, 50, 200, 200)
     assert cleaned.area == 10_016
@@ -145,4 +145,4 @@ def test_the_largest_part_is_never_a_speck(pixels):
     mask = np.zeros((10, 10), dtype=np.bool_)
     for y, x in pixels:
         mask[y, x] = True
-    np.testing.assert_array_equal(without_specks(CroppedMask.from_mask(mask)).mask, mask)
+    np.testing.assert_array_equal(remove_small_components(CroppedMask.from_mask(mask)).mask, mask)

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
-from pam_model import PAM, GenerationOptions, Prompt
+from pam_model import PAM, GenerationOptions, Prompt, everything
 from pam_model.checkpoints.sam2_names import to_transformers
 from pam_model.network import PAMNetwork
 from pam_model.tasks import after_region
@@ -143,7 +143,9 @@ def _run(
         lambda module, inputs, output: rows.append(output)
     )
     options = GenerationOptions(max_new_tokens=len(case["generated"]))
-    language.answer(pam.prefill(segments).key_values, [question], options)
+    everything.run(
+        language.answer_in_steps(pam.prefill(segments).key_values, [[question]], options)
+    )
     hook.remove()
     resized = F.interpolate(segments.mask_logits[:, None], image.shape[:2], mode="bilinear")
     tensors = {

@@ -287,7 +287,7 @@ def test_holes_stay_holes():
     assert not again[265, 400]
 
 
-def test_parts_are_polygons_of_their_own_the_largest_first_without_specks():
+def test_parts_are_polygons_of_their_own_the_largest_first_remove_small_components():
     mask = drawn(
         SIZE,
         lambda m: cv2.circle(m, (100, 100), 30, 1, -1),

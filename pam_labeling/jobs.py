@@ -1,0 +1,240 @@
+"""Jobs: work that a worker does step by step for somebody who watches or waits.
+
+A job's steps are a generator. What it yields says what it needs before it can go on:
+
+    None        nothing; the worker may let others go first
+    Emit        an event is handed to whoever iterates over the job
+    Future      data that somebody else makes, an image being read; its result is sent back
+    Work        a piece of the model's work, see `pam_labeling.work`; its result is sent back
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, cast
+
+from pam_labeling.errors import DeadlineError
+from pam_labeling.work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+
+Event = TypeVar("Event")
+Result = TypeVar("Result")
+
+LATE = "the time for this request was over before its work was"
+
+
+class Priority(IntEnum):
+    """Who is served first."""
+
+    CLICK = 0
+    """Somebody waits at the screen for one answer."""
+    WATCHED = 1
+    """Somebody watches long work go on: a clip being tracked, a task that was just opened."""
+    BATCH = 2
+    """Nobody is watching."""
+
+    INTERACTIVE = CLICK
+    """The name of `CLICK` in version 0.1."""
+
+
+@dataclass(frozen=True)
+class Emit(Generic[Event]):
+    """An event for whoever iterates over the job."""
+
+    event: Event
+
+
+Step = Union[Work[Any], "Future[Any]", Emit[Event], None]
+
+
+class Job(Generic[Event, Result]):
+    """Steps, the events they emit on the way, and the result they end in.
+
+    Iterating gives the events as they come and ends with the job, well or badly; `result` then
+    returns the result or raises the error. A job whose outbox is full rests until an event is
+    taken. Leave the loop early with `cancel`; the step in progress is finished first.
+
+    Args:
+        steps: yields steps and returns the result.
+        priority: see `Priority`.
+        deadline: `time.monotonic()` after which nobody waits any more, or None.
+        cost: regions whose features the job holds at once; bounds how many jobs run side by side.
+            It may be set until the job begins.
+        outbox: how many events may lie untaken; with 0 nobody listens, and events are dropped.
+        after: what must be done before the job begins; its error is the job's.
+
+    Attributes:
+        future: gets the result or the error. It stays pending until then, so that it can be
+            cancelled at any time; the steps that are left are skipped.
+        wants: what the steps yielded last, if it was a `Work` or a `Future`.
+        wake: called when the job may be ready again; the queue that holds it sets it.
+    """
+
+    def __init__(
+        self,
+        steps: Generator[Step[Event], Any, Result],
+        priority: Priority,
+        deadline: float | None = None,
+        *,
+        cost: int = 1,
+        outbox: int = 0,
+        after: Future[Any] | None = None,
+    ) -> None:
+        self.priority = priority
+        self.deadline = deadline
+        self.cost = cost
+        self.future: Future[Result] = Future()
+        self.wants: Work[Any] | Future[Any] | None = after
+        self.wake: Callable[[], None] = _nobody
+        self._steps = steps
+        self._reply: tuple[Any, BaseException | None] | None = (None, None)
+        self._outbox: deque[Event] = deque()
+        self._outbox_size = outbox
+        self._changed = threading.Condition()
+        self._begun = False
+        self._is_over = False
+        self.future.add_done_callback(lambda _: self._tell())
+        if after is not None:
+            after.add_done_callback(lambda _: self.wake())
+
+    # What the caller sees.
+
+    def __iter__(self) -> Iterator[Event]:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._outbox or self.future.done())
+                if not self._outbox:
+                    return
+                event = self._outbox.popleft()
+            self.wake()
+            yield event
+
+    def result(self, timeout: float | None = None) -> Result:
+        """Wait for the result.
+
+        Raises:
+            TimeoutError: it took longer than `timeout` seconds.
+            CancelledError: the job was cancelled.
+            Exception: whatever ended the steps.
+        """
+        return self.future.result(timeout)
+
+    def cancel(self) -> bool:
+        """Skip the steps that are left; false if the job is over already."""
+        return self.future.cancel()
+
+    # What the worker sees.
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the future was answered and no step is left."""
+        return self._is_over
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the deadline is past."""
+        return self.deadline is not None and time.monotonic() >= self.deadline
+
+    @property
+    def is_pointless(self) -> bool:
+        """Whether the caller has gone: cancelled, or past the deadline."""
+        return self.future.cancelled() or self.is_late
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the worker can go on with the job now, or must end it."""
+        if self.is_pointless:
+            return True
+        if isinstance(self.wants, Future):
+            return self.wants.done()
+        return self._outbox_size == 0 or len(self._outbox) < self._outbox_size
+
+    @property
+    def work(self) -> Work[Any] | None:
+        """The piece of the model's work that the job waits for, if it does."""
+        return self.wants if isinstance(self.wants, Work) and self._reply is None else None
+
+    def reply(self, value: Any = None, error: BaseException | None = None) -> None:
+        """Hand over the outcome of the work that the job asked for; `advance` goes on with it."""
+        self._reply = value, error
+
+    def advance(self) -> None:
+        """Run to the next step that takes time, or to the end."""
+        if self.is_pointless:
+            self.fail(DeadlineError(LATE))
+            return
+        try:
+            self._run()
+        except StopIteration as end:
+            self._settle(cast("Result", end.value))
+        except BaseException as error:  # noqa: BLE001 - whatever a model raises is its caller's, and the worker lives on
+            self.fail(_late(error) if isinstance(error, TimeoutError) and self.is_late else error)
+
+    def fail(self, error: BaseException) -> None:
+        """Answer the future with an error, unless it was answered, and drop the steps."""
+        if self._is_over:
+            return
+        self._is_over = True
+        self._steps.close()
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
+    def _run(self) -> None:
+        if isinstance(self.wants, Future):
+            self._reply = _outcome(self.wants)
+        value, error = self._reply or (None, None)
+        self._reply = self.wants = None
+        if not self._begun:
+            self._begun, value = True, None  # a generator is begun with nothing
+        step = self._steps.send(value) if error is None else self._steps.throw(error)
+        while isinstance(step, Emit) and self._emit(step.event):
+            step = next(self._steps)
+        if isinstance(step, Future):
+            step.add_done_callback(lambda _: self.wake())
+        if step is None or isinstance(step, Emit):
+            self._reply = None, None
+        else:
+            self.wants = step
+
+    def _emit(self, event: Event) -> bool:
+        """Put an event into the outbox; whether there is room for more."""
+        if self._outbox_size == 0:
+            return True
+        with self._changed:
+            self._outbox.append(event)
+            self._changed.notify_all()
+            return len(self._outbox) < self._outbox_size
+
+    def _settle(self, result: Result) -> None:
+        self._is_over = True
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_result(result)
+
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+        self.wake()
+
+
+def _outcome(future: Future[Any]) -> tuple[Any, BaseException | None]:
+    try:
+        return future.result(), None
+    except BaseException as error:  # noqa: BLE001 - thrown into the steps, which may know what to do
+        return None, error
+
+
+def _late(cause: TimeoutError) -> DeadlineError:
+    error = DeadlineError(LATE)
+    error.__cause__ = cause
+    return error
+
+
+def _nobody() -> None:
+    """Nobody waits for a job that is in no queue."""

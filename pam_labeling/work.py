@@ -1,0 +1,208 @@
+"""Pieces of the model's work. The worker joins equal pieces of different jobs into one pass.
+
+Pieces of one `kind` can share a pass; `tokens` says how much of a pass's budget a piece takes. The
+stages follow one another: images are encoded, regions are read (prefill), answers are decoded.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Hashable, Sequence
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from pam_labeling.cache import DeviceCache
+    from pam_model import (
+        PAM,
+        GenerationOptions,
+        ImageFeatures,
+        Language,
+        PreparedImage,
+        Question,
+        RegionContexts,
+        Segments,
+    )
+
+R = TypeVar("R")
+
+
+class Work(ABC, Generic[R]):
+    """A piece of the model's work whose result is an `R`.
+
+    Attributes:
+        stage: in a batch, work of an earlier stage goes first, so that later stages fill up.
+    """
+
+    stage: ClassVar[int]
+
+    @property
+    @abstractmethod
+    def kind(self) -> Hashable:
+        """Equal for pieces that can share a pass."""
+
+    @property
+    @abstractmethod
+    def tokens(self) -> int:
+        """How many tokens the model holds at once for this piece."""
+
+    @abstractmethod
+    def run(self, pieces: Sequence[Any]) -> Generator[None, None, list[R]]:
+        """Do all pieces in one pass; others may go first at each yield.
+
+        Args:
+            pieces: of one kind, this one among them.
+
+        Returns:
+            Each piece's result, as the generator's return value.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class Encode(Work["ImageFeatures"]):
+    """Encode an image, or take what the cache has by then.
+
+    Attributes:
+        model: PAM.
+        cache: gets the features.
+        key: the image's content key.
+        image: prepared for the encoder.
+    """
+
+    model: PAM
+    cache: DeviceCache[ImageFeatures]
+    key: str
+    image: PreparedImage
+    stage = 0
+
+    @property
+    def kind(self) -> Hashable:
+        return Encode
+
+    @property
+    def tokens(self) -> int:
+        return self.model.image_tokens
+
+    def run(self, pieces: Sequence[Encode]) -> Generator[None, None, list[ImageFeatures]]:
+        # Clicks on one image come together: it is encoded once.
+        known = {piece.key: self.cache.peek(piece.key) for piece in pieces}
+        found = {key: features for key, features in known.items() if features is not None}
+        new = {piece.key: piece.image for piece in pieces if piece.key not in found}
+        if new:
+            encoded = self.model.encode_batch(list(new.values()))
+            for key, features in zip(new, encoded, strict=True):
+                self.cache.put(key, features)
+                found[key] = features
+        yield from ()
+        return [found[piece.key] for piece in pieces]
+
+
+@dataclass(frozen=True, eq=False)
+class Prefill(Work["RegionContexts"]):
+    """Let the language model read some regions once, for all that is asked about them.
+
+    Attributes:
+        model: PAM.
+        segments: N regions.
+    """
+
+    model: PAM
+    segments: Segments
+    stage = 1
+
+    @property
+    def kind(self) -> Hashable:
+        return Prefill
+
+    @property
+    def tokens(self) -> int:
+        return len(self.segments) * self.model.region_tokens
+
+    def run(self, pieces: Sequence[Prefill]) -> Generator[None, None, list[RegionContexts]]:
+        parts = [piece.segments for piece in pieces]
+        contexts = self.model.prefill(parts[0] if len(parts) == 1 else parts[0].concatenate(parts))
+        yield from ()
+        return contexts.split([len(part) for part in parts])
+
+
+@dataclass(frozen=True, eq=False)
+class Describe(Work[list[list[str]]]):
+    """Answer every question about every region; the result is `[region][question]`.
+
+    Attributes:
+        model: PAM.
+        contexts: N regions, read.
+        questions: what is asked about each.
+        options: how to generate.
+    """
+
+    model: PAM
+    contexts: RegionContexts
+    questions: Sequence[Question]
+    options: GenerationOptions
+    stage = 2
+
+    @property
+    def kind(self) -> Hashable:
+        return Describe, self.contexts.tokens, self.options
+
+    @property
+    def tokens(self) -> int:
+        return len(self.contexts) * len(self.questions) * self.contexts.tokens
+
+    def run(self, pieces: Sequence[Describe]) -> Generator[None, None, list[list[list[str]]]]:
+        asked = [piece.questions for piece in pieces for _ in range(len(piece.contexts))]
+        answers = yield from self.model.describe_in_steps(_join(pieces), asked, self.options)
+        return _shares(answers, pieces)
+
+
+@dataclass(frozen=True, eq=False)
+class Classify(Work["npt.NDArray[np.float32]"]):
+    """Score a list of phrases for every region; the result is float32 `(N, phrases)`.
+
+    Attributes:
+        model: PAM.
+        contexts: N regions, read.
+        phrases: to compare.
+        language: in which the question is put.
+    """
+
+    model: PAM
+    contexts: RegionContexts
+    phrases: tuple[str, ...]
+    language: Language
+    stage = 2
+
+    @property
+    def kind(self) -> Hashable:
+        return Classify, self.contexts.tokens, self.phrases, self.language
+
+    @property
+    def tokens(self) -> int:
+        return len(self.contexts) * self.contexts.tokens
+
+    def run(
+        self, pieces: Sequence[Classify]
+    ) -> Generator[None, None, list[npt.NDArray[np.float32]]]:
+        scores = yield from self.model.classify_in_steps(
+            _join(pieces), self.phrases, language=self.language
+        )
+        return _shares(scores, pieces)
+
+
+def _join(pieces: Sequence[Describe] | Sequence[Classify]) -> RegionContexts:
+    parts = [piece.contexts for piece in pieces]
+    return parts[0] if len(parts) == 1 else parts[0].concatenate(parts)
+
+
+def _shares(rows: Any, pieces: Sequence[Describe] | Sequence[Classify]) -> list[Any]:
+    """Cut what was found of all regions, one after the other, into each piece's own."""
+    shares, start = [], 0
+    for piece in pieces:
+        shares.append(rows[start : start + len(piece.contexts)])
+        start += len(piece.contexts)
+    return shares
