@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pam_labeling import Annotator, Settings, SettingsError
+from pam_labeling import Settings, SettingsError
 from pam_model import CheckpointError
 from pam_model.checkpoints.hub import check_name
 
@@ -18,6 +18,8 @@ from .errors import PluginError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pam_labeling import Annotator
 
 
 MODELS = ("nano", "PAM-1.5B", "PAM-3B")

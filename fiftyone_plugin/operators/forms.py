@@ -193,7 +193,7 @@ class Form:
         if optional:
             offered = {"none": ("No classes", ""), **offered}
         known = self.default("classes")
-        first = "none" if optional else OWN_CLASSES
+        first: str = "none" if optional else OWN_CLASSES
         if known is not None:
             first = OWN_CLASSES if known == OWN_CLASSES else "list"
         self.enum("classes_from", offered, first, "Choose a class from")

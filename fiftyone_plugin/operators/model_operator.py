@@ -20,7 +20,7 @@ from .execution_store import is_stop_wanted, recall, remember
 from .forms import Form, default_target, params_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Generator, Iterator
 
     from ..runs.engine import Progress
     from ..targets.missing import OverwritePolicy
@@ -42,8 +42,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
     icon: ClassVar[str] = "/assets/icon.svg"
     name_in_plugin: ClassVar[str]  # without the plugin's name
     options_type: ClassVar[type[RunOptions]]
-    plan: ClassVar[Callable[[Any, Resolve], Plan]]
-    """A run of these options; PluginError says why it cannot be done."""
+    plan: ClassVar[Any]  # of plans.py: (options, Resolve) -> Plan
     takes_labels: ClassVar[bool] = True
     unlisted: ClassVar[bool] = False
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 
-from pam_labeling import LoadedImage, Region, Request, Vocabulary
-from pam_model import EverythingOptions, Prompt, Question, Task
+from pam_labeling import Request
+from pam_model import Question, Task
 
 from ..errors import PluginError
 from ..labels.fields import OWN, Attribute, Kind
@@ -18,6 +18,9 @@ from ..targets.missing import AnswerGroup
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
+
+    from pam_labeling import LoadedImage, Region, Vocabulary
+    from pam_model import EverythingOptions, Prompt
 
     Values = dict[str, dict[str, Any]]
 

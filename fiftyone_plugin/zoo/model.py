@@ -13,7 +13,7 @@ import fiftyone as fo
 from fiftyone.operators import types
 from pydantic import BeforeValidator, Field
 
-from pam_labeling import Annotator, LoadedImage, Outcome, Prompt, Region, Request, Vocabulary
+from pam_labeling import LoadedImage, Request, Vocabulary
 from pam_labeling.validation import CheckedModel
 from pam_model import EverythingOptions, Question, Task
 from pam_model.checkpoints import hub
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     import numpy.typing as npt
+
+    from pam_labeling import Annotator, Outcome, Prompt, Region
 
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ import pytest
 
 from fiftyone_plugin.operators.plans import Plan
 from fiftyone_plugin.runs.attribute_mapping import AttributeMapping, Masks
-from fiftyone_plugin.runs.engine import Job, run
+from fiftyone_plugin.runs.engine import RegionJob, run
 from fiftyone_plugin.runs.records import list_runs
 from fiftyone_plugin.targets.target import resolve
 from pam_labeling import Settings
@@ -218,7 +218,7 @@ def test_everything_is_found_in_images_and_counted_by_image(scene_dataset, annot
     dataset = scene_dataset(0, 1)
     answers = AttributeMapping({Question(Task.LABEL): "label"}, score="confidence", masks=Masks())
     everything = EverythingOptions(points_per_side=8)
-    job = Job(
+    job = RegionJob(
         "find_regions",
         resolve(dataset, field=None),
         answers,
@@ -280,7 +280,7 @@ def test_all_slices_of_groups_are_captioned(new_dataset, scene_dataset, images, 
         copy["group"] = group.element(name)
         dataset.add_sample(copy)
     target = resolve(dataset, field="ground_truth", slices="all")
-    record = record_of(Job("caption_regions", target, ANSWERS, {}), annotator)
+    record = record_of(RegionJob("caption_regions", target, ANSWERS, {}), annotator)
     assert record.counts.regions == source.count("ground_truth.detections")
     flat = dataset.select_group_slices(["left", "right"])
     assert all(all(captions) for captions in flat.values(CAPTIONS))

@@ -118,7 +118,8 @@ def test_what_goes_wrong_in_the_model_is_recorded_and_the_run_goes_on(scene_data
     class Failing(Recorder):
         def annotate_many(self, requests):
             for number, outcome in enumerate(super().annotate_many(requests)):
-                failed = Outcome(outcome.request, error=ArithmeticError("not finite"))
+                error = ArithmeticError("not finite")
+                failed = Outcome(outcome.request, error=error, key=outcome.key)
                 yield failed if number == 0 else outcome
 
     dataset = scene_dataset(0, 1)
