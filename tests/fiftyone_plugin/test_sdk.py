@@ -271,7 +271,7 @@ def test_progress_is_shown(operator, scene_dataset, capsys):
         (
             "label_regions",
             {"field": FIELD, "classes": ["Car", "bus", "car"]},
-            "'Car' and 'car', one class in two spellings",
+            "one class in two spellings, 'Car' and 'car'",
         ),
         ("caption_regions", {"field": "filepath"}, "'filepath' is no field with regions"),
         ("caption_regions", {"field": FIELD, "model": "/nowhere"}, "The model /nowhere cannot"),
