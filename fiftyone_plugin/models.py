@@ -1,4 +1,4 @@
-"""One annotator for each model and device of the process, kept while it may be wanted again."""
+"""A pool of annotators: one for each model and device, kept while it may be wanted again."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Where labels are kept, and what may be written there: attributes are declared before they are
-set.
+"""Fields of labels: where they are kept, and what may be written there.
 
 FiftyOne shows an attribute in its sidebar, filters and tooltips only once the dataset's schema
 knows it, and takes any name and any type for one that it does not know. So names and types are

@@ -1,4 +1,4 @@
-"""Words for the regions that a dataset already has."""
+"""The operator `caption_regions`: words for the regions that a dataset already has."""
 
 from __future__ import annotations
 

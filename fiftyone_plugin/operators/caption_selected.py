@@ -1,4 +1,4 @@
-"""The labels that are selected in a sample, captioned in one click."""
+"""The operator `caption_selected`: one click captions the labels selected in a sample."""
 
 from __future__ import annotations
 

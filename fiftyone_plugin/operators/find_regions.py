@@ -1,4 +1,4 @@
-"""Regions where a dataset has none yet."""
+"""The operator `find_regions`: everything in an image, without prompts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A class of a list for each region, and which labels may be wrong."""
+"""The operator `label_regions`: a class of a list for each region; finds suspect labels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From what a person chose to a run that is checked and only needs to begin."""
+"""Plans: a person's options turned into a checked run that only has to begin."""
 
 from __future__ import annotations
 
@@ -111,6 +111,7 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
     dataset = resolve(options.field, ALL).dataset
+    summary = f"{options.field.removeprefix('frames.').replace('.', '_')}_captions"
     answers = AttributeMapping(
         questions=options.questions,
         vocabulary=_vocabulary(
@@ -119,7 +120,7 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
         class_attribute=options.class_attribute,
         score=options.score,
         masks=_masks(options),
-        summary=_summary_field(options.field) if options.summary else None,
+        summary=summary if options.summary else None,
     )
     return _existing("caption_regions", options, answers, resolve)
 
@@ -202,8 +203,11 @@ def _existing(
 ) -> Plan:
     """Onto the labels of a field, as many as `only` asks for."""
     target = resolve(options.field, OverwritePolicy(options.only, answers.groups))
-    if answers.masks is not None:
-        _check_masks(target.label_type)
+    if answers.masks is not None and target.label_type not in KEEP_MASKS:
+        raise PluginError(
+            f"{target.label_type.__name__} keep no instance masks: let segment_regions make "
+            "detections in a new field."
+        )
     return _checked(operator, options, answers, target)
 
 
@@ -308,14 +312,6 @@ def _check_view(name: str, attribute: str, target: Target) -> None:
         )
 
 
-def _check_masks(label_type: Any) -> None:
-    if label_type not in KEEP_MASKS:
-        raise PluginError(
-            f"{label_type.__name__} keep no instance masks: let segment_regions make detections in "
-            "a new field."
-        )
-
-
 def _copied_attributes(target: Target, answers: AttributeMapping) -> Iterator[Attribute]:
     """The attributes of a field's labels that detections in a new field take over."""
     label_type = _one_label(target.label_type)
@@ -331,7 +327,3 @@ def _one_label(label_type: Any) -> Any:
     """The class of one label of a field."""
     name = getattr(label_type, "_LABEL_LIST_FIELD", None)
     return label_type if name is None else label_type._fields[name].field.document_type
-
-
-def _summary_field(field: str) -> str:
-    return f"{field.removeprefix('frames.').replace('.', '_')}_captions"

@@ -1,4 +1,4 @@
-"""The operators on runs that were made: list, compare, stop and undo them."""
+"""The operators on runs: list, compare, stop and undo them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Instance masks from the regions that a dataset already has."""
+"""The operator `segment_regions`: instance masks from boxes, lines, points and classes."""
 
 from __future__ import annotations
 

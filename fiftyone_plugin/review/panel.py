@@ -155,7 +155,9 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         place = _place(ctx)
         if place is not None:
             ctx.ops.open_sample(id=place.sample_id)
-            self._select(ctx, place)
+            field = ctx.panel.get_state("subject.field")
+            label = {"label_id": place.label_id, "sample_id": place.sample_id, "field": field}
+            ctx.ops.set_selected_labels([label])
 
     @_event
     def show_frames(self, ctx: Any) -> None:
@@ -221,11 +223,6 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         ctx.panel.set_data("image", image)
         if moves and ctx.current_sample and ctx.current_sample != item.place.sample_id:
             ctx.ops.open_sample(id=item.place.sample_id)
-
-    def _select(self, ctx: Any, place: Place) -> None:
-        field = ctx.panel.get_state("subject.field")
-        label = {"label_id": place.label_id, "sample_id": place.sample_id, "field": field}
-        ctx.ops.set_selected_labels([label])
 
 
 def register(plugin: Any) -> None:

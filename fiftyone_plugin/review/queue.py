@@ -1,4 +1,4 @@
-"""What a person reviews: the texts on a dataset's regions, one after the other.
+"""The review queue: the texts on a dataset's regions, one after the other.
 
 The verdict is the attribute `reviewed` of each label: "accepted" (the text stands as the model
 wrote it), "edited" (a person changed the text or the label) or "rejected". A rejected text is kept

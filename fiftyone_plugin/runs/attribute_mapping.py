@@ -1,4 +1,7 @@
-"""What is asked about each region, and which attributes the answers become. No database here."""
+"""Attribute mapping: the questions asked about each region, and the attributes for the answers.
+
+Nothing here knows the database.
+"""
 
 from __future__ import annotations
 

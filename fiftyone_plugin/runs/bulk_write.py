@@ -1,4 +1,4 @@
-"""One flush, in three bulk steps: read what is there, write it into the journal, change it."""
+"""Bulk writes: one flush reads what is there, writes it into the journal, and changes it."""
 
 from __future__ import annotations
 

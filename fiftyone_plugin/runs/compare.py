@@ -1,6 +1,6 @@
-"""Two runs side by side: what each wrote onto the regions that both worked on.
+"""Compare two runs: what each wrote onto the regions that both worked on.
 
-It is what the models said, from the journal: also where the other run, or somebody, wrote over it.
+The journal has what the models said, also where another run or a person wrote over it since.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""A run from its first image to its record: targets in, annotator, writer out.
+"""The engine: a run from its first image to its record.
 
     for progress in run(job, annotator):
         print(progress.text)
 
-Images are read a little ahead of the model; all regions of an image go in one request. Closing
-the generator, or an exception inside it, leaves everything that was written consistent and the run
-recorded as interrupted.
+The target gives images and labels, the annotator answers, the writer writes. Threads read images
+ahead of the model; all regions of an image go in one request. Closing the generator, or an
+exception inside it, leaves what was written consistent and the run recorded as interrupted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The dataset's schema: see that a run's fields are there, and remove what nobody uses any more."""
+"""The dataset's schema: are a run's fields there, and which does nobody use any more?"""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ _VALUES = [  # MongoDB's types of everything but null that FiftyOne writes
 def check_present(place: LabelField, paths: Collection[str]) -> None:
     """See that the database still has what a run is writing to.
 
-    Written to a field that is gone, values would come back to nobody's knowledge: MongoDB takes
-    them, the schema does not know them.
+    MongoDB would take values for a field that is gone, and nobody would see them: the schema does
+    not have it.
 
     Args:
         place: where the labels are.

@@ -24,7 +24,7 @@ from .bulk_write import DELETED, Pending, flush
 from .journal import Journal, collect
 from .records import KEPT_FAILURES, RunRecord, SampleFailure
 from .schema import check_present
-from .summaries import summary_of
+from .summaries import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -196,7 +196,8 @@ class RunWriter:
             name: of `sample_attributes`.
             attribute: of the labels: the text.
         """
-        self._record = replace(self._record, summary=summary_of(self._place, name, attribute))
+        summary = Summary(name, self._place.root, attribute, self._place.frames)
+        self._record = replace(self._record, summary=summary)
 
     def add_labels(self, sample_id: str, labels: Sequence[fo.Label]) -> None:
         """Add new labels behind those that the field's list has.
@@ -313,7 +314,8 @@ class RunWriter:
     def _of(self, sample_id: str, *values: Iterable[Any]) -> Pending:
         """What waits for a sample, which is going to get these values too."""
         pending = self._pending.setdefault(ObjectId(sample_id), Pending())
-        size = sum(_size(value) for each in values for value in each)
+        found = (value for each in values for value in each)
+        size = sum(len(one) if isinstance(one, bytes | str) else 8 for one in found)
         pending.size += size
         self._bytes += size
         return pending
@@ -338,10 +340,6 @@ class RunWriter:
         except ValidationError as error:
             raise PluginError(f"{value!r} does not fit {path!r}: {error}") from error
         return field.to_mongo(value)
-
-
-def _size(value: Any) -> int:
-    return len(value) if isinstance(value, bytes | str) else 8
 
 
 def _paths(

@@ -1,4 +1,4 @@
-"""Which samples and labels there are, as ids: found in the database, kept in a temporary file."""
+"""Lists of the ids of samples and labels, read from the database into a temporary file."""
 
 from __future__ import annotations
 

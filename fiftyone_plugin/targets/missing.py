@@ -1,7 +1,7 @@
-"""What is filled already and what is open, so that a run can leave alone what is there.
+"""Overwrite policy: which answers a region lacks, so that a run leaves alone what is there.
 
-That is decided by what the dataset holds, never by what a view shows: a view may hide an attribute,
-and a view of patches may be older than the captions.
+The dataset decides, never the view: a view may hide an attribute, and a view of patches may be
+older than the captions.
 """
 
 from __future__ import annotations

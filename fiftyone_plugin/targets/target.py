@@ -1,4 +1,4 @@
-"""What a run works on: which images, and which labels of them.
+"""Targets: the images and labels that a run works on.
 
 Before the first image the ids of all samples and labels are noted in a temporary file (12 bytes
 each): what the run itself writes cannot move samples into or out of the view it works on, and
@@ -23,7 +23,7 @@ from .missing import OverwritePolicy
 from .views import GENERATED, PATCHES, Slices, check_media, flat, label_type, listed, root_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 
 ALL = OverwritePolicy()
@@ -158,7 +158,10 @@ class Target:
         read when it is asked for, and samples that were deleted since are left out.
         """
         with Listing(self._rows([])) as listing:
-            entries = _merged(listing)
+            entries = (
+                ListedSample(document, tuple(label for one in same for label in one.label_ids))
+                for document, same in groupby(listing, attrgetter("document_id"))
+            )
             while page := list(islice(entries, size)):
                 works = self._read(page)
                 if works:
@@ -229,11 +232,6 @@ class Target:
             made=frozenset(one[PROMPT_ID] for one in made if one.get(PROMPT_ID)),
             _target=self,
         )
-
-
-def _merged(entries: Iterable[ListedSample]) -> Iterator[ListedSample]:
-    for document_id, same in groupby(entries, attrgetter("document_id")):
-        yield ListedSample(document_id, tuple(label for entry in same for label in entry.label_ids))
 
 
 def resolve(
