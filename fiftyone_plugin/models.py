@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pam_labeling import Settings, SettingsError
+from pam_labeling.errors import InputError
 from pam_model import CheckpointError
 from pam_model.checkpoints.hub import check_name
 
@@ -67,6 +68,7 @@ class AnnotatorPool:
         """
         entry = self._enter(settings)
         try:
+            # A lock for each entry: loading takes minutes, and other models are lent meanwhile.
             with entry.loading:
                 if entry.annotator is None:
                     entry.annotator = _load(settings)
@@ -82,7 +84,7 @@ class AnnotatorPool:
     def _enter(self, settings: Settings) -> _Lent:
         with self._lock:
             known = settings in self._entries
-        if not known:
+        if not known:  # another model: the idle ones make room before it is loaded
             self.close()
         with self._lock:
             entry = self._entries.setdefault(settings, _Lent())
@@ -108,6 +110,7 @@ class AnnotatorPool:
     def _close_if_idle(self, settings: Settings) -> None:
         with self._lock:
             entry = self._entries.get(settings)
+            # The timer may fire while somebody borrows the annotator again.
             if entry is None or entry.users:
                 return
             del self._entries[settings]
@@ -174,7 +177,7 @@ def idle_seconds() -> float:
 def _load(settings: Settings) -> Annotator:
     try:
         return settings.open_annotator()
-    except (CheckpointError, OSError, ImportError, RuntimeError, ValueError) as error:
+    except (CheckpointError, InputError, OSError, ImportError, RuntimeError) as error:
         raise _unusable(settings.model, error) from error
 
 

@@ -13,6 +13,8 @@ import fiftyone as fo
 import fiftyone.operators as foo
 from cachetools import TTLCache
 
+from pam_labeling.errors import InputError
+
 from ..errors import PluginError
 from ..runs.records import RunRecord, read_run
 from ..targets.target import Target, TargetCounts, resolve, resolve_context
@@ -80,7 +82,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             options = self.options_of(ctx, form)
             plan = self.plan(options, context_target(ctx, options))
             form.notice("amount", amount_of(plan))
-        except PluginError as error:
+        except InputError as error:
             form.refuse(str(error))
         return form.finish(self.title, self.description, "Run")
 
@@ -138,6 +140,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         plan = self.plan(options, collection_target(collection, options))
         counts = plan.job.target.count()
         refuse_empty(plan, counts)
+        # Checked here already: who queues a run does not see the worker's refusal.
         if delegate:
             view = collection.view() if isinstance(collection, fo.Dataset) else collection
             ctx = {"view": view, "params": delegated_params(options)}
@@ -149,7 +152,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         with closing(iter(steps)) as reports, ExitStack() as stack:
             bar = None
             for report in reports:
-                if bar is None and report.key:
+                if bar is None and report.key:  # the first report says only that the model loads
                     bar = fo.ProgressBar(report.total, progress, iters_str=counted)
                     stack.enter_context(bar)
                 elif bar is not None:
@@ -191,6 +194,7 @@ class Steps:
         dataset = self._plan.job.target.dataset
         asked = time.monotonic()
         with closing(self._plan.run()) as run:
+            # Not a for loop, which would drop the record that the generator returns.
             while True:
                 try:
                     progress = next(run)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from pam_labeling.errors import ImageError
+from pam_labeling.errors import InputError
 from pam_labeling.media import read_image
 
 from ..errors import PluginError
@@ -44,7 +44,7 @@ def _event(method: Event) -> Event:
     def told(panel: ReviewPanel, ctx: Any) -> None:
         try:
             method(panel, ctx)
-        except PluginError as error:
+        except InputError as error:
             ctx.ops.notify(str(error), variant="error")
 
     return told
@@ -232,10 +232,9 @@ def register(plugin: Any) -> None:
 
 def _captioned(fields: dict[str, Any]) -> str:
     """The field to begin with: one with captions, if there is one."""
-    for name, (texts, _) in fields.items():
-        if any(text in texts for text in _PREFERRED["text"]):
-            return name
-    return next(iter(fields))
+    preferred = set(_PREFERRED["text"])
+    captioned = (name for name, (texts, _) in fields.items() if preferred & set(texts))
+    return next(captioned, next(iter(fields)))
 
 
 def _queue(ctx: Any, sample_id: str | None = None) -> ReviewQueue:
@@ -309,7 +308,7 @@ def _image(item: Item) -> tuple[str | None, str | None]:
     try:
         pixels = read_image(item.filepath).pixels
         region, *_ = regions_of(item.label, (pixels.shape[1], pixels.shape[0]))
-    except (ImageError, PluginError) as error:
+    except InputError as error:
         return None, str(error)
     if not isinstance(region, LabelRegion):
         return None, region.reason

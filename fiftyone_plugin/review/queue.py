@@ -17,7 +17,8 @@ from fiftyone import ViewField as F
 
 from ..errors import PluginError
 from ..labels.fields import label_field
-from .fields import LISTS, REVIEWED, attributes_of, declare, path_of
+from ..labels.regions import single_labels
+from .fields import REVIEWED, attributes_of, declare, path_of
 from .summary_line import renew_summary
 
 if TYPE_CHECKING:
@@ -94,7 +95,9 @@ class Item:
     @property
     def disagrees(self) -> bool:
         """Whether the model calls it something else."""
-        return self.model_label is not None and not _same(self.name, self.model_label)
+        return (
+            self.model_label is not None and (self.name or "").lower() != self.model_label.lower()
+        )
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,7 @@ class ReviewQueue:
         Raises:
             PluginError: an accepted text without a letter.
         """
-        self.at(item.place)
+        self.at(item.place)  # it may be gone since it was shown
         changes: dict[str, str] = {}
         if verdict != "rejected":
             if text is not None and text.strip() != (item.text or "").strip():
@@ -280,11 +283,7 @@ class ReviewQueue:
 
     def _labels(self, sample: Any) -> list[Any]:
         labels = sample[self.subject.field]
-        if labels is None:
-            return []
-        if type(labels) in LISTS:
-            return list(labels[LISTS[type(labels)]] or ())
-        return [labels]
+        return [] if labels is None else single_labels(labels)
 
     def _item(self, sample: Any, label: Any) -> Item:
         subject = self.subject
@@ -317,10 +316,6 @@ class ReviewQueue:
 
 def _value(label: Any, name: str | None) -> Any:
     return label[name] if name is not None and label.has_field(name) else None
-
-
-def _same(one: str | None, other: str | None) -> bool:
-    return (one or "").lower() == (other or "").lower()
 
 
 def _not_empty(text: str, what: str) -> str:

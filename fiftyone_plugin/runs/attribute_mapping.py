@@ -179,7 +179,8 @@ class AttributeMapping:
             PluginError: the mask misses the label's box, or its file cannot be written.
         """
         found = self.words(region)
-        if self.only_disagreeing and (region.label is None or _same(region.label, source.label)):
+        said, present = (region.label or "").casefold(), (source.label or "").casefold()
+        if self.only_disagreeing and (not said or said == present):
             found.pop(self.class_attribute, None)
         if self.masks is not None and (wanted is None or "mask" in wanted):
             box = None if self.masks.tighten else source.document.bounding_box
@@ -240,7 +241,3 @@ def by_label(values: Values, sources: Sequence[LabelRegion]) -> Values:
             before = source.document[name] if source.document.has_field(name) else None
             whole.setdefault(name, dict(before) if isinstance(before, dict) else {})[value] = said
     return merged
-
-
-def _same(one: str, other: str | None) -> bool:
-    return other is not None and one.casefold() == other.casefold()

@@ -99,6 +99,7 @@ def flush(
             labels = labels_at(found, place.root)
             merged = [{**label, **wanted.labels.get(label["_id"], {})} for label in labels]
             wanted.fields[summary.name] = summary.lines(merged, classes)
+        # More than a reason: the sample has results, so the reason of an earlier run is wrong now.
         if wanted.labels or wanted.added or set(wanted.fields) - {error_field}:
             outcome.results.add(document)
             if found.get(error_field) is not None and document not in keep_error:
@@ -110,6 +111,7 @@ def flush(
         entries.append(journal.entry(document, place.frames, changes, added))
         operations += [*updates, *more]
         outcome.documents.add(document)
+    # First the journal: killed after this line, the values are as they were, and undo finds so.
     journal.write(entries)
     too_large = write(place.documents, place.frames, operations, outcome.documents)
     outcome.refused |= dict.fromkeys(too_large, _FULL)
@@ -137,13 +139,14 @@ def write(
         return []
     too_large = []
     try:
-        collection.bulk_write(operations, ordered=False)
+        collection.bulk_write(operations, ordered=False)  # one refusal stops no other
     except BulkWriteError as refusal:
         for error in refusal.details["writeErrors"]:
             if error["code"] not in _TOO_LARGE:
                 raise PluginError(f"The database refused to write: {error['errmsg']}") from refusal
             too_large.append(operations[error["index"]]._filter["_id"])
     if frames:
+        # FiftyOne keeps one object for each document; people hold them.
         fofr.Frame._reload_docs(collection.name, frame_ids=documents)
     else:
         fos.Sample._reload_docs(collection.name, sample_ids=documents)
@@ -224,7 +227,7 @@ def _changes(
             continue
         outcome.regions += 1
         prefix = place.root
-        if place.in_list:
+        if place.in_list:  # by id, not by index: somebody may have added or deleted labels since
             prefix = f"{place.root}.$[l{len(filters)}]"
             filters.append({f"l{len(filters)}._id": label})
         for name, value in attributes.items():
@@ -234,7 +237,7 @@ def _changes(
     if not values:
         return changes, []
     query: dict[str, Any] = {"_id": document}
-    if not place.in_list and wanted.labels:
+    if not place.in_list and wanted.labels:  # nothing, if another label took its place
         query[f"{place.root}._id"] = next(iter(wanted.labels))
     update = {"$set": {**values, "last_modified_at": utc_now()}}
     return changes, [UpdateOne(query, update, array_filters=filters or None)]
@@ -250,7 +253,7 @@ def _added(
     made = labels_in(place, found) is None
     old = found.get(place.name, MISSING) if made else None
     update: dict[str, Any] = {"$set": {"last_modified_at": utc_now()}}
-    if made:
+    if made:  # $push would make a plain list, which FiftyOne could not read
         holder = place.holder_class(**{place.list_name: []}).to_dict()
         update["$set"][place.name] = {**holder, place.list_name: wanted.added}
     else:

@@ -117,7 +117,7 @@ class Journal:
         self._id = journal
         self._last = 0
         order = [("journal", ASCENDING), ("document", ASCENDING), ("at", ASCENDING)]
-        _collection().create_index(order)
+        _collection().create_index(order)  # does nothing where it is there
 
     def entry(
         self,
@@ -147,10 +147,10 @@ def entries_of(
     order = [("document", ASCENDING), ("at", ASCENDING)]
     for found in _collection().find(query, {"_id": False}).sort(order).allow_disk_use(True):
         changes = [Change(**{"old": MISSING, **each}) for each in found["changes"]]
-        added = [
-            Added(**{"old": MISSING, **each, "labels": _stamps(each["labels"])})
-            for each in found["added"]
-        ]
+        added = []
+        for each in found["added"]:
+            stamps = {label["_id"]: label["stamp"] for label in each["labels"]}
+            added.append(Added(**{"old": MISSING, **each, "labels": stamps}))
         yield JournalEntry(**{**found, "changes": tuple(changes), "added": tuple(added)})
 
 
@@ -183,7 +183,7 @@ def _collection() -> Any:
 
 def _documents(entry: JournalEntry) -> Iterator[dict[str, Any]]:
     """The entry for MongoDB, in parts where old masks would make it too long for a document."""
-    size = 0
+    size = 0  # in bytes, of the values that can be long
     part: list[dict[str, Any]] = []
     for change in entry.changes:
         size += len(change.old) if isinstance(change.old, bytes | str) else 0
@@ -199,10 +199,6 @@ def _documents(entry: JournalEntry) -> Iterator[dict[str, Any]]:
         for one in entry.added
     ]
     yield {**vars(entry), "changes": part, "added": added}
-
-
-def _stamps(labels: Sequence[Mapping[str, Any]]) -> dict[ObjectId, Any]:
-    return {label["_id"]: label["stamp"] for label in labels}
 
 
 def _present(record: Change | Added) -> dict[str, Any]:

@@ -228,7 +228,7 @@ def end(collection: SampleCollection, record: RunRecord, reason: str) -> RunReco
     """
     state: State = "interrupted" if reason else "finished"
     record = replace(record, state=state, reason=reason, finished=now(), seen=now())
-    _UNSAVED[record.journal] = record
+    _UNSAVED[record.journal] = record  # `save` forgets it
     try:
         save(collection, record)
     except PyMongoError:
@@ -257,6 +257,7 @@ def is_alive(record: RunRecord) -> bool:
     if host != socket.gethostname():
         return not is_silent(record)
     try:
+        # The start too: a process id is given to another process some time later.
         return bool(abs(psutil.Process(pid).create_time() - start) < 1)
     except psutil.NoSuchProcess:
         return False

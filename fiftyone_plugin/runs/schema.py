@@ -79,6 +79,7 @@ def undeclare(dataset: Any, record: RunRecord, others: list[RunRecord]) -> list[
         gone = other.undone.undeclared if other.undone else ()
         candidates |= set(other.declared) - set(gone)
     removed: list[str] = []
+    # Fields before what is inside them: what is inside goes with its field.
     for path in sorted(candidates, key=lambda path: path.count(".")):
         if any(path.startswith(f"{parent}.") for parent in removed):
             removed.append(path)
@@ -107,6 +108,7 @@ def _remove(dataset: Any, path: str) -> None:
     """Remove a field from the schema, and from documents where it is null."""
     collection, inside = _collection(dataset, path)
     frames = inside != path
+    # FiftyOne writes null for what is declared; removing the declaration alone would leave that.
     nulls = collection.find_one({inside: {"$exists": True}}, {"_id": True}) is not None
     if nulls or "." not in inside:
         delete = dataset.delete_frame_field if frames else dataset.delete_sample_field

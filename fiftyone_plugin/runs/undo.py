@@ -157,7 +157,7 @@ class _Undo:
         self._dataset = dataset
         self._run = record.journal
         self._again = record.state == "undoing"
-        self._journals = [run.journal for run in runs]
+        self._journals = [run.journal for run in runs]  # all: values went from run to run
         self._gone = {record.journal, *(run.journal for run in runs if run.state in UNDONE)}
         self.counts: Counter[str] = Counter()
 
@@ -220,6 +220,7 @@ class _Undo:
             self.counts["missing"] += sum(len(names) for names in mine.values())
             self.counts["missing"] += sum(len(one.labels) for one in added)
             return []
+        # Labels first: values on labels that go need no restoring.
         updates: list[Update] = []
         for root in dict.fromkeys(one.root for one in added):
             stamps = {}

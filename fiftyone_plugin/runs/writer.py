@@ -71,19 +71,15 @@ class RunWriter:
             collection: a dataset or view.
             field_name: the field of labels, as the collection calls it.
             operator: such as `"caption_regions"`.
-            attributes: what will be written onto labels, also of `fields.OWN`.
-            sample_attributes: what will be written onto samples.
-            create: the class of the field, such as `fo.Detections`, where it may be missing.
-            description: of the field, where it is made.
+            attributes, sample_attributes: what will be written onto labels, and onto samples.
+            create, description: of the field, such as `fo.Detections`, where it may be missing.
             parameters: what to record; values as JSON has them.
-            model: the checkpoint's name.
-            version: the version of pam-labeling.
+            model, version: the checkpoint's name, and the version of pam-labeling.
             key: the run's name; by default the operator and the time.
-            flush_regions: a flush every so many regions.
-            flush_seconds: and whenever the last one was so long ago.
+            flush_regions, flush_seconds: a flush every so many regions, or after that long.
 
         Raises:
-            PluginError: the field, a name, a type or the run's name will not do.
+            PluginError: the field, a name or a type cannot be used.
         """
         self._collection = collection
         self._place = fields.label_field(collection, field_name, create)
@@ -174,19 +170,6 @@ class RunWriter:
         self._regions += len(values)
         self._flush_if_due()
 
-    def write_sample(self, sample_id: str, values: Mapping[str, Any]) -> None:
-        """Set fields of a sample (of `sample_attributes`).
-
-        Raises:
-            PluginError: a value does not fit its field.
-        """
-        found = {
-            name: self._for_mongo(self._place.field_path(name), value)
-            for name, value in values.items()
-        }
-        self._of(sample_id, found.values()).fields.update(found)
-        self._flush_if_due()
-
     def summarise(self, name: str, attribute: str) -> None:
         """Keep a field of the samples as a line for each label that has a text.
 
@@ -232,6 +215,7 @@ class RunWriter:
             raise
 
     def _flush(self) -> None:
+        # Usually once; again where samples refused their values and get the reason instead.
         while True:
             pending, self._pending = self._pending, {}
             self._regions = self._bytes = 0
@@ -242,11 +226,14 @@ class RunWriter:
             records.save(self._collection, self._record)
             self._last_flush = time.monotonic()
             if not self._pending:
-                return  # else: reasons of samples that refused what was written
+                return
 
     def _write(self, pending: dict[ObjectId, Pending]) -> None:
         if any(ERROR.name in one.fields for one in pending.values()):
-            self._declare_error()
+            # Made when the first sample fails; recorded first, so that undo knows of it.
+            missing = fields.undeclared_on_samples(self._place, [ERROR])
+            self._add_path(self._place.field_path(ERROR.name), missing)
+            self._declare(missing)
         outcome = flush(
             self._place,
             self._journal,
@@ -273,12 +260,6 @@ class RunWriter:
             self._note_failure(document, reason)
             if reason != DELETED:  # or there is no sample left to write the reason into
                 self._of(str(document)).fields[ERROR.name] = reason
-
-    def _declare_error(self) -> None:
-        """Make the field of reasons when the first sample fails, having recorded so."""
-        missing = fields.undeclared_on_samples(self._place, [ERROR])
-        self._add_path(self._place.field_path(ERROR.name), missing)
-        self._declare(missing)
 
     def _declare(self, missing: Mapping[str, Attribute | fields.Labels]) -> None:
         try:

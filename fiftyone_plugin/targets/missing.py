@@ -91,6 +91,7 @@ class OverwritePolicy:
             stored = [{"$match": {str(self.new_field): None}}, {"$project": {"_id": True}}]
             kept: dict[str, Any] = {"$match": {"stored.0": {"$exists": True}}}
         else:
+            # Of the labels that the view shows those that are open in the dataset.
             open_ids = label_ids(field, list_name, self._open("$$label"))
             stored = [{"$project": {"labels": open_ids}}]
             found = {"$ifNull": [{"$first": "$stored.labels"}, []]}

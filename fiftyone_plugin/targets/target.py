@@ -95,11 +95,6 @@ class SampleWork:
             return False
         return not isinstance(result, LabelRegion) or self.writable(result) != frozenset()
 
-    def address(self, label_id: str, value: Any) -> dict[str, Any]:
-        """One entry of the list that the root dataset's `set_label_values` takes."""
-        place = {"frame_id": self.frame_id} if self.frame_id else {"sample_id": self.sample_id}
-        return {**place, "label_id": label_id, "value": value}
-
 
 @dataclass(frozen=True, eq=False)
 class Target:
@@ -176,6 +171,8 @@ class Target:
         view, field = self.collection, self.field
         if field is not None and self.frames:
             field = field.removeprefix("frames.")
+        # Patches are copies that know the id of what they were made from; views of frames have the
+        # frames' own ids; of videos only the frames are asked for.
         document_id, list_name, frames_only = "_id", None, False
         if isinstance(view, PATCHES):
             document_id = "_frame_id" if self.frames else "_sample_id"
@@ -187,6 +184,7 @@ class Target:
         stages = listing_stages(document_id, field, list_name)
         if self.policy and self.label_type is not fo.Segmentation:  # classes: see `SampleWork`
             stored = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
+            # A whole dataset shows what is stored: no second look at each document is needed.
             as_stored = not isinstance(view, GENERATED) and not view.view()._stages
             if as_stored:
                 stages = self.policy.stored_stages(field, stored)
@@ -208,6 +206,7 @@ class Target:
         fields = ["filepath", "_sample_id", "frame_number", *([name] if name else [])]
         if self.policy and self.policy.new_field:
             fields.append(f"{self.policy.new_field}.detections.{PROMPT_ID}")
+        # Read from the dataset, not from the view, which may hide attributes of the labels.
         query = {"_id": {"$in": list({entry.document_id for entry in page})}}
         found = {document["_id"]: document for document in self._documents.find(query, fields)}
         return [

@@ -230,9 +230,9 @@ def remembered_answers() -> Iterator[None]:
     from tests.fiftyone_plugin.remembering import RememberingAnnotator
 
     load = models._load
-    models._load = lambda settings: RememberingAnnotator(load(settings))
-    yield
-    models._load = load
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "_load", lambda settings: RememberingAnnotator(load(settings)))
+        yield
 
 
 @pytest.fixture(scope="session")

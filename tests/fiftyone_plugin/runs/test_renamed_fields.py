@@ -12,7 +12,7 @@ from fiftyone_plugin.runs.writer import RunWriter
 from tests.fiftyone_plugin.boxes import CAPTION, add_frame, add_samples, detections, find
 from tests.fiftyone_plugin.conftest import documents
 
-SHORT = Attribute("short", "text", "In short.")
+SHORT = Attribute("short", "texts", "In short.")
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def caption_all(dataset, after_first=None, flush_regions=500):
         key="captions",
         flush_regions=flush_regions,
     ) as writer:
+        writer.summarise("short", "caption")
         for number, (sample, labels) in enumerate(zip(*ids, strict=True)):
             if number == 1 and after_first is not None:
                 writer.flush()
                 after_first()
             texts = {label: {"caption": f"{number}, {index}"} for index, label in enumerate(labels)}
             writer.write(sample, texts)
-            writer.write_sample(sample, {"short": f"sample {number}"})
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from tests.fiftyone_plugin.target_samples import (
     BOX,
     SIZE,
     add_images,
+    address,
     detections,
     label_ids,
     works_of,
@@ -120,7 +121,7 @@ def test_what_a_run_writes_moves_nothing_out_of_its_view(dataset):
     done = 0
     for chunk in target.chunks(1):
         for work in chunk:
-            values = [work.address(label_id, "done") for label_id in work.label_ids]
+            values = [address(work, label_id, "done") for label_id in work.label_ids]
             dataset.set_label_values("det.detections.caption", values)
             done += len(values)
     assert done == 6
@@ -191,7 +192,7 @@ def test_a_patches_view_shows_what_was_written_once_refreshed(dataset):
     view = dataset.to_patches("det")
     target = resolve(view, field="det")
     work = works_of(target)[0]
-    values = [work.address(label_id, "seen") for label_id in work.label_ids]
+    values = [address(work, label_id, "seen") for label_id in work.label_ids]
     dataset.set_label_values("det.detections.caption", values)
     target.refresh()
     assert view.count_values("det.caption") == {"seen": 2, None: 4}
@@ -225,7 +226,7 @@ def test_single_labels_are_worked_on(new_dataset):
     assert (target.path, target.count()) == ("one", TargetCounts(1, 1))
     (work,) = works_of(target)
     (region,) = work.regions(SIZE)
-    dataset.set_label_values("one.caption", [work.address(region.label_id, "x")])
+    dataset.set_label_values("one.caption", [address(work, region.label_id, "x")])
     assert dataset.values("one.caption") == ["x", None]
     assert target.count() == TargetCounts(0, 0)
 
@@ -276,7 +277,7 @@ def test_classes_are_named_by_the_dataset_and_chosen_one_by_one(new_dataset):
     assert [region.label for region in work.regions(SIZE)] == [None, "road", None]
     label_id = next(iter(work.label_ids))
     captions = {"1": "blue", "2": " "}
-    dataset.set_label_values("classes.caption", [work.address(label_id, captions)])
+    dataset.set_label_values("classes.caption", [address(work, label_id, captions)])
     for only, values in (("all", "123"), ("missing", "3"), ("empty", "23")):
         target = resolve(dataset, field="classes", policy=policy(only))
         regions = works_of(target)[0].regions(SIZE)

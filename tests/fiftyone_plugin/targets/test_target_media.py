@@ -14,6 +14,7 @@ from fiftyone_plugin.targets.views import label_fields
 from tests.fiftyone_plugin.target_samples import (
     SIZE,
     add_images,
+    address,
     context,
     detections,
     label_ids,
@@ -63,7 +64,7 @@ def test_frames_with_images_are_worked_on(videos):
     assert [work.frame_number for work in works] == [1, 2, 1, 2]
     assert {work.sample_id for work in works} == set(videos.values("id"))
     videos.add_frame_field("det.detections.caption", fo.StringField)
-    values = [work.address(label_id, "x") for work in works for label_id in work.label_ids]
+    values = [address(work, label_id, "x") for work in works for label_id in work.label_ids]
     videos.set_label_values("frames.det.detections.caption", values)
     assert videos.count_values("frames.det.detections.caption") == {"x": 4, None: 4}
 
@@ -79,7 +80,7 @@ def test_a_view_of_frames_is_worked_on_in_its_videos(videos):
     assert [work.filepath for work in works_of(target)] == view.values("filepath")
     videos.add_frame_field("det.detections.caption", fo.StringField)
     work = works_of(target)[0]
-    values = [work.address(label_id, "x") for label_id in work.label_ids]
+    values = [address(work, label_id, "x") for label_id in work.label_ids]
     videos.set_label_values("frames.det.detections.caption", values)
     target.refresh()
     assert view.count_values("det.detections.caption") == {"x": 2, None: 2}
@@ -215,7 +216,7 @@ def test_slices_mean_nothing_where_there_are_no_groups(dataset):
 def test_values_are_written_to_any_slice_by_id(groups):
     groups.add_sample_field("det.detections.caption", fo.StringField)
     works = works_of(resolve(groups, field="det", slices="all"))
-    values = [work.address(label_id, "x") for work in works for label_id in work.label_ids]
+    values = [address(work, label_id, "x") for work in works for label_id in work.label_ids]
     groups.set_label_values("det.detections.caption", values)
     flat = groups.select_group_slices(["left", "right"])
     assert flat.count_values("det.detections.caption") == {"x": 8}
