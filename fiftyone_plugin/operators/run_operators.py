@@ -150,9 +150,9 @@ class CompareRuns(RunOperator):
 
     def fill(self, ctx: Any, inputs: types.Object) -> None:
         """Two of the runs."""
-        inputs.bool("only_different", default=True, label="Only where they differ")
         for name, label, index in (("first", "First run", 1), ("second", "Second run", 0)):
             _choose_run(ctx, inputs, name, label, lambda run: run.counts.regions > 0, index)
+        inputs.bool("only_different", default=True, label="Only where they differ")
 
     def execute(self, ctx: Any) -> dict[str, Any]:
         """Show the regions in the App, and the texts as rows."""

@@ -104,7 +104,8 @@ def test_all_regions_of_an_image_go_in_one_request(scene_dataset, annotator):
     recorder = Recorder(annotator)
     record_of(job_on(dataset), recorder)
     counts = [len(sample.ground_truth.detections) for sample in dataset]
-    assert [len(request.prompts) for request in recorder.requests] == counts
+    found = [len(request.prompts) for request in recorder.requests]
+    assert sorted(found) == sorted(counts)  # several threads make them
 
 
 def test_instance_masks_are_prompts_unless_they_are_to_be_made(scene_dataset, annotator):
