@@ -58,10 +58,11 @@ def write_images(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
     drawn = [cv2.resize(render_scene(HELD_OUT_SEED + n).image, size) for n in range(8)]
 
     def write(number: int) -> Path:
-        pixels = drawn[number % len(drawn)].copy()
+        pixels = drawn[number % len(drawn)]
         noise = np.random.default_rng(number).integers(0, 30, pixels.shape, dtype=np.uint8)
+        noisy = np.maximum(pixels, noise)
         path = folder / f"{number:05}.jpg"
-        cv2.imwrite(str(path), cv2.add(pixels, noise), [cv2.IMWRITE_JPEG_QUALITY, 90])
+        cv2.imwrite(str(path), noisy, [cv2.IMWRITE_JPEG_QUALITY, 90])
         return path
 
     with ThreadPoolExecutor() as threads:

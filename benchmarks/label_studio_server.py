@@ -31,9 +31,10 @@ from rich.table import Table
 
 from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.options import Options
-from label_studio_backend.config.output_mapping import plan_answer
+from label_studio_backend.config.output_mapping import map_outputs
+from label_studio_backend.predictor import open_predictor
 from label_studio_backend.server.app import create_app, create_server
-from label_studio_backend.server.serving import open_backend
+from label_studio_backend.server.backend import Backend
 from label_studio_backend.settings import ServerSettings
 from pam_labeling import LoadedImage, Prompt, Request, Settings, read_image
 from pam_model.nano.world import HELD_OUT_SEED, render_scene
@@ -137,7 +138,7 @@ class Bench:
             port=0,
         )
         chosen = Settings.from_environment(model=model)
-        backend = stack.enter_context(open_backend(chosen, settings))
+        backend = stack.enter_context(Backend(open_predictor(chosen, settings), settings))
         backend.load()
         while backend.health()["state"] == "loading":
             time.sleep(0.05)
@@ -146,7 +147,7 @@ class Bench:
         self.url = f"http://127.0.0.1:{server.effective_port}/predict"
         self.direct = stack.enter_context(chosen.open_annotator())
         self.config = CONFIG.format(texts=TEXTS if texts else "")
-        self.questions = plan_answer(LabelingConfig.parse(self.config), Options()).questions
+        self.questions = map_outputs(LabelingConfig.parse(self.config), Options()).questions
         self.earlier = earlier
         self.session = stack.enter_context(requests.Session())
 

@@ -137,7 +137,7 @@ def settings_of(
             model=model or None, device=device or None, regions_per_step=batch_size
         )
     except SettingsError as error:
-        raise PluginError(f"{error}.") from error
+        raise PluginError(str(error)) from error
 
 
 def check_model(settings: Settings) -> None:

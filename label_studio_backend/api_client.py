@@ -1,15 +1,14 @@
-"""Label Studio's HTTP API with patience: a server that is away is waited for.
+"""Label Studio's REST API with patience: a server that is away is waited for.
 
-Requests go through the transport of `label_studio_sdk`, which knows legacy tokens and refreshes
-personal access tokens. Its typed methods are not used: they build a model of every number of
-every mask (a few microseconds for each, on both ways) and send a write again whose answer was
+The typed methods of `label_studio_sdk` are not used: they build an object for every number of every
+mask (a few microseconds for each, in both directions), and they send a write again whose answer was
 lost, which doubles it.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-import logging
 import math
 import re
 import ssl
@@ -20,10 +19,13 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import httpx
-from label_studio_sdk.client import LabelStudio
-from label_studio_sdk.core import ApiError
 
+from label_studio_backend.media.guarded_network import tls_error, trusted_certificates
+from label_studio_backend.media.label_studio_site import base_url
 from label_studio_backend.media.task_media import ca_bundle
+from label_studio_backend.media.tokens import Credentials
+from label_studio_backend.media.urls import MediaError
+from pam_labeling.errors import PamError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -32,13 +34,11 @@ TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 """Seconds for an answer: Label Studio on SQLite waits its turn to write."""
 
 _MOST_WAIT = 60.0  # seconds between two attempts
-_TROUBLE = 4  # answers 500 to one request before it is given up: the others may well succeed
+_MOST_FAULTS = 4  # answers 500 to one request before it is given up: others may well succeed
 _DETAIL = 300  # characters of the server's own words
 
-logging.getLogger("httpcore").setLevel(logging.INFO)  # its debug lines show cookies
 
-
-class ApiFailure(RuntimeError):  # noqa: N818 - a failure of the server's, of several kinds
+class ApiFailure(PamError, RuntimeError):  # noqa: N818 - a failure of the server's, of several kinds
     """Label Studio did not do what was asked; the message is a sentence without secrets."""
 
 
@@ -94,28 +94,24 @@ class Api:
         stop: threading.Event | None = None,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self.url = _checked_url(url)
         self._patience = patience
         self._stop = stop or threading.Event()
         self._tell = tell
-        # It follows no redirects: they turn POST into GET.
-        client = httpx.Client(timeout=TIMEOUT, verify=_trusted())
         try:
-            # The slash keeps a path in the address when the token is refreshed.
-            sdk = LabelStudio(  # type: ignore[no-untyped-call]  # takes *args and **kwargs
-                base_url=f"{self.url}/",
-                api_key=_checked_key(api_key),
-                httpx_client=client,
-                max_retries=0,
-            )
-        except ApiError:
-            client.close()
+            name = "the address of Label Studio (--label-studio-url or LABEL_STUDIO_URL)"
+            self.url = base_url(url, name).text
+            # No memory of failures: `_ask` waits between its attempts.
+            self._credentials = Credentials(api_key, self._refresh, patience=0)
+            certificates = trusted_certificates(ca_bundle())
+        except MediaError as error:
+            raise AccessError(str(error)) from None
+        if self._credentials.expired:
             raise AccessError(
                 "the personal access token is not valid any more: make a new one in Label Studio "
                 "under Account & Settings, and give it with --api-key or LABEL_STUDIO_API_KEY"
-            ) from None  # the cause shows headers
-        self._client = client
-        self._transport = sdk._client_wrapper.httpx_client  # has no public name
+            )
+        # It follows no redirects: they would turn POST into GET.
+        self._client = httpx.Client(timeout=TIMEOUT, verify=certificates)
 
     def close(self) -> None:
         """Close the connections."""
@@ -165,10 +161,10 @@ class Api:
         body: Mapping[str, object] | None = None,
         again: bool = True,
     ) -> Any:
-        waiting = _Waiting(self._patience)
-        troubles = 0
-        while True:
-            asked = None
+        began = time.monotonic()
+        faults = 0
+        for attempt in itertools.count():
+            wanted = None
             try:
                 response = self._send(method, path, params, body)
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
@@ -178,14 +174,25 @@ class Api:
                 reason, received = f"gave no answer ({_name(error)})", True
             else:
                 status = response.status_code
-                troubles += status == HTTPStatus.INTERNAL_SERVER_ERROR
-                if not _is_away(status) or troubles == _TROUBLE:
+                faults += status == HTTPStatus.INTERNAL_SERVER_ERROR
+                if not _is_away(status) or faults == _MOST_FAULTS:
                     return self._read(response, path)
-                reason, asked = _busy(status), _retry_after(response)
+                wanted = _retry_after(response)
                 received = status != HTTPStatus.TOO_MANY_REQUESTS
+                reason = "is away or in trouble" if received else "asks for fewer requests"
+                reason += f" ({status})"
             if received and not again:
                 raise LostAnswerError(f"Label Studio {reason}")
-            self._wait_for(waiting, reason, asked)
+            # 1, 2, 4 ... 60 s, or what the server asks for.
+            seconds = min(2.0**attempt, _MOST_WAIT) if wanted is None else wanted
+            passed = time.monotonic() - began
+            if passed + seconds > self._patience:
+                raise UnreachableError(
+                    f"Label Studio at {self.url} {reason}, also after {passed:.0f} s (--patience)"
+                )
+            self._tell(f"Label Studio {reason}; trying again in {seconds:.0f} s")
+            self.wait(seconds)
+        raise AssertionError("unreachable")
 
     def _send(
         self,
@@ -194,19 +201,33 @@ class Api:
         params: Mapping[str, object] | None,
         body: Mapping[str, object] | None,
     ) -> httpx.Response:
-        content = None if body is None else json.dumps(body, separators=(",", ":")).encode()
         try:
-            return self._transport.request(
-                path,
-                method=method,
-                params=dict(params or {}),
-                content=content,
-                headers=None if body is None else {"content-type": "application/json"},
-            )
-        except ApiError as error:  # the personal access token could not be refreshed
-            return httpx.Response(error.status_code or 500, json=error.body)
-        except json.JSONDecodeError:  # ... because a page of a proxy answered
-            raise httpx.ConnectError("no token") from None
+            headers = {"Authorization": self._credentials.header(math.inf)}
+        except MediaError as error:
+            raise AccessError(str(error)) from None
+        content = None
+        if body is not None:
+            content = json.dumps(body, separators=(",", ":")).encode()
+            headers["Content-Type"] = "application/json"
+        return self._client.request(
+            method,
+            f"{self.url}/{path}",
+            params=dict(params or {}),  # type: ignore[arg-type]  # numbers and texts
+            content=content,
+            headers=headers,
+        )
+
+    def _refresh(self, token: str, _deadline: float) -> str:
+        """Exchange the personal access token for an access token."""
+        path = "api/token/refresh/"
+        response = self._client.post(f"{self.url}/{path}", json={"refresh": token})
+        if _is_away(response.status_code):
+            # To `_ask` it is as if there were no connection: the request itself was not sent.
+            raise httpx.ConnectError("no access token")
+        if response.is_client_error:
+            raise AccessError(self._no_access(HTTPStatus.UNAUTHORIZED))
+        answer = self._read(response, path)
+        return str(answer.get("access", "")) if isinstance(answer, dict) else ""
 
     def _read(self, response: httpx.Response, path: str) -> Any:
         status = response.status_code
@@ -242,7 +263,7 @@ class Api:
 
     def _refuse_bad_tls(self, error: httpx.TransportError) -> None:
         """End where the connection failed for a reason that stays."""
-        cause = _tls_error(error)
+        cause = tls_error(error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise AccessError(
                 f"{self.url} cannot be trusted: its TLS certificate was refused "
@@ -256,82 +277,9 @@ class Api:
                 "the address begin with http://?"
             ) from None
 
-    def _wait_for(self, waiting: _Waiting, reason: str, asked: float | None) -> None:
-        seconds = waiting.next(asked)
-        if seconds is None:
-            raise UnreachableError(
-                f"Label Studio at {self.url} {reason}, also after {waiting.passed():.0f} s "
-                "(--patience)"
-            )
-        self._tell(f"Label Studio {reason}; trying again in {seconds:.0f} s")
-        self.wait(seconds)
-
-
-class _Waiting:
-    """How long to wait between attempts: 1, 2, 4 ... 60 s, or what the server asks for."""
-
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
-        self._began = time.monotonic()
-        self._attempts = 0
-
-    def passed(self) -> float:
-        return time.monotonic() - self._began
-
-    def next(self, asked: float | None) -> float | None:
-        """Seconds to wait now; None where patience is at its end."""
-        seconds = min(2.0**self._attempts, _MOST_WAIT) if asked is None else asked
-        self._attempts += 1
-        return None if self.passed() + seconds > self._patience else seconds
-
-
-def _checked_url(url: str) -> str:
-    try:
-        parsed = httpx.URL(url.strip())
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in {"http", "https"} or not parsed.host:
-        raise AccessError(
-            "the address of Label Studio must begin with http:// or https://: give it with "
-            "--label-studio-url or LABEL_STUDIO_URL"
-        )
-    if parsed.userinfo:
-        raise AccessError("the address of Label Studio must have no user name or password in it")
-    return str(parsed.copy_with(query=None, fragment=None)).rstrip("/")
-
-
-def _checked_key(api_key: str) -> str:
-    key = api_key.strip()
-    # Anything else would be shown by the HTTP library's complaint about the header.
-    if not re.fullmatch(r"[A-Za-z0-9._-]+", key):
-        raise AccessError(
-            "the API key is empty or has characters that no key has: copy it from Account & "
-            "Settings, and give it with --api-key or LABEL_STUDIO_API_KEY"
-        )
-    return key
-
-
-def _trusted() -> ssl.SSLContext | bool:
-    """What `verify` of httpx is to be, which does not know REQUESTS_CA_BUNDLE."""
-    bundle = ca_bundle()
-    if bundle is None:
-        return True
-    try:
-        if bundle.is_dir():
-            return ssl.create_default_context(capath=bundle)
-        return ssl.create_default_context(cafile=bundle)
-    except OSError as error:  # what is no certificate is one, too
-        raise AccessError(f"REQUESTS_CA_BUNDLE names {bundle}: {error}") from error
-
-
-def _tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """What TLS said, where that is why a connection failed."""
-    while error is not None and not isinstance(error, ssl.SSLError):
-        error = error.__cause__ or error.__context__
-    return error
-
 
 def _name(error: httpx.TransportError) -> str:
+    # ReadTimeout is "read timeout"
     return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(error).__name__).lower()
 
 
@@ -341,12 +289,6 @@ def _is_away(status: int) -> bool:
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.REQUEST_TIMEOUT,
     }
-
-
-def _busy(status: int) -> str:
-    if status == HTTPStatus.TOO_MANY_REQUESTS:
-        return "asks for fewer requests (429)"
-    return f"is away or in trouble ({status})"
 
 
 def _retry_after(response: httpx.Response) -> float | None:

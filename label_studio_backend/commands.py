@@ -1,18 +1,20 @@
-"""What Label Studio adds to the `pam-labeling` command line; nothing heavy is imported for --help.
+"""Label Studio's commands of the `pam-labeling` command line: serve, prelabel, label-config.
 
-The entry point "pam_labeling.commands" names `app`; its commands join `pam-labeling`'s own.
+The entry point "pam_labeling.commands" names `app`; its commands join `pam-labeling`'s own. Nothing
+heavy is imported for --help.
 """
 
 from __future__ import annotations
 
 from contextlib import contextmanager
-from pathlib import Path  # noqa: TC003 - typer looks at it when it runs
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from pam_labeling.command_line.cli import EXIT_CODES, exit_codes
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
+from pam_labeling.errors import InputError
 from pam_labeling.version import VERSION
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _SEEN = "Others on this machine can read it in the list of processes: better set"
+_KEY_OWNER = "Legacy or personal access token of someone who may change the project."
 
 
 def _option(default_of: str, help_text: str, metavar: str = "TEXT") -> typer.models.OptionInfo:
@@ -42,6 +45,82 @@ _Device = Annotated[
 _AllowedHosts = Annotated[
     list[str] | None,
     _option("PAM_ALLOWED_HOSTS", "A further host that images may come from; repeatable.", "HOST"),
+]
+
+
+_ServeKey = Annotated[
+    str | None,
+    _option(
+        "LABEL_STUDIO_API_KEY", f"Token to fetch its images with. {_SEEN} the variable.", "TOKEN"
+    ),
+]
+_BasicAuthPass = Annotated[
+    str | None,
+    _option(
+        "BASIC_AUTH_PASS",
+        f"Password that Label Studio must give. {_SEEN} the variable.",
+        "PASSWORD",
+    ),
+]
+_Project = Annotated[int, typer.Option(metavar="NUMBER", min=1, help="The project's number.")]
+_ProjectUrl = Annotated[str | None, _option("LABEL_STUDIO_URL", "Label Studio's address.", "URL")]
+_ProjectKey = Annotated[
+    str | None, _option("LABEL_STUDIO_API_KEY", f"{_KEY_OWNER} {_SEEN} the variable.", "TOKEN")
+]
+_OnlyUnlabeled = Annotated[
+    bool, typer.Option("--only-unlabeled", help="Only tasks without an annotation.")
+]
+_View = Annotated[
+    int | None,
+    typer.Option(
+        metavar="NUMBER",
+        min=1,
+        help="Only what this tab of the Data Manager shows: 'tab' in its address.",
+    ),
+]
+_Tasks = Annotated[
+    list[int] | None, typer.Option(metavar="NUMBER", min=1, help="Only this task; repeatable.")
+]
+_Filters = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--filter",
+        metavar="FILTER",
+        help="Only tasks with this in a column of the Data Manager: 'data.split=train', "
+        "'id>100', 'data.image~park'; repeatable, all must be true.",
+    ),
+]
+_Limit = Annotated[int | None, typer.Option(metavar="NUMBER", min=1, help="At most so many tasks.")]
+_ModelVersion = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Name of these predictions, written as 'NAME (pam-labeling)'. Tasks that have one "
+        "of this name are left out, so the same command goes on after an interruption. "
+        "(Model and version.)",
+    ),
+]
+_Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Do those tasks again and replace their predictions.")
+]
+_DryRun = Annotated[
+    bool,
+    typer.Option("--dry-run", help="Only say what would be done and what the config lacks."),
+]
+_Options = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=VALUE",
+        help="As the extra parameters of a connected model: 'labels=open', 'max_regions=20', "
+        "'tasks=[\"brief\"]'; repeatable.",
+    ),
+]
+_Failures = Annotated[
+    Path | None, typer.Option(metavar="FILE.jsonl", help="Write failed tasks here, one a line.")
+]
+_Patience = Annotated[
+    float,
+    typer.Option(metavar="SECONDS", min=0, help="How long to wait for a server that is away."),
 ]
 
 
@@ -69,25 +148,11 @@ def serve(
         str | None,
         _option("LABEL_STUDIO_URL", "The Label Studio that asks, as seen from here.", "URL"),
     ] = None,
-    api_key: Annotated[
-        str | None,
-        _option(
-            "LABEL_STUDIO_API_KEY",
-            f"Token to fetch its images with. {_SEEN} the variable.",
-            "TOKEN",
-        ),
-    ] = None,
+    api_key: _ServeKey = None,
     basic_auth_user: Annotated[
         str | None, _option("BASIC_AUTH_USER", "Name that Label Studio must give.", "NAME")
     ] = None,
-    basic_auth_pass: Annotated[
-        str | None,
-        _option(
-            "BASIC_AUTH_PASS",
-            f"Password that Label Studio must give. {_SEEN} the variable.",
-            "PASSWORD",
-        ),
-    ] = None,
+    basic_auth_pass: _BasicAuthPass = None,
     allowed_host: _AllowedHosts = None,
     threads: Annotated[
         int | None, _option("THREADS, or 16", "How many predictions may be under way.", "NUMBER")
@@ -123,78 +188,20 @@ def serve(
 
 @app.command(epilog=EXIT_CODES)
 def prelabel(
-    project: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="The project's number.")],
-    label_studio_url: Annotated[
-        str | None, _option("LABEL_STUDIO_URL", "Label Studio's address.", "URL")
-    ] = None,
-    api_key: Annotated[
-        str | None,
-        _option(
-            "LABEL_STUDIO_API_KEY",
-            f"Legacy or personal access token of someone who may change the project. {_SEEN} the "
-            "variable.",
-            "TOKEN",
-        ),
-    ] = None,
-    only_unlabeled: Annotated[
-        bool, typer.Option("--only-unlabeled", help="Only tasks without an annotation.")
-    ] = False,
-    view: Annotated[
-        int | None,
-        typer.Option(
-            metavar="NUMBER",
-            min=1,
-            help="Only what this tab of the Data Manager shows: 'tab' in its address.",
-        ),
-    ] = None,
-    task: Annotated[
-        list[int] | None,
-        typer.Option(metavar="NUMBER", min=1, help="Only this task; repeatable."),
-    ] = None,
-    where: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--filter",
-            metavar="FILTER",
-            help="Only tasks with this in a column of the Data Manager: 'data.split=train', "
-            "'id>100', 'data.image~park'; repeatable, all must be true.",
-        ),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(metavar="NUMBER", min=1, help="At most so many tasks.")
-    ] = None,
-    model_version: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="Name of these predictions, written as 'NAME (pam-labeling)'. Tasks that have one "
-            "of this name are left out, so the same command goes on after an interruption. "
-            "(Model and version.)",
-        ),
-    ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Do those tasks again and replace their predictions."),
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would be done and what the config lacks.")
-    ] = False,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME=VALUE",
-            help="As the extra parameters of a connected model: 'labels=open', 'max_regions=20', "
-            "'tasks=[\"brief\"]'; repeatable.",
-        ),
-    ] = None,
-    failures: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.jsonl", help="Write failed tasks here, one a line."),
-    ] = None,
-    patience: Annotated[
-        float,
-        typer.Option(metavar="SECONDS", min=0, help="How long to wait for a server that is away."),
-    ] = 900.0,
+    project: _Project,
+    label_studio_url: _ProjectUrl = None,
+    api_key: _ProjectKey = None,
+    only_unlabeled: _OnlyUnlabeled = False,
+    view: _View = None,
+    task: _Tasks = None,
+    where: _Filters = None,
+    limit: _Limit = None,
+    model_version: _ModelVersion = None,
+    overwrite: _Overwrite = False,
+    dry_run: _DryRun = False,
+    option: _Options = None,
+    failures: _Failures = None,
+    patience: _Patience = 900.0,
     model: _Model = None,
     device: _Device = None,
     allowed_host: _AllowedHosts = None,
@@ -275,7 +282,6 @@ def label_config(
     with exit_codes():
         with _extra():
             from label_studio_backend.config import template  # noqa: PLC0415 - loads the SDK
-            from label_studio_backend.config.labeling_config import LabelingConfigError  # noqa: PLC0415
         try:
             xml = template.build_config(
                 label,
@@ -285,7 +291,7 @@ def label_config(
                 background=background,
                 data_key=data_key,
             )
-        except LabelingConfigError as error:
+        except InputError as error:
             raise CommandError(str(error)) from error
         if output is None:
             typer.echo(xml, nl=False)

@@ -1,4 +1,4 @@
-"""What the backend tells Prometheus, in a registry of its own."""
+"""The metrics that Prometheus reads, in a registry of their own."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Metrics:
     Attributes:
         requests: HTTP requests by path and status.
         stages: seconds by stage: media (fetching an image, or finding it on the disk), decode,
-            model (waiting for a turn included), read (prompts), write (results, with run lengths).
+            model (with the wait for its turn), read (prompts), write (results, with run lengths).
         busy: requests that were answered "busy".
         refusals: prompts that no object answers.
         failures: tasks without a prediction, by the kind of error.
-        images: decoded images that were kept (hit), and that were not (miss).
-        results: pre-annotations that were kept (hit), under way (joined) or new (miss).
+        images: look-ups of decoded images: kept (hit) or not (miss).
+        results: look-ups of pre-annotations: kept (hit), under way (joined) or new (miss).
         events: webhook events by action.
     """
 
@@ -55,7 +55,7 @@ class Metrics:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count the seconds inside `with` as this stage's, also where it fails."""
+        """Count the seconds inside `with` for this stage, even if it fails."""
         start = time.perf_counter()
         try:
             yield

@@ -1,10 +1,10 @@
-"""The same backend under Label Studio's official SDK 2.x: `label-studio-ml start` this folder.
+"""The backend as a model of Label Studio's official SDK 2.x: `label-studio-ml start` this folder.
 
-The SDK (`label_studio_ml`, published as a git repository only; this was tested against a stand-in,
-and not run under the real one) makes a new object for every request; the backend behind them is one
-for the process. The settings are those of `pam-labeling
-serve`, from the environment. What the SDK's server cannot do is missing: it has no /metrics, no
-"busy", its setup brings no token and checks no config, and a failure is a plain 500.
+The SDK (`label_studio_ml`) is published as a git repository only; this module was tested against a
+stand-in, and not run under the real one. The SDK makes a new object for every request; all of them
+share one backend. Settings come from the environment, as for `pam-labeling serve`. The SDK's server
+lacks some of what ours does: it has no /metrics and no "busy", its setup brings no token and checks
+no config, and a failure is a plain 500.
 """
 
 from __future__ import annotations
@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 from label_studio_ml.model import LabelStudioMLBase
 
+from label_studio_backend.predictor import open_predictor, read_settings
+from label_studio_backend.server.backend import Backend
 from label_studio_backend.server.bodies import SetupBody, predict_body
-from label_studio_backend.server.serving import open_backend, read_settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from label_studio_backend.server.backend import Backend
 
 
 @functools.cache
@@ -31,7 +30,8 @@ def shared_backend() -> Backend:
     Raises:
         CommandError: a setting of the environment that cannot be used.
     """
-    backend = open_backend(*read_settings({}, {}))
+    model, server = read_settings({}, {})
+    backend = Backend(open_predictor(model, server), server)
     atexit.register(backend.close)
     backend.load()
     return backend
@@ -50,10 +50,10 @@ class PerceiveAnything(LabelStudioMLBase):  # type: ignore[misc]  # the SDK is u
         """A prediction for each task; see `Backend.predict`.
 
         Raises:
-            RequestError: options, config or prompts that cannot be answered, or busy.
+            PamError: as `Backend.predict` does.
         """
         backend = shared_backend()
-        # Here, because the SDK keeps what its setup brought in a cache of its own.
+        # The SDK keeps the parameters of its setup in a cache of its own, so it is asked here.
         extra_params = self.get("extra_params")
         backend.setup(SetupBody(self.project_id, self.label_config, extra_params=extra_params))
         body = predict_body(tasks, self.label_config, self.project_id, context)
@@ -61,5 +61,5 @@ class PerceiveAnything(LabelStudioMLBase):  # type: ignore[misc]  # the SDK is u
         return results
 
     def fit(self, event: str, data: Any, **_: Any) -> dict[str, Any]:  # noqa: ARG002 - by name
-        """Take note of an event."""
+        """Count an event."""
         return shared_backend().webhook(event)

@@ -1,35 +1,7 @@
-"""The backend's settings, from the environment; the model's own are in `pam_labeling.settings`.
+"""The settings of the Label Studio backend; the model's own are in `pam_labeling.settings`.
 
-The names are those that Label Studio and its ML backends use, where they have one:
-
-    LABEL_STUDIO_URL            the Label Studio that asks, as this machine reaches it
-    LABEL_STUDIO_HOST           the same, where LABEL_STUDIO_URL is not set
-    LABEL_STUDIO_API_KEY        a legacy token or a personal access token, to fetch its images
-    LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT
-                                the folder of its local files, where this machine sees it too
-    BASIC_AUTH_USER             a name and a password that Label Studio must give (both or none)
-    BASIC_AUTH_PASS
-    LOG_LEVEL                   DEBUG, INFO (default), WARNING or ERROR
-    PORT                        where to listen; 9090
-    THREADS                     how many clicks may be under way at once, and how many batches; 16,
-                                at most 200
-    PAM_HOST                    the address to listen on; 127.0.0.1, and 0.0.0.0 for all of them
-    PAM_THREADS                 cores that the model computes with on the CPU; all but one
-    PAM_ALLOWED_HOSTS           further hosts that images may come from, comma-separated
-    PAM_MEDIA_TIMEOUT           seconds in which an image must have come; 30
-    PAM_MEDIA_MAX_BYTES         the largest image file that is fetched; 256 MiB
-    PAM_MEDIA_CACHE_DIR         where fetched images and the projects' options are kept; the
-                                user's cache folder
-    PAM_MEDIA_CACHE_BYTES       how much of them is kept on the disk; 4 GiB
-    PAM_IMAGE_CACHE_BYTES     how much of decoded images is kept in memory; 512 MiB
-    PAM_RESULT_CACHE_BYTES      how much of finished pre-annotations is kept in memory; 256 MiB
-    PAM_CLICK_SECONDS           after which a click is given up; 60
-    PAM_BATCH_SECONDS           after which a batch answers with what is finished; 90, because
-                                Label Studio hangs up after 100
-    PAM_BACKGROUND_SECONDS      how long the rest of such a batch goes on afterwards; 3600
-    PAM_LOADING_SECONDS         how long a prediction waits for the model to load; 30
-    PAM_BUSY_SECONDS            how long a prediction waits for its turn before "busy"; 5
-    PAM_MAX_BODY_BYTES          the largest request body; 256 MiB
+The variables have the names that Label Studio and its ML backends use, where they have one.
+`docs/label-studio.md` shows all of them; `scripts/settings_table.py` writes its table from here.
 
 `WORKERS` and `MODEL_DIR` of other backends have no counterpart: one process owns the model, and
 checkpoints are where `PAM_MODEL` and the Hugging Face cache (`HF_HOME`) say.
@@ -39,21 +11,27 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pam_labeling.environment import EnvironmentSettings, from_variables
+from pydantic import AfterValidator, BeforeValidator, model_validator
+
+from pam_labeling.environment import EnvironmentSettings, setting
 from pam_labeling.errors import SettingsError
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from label_studio_backend.media.task_media import MediaSettings
 
 __all__ = ["ServerSettings", "SettingsError"]
 
 _MIB = 1 << 20
-_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+# A scheme and a host: a name, an IPv4 address, or an IPv6 address in brackets.
+_WEB_ADDRESS = (
+    r"(?i)^https?://([^/?#\s\[\]]*@)?(\[[0-9a-f:.]+\]|[^/?#:@\s\[\]]+)(:\d*)?([/?#]\S*)?$"
+)
+_DAY = 86400  # seconds
 # Their threads must be fewer than the connections that the server takes.
 _MOST_PREDICTIONS = 200
 _MOST_CORES = 1024
@@ -71,9 +49,30 @@ def _cores() -> int:
     return max(1, (os.cpu_count() or 1) - 1)
 
 
-@dataclass(frozen=True)
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+_Folder = Annotated[Path, AfterValidator(Path.expanduser)]
+_Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+_Level = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR"],
+    BeforeValidator(lambda level: str(level).upper()),
+]
+
+
+def _bytes(default: int, meaning: str, *, least: int = 0, former: str = "") -> Any:
+    return setting(default, meaning, former=former, ge=least, unit="bytes")
+
+
+def _seconds(default: float, meaning: str, *, least: float = 0) -> Any:
+    return setting(default, meaning, ge=least, le=_DAY, unit="seconds")
+
+
 class ServerSettings(EnvironmentSettings):
-    """See the list at the top of the module. Every value is checked when an object is made.
+    """Where the backend listens, where images come from, and how long and how much it keeps.
 
     Secrets are left out of the representation.
 
@@ -81,51 +80,91 @@ class ServerSettings(EnvironmentSettings):
         SettingsError: a value that cannot be used; the message names its environment variable.
     """
 
-    label_studio_url: str | None = field(
-        default=None, metadata=from_variables("LABEL_STUDIO_URL", "LABEL_STUDIO_HOST")
+    label_studio_url: str | None = setting(
+        None,
+        "The Label Studio that asks, as this machine reaches it. A path, as in "
+        "`https://example.org/labels`, is fine.",
+        "LABEL_STUDIO_URL",
+        "LABEL_STUDIO_HOST",
+        pattern=_WEB_ADDRESS,
+        examples=["https://labels.example.org", "http://10.0.0.7:8080"],
     )
-    api_key: str | None = field(
-        default=None, repr=False, metadata=from_variables("LABEL_STUDIO_API_KEY")
+    api_key: str | None = setting(
+        None,
+        "A personal access token or a legacy token, to fetch its images.",
+        "LABEL_STUDIO_API_KEY",
+        repr=False,
     )
-    local_files_root: Path | None = field(
-        default=None, metadata=from_variables("LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")
+    local_files_root: _Folder | None = setting(
+        None,
+        "The folder of its local files, where this machine sees it too.",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT",
     )
-    basic_auth_user: str | None = field(default=None, metadata=from_variables("BASIC_AUTH_USER"))
-    basic_auth_pass: str | None = field(
-        default=None, repr=False, metadata=from_variables("BASIC_AUTH_PASS", verbatim=True)
+    basic_auth_user: str | None = setting(
+        None,
+        "A name that Label Studio must give, with a password. Both or none.",
+        "BASIC_AUTH_USER",
     )
-    log_level: str = field(default="INFO", metadata=from_variables("LOG_LEVEL"))
-    host: str = "127.0.0.1"
-    port: int = field(default=9090, metadata=from_variables("PORT"))
-    predictions: int = field(default=16, metadata=from_variables("THREADS"))
-    model_threads: int = field(default_factory=_cores, metadata=from_variables("PAM_THREADS"))
-    allowed_hosts: tuple[str, ...] = ()
-    media_timeout: float = 30.0
-    media_max_bytes: int = 256 * _MIB
-    media_cache_dir: Path = field(default_factory=_cache_folder)
-    media_cache_bytes: int = 4096 * _MIB
-    image_cache_bytes: int = 512 * _MIB
-    result_cache_bytes: int = 256 * _MIB
-    click_seconds: float = 60.0
-    batch_seconds: float = 90.0
-    background_seconds: float = 3600.0
-    loading_seconds: float = 30.0
-    busy_seconds: float = 5.0
-    max_body_bytes: int = 256 * _MIB
+    basic_auth_pass: str | None = setting(
+        None, "The password.", "BASIC_AUTH_PASS", verbatim=True, repr=False
+    )
+    log_level: _Level = setting("INFO", "`DEBUG`, `INFO`, `WARNING` or `ERROR`.", "LOG_LEVEL")
+    host: str = setting("127.0.0.1", "The address to listen on; `0.0.0.0` for all of them.")
+    port: int = setting(9090, "The port to listen on.", "PORT", ge=0, le=65535)
+    predictions: int = setting(
+        16,
+        f"How many clicks may be under way at once, and how many batches; at most "
+        f"{_MOST_PREDICTIONS}.",
+        "THREADS",
+        ge=1,
+        le=_MOST_PREDICTIONS,
+    )
+    model_threads: int = setting(
+        _cores,
+        "Cores that the model computes with on the CPU.",
+        "PAM_THREADS",
+        usual="all cores but one",
+        ge=1,
+        le=_MOST_CORES,
+    )
+    allowed_hosts: _Names = setting((), "Further hosts that images may come from, comma-separated.")
+    media_timeout: float = _seconds(30.0, "Seconds in which an image must have come.", least=0.001)
+    media_max_bytes: int = _bytes(256 * _MIB, "The largest image file that is fetched.", least=1)
+    media_cache_dir: _Folder = setting(
+        _cache_folder,
+        "Where fetched images are kept, and the projects' options.",
+        usual="`~/.cache/pam-labeling/media`",
+    )
+    media_cache_bytes: int = _bytes(4096 * _MIB, "How much of them is kept on the disk.")
+    image_cache_bytes: int = _bytes(
+        512 * _MIB,
+        "How much of decoded images is kept in memory.",
+        former="PAM_PICTURE_CACHE_BYTES",
+    )
+    result_cache_bytes: int = _bytes(
+        256 * _MIB, "How much of finished pre-annotations is kept in memory."
+    )
+    click_seconds: float = _seconds(60.0, "After so many seconds a click is given up.", least=0.001)
+    batch_seconds: float = _seconds(
+        90.0,
+        "After so many seconds a batch answers with what is finished. Label Studio hangs up "
+        "after 100.",
+        least=0.001,
+    )
+    background_seconds: float = _seconds(
+        3600.0, "How long the rest of such a batch goes on afterwards."
+    )
+    loading_seconds: float = _seconds(30.0, "How long a prediction waits for the model to load.")
+    busy_seconds: float = _seconds(
+        5.0, 'How long a prediction waits for its turn before it is told "busy".'
+    )
+    max_body_bytes: int = _bytes(128 * _MIB, "The largest request body.", least=1)
 
-    def __post_init__(self) -> None:
-        _check_url(self.label_studio_url)
+    @model_validator(mode="after")
+    def _check_basic_auth(self) -> Self:
         if bool(self.basic_auth_user) != bool(self.basic_auth_pass):
-            raise SettingsError("BASIC_AUTH_USER and BASIC_AUTH_PASS go together: set both or none")
-        object.__setattr__(self, "log_level", self.log_level.upper())
-        self._require_one_of(_LOG_LEVELS, "log_level")
-        self._require_range(0, 65535, "port")
-        self._require_range(1, _MOST_PREDICTIONS, "predictions")
-        self._require_range(1, _MOST_CORES, "model_threads")
-        self._require_range(1, None, "media_max_bytes", "max_body_bytes")
-        self._require_range(0, None, "media_cache_bytes", "image_cache_bytes", "result_cache_bytes")
-        self._require_range(0.001, 86400, "media_timeout", "click_seconds", "batch_seconds")
-        self._require_range(0, 86400, "background_seconds", "loading_seconds", "busy_seconds")
+            raise ValueError("BASIC_AUTH_USER and BASIC_AUTH_PASS go together: set both or none.")
+        return self
 
     @property
     def server_threads(self) -> int:
@@ -152,19 +191,4 @@ class ServerSettings(EnvironmentSettings):
         """Write the log to the standard error, from `log_level` on."""
         logging.basicConfig(
             level=self.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
-
-
-def _check_url(url: str | None) -> None:
-    if url is None:
-        return
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:
-        good = False
-    if not good:
-        raise SettingsError(
-            "LABEL_STUDIO_URL is an address like https://labels.example.org, "
-            f"with http:// or https:// in front, not {url!r}"
         )

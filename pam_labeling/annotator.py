@@ -23,6 +23,7 @@ from pam_labeling.media import MAX_PIXELS, LoadedImage, read_image
 from pam_labeling.pipeline import PROMPTS_PER_STEP, Pipeline
 from pam_labeling.request import LazyRequest, Outcome, Request
 from pam_labeling.work_queue import WorkQueue
+from pam_model.prompts import check_prompts
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Sequence
@@ -39,8 +40,6 @@ MOST_TOKENS = 128
 
 _AHEAD = 32  # requests of a batch that are read or at work while the caller looks at one
 _BYTES_AHEAD = 1 << 28  # of pixels among them; one image is always read, however large
-_IMAGES_PER_PASS = 8  # that are encoded together; equal work of other kinds takes as many tokens
-_MOST_READERS = 8
 
 
 @dataclass(frozen=True)
@@ -90,9 +89,16 @@ class Annotator:
         self._max_pixels = max_pixels
         self._cache: DeviceCache[ImageFeatures] = DeviceCache(cache_bytes)
         self._pipeline = Pipeline(model, self._cache, regions_per_step=regions_per_step)
-        self._queue = WorkQueue(queue_size, tokens_per_pass=_IMAGES_PER_PASS * model.image_tokens)
-        readers = min(_MOST_READERS, os.cpu_count() or 1)
-        self._readers = futures.ThreadPoolExecutor(readers, thread_name_prefix="pam-reader")
+        # Enough regions at once to fill a pass: more would only wait for each other.
+        regions = max(1, model.tokens_per_pass // model.region_tokens)
+        self._queue = WorkQueue(queue_size, tokens_per_pass=model.tokens_per_pass, cost=regions)
+        # Reading is decoding, or waiting for a network. Each priority has its own readers: what
+        # somebody watches does not queue behind the images of a batch.
+        readers = min(max(4, os.cpu_count() or 1), 8)
+        self._readers = {
+            priority: futures.ThreadPoolExecutor(readers, thread_name_prefix="pam-reader")
+            for priority in Priority
+        }
         self._worker = threading.Thread(target=self._queue.work, name="pam-annotator", daemon=True)
         self._worker.start()
 
@@ -128,7 +134,8 @@ class Annotator:
     def close(self) -> None:
         """Stop after the step in progress; requests that are left fail with `ClosedError`."""
         self._queue.close()
-        self._readers.shutdown(wait=False, cancel_futures=True)
+        for readers in self._readers.values():
+            readers.shutdown(wait=False, cancel_futures=True)
         if threading.current_thread() is not self._worker:
             self._worker.join()
             self._cache.clear()
@@ -239,7 +246,7 @@ class Annotator:
         item.job = Job(steps, priority, _deadline(timeout), after=reading)
         try:
             self._queue.put(item.job, wait=True)
-            self._readers.submit(self._read, item, reading)
+            self._readers[priority].submit(self._read, item, reading)
         except Exception as error:  # noqa: BLE001 - travels to the caller as this request's outcome
             item.job.fail(error)
         return item
@@ -285,7 +292,10 @@ class Annotator:
         image = request.image
         if not isinstance(image, LoadedImage):
             image = read_image(image, max_pixels=self._max_pixels)
-        _check_prompts(request, image)
+        try:
+            check_prompts(request.prompts, image.size)
+        except PromptError as error:
+            raise PromptError(f"{image.name}: {error}") from error
         prepared = None if image.key in self._cache else self._model.prepare(image.pixels)
         return image, prepared
 
@@ -327,15 +337,6 @@ def _deadline(timeout: float | None) -> float | None:
     if timeout is None or timeout == math.inf:
         return None
     return time.monotonic() + timeout
-
-
-def _check_prompts(request: Request, image: LoadedImage) -> None:
-    number = 0
-    try:
-        for number, prompt in enumerate(request.prompts, start=1):  # noqa: B007 - the except clause names it
-            prompt.check(image.size)
-    except PromptError as error:
-        raise PromptError(f"{image.name}: prompt {number}: {error}") from error
 
 
 def _result(job: Job[Any, Annotation]) -> Annotation:

@@ -1,38 +1,84 @@
-"""What all settings of the house have in common: they are read from environment variables."""
+"""Base of the settings of the house, which are read from environment variables."""
 
 from __future__ import annotations
 
+import logging
 import os
-from dataclasses import Field, dataclass, fields
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ConfigDict, Field
+
 from pam_labeling.errors import SettingsError
+from pam_labeling.validation import CheckedModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from typing_extensions import Self
 
+_log = logging.getLogger(__name__)
 
-def from_variables(*names: str, verbatim: bool = False) -> dict[str, Any]:
-    """The metadata of a field that is not read from `PAM_` and its name.
+
+def setting(
+    default: Any,
+    meaning: str,
+    *variables: str,
+    former: str = "",
+    usual: str | None = None,
+    verbatim: bool = False,
+    unit: str | None = None,
+    **field: Any,
+) -> Any:
+    """A field of settings.
 
     Args:
-        names: environment variables; the first that is set wins.
+        default: the value without a variable, or a function that makes it.
+        meaning: what it is, for the table of settings.
+        variables: the environment variables; the first that is set counts. None: `PAM_` and the
+            field's name.
+        former: the variable's name in an earlier version, which is still read; "" if it had none.
+        usual: how the table of settings writes the default, where it has no fixed one.
         verbatim: whether blanks around the text belong to it.
+        unit: of a number, for messages.
+        field: limits and the like, as `pydantic.Field` has them.
     """
-    return {"variables": names, "verbatim": verbatim}
+    field["default_factory" if callable(default) else "default"] = default
+    extra: dict[str, Any] = {
+        "variables": variables,
+        "former": former,
+        "usual": usual,
+        "verbatim": verbatim,
+    }
+    if unit:
+        extra["unit"] = unit
+    return Field(description=meaning, json_schema_extra=extra, **field)
 
 
-@dataclass(frozen=True)
-class EnvironmentSettings:
-    """Base of settings whose fields are int, float, str, Path or a tuple of str, or None."""
+class EnvironmentSettings(CheckedModel):
+    """Base of settings, whose fields are made by `setting`.
+
+    Raises:
+        SettingsError: a value that cannot be used; the message names its environment variable.
+    """
+
+    model_config = ConfigDict(strict=False)  # a variable is text, also where a number is meant
+
+    error = SettingsError
+    noun = "setting"
+    nothing = ""
 
     @classmethod
     def variables(cls) -> dict[str, tuple[str, ...]]:
         """The environment variables of each setting."""
-        return {setting.name: _variables(setting) for setting in fields(cls)}
+        return {
+            name: extra_of(cls, name)["variables"] or (f"PAM_{name.upper()}",)
+            for name in cls.model_fields
+        }
+
+    @classmethod
+    def spoken(cls, field: str) -> str:
+        """The first variable of a setting."""
+        return cls.variables()[field][0]
 
     @classmethod
     def from_environment(
@@ -40,7 +86,8 @@ class EnvironmentSettings:
     ) -> Self:
         """Read the environment; `overrides` that are not None win over it.
 
-        An empty variable counts as one that is not set.
+        An empty variable counts as one that is not set. A former name of a variable is read with
+        a warning in the log.
 
         Args:
             environment: `os.environ` by default.
@@ -51,55 +98,22 @@ class EnvironmentSettings:
         """
         environment = os.environ if environment is None else environment
         values: dict[str, Any] = {}
-        for setting in fields(cls):
-            for name in _variables(setting):
-                text = environment.get(name, "")
-                if not setting.metadata.get("verbatim"):
-                    text = text.strip()
-                if text:
-                    values[setting.name] = _parse(setting, name, text)
-                    break
+        for name, variables in cls.variables().items():
+            extra = extra_of(cls, name)
+            for variable in (*variables, extra["former"]):
+                text = environment.get(variable, "") if variable else ""
+                if not text.strip():
+                    continue
+                if variable == extra["former"]:
+                    _log.warning("%s is now called %s; please rename it.", variable, variables[0])
+                values[name] = text if extra["verbatim"] else text.strip()
+                break
         values.update({name: value for name, value in overrides.items() if value is not None})
         return cls(**values)
 
-    def _require_range(self, low: float, high: float | None, *names: str) -> None:
-        for name in names:
-            value = getattr(self, name)
-            if low <= value and (high is None or value <= high):  # a NaN is not in any range
-                continue
-            limits = f"at least {low}" if high is None else f"from {low} to {high}"
-            shown = f"{value:g}" if isinstance(value, float) else value
-            raise SettingsError(f"{self.variables()[name][0]} is {limits}, not {shown}")
 
-    def _require_one_of(self, allowed: tuple[str, ...], name: str, *, before: str = "") -> None:
-        value = getattr(self, name)
-        # Of "cuda:1" only what stands before the colon is one of the names.
-        kind = value.partition(before)[0] if value and before else value
-        if kind is not None and kind not in allowed:
-            raise SettingsError(
-                f"{self.variables()[name][0]} is one of {', '.join(allowed)}, not {value!r}"
-            )
-
-
-def _variables(setting: Field[Any]) -> tuple[str, ...]:
-    names: tuple[str, ...] = setting.metadata.get("variables", (f"PAM_{setting.name.upper()}",))
-    return names
-
-
-def _parse(setting: Field[Any], variable: str, text: str) -> Any:
-    if setting.type == "int":
-        return _number(variable, text, int, "a whole number")
-    if setting.type == "float":
-        return _number(variable, text, float, "a number of seconds")
-    if setting.type.startswith("Path"):
-        return Path(text).expanduser()
-    if setting.type.startswith("tuple"):
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    return text
-
-
-def _number(variable: str, text: str, kind: type[int] | type[float], what: str) -> int | float:
-    try:
-        return kind(text.replace("_", ""))
-    except ValueError as error:
-        raise SettingsError(f"{variable} is {what}, not {text!r}") from error
+def extra_of(settings: type[EnvironmentSettings], name: str) -> dict[str, Any]:
+    """What `setting` keeps about a field besides pydantic's own."""
+    extra = settings.model_fields[name].json_schema_extra
+    assert isinstance(extra, dict)
+    return extra

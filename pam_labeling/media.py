@@ -81,11 +81,26 @@ class LoadedImage:
                 f"not {pixels.dtype} {pixels.shape}"
             )
         copy = np.array(pixels, order="C")
-        return cls(copy, _digest(repr(copy.shape).encode(), copy.tobytes()), name)
+        digest = content_digest(repr(copy.shape).encode())
+        digest.update(copy.data)
+        return cls(copy, digest.hexdigest(), name)
+
+
+def content_digest(content: bytes = b"") -> blake2b:
+    """A hash whose `hexdigest()` is the key of an image file with this content.
+
+    Whoever reads a file in parts calls `update` with each of them, and gives the key to
+    `read_image`, which then need not hash the content again.
+    """
+    return blake2b(content, digest_size=16)
 
 
 def read_image(
-    source: str | os.PathLike[str] | bytes, *, name: str | None = None, max_pixels: int = MAX_PIXELS
+    source: str | os.PathLike[str] | bytes,
+    *,
+    key: str | None = None,
+    name: str | None = None,
+    max_pixels: int = MAX_PIXELS,
 ) -> LoadedImage:
     """Read an image file, or the bytes of one, into upright 8-bit RGB.
 
@@ -95,6 +110,7 @@ def read_image(
 
     Args:
         source: the file's path, or its content.
+        key: the content's digest (`content_digest`), where it is known already.
         name: what messages call it; the path by default.
         max_pixels: the largest width x height that is read.
 
@@ -103,7 +119,8 @@ def read_image(
             limit, or of a pixel type without an agreed range.
     """
     name, content = _content(source, name, max_pixels)
-    return LoadedImage(_read(content, name, max_pixels, _to_rgb_array), _digest(content), name)
+    pixels = _read(content, name, max_pixels, _to_rgb)
+    return LoadedImage(pixels, key or content_digest(content).hexdigest(), name)
 
 
 def read_mask(
@@ -123,7 +140,7 @@ def read_mask(
         ImageError: as `read_image` does.
     """
     name, content = _content(source, name, max_pixels)
-    return _read(content, name, max_pixels, _to_mask_array)
+    return _read(content, name, max_pixels, _to_mask)
 
 
 def _content(
@@ -141,11 +158,47 @@ def _content(
     return name, content
 
 
-def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> npt.NDArray[T]:
+def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
     try:
-        return _decode(content, name, max_pixels, convert)
+        if path.is_dir():
+            raise ImageError(f"{name}: this is a folder; name the image files in it")
+        size = path.stat().st_size
+        if not path.is_file():
+            raise ImageError(f"{name}: not a regular file")
+        if size > max_bytes:
+            raise ImageError(
+                f"{name}: the file has {size:,} bytes, the limit is {max_bytes:,}; scale it down"
+            )
+        return path.read_bytes()
     except ImageError:
         raise
+    except FileNotFoundError as error:
+        raise ImageError(f"{name}: there is no such file") from error
+    except (OSError, ValueError) as error:  # ValueError: a null byte in the path
+        raise ImageError(f"{name}: cannot be read ({error})") from error
+
+
+def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> npt.NDArray[T]:
+    def too_large(found: object) -> ImageError:
+        return ImageError(
+            f"{name}: the image is too large ({found}); the limit is {max_pixels:,} pixels: "
+            "scale it down or cut it into tiles"
+        )
+
+    try:
+        with Image.open(io.BytesIO(content), formats=FORMATS) as image:
+            width, height = image.size
+            if width * height > max_pixels:
+                raise too_large(f"{width} x {height} pixels")
+            # Before the orientation is read: Pillow turns a TIFF upright as it loads it, and then
+            # drops its orientation.
+            image.load()
+            turn = _UPRIGHT.get(_orientation(image), np.asarray)
+            return np.ascontiguousarray(turn(convert(image, name)))
+    except ImageError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise too_large(error) from error
     except UnidentifiedImageError as error:
         raise ImageError(
             f"{name}: not an image in a known format ({', '.join(FORMATS)}); "
@@ -157,67 +210,15 @@ def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> n
         ) from error
 
 
-def _digest(*parts: bytes) -> str:
-    digest = blake2b(digest_size=16)
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
-    try:
-        if path.is_dir():
-            raise ImageError(f"{name}: this is a folder; name the image files in it")
-        if path.exists() and not path.is_file():
-            raise ImageError(f"{name}: not a regular file")
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise ImageError(
-                f"{name}: the file has {size:,} bytes, the limit is {max_bytes:,}; scale it down"
-            )
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise ImageError(f"{name}: there is no such file") from error
-    except (OSError, ValueError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(f"{name}: cannot be read ({error})") from error
-
-
-def _decode(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> npt.NDArray[T]:
-    try:
-        image: Image.Image = Image.open(io.BytesIO(content), formats=FORMATS)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(_too_large(name, str(error), max_pixels)) from error
-    with image:
-        width, height = image.size
-        if width * height > max_pixels:
-            raise ImageError(_too_large(name, f"{width} x {height} pixels", max_pixels))
-        # Loading first: Pillow turns a TIFF upright as it loads, and drops the orientation then.
-        image.load()
-        turn = _UPRIGHT.get(_orientation(image), np.asarray)
-        return np.ascontiguousarray(turn(convert(image, name)))
-
-
-def _too_large(name: str, found: str, max_pixels: int) -> str:
-    return (
-        f"{name}: the image is too large ({found}); the limit is {max_pixels:,} pixels: "
-        "scale it down or cut it into tiles"
-    )
-
-
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - damaged EXIF says nothing about orientation: as browsers do, show as stored
+    except Exception:  # noqa: BLE001 - damaged EXIF says nothing: show as stored, as browsers do
         return 1
 
 
-def _to_rgb_array(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
-    return np.array(_to_rgb(image, name), dtype=np.uint8)
-
-
-def _to_mask_array(image: Image.Image, _name: str) -> npt.NDArray[np.bool_]:
+def _to_mask(image: Image.Image, _name: str) -> npt.NDArray[np.bool_]:
+    """bool `(height, width)`, not yet upright."""
     if image.mode[0] in "IF":
         mask: npt.NDArray[np.bool_] = np.asarray(image) != 0
         return mask
@@ -226,9 +227,15 @@ def _to_mask_array(image: Image.Image, _name: str) -> npt.NDArray[np.bool_]:
     return (pixels[..., :3] > darkest).any(axis=2) & (pixels[..., 3] > 0)
 
 
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
+def _to_rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
+    """uint8 `(height, width, 3)`, RGB, not yet upright."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        return _from_16_bit(image)
+        values = np.asarray(image).astype(np.uint32)
+        grey = ((values + 128) // 257).astype(np.uint8)  # rounded: 65,535 is 255
+        transparent = image.info.get("transparency")
+        if isinstance(transparent, int):
+            grey[values == transparent] = 255
+        return np.repeat(grey[..., None], 3, axis=2)
     if image.mode in ("I", "F"):
         raise ImageError(
             f"{name}: 32-bit pixels have no agreed range of brightness; "
@@ -236,15 +243,5 @@ def _to_rgb(image: Image.Image, name: str) -> Image.Image:
         )
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
         image = image.convert("RGBA")
-        ground = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(ground, image).convert("RGB")
-    return image.convert("RGB")
-
-
-def _from_16_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.uint32)
-    grey = ((values + 128) // 257).astype(np.uint8)
-    transparent = image.info.get("transparency")
-    if isinstance(transparent, int):
-        grey[values == transparent] = 255
-    return Image.fromarray(grey, "L").convert("RGB")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.array(image.convert("RGB"))

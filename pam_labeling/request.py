@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pam_model import EverythingOptions, GenerationOptions, Question, Task
+from pam_model import AutomaticMaskOptions, GenerationOptions, Question, Task
+from pam_model.renamed import renamed_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from pam_model import Prompt
 
 
+@renamed_argument("picture", "image")
 @dataclass(frozen=True)
 class Request:
     """What to do with one image.
@@ -38,7 +40,7 @@ class Request:
     prompts: tuple[Prompt, ...] = ()
     questions: tuple[Question, ...] = (Question(Task.LABEL),)
     vocabulary: Vocabulary | None = None
-    everything: EverythingOptions = field(default_factory=EverythingOptions)
+    everything: AutomaticMaskOptions = field(default_factory=AutomaticMaskOptions)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
     choices: Mapping[str, Vocabulary] = field(default_factory=dict)
     key: Any = field(default=None, compare=False)

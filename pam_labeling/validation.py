@@ -97,6 +97,8 @@ def unknown_name(noun: str, given: object, known: Iterable[str]) -> str:
 
 def shown(value: object) -> str:
     """A value in a sentence: as JSON, shortened, always fit for UTF-8."""
+    if isinstance(value, int) and abs(value) >= 10**20:
+        return "a huge number"  # Python refuses to write one of more than 4,300 digits
     text = json.dumps(value, ensure_ascii=False, default=repr)
     text = text.encode("utf-8", "replace").decode("utf-8")
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."

@@ -24,9 +24,6 @@ _log = logging.getLogger(__name__)
 
 _Job = Job[Any, Any]
 
-MOST_COST = 64
-"""Regions whose features the jobs of one priority hold at once (some 10 MB each in PAM-3B)."""
-
 
 class _Pass:
     """One pass of the model for the work of one or several jobs."""
@@ -75,12 +72,13 @@ class _Pass:
 class _Line:
     """The jobs of one priority."""
 
-    def __init__(self, priority: Priority, budget: int) -> None:
+    def __init__(self, priority: Priority, tokens: int, cost: int) -> None:
         self.waiting: deque[_Job] = deque()
         self.active: deque[_Job] = deque()  # whose turn is next stands first
         self.passes: deque[_Pass] = deque()
         self._fills_passes = priority is Priority.BATCH
-        self._budget = budget
+        self._most_tokens = tokens
+        self._most_cost = cost
         self._cost = 0  # of the jobs that were admitted and are not over
 
     def __len__(self) -> int:
@@ -130,7 +128,7 @@ class _Line:
     def _admit(self) -> None:
         for job in [job for job in self.waiting if job.is_ready]:
             # In their order: a large job is not overtaken for ever by small ones.
-            if self._cost and self._cost + job.cost > MOST_COST:
+            if self._cost and self._cost + job.cost > self._most_cost:
                 return
             self.waiting.remove(job)
             self._cost += job.cost
@@ -143,7 +141,7 @@ class _Line:
         members, tokens, kind = [leader], leader.work.tokens, leader.work.kind
         for job in ready:
             work = None if job is leader or job.is_pointless else job.work
-            if work is not None and work.kind == kind and tokens + work.tokens <= self._budget:
+            if work is not None and work.kind == kind and tokens + work.tokens <= self._most_tokens:
                 members.append(job)
                 tokens += work.tokens
         return members
@@ -164,15 +162,17 @@ class WorkQueue:
         size: how many jobs of each priority may wait to be begun. A batch cannot fill the places
             of clicks.
         tokens_per_pass: how much equal work of several jobs is joined; a larger piece goes alone.
+        cost: how much all jobs of a priority that are begun may cost; a dearer one goes alone. It
+            bounds what they hold on the device, and how long the first waits for the others.
     """
 
-    def __init__(self, size: int, *, tokens_per_pass: int = 1 << 15) -> None:
+    def __init__(self, size: int, *, tokens_per_pass: int = 1 << 15, cost: int = 32) -> None:
         if size < 1:
             raise ValueError(f"the queue size is a number from 1, not {size}")
         if tokens_per_pass < 1:
             raise ValueError(f"tokens_per_pass is a number from 1, not {tokens_per_pass}")
         self.size = size
-        self._lines = {priority: _Line(priority, tokens_per_pass) for priority in Priority}
+        self._lines = {priority: _Line(priority, tokens_per_pass, cost) for priority in Priority}
         self._changed = threading.Condition()
         self._closed = False
 

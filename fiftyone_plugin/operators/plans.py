@@ -10,7 +10,7 @@ import fiftyone as fo
 
 from pam_labeling import Settings, Vocabulary, VocabularyError
 from pam_labeling.version import VERSION
-from pam_model import EverythingOptions, Question, Task
+from pam_model import AutomaticMaskOptions, Question, Task
 
 from ..errors import PluginError
 from ..labels.fields import Attribute, Kind
@@ -190,7 +190,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
         score=options.score,
         masks=_masks(options),
     )
-    everything = EverythingOptions(
+    everything = AutomaticMaskOptions(
         points_per_side=options.points_per_side,
         min_area=options.min_area,
         max_regions=options.max_regions,
@@ -217,7 +217,7 @@ def _checked(
     answers: AttributeMapping,
     target: Target,
     new_field: str | None = None,
-    everything: EverythingOptions | None = None,
+    everything: AutomaticMaskOptions | None = None,
 ) -> Plan:
     settings = settings_of(options.model, options.device, options.batch_size)
     check_model(settings)

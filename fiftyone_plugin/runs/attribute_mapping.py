@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pam_labeling import LoadedImage, Region, Vocabulary
-    from pam_model import EverythingOptions, Prompt
+    from pam_model import AutomaticMaskOptions, Prompt
 
     Values = dict[str, dict[str, Any]]
 
@@ -149,7 +149,7 @@ class AttributeMapping:
         self,
         image: LoadedImage,
         prompts: Sequence[Prompt],
-        everything: EverythingOptions | None = None,
+        everything: AutomaticMaskOptions | None = None,
         wanted: Collection[str] | None = None,
     ) -> Request:
         """What the annotator is asked about one image.

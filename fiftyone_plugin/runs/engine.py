@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
 
     from pam_labeling import Annotation, Annotator, Outcome, Region
-    from pam_model import EverythingOptions
+    from pam_model import AutomaticMaskOptions
 
     from ..targets.target import SampleWork, Target
     from .records import RunRecord
@@ -60,7 +60,7 @@ class RegionJob:
     parameters: dict[str, Any]
     new_field: str | None = None
     use_masks: bool = True
-    everything: EverythingOptions | None = None
+    everything: AutomaticMaskOptions | None = None
     max_pixels: int = MAX_PIXELS
 
 

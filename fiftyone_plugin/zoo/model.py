@@ -15,7 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from pam_labeling import LoadedImage, Request, Vocabulary
 from pam_labeling.validation import CheckedModel
-from pam_model import EverythingOptions, Question, Task
+from pam_model import AutomaticMaskOptions, Question, Task
 from pam_model.checkpoints import hub
 from pam_model.tasks import Language
 
@@ -89,7 +89,7 @@ class PamConfig(CheckedModel):
             prompts,
             questions=tuple(Question(Task(text), self.language) for text in texts),
             vocabulary=self.vocabulary,
-            everything=EverythingOptions(points_per_side=self.points_per_side),
+            everything=AutomaticMaskOptions(points_per_side=self.points_per_side),
         )
 
     @property

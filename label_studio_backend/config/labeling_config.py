@@ -1,26 +1,30 @@
-"""Label Studio's labelling config: which images a project shows and which tags may be answered.
+"""Read Label Studio's labelling config: the images of a project, and the tags on them.
 
-The XML comes from whoever can edit the project and is not trusted: its size is limited, and
-document types, entities and processing instructions are refused (Label Studio does not save
-configs with a document type either).
+Whoever can edit the project writes the XML, so it is not trusted: its size is limited, and document
+types, entities and processing instructions are refused. (Label Studio does not save configs with a
+document type either.)
 """
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NoReturn
-from xml.etree.ElementTree import Element, SubElement, TreeBuilder, tostring
-from xml.parsers import expat
+from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, tostring
 
+from defusedxml import DTDForbidden
+from defusedxml.ElementTree import DefusedXMLParser
 from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryIgnored
 from label_studio_sdk.label_interface.interface import LabelInterface
 
+from pam_labeling.errors import InputError
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 MAX_BYTES = 4 * 1024 * 1024
 """Longer configs are refused; a taxonomy of 20,000 classes has about 1.5 MiB."""
@@ -36,7 +40,7 @@ _VIDEO_TAGS = frozenset({"video", "videorectangle"})
 _DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*\?>")
 
 
-class LabelingConfigError(ValueError):
+class LabelingConfigError(InputError):
     """A config that cannot be read or cannot be answered; the message is a sentence."""
 
 
@@ -67,9 +71,8 @@ class Control:
         type: of its results: the tag in lower case, such as "brushlabels".
         to_name: the image that it is on; the first one where `toName` lists several.
         labels: of tags with labels, and of Choices; each value once, in the config's order.
-        paths: of a Taxonomy: the path from the root to every node, parents before children, as
-            results must spell it.
-        path_phrases: for each of the paths, what PAM scores for its last node.
+        nodes: of a Taxonomy: the path from the root to every node, parents before children, as
+            results must spell it -> what PAM scores for the path's last node.
         smart: whether it may be used to ask. Label Studio's editor takes a missing `smart` for
             "true"; only `smart="false"` turns it off.
         per_region: whether it describes a region, not the whole image (`perRegion="true"`).
@@ -82,8 +85,9 @@ class Control:
     type: str
     to_name: str
     labels: tuple[ProjectLabel, ...] = ()
-    paths: tuple[tuple[str, ...], ...] = ()
-    path_phrases: tuple[tuple[str, ...], ...] = ()
+    nodes: Mapping[tuple[str, ...], tuple[str, ...]] = field(
+        default_factory=lambda: MappingProxyType({})
+    )
     smart: bool = True
     per_region: bool = False
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
@@ -92,6 +96,25 @@ class Control:
     def attribute(self, name: str) -> str | None:
         """An attribute's text without blanks around it, in any case of the name; None if absent."""
         return _attribute(self.attributes, name)
+
+    @property
+    def kind(self) -> str:
+        """What it holds: its type without "labels", such as "brush" for Brush and BrushLabels."""
+        return self.type.removesuffix("labels")
+
+    @property
+    def has_labels(self) -> bool:
+        """Whether its results hold labels, as those of BrushLabels and Labels do."""
+        return self.type.endswith("labels")
+
+    @property
+    def region_labels(self) -> tuple[ProjectLabel, ...]:
+        """The labels that a region can be given: all but those called background."""
+        return tuple(label for label in self.labels if not label.background)
+
+    def __str__(self) -> str:
+        """As sentences name it, such as `BrushLabels "mask"`."""
+        return f'{self.tag} "{self.name}"'
 
 
 @dataclass(frozen=True)
@@ -111,11 +134,13 @@ class LabelingConfig:
         images: the `<Image>` tags, in the config's order. Those with `valueList` (pages) and
             those inside `<Repeater>` are left out: their results carry an index of their own.
         controls: the tags on one of these images, in the config's order.
+        root: the tree of the XML; it must not be changed.
     """
 
     xml: str
     images: tuple[ImageTag, ...]
     controls: tuple[Control, ...]
+    root: Element = field(repr=False, compare=False)
     _interface: Any = field(repr=False, compare=False)  # a LabelInterface; its methods are untyped
 
     @classmethod
@@ -158,7 +183,7 @@ class LabelingConfig:
         keys = {control.name: control.task_key for control in self.controls if control.task_key}
         if not keys or not isinstance(data, Mapping):
             return self
-        root = read_tree(self.xml)
+        root = copy.deepcopy(self.root)
         for element in root.iter():
             key = keys.get(element.get("name", ""))
             if key is not None:
@@ -172,22 +197,22 @@ class LabelingConfig:
         return errors
 
 
+# Every request brings its project's config, and a server has few projects at a time.
 @lru_cache(maxsize=32)
 def _parse(xml: str) -> LabelingConfig:
     root = read_tree(xml)
     try:
-        interface = LabelInterface(_DECLARATION.sub("", xml))  # lxml refuses it in a str
+        interface = LabelInterface(_DECLARATION.sub("", xml))  # lxml refuses a declaration in a str
     except (LabelStudioXMLSyntaxErrorSentryIgnored, ValueError) as error:
         message = f"Label Studio's SDK cannot read the labelling config: {error}"
         raise LabelingConfigError(message) from error
-    _require_no_namespace(root)
-    _require_unique_names(root)
-    images = tuple(_images(root))
+    _check_tags(root)
+    answered = list(_outside_repeaters(root))
+    images = tuple(_images(answered))
     if not images:
         raise LabelingConfigError(_why_no_image(root))
     names = [image.name for image in images]
-    controls = tuple(_controls(root, names))
-    return LabelingConfig(xml, images, controls, interface)
+    return LabelingConfig(xml, images, tuple(_controls(answered, names)), root, interface)
 
 
 def read_tree(xml: str) -> Element:
@@ -196,26 +221,20 @@ def read_tree(xml: str) -> Element:
     Raises:
         LabelingConfigError: not well-formed, or a document type or processing instruction.
     """
-    builder = TreeBuilder()
-    parser = expat.ParserCreate()
-    parser.buffer_text = True
-    parser.StartElementHandler = builder.start
-    parser.EndElementHandler = builder.end
-    parser.CharacterDataHandler = builder.data
-    parser.StartDoctypeDeclHandler = _refuse_document_type
-    parser.ProcessingInstructionHandler = _refuse_instruction
+    # Without a target of its own, it builds a tree of Python's slow elements.
+    parser = DefusedXMLParser(target=TreeBuilder(), forbid_dtd=True)
+    parser.parser.ProcessingInstructionHandler = _refuse_instruction
     try:
-        parser.Parse(_DECLARATION.sub("", xml).encode("utf-8"), True)
-    except (expat.ExpatError, UnicodeEncodeError) as error:
+        parser.feed(_DECLARATION.sub("", xml))
+        tree: Element = parser.close()
+    except DTDForbidden as error:
+        raise LabelingConfigError(
+            "The labelling config has a document type (<!DOCTYPE ...>); remove it: "
+            "entities are not expanded."
+        ) from error
+    except (ParseError, UnicodeEncodeError) as error:
         raise LabelingConfigError(f"The labelling config is not valid XML: {error}.") from error
-    return builder.close()
-
-
-def _refuse_document_type(*_: object) -> NoReturn:
-    raise LabelingConfigError(
-        "The labelling config has a document type (<!DOCTYPE ...>); remove it: "
-        "entities are not expanded."
-    )
+    return tree
 
 
 def _refuse_instruction(target: str, _: str) -> NoReturn:
@@ -224,27 +243,22 @@ def _refuse_instruction(target: str, _: str) -> NoReturn:
     )
 
 
-def _require_no_namespace(root: Element) -> None:
-    for element in root.iter():
-        for attribute in element.attrib:
-            if attribute == "xmlns" or attribute.startswith("xmlns:"):
-                raise LabelingConfigError(
-                    f"<{element.tag}> of the labelling config has a namespace ({attribute}), so "
-                    "Label Studio knows none of its tags; remove it."
-                )
-
-
-def _require_unique_names(root: Element) -> None:
+def _check_tags(root: Element) -> None:
+    """Refuse tags of a namespace, and names given twice."""
     seen: set[str] = set()
     for element in root.iter():
+        if element.tag.startswith("{"):  # as the parser writes them: "{namespace}tag"
+            namespace, _, tag = element.tag[1:].partition("}")
+            raise LabelingConfigError(
+                f'<{tag}> of the labelling config has the namespace "{namespace}" (xmlns), so '
+                "Label Studio does not know it; remove the namespace."
+            )
         name = element.get("name")
-        if not name:
-            continue
-        if name in seen:
+        if name and name in seen:
             raise LabelingConfigError(
                 f'Two tags of the labelling config are called "{name}"; names must differ.'
             )
-        seen.add(name)
+        seen.add(name or "")
 
 
 def _outside_repeaters(element: Element) -> Iterator[Element]:
@@ -254,8 +268,8 @@ def _outside_repeaters(element: Element) -> Iterator[Element]:
             yield from _outside_repeaters(child)
 
 
-def _images(root: Element) -> Iterator[ImageTag]:
-    for element in _outside_repeaters(root):
+def _images(elements: Iterable[Element]) -> Iterator[ImageTag]:
+    for element in elements:
         name, value = element.get("name"), element.get("value")
         if element.tag.lower() == "image" and name and value and not element.get("valueList"):
             if value.strip() == "$":
@@ -286,8 +300,9 @@ def _why_no_image(root: Element) -> str:
     )
 
 
-def _controls(root: Element, images: list[str]) -> Iterator[Control]:
-    for element in _outside_repeaters(root):
+def _controls(elements: Iterable[Element], images: list[str]) -> Iterator[Control]:
+    # A tag on several images is answered on the first of them alone.
+    for element in elements:
         name = element.get("name")
         targets = [part.strip() for part in element.get("toName", "").split(",")]
         on = next((target for target in targets if target in images), None)
@@ -297,28 +312,22 @@ def _controls(root: Element, images: list[str]) -> Iterator[Control]:
 
 def _control(element: Element, name: str, to_name: str) -> Control:
     kind = element.tag.lower()
-    labels: tuple[ProjectLabel, ...] = ()
-    nodes: dict[tuple[str, ...], tuple[str, ...]] = {}
-    if kind == "taxonomy":
-        nodes = _nodes(element)
-    elif kind == "choices":
-        labels = _labels(element, "Choice")
-    elif kind.endswith("labels"):
-        labels = _labels(element, "Label")
+    nodes = _nodes(element) if kind == "taxonomy" else {}
+    # The tag of a listed label; None for tags that list none.
+    listed = "Label" if kind.endswith("labels") else "Choice" if kind == "choices" else None
     value = _attribute(element.attrib, "value") or ""
-    listed = kind in ("choices", "taxonomy") or kind.endswith("labels")
+    takes_list = listed is not None or kind == "taxonomy"
     return Control(
         name=name,
         tag=element.tag,
         type=kind,
         to_name=to_name,
-        labels=labels,
-        paths=tuple(nodes),
-        path_phrases=tuple(nodes.values()),
+        labels=_labels(element, listed) if listed else (),
+        nodes=MappingProxyType(nodes),
         smart=(_attribute(element.attrib, "smart") or "").lower() != "false",
         per_region=(_attribute(element.attrib, "perRegion") or "").lower() == "true",
         attributes=MappingProxyType(dict(element.attrib)),
-        task_key=value[1:] if listed and value.startswith("$") else None,
+        task_key=value[1:] if takes_list and value.startswith("$") else None,
     )
 
 
@@ -355,6 +364,7 @@ def _add_children(element: Element, tag: str, listed: object, depth: int = 0) ->
             if isinstance(text := item.get(name), str) and not NOT_XML.search(text)
         }
         if "value" in attributes:
+            # Other keys of an item are left out: attributes with our names must come from an admin.
             child = SubElement(element, tag, attributes)
             _add_children(child, tag, item.get("children"), depth + 1)
 

@@ -1,45 +1,73 @@
-"""What a project asks of the backend: the extra parameters of its model connection."""
+"""Read a project's options: the extra parameters of its model connection in Label Studio."""
 
 from __future__ import annotations
 
-import difflib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pam_model.tasks import LANGUAGES, Language, Task
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    Strict,
+    StringConstraints,
+    model_validator,
+)
+
+from pam_labeling.errors import InputError
+from pam_labeling.validation import CheckedModel, shown
+from pam_model.tasks import Language, Task
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 LabelSource = Literal["project", "open"]
-LABEL_SOURCES: tuple[LabelSource, ...] = get_args(LabelSource)
 
 _MAX_BYTES = 1024 * 1024
-_MAX_POINTS_PER_SIDE = 128
-_Name = TypeVar("_Name", bound=str)
 
 
-class OptionsError(ValueError):
+class OptionsError(InputError):
     """Parameters that cannot be used; a sentence that says which, what was given, what may be."""
 
 
-@dataclass(frozen=True)
-class Options:
+# JSON has no tuples and no tasks: a list of names becomes a tuple before the strict check.
+def _split(value: object) -> object:
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    return tuple(value) if isinstance(value, list) else value
+
+
+_Tasks = Annotated[
+    tuple[Annotated[Task, Strict(strict=False)], ...],
+    BeforeValidator(_split),
+    AfterValidator(lambda tasks: tuple(dict.fromkeys(tasks))),
+]
+_Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+_Text = Annotated[str, StringConstraints(pattern=r"\S")]
+_Mapping = Annotated[
+    Mapping[_Text, _Text], AfterValidator(lambda value: MappingProxyType({**value}))
+]
+_Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Options(CheckedModel):
     """How a project's regions are found and described.
 
     A tag's own `pam`, `pam_language` and `pam_threshold` win over these.
 
     Attributes:
-        tasks: the texts that are generated at most; None: all that the config's tags ask for.
+        tasks: texts are generated for no other tasks; None: all that the config's tags ask for.
         language: of the questions.
-        labels: "project": the likeliest of the project's own labels; "open": what PAM calls it,
-            where `mapping` or an equal label makes a label of the project of it.
+        labels: "project": the likeliest of the project's own labels; "open": what PAM calls the
+            region, where `mapping` or a label of the same name turns that into a project's label.
         mapping: what PAM may call it (in any case) -> a label of the project; for "open".
         keep_label: whether the label that the annotator chose stays.
         label_threshold: 0 to 1; a label with a lower score is not given.
-        iou_threshold: 0 to 1; a region that is found by itself and has a lower predicted IoU is
-            left out; 0 stands for the 0.7 of `EverythingOptions`.
-        output: the name of the tag to answer in; None: see `answer_plan`.
+        iou_threshold: 0 to 1; a region that nobody pointed at is left out if its predicted IoU is
+            lower; 0 stands for the 0.7 of `AutomaticMaskOptions`.
+        output: the name of the tag to answer in; None: see `output_mapping`.
         polygon_tolerance: pixels that a polygon may be off the mask's border.
         max_regions: pre-annotation keeps this many of the best; None: all.
         points_per_side: clicks along each side of the grid that finds everything.
@@ -48,20 +76,30 @@ class Options:
         boxes: the key of task data that holds boxes to start from, or None.
     """
 
-    tasks: tuple[Task, ...] | None = None
+    error = OptionsError
+    noun = "extra parameter"
+
+    tasks: _Tasks | None = None
     language: Language = "en"
     labels: LabelSource = "project"
-    mapping: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    mapping: _Mapping = Field(
+        default_factory=lambda: MappingProxyType({}),
+        examples=[{"puppy": "Dog"}],
+        json_schema_extra={"unit": "texts"},
+    )
     keep_label: bool = True
-    label_threshold: float = 0.0
-    iou_threshold: float = 0.0
-    output: str | None = None
-    polygon_tolerance: float = 1.0
-    max_regions: int | None = None
-    points_per_side: int = 32
-    min_area: float = 0.0001
-    max_area: float = 0.95
-    boxes: str | None = None
+    label_threshold: _Share = 0.0
+    iou_threshold: _Share = 0.0
+    output: _Name | None = None
+    polygon_tolerance: float = Field(
+        default=1.0, ge=0, le=100, json_schema_extra={"unit": "pixels"}
+    )
+    max_regions: int | None = Field(default=None, ge=1)
+    points_per_side: int = Field(default=32, ge=1, le=128)
+    # Smaller than a pixel-wide speck or as large as the whole image: hardly ever an object.
+    min_area: _Share = 0.0001
+    max_area: _Share = 0.95
+    boxes: _Name | None = None
 
     @classmethod
     def read(cls, extra_params: object) -> Options:
@@ -73,37 +111,29 @@ class Options:
         Raises:
             OptionsError: not an object, an unknown key, or a value that the key cannot have.
         """
-        given = _object(extra_params)
-        for key in given:
-            if key not in _READERS:
-                raise OptionsError(_unknown(key))
-        read = {key: _READERS[key](key, value) for key, value in given.items()}
-        options = cls(**read)
-        if options.min_area > options.max_area:
+        value = _from_json(extra_params) if isinstance(extra_params, str) else extra_params
+        if value is None:
+            return cls()
+        if not isinstance(value, Mapping):
             raise OptionsError(
-                f"min_area is {options.min_area:g} and max_area {options.max_area:g}; "
+                'The extra parameters must be an object such as {"tasks": ["brief"]}, '
+                f"not {shown(value)}."
+            )
+        return cls(**{str(key): given for key, given in value.items()})
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Self:
+        if self.min_area > self.max_area:
+            raise ValueError(
+                f"min_area is {self.min_area:g} and max_area {self.max_area:g}; "
                 "min_area must not be larger."
             )
-        if options.mapping and options.labels != "open":
-            raise OptionsError('mapping is only used with labels "open"; set that as well.')
-        return options
+        if self.mapping and self.labels != "open":
+            raise ValueError('mapping is only used with labels "open"; set that as well.')
+        return self
 
 
-def _object(extra_params: object) -> Mapping[str, Any]:
-    value = extra_params
-    if isinstance(value, str):
-        value = _from_json(value)
-    if value is None:
-        return {}
-    if not isinstance(value, Mapping):
-        raise OptionsError(
-            f'The extra parameters must be an object such as {{"tasks": ["brief"]}}, '
-            f"not {_shown(value)}."
-        )
-    return value
-
-
-def _from_json(text: str) -> object:
+def _from_json(text: str) -> Any:
     if not text.strip():
         return None
     if len(text) > _MAX_BYTES:
@@ -114,111 +144,3 @@ def _from_json(text: str) -> object:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise OptionsError(f"The extra parameters are not valid JSON: {error}.") from error
-
-
-def _unknown(key: object) -> str:
-    near = difflib.get_close_matches(str(key), _READERS, n=1, cutoff=0.5)
-    meant = f' Did you mean "{near[0]}"?' if near else ""
-    return f"There is no extra parameter {_shown(key)}.{meant} There are: {', '.join(_READERS)}."
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    text = text.encode("utf-8", "replace").decode("utf-8")
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _refusal(key: str, value: object, allowed: str) -> OptionsError:
-    return OptionsError(f"{key} must be {allowed}, not {_shown(value)}.")
-
-
-def _tasks(key: str, value: object) -> tuple[Task, ...] | None:
-    names = ", ".join(task.value for task in Task)
-    if value is None:
-        return None
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if not isinstance(value, list):
-        raise _refusal(key, value, f"a list of {names}")
-    for name in value:
-        if not isinstance(name, str) or name not in names.split(", "):
-            raise OptionsError(f"{key} holds {_shown(name)}; the tasks are {names}.")
-    return tuple(dict.fromkeys(Task(name) for name in value))
-
-
-def _one_of(names: tuple[_Name, ...]) -> Callable[[str, object], _Name]:
-    def read(key: str, value: object) -> _Name:
-        for name in names:
-            if value == name:
-                return name
-        raise _refusal(key, value, " or ".join(f'"{name}"' for name in names))
-
-    return read
-
-
-def _mapping(key: str, value: object) -> Mapping[str, str]:
-    if not isinstance(value, Mapping) or not all(
-        isinstance(text, str) and text.strip() for pair in value.items() for text in pair
-    ):
-        raise _refusal(key, value, 'an object of texts such as {"puppy": "Dog"}')
-    return MappingProxyType(dict(value))
-
-
-def _truth(key: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _refusal(key, value, "true or false")
-    return value
-
-
-def _number(low: float, high: float, allowed: str) -> Callable[[str, object], float]:
-    def read(key: str, value: object) -> float:
-        # bool is an int to Python.
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise _refusal(key, value, allowed)
-        if not low <= value <= high:  # nan is not either
-            raise _refusal(key, value, allowed)
-        return float(value)
-
-    return read
-
-
-def _count(low: int, high: int | None, allowed: str) -> Callable[[str, object], int]:
-    def read(key: str, value: object) -> int:
-        if isinstance(value, bool) or not isinstance(value, int) or value < low:
-            raise _refusal(key, value, allowed)
-        if high is not None and value > high:
-            raise _refusal(key, value, allowed)
-        return value
-
-    return read
-
-
-def _text(key: str, value: object) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise _refusal(key, value, "a name")
-    return value.strip()
-
-
-def _or_none(read: Callable[[str, object], Any]) -> Callable[[str, object], Any]:
-    return lambda key, value: None if value is None else read(key, value)
-
-
-_share = _number(0.0, 1.0, "a number from 0 to 1")
-_READERS: dict[str, Callable[[str, object], Any]] = {
-    "tasks": _tasks,
-    "language": _one_of(LANGUAGES),
-    "labels": _one_of(LABEL_SOURCES),
-    "mapping": _mapping,
-    "keep_label": _truth,
-    "label_threshold": _share,
-    "iou_threshold": _share,
-    "output": _or_none(_text),
-    "polygon_tolerance": _number(0.0, 100.0, "a number of pixels from 0 to 100"),
-    "max_regions": _or_none(_count(1, None, "a whole number of 1 or more, or null")),
-    "points_per_side": _count(
-        1, _MAX_POINTS_PER_SIDE, f"a whole number from 1 to {_MAX_POINTS_PER_SIDE}"
-    ),
-    "min_area": _share,
-    "max_area": _share,
-    "boxes": _or_none(_text),
-}

@@ -1,4 +1,4 @@
-"""Where answers go: which tag gets the shape, the label, each text and each choice.
+"""Decide where answers go: which tag gets the shape, the label, each text and each choice.
 
 The rules, all on the image that is asked about:
 
@@ -9,18 +9,19 @@ The rules, all on the image that is asked about:
 * A TextArea with `perRegion="true"` gets the task that `pam="brief"` (detailed, label,
   definition) asks for, else the one that its name asks for (`TEXT_NAMES`).
 * Choices and a Taxonomy with `perRegion="true"` get what the object is called if they have
-  `pam="label"`, or a name that says so (`CHOICE_NAMES`): whether an image is sharp or a box is
-  damaged is nothing that scoring names can judge. Of a Taxonomy only the leaves are scored.
+  `pam="label"`, or a name that says so (`CHOICE_NAMES`). Scoring names cannot judge whether an
+  image is sharp or a box is damaged. Of a Taxonomy only the leaves are scored.
 * `pam="off"` keeps a tag as it is. Everything else is left alone.
 * `pam_language` and `pam_threshold` on a tag win over the project's options.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from label_studio_backend.config.labeling_config import LabelingConfigError
 from pam_labeling.vocabulary import Vocabulary
@@ -33,21 +34,12 @@ if TYPE_CHECKING:
         Control,
         ImageTag,
         LabelingConfig,
-        ProjectLabel,
     )
     from label_studio_backend.config.options import Options
     from pam_model.tasks import Language
 
-SHAPES: tuple[tuple[str, str], ...] = (
-    ("brushlabels", "brush"),
-    ("polygonlabels", "polygon"),
-    ("ellipselabels", "ellipse"),
-    ("rectanglelabels", "rectangle"),
-    ("keypointlabels", "keypoint"),
-)
-"""Kinds of tags that can hold a shape, the most faithful to a mask first."""
-
-SHAPE_TYPES = frozenset(kind for kinds in SHAPES for kind in kinds)
+SHAPES = ("brush", "polygon", "ellipse", "rectangle", "keypoint")
+"""Kinds of tags that can hold a shape; the most faithful to a mask first."""
 
 TEXT_NAMES: tuple[tuple[Task, tuple[str, ...]], ...] = (
     (Task.DEFINITION, ("definition", "定义", "解释")),
@@ -64,6 +56,8 @@ MAX_CHOICES = 2000
 """The longest list that is scored for a region."""
 
 PATH_SEPARATOR = " > "
+
+_Word = TypeVar("_Word", bound=str)
 
 
 @dataclass(frozen=True)
@@ -91,7 +85,7 @@ class ChoiceTarget:
 
 
 @dataclass(frozen=True)
-class AnswerPlan:
+class OutputMapping:
     """Where the answers about one image go.
 
     Attributes:
@@ -120,16 +114,17 @@ class AnswerPlan:
     @property
     def label_values(self) -> frozenset[str]:
         """The labels that `labels` may be given."""
-        return frozenset(label.value for label in answers(self.labels))
+        labels = self.labels.region_labels if self.labels else ()
+        return frozenset(label.value for label in labels)
 
     def project_label(self, called: str) -> str | None:
         """The project's label for what PAM called a region in the open mode, or None."""
         return self.spellings.get(_folded(called))
 
 
-def plan_answer(
+def map_outputs(
     config: LabelingConfig, options: Options, *, prompt_control: Control | None = None
-) -> AnswerPlan:
+) -> OutputMapping:
     """Decide where answers go; see the module for the rules.
 
     Args:
@@ -140,7 +135,7 @@ def plan_answer(
 
     Raises:
         LabelingConfigError: no tag for shapes, an `output` that is none, a `pam...` attribute
-            with an unknown value, a mapping to a label that there is not, or too many labels.
+            with an unknown value, a mapping to a label that does not exist, or too many labels.
     """
     shape = _shape(config, options, prompt_control)
     image = next(image for image in config.images if image.name == shape.to_name)
@@ -149,7 +144,9 @@ def plan_answer(
         for control in config.controls
         if control.to_name == image.name and not is_off(control)
     ]
-    labels = _label_control(shape, on_image)
+    # A shape that has a place for labels takes them itself.
+    holders = [shape] if shape.has_labels else [one for one in on_image if one.type == "labels"]
+    labels = next((control for control in holders if control.region_labels), None)
     texts = tuple(_texts(on_image, options))
     choices = tuple(_choices(on_image, options))
     questions = [text.question for text in texts]
@@ -158,9 +155,9 @@ def plan_answer(
         spellings = _spellings(labels, options)
         questions.append(Question(Task.LABEL, language_of(labels, options)))
     elif labels is not None:
-        phrases = {label.value: label.phrases for label in answers(labels)}
+        phrases = {label.value: label.phrases for label in labels.region_labels}
         vocabulary = _vocabulary(labels, phrases, options)
-    return AnswerPlan(
+    return OutputMapping(
         image,
         shape,
         labels,
@@ -172,16 +169,9 @@ def plan_answer(
     )
 
 
-def answers(control: Control | None) -> tuple[ProjectLabel, ...]:
-    """The labels of a tag that a region can be given: all but those called background."""
-    if control is None:
-        return ()
-    return tuple(label for label in control.labels if not label.background)
-
-
 def is_off(control: Control) -> bool:
     """Whether `pam="off"` keeps a tag as it is."""
-    return _pam(control) == "off"
+    return (control.attribute("pam") or "").lower() == "off"
 
 
 def task_of(control: Control) -> Task | None:
@@ -190,19 +180,11 @@ def task_of(control: Control) -> Task | None:
     Raises:
         LabelingConfigError: `pam` is neither a task nor "off".
     """
-    asked = _pam(control)
-    if asked == "off":
-        return None
+    asked = _one_of(control, "pam", [*(task.value for task in Task), "off"])
     if asked is not None:
-        tasks = [task.value for task in Task]
-        if asked not in tasks:
-            raise LabelingConfigError(_unknown(control, "pam", asked, [*tasks, "off"]))
-        return Task(asked)
+        return None if asked == "off" else Task(asked)
     name = control.name.lower()
-    for task, words in TEXT_NAMES:
-        if any(word in name for word in words):
-            return task
-    return None
+    return next((task for task, words in TEXT_NAMES if any(word in name for word in words)), None)
 
 
 def asks_for_label(control: Control) -> bool:
@@ -211,10 +193,8 @@ def asks_for_label(control: Control) -> bool:
     Raises:
         LabelingConfigError: `pam` is neither "label" nor "off".
     """
-    asked = _pam(control)
+    asked = _one_of(control, "pam", ["label", "off"])
     if asked is not None:
-        if asked not in ("label", "off"):
-            raise LabelingConfigError(_unknown(control, "pam", asked, ["label", "off"]))
         return asked == "label"
     return any(word in control.name.lower() for word in CHOICE_NAMES)
 
@@ -225,13 +205,7 @@ def language_of(control: Control, options: Options) -> Language:
     Raises:
         LabelingConfigError: `pam_language` is none that PAM speaks.
     """
-    asked = control.attribute("pam_language")
-    if asked is None:
-        return options.language
-    for language in LANGUAGES:
-        if language == asked:
-            return language
-    raise LabelingConfigError(_unknown(control, "pam_language", asked, LANGUAGES))
+    return _one_of(control, "pam_language", LANGUAGES) or options.language
 
 
 def threshold_of(control: Control, options: Options) -> float:
@@ -246,12 +220,25 @@ def threshold_of(control: Control, options: Options) -> float:
     try:
         threshold = float(asked)
     except ValueError:
-        threshold = -1.0
+        threshold = math.nan
     if not 0.0 <= threshold <= 1.0:
         raise LabelingConfigError(
-            _unknown(control, "pam_threshold", asked, ["a number from 0 to 1"])
+            f'{control} has pam_threshold="{asked}"; it may be: a number from 0 to 1.'
         )
     return threshold
+
+
+def _one_of(control: Control, attribute: str, allowed: Sequence[_Word]) -> _Word | None:
+    """What an attribute says, in any case; None where the tag does not have it."""
+    asked = control.attribute(attribute)
+    if asked is None:
+        return None
+    for word in allowed:
+        if word == asked.lower():
+            return word
+    raise LabelingConfigError(
+        f'{control} has {attribute}="{asked}"; it may be: {", ".join(allowed)}.'
+    )
 
 
 def is_nested(control: Control) -> bool:
@@ -263,18 +250,14 @@ def entries(control: Control) -> dict[str, tuple[str, ...]]:
     """What is scored for Choices or a Taxonomy -> what is sent: values, or paths to leaves."""
     if control.type != "taxonomy":
         return {label.value: (label.value,) for label in control.labels}
-    inner = {path[:-1] for path in control.paths}
-    return {PATH_SEPARATOR.join(path): path for path in control.paths if path not in inner}
-
-
-def describe(control: Control) -> str:
-    """A tag as sentences name it, such as `BrushLabels "mask"`."""
-    return f'{control.tag} "{control.name}"'
+    inner = {path[:-1] for path in control.nodes}
+    return {PATH_SEPARATOR.join(path): path for path in control.nodes if path not in inner}
 
 
 def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> Control:
-    shapes = [control for control in config.controls if control.type in SHAPE_TYPES]
-    usable = [control for control in shapes if not is_off(control)]
+    usable = [
+        control for control in config.controls if control.kind in SHAPES and not is_off(control)
+    ]
     if options.output is not None:
         named = next((control for control in usable if control.name == options.output), None)
         if named is None:
@@ -285,12 +268,13 @@ def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> 
             )
         if prompt is None or named.to_name == prompt.to_name:
             return named
+    # A click is answered on the image that was clicked on, a task on the first that can be.
     images = [prompt.to_name] if prompt else [image.name for image in config.images]
     for image in images:
-        for kinds in SHAPES:
-            for control in usable:
-                if control.to_name == image and control.type in kinds:
-                    return control
+        on_image = [control for control in usable if control.to_name == image]
+        if on_image:
+            # min() takes the first of equal ones, in the config's order.
+            return min(on_image, key=lambda control: SHAPES.index(control.kind))
     raise LabelingConfigError(
         f'No tag on the image "{images[0]}" can hold a shape; the labelling config needs '
         "BrushLabels, PolygonLabels, EllipseLabels, RectangleLabels or KeyPointLabels "
@@ -298,18 +282,9 @@ def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> 
     )
 
 
-def _label_control(shape: Control, on_image: Sequence[Control]) -> Control | None:
-    if shape.type.endswith("labels"):
-        return shape if answers(shape) else None
-    separate = (control for control in on_image if control.type == "labels")
-    return next((control for control in separate if answers(control)), None)
-
-
 def _texts(on_image: Sequence[Control], options: Options) -> Iterable[TextTarget]:
     for control in on_image:
-        if control.type != "textarea":
-            continue
-        task = task_of(control)
+        task = task_of(control) if control.type == "textarea" else None
         if task is None or not control.per_region:
             continue
         if options.tasks is None or task in options.tasks:
@@ -320,14 +295,13 @@ def _choices(on_image: Sequence[Control], options: Options) -> Iterable[ChoiceTa
     for control in on_image:
         if control.type not in ("choices", "taxonomy") or not asks_for_label(control):
             continue
+        # What is passed over here is told by `lint`.
         paths = entries(control)
         if not control.per_region or is_nested(control) or not 0 < len(paths) <= MAX_CHOICES:
             continue
+        phrases = {label.value: label.phrases for label in control.labels}
         if control.type == "taxonomy":
-            spoken = dict(zip(control.paths, control.path_phrases, strict=True))
-            phrases = {entry: spoken[path] for entry, path in paths.items()}
-        else:
-            phrases = {label.value: label.phrases for label in control.labels}
+            phrases = {entry: control.nodes[path] for entry, path in paths.items()}
         yield ChoiceTarget(control, _vocabulary(control, phrases, options), MappingProxyType(paths))
 
 
@@ -336,7 +310,7 @@ def _vocabulary(
 ) -> Vocabulary:
     if len(phrases) > MAX_CHOICES:
         raise LabelingConfigError(
-            f"{describe(control)} has {len(phrases):,} labels, and at most {MAX_CHOICES:,} are "
+            f"{control} has {len(phrases):,} labels, and at most {MAX_CHOICES:,} are "
             'scored for a region; set the option labels to "open".'
         )
     listed = tuple(phrases.items())
@@ -353,29 +327,22 @@ def _checked(
 
 
 def _spellings(labels: Control, options: Options) -> dict[str, str]:
-    values = {label.value for label in answers(labels)}
-    spellings: dict[str, str] = {}
-    for label in answers(labels):
-        for phrase in label.phrases:
-            spellings.setdefault(_folded(phrase), label.value)
+    given = labels.region_labels
+    values = {label.value for label in given}
+    own = {_folded(label.value): label.value for label in given}
+    # Of equal phrases the first label's counts.
+    spellings = {
+        _folded(phrase): label.value for label in reversed(given) for phrase in label.phrases
+    }
     for called, value in options.mapping.items():
         if value not in values:
             raise LabelingConfigError(
                 f'The option mapping makes "{called}" into "{value}", which is no label of '
-                f"{describe(labels)}."
+                f"{labels}."
             )
         spellings[_folded(called)] = value
-    return spellings | {_folded(label.value): label.value for label in answers(labels)}
-
-
-def _pam(control: Control) -> str | None:
-    asked = control.attribute("pam")
-    return None if asked is None else asked.lower()
+    return spellings | own
 
 
 def _folded(text: str) -> str:
     return " ".join(text.casefold().split()).strip(" .。")
-
-
-def _unknown(control: Control, attribute: str, given: str, allowed: Iterable[str]) -> str:
-    return f'{describe(control)} has {attribute}="{given}"; it may be: {", ".join(allowed)}.'

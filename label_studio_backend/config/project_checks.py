@@ -1,27 +1,27 @@
-"""What `/setup` brings, checked once: Label Studio sends it again before nearly every task."""
+"""Check what `/setup` brings, once: Label Studio sends it again before nearly every task."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from concurrent.futures import Future
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from cachetools import LRUCache
 
 from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
-from label_studio_backend.config.lint import Findings, check_project
+from label_studio_backend.config.lint import LintReport, check_config
 from label_studio_backend.config.options import Options, OptionsError
-from label_studio_backend.config.output_mapping import plan_answer
+from label_studio_backend.config.output_mapping import map_outputs
 from pam_labeling.annotator import MOST_TOKENS
+from pam_labeling.validation import shown
 
 if TYPE_CHECKING:
     from pam_labeling import Annotator
 
 _MOST = 1000  # checks that are kept, each some hundred bytes
-_SHOWN = 40  # characters of a label
 _encode = msgspec.json.Encoder(order="sorted", enc_hook=repr).encode
 
 
@@ -38,7 +38,7 @@ class Checked:
 
     options: Options
     problem: str | None
-    findings: Findings
+    findings: LintReport
     long_phrases: tuple[str, ...]
 
     def too_long(self, annotator: Annotator | None) -> str | None:
@@ -52,21 +52,20 @@ class Checked:
         found = annotator.too_long(self.long_phrases)
         if not found:
             return None
-        text = found[0] if len(found[0]) <= _SHOWN else f"{found[0][:_SHOWN]}..."
         return (
-            f'The label "{text}" has more tokens than the model can score: shorten it, or give it '
-            'a shorter name to be scored by, with predicted_values="...".'
+            f"The label {shown(found[0])} has more tokens than the model can score: shorten it, "
+            'or give it a shorter name to be scored by, with predicted_values="...".'
         )
 
 
 class ProjectChecks:
     """Checks by the texts of config and parameters; safe to use from any thread.
 
-    Who asks for a check that is under way waits for it; nobody waits for another's check.
+    A thread that asks for a check that another one makes waits for it, and for no other check.
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[bytes, Future[Checked]] = OrderedDict()
+        self._kept: LRUCache[bytes, Future[Checked]] = LRUCache(_MOST)
         self._lock = threading.Lock()
 
     def check(self, xml: str, extra_params: Any) -> Checked:
@@ -77,18 +76,13 @@ class ProjectChecks:
             is_mine = future is None
             if future is None:
                 future = self._kept[key] = Future()
-                if len(self._kept) > _MOST:
-                    self._kept.popitem(last=False)
-            else:
-                self._kept.move_to_end(key)
         if is_mine:
             try:
-                future.set_result(_check(xml, extra_params))
-            except BaseException as error:
+                future.set_result(check_project(xml, extra_params))
+            except BaseException as error:  # noqa: BLE001 - result() raises it, for those that wait too
                 with self._lock:
                     self._kept.pop(key, None)
                 future.set_exception(error)
-                raise
         return future.result()
 
 
@@ -98,24 +92,30 @@ def _key(xml: str, extra_params: Any) -> bytes:
     return digest.digest()
 
 
-def _check(xml: str, extra_params: Any) -> Checked:
-    findings = check_project(xml, extra_params)
+def check_project(xml: object, extra_params: object) -> Checked:
+    """Check a config's XML and the extra parameters, valid or not."""
+    options, problem = Options(), None
     try:
-        options, problem = Options.read(extra_params), None
+        options = Options.read(extra_params)
     except OptionsError as error:
-        options, problem = Options(), str(error)
-    phrases = () if findings.errors else _long_phrases(xml, options)
-    return Checked(options, problem, findings, phrases)
-
-
-def _long_phrases(xml: str, options: Options) -> tuple[str, ...]:
+        problem = str(error)
+    phrases: tuple[str, ...] = ()
     try:
-        plan = plan_answer(LabelingConfig.parse(xml), options)
-    except LabelingConfigError:  # is among the findings
-        return ()
-    lists = [target.vocabulary for target in plan.choices]
-    if plan.vocabulary is not None:
-        lists.append(plan.vocabulary)
+        config = LabelingConfig.parse(xml)
+        report = check_config(config, options)
+        if not report.errors:
+            phrases = _long_phrases(config, options)
+    except LabelingConfigError as error:
+        report = LintReport((str(error),))
+    errors = report.errors if problem is None else (problem, *report.errors)
+    return Checked(options, problem, LintReport(errors, report.hints), phrases)
+
+
+def _long_phrases(config: LabelingConfig, options: Options) -> tuple[str, ...]:
+    outputs = map_outputs(config, options)
+    lists = [target.vocabulary for target in outputs.choices]
+    if outputs.vocabulary is not None:
+        lists.append(outputs.vocabulary)
     # Tokenizers make at most a token of a byte; of one letter NFC may make three.
     spoken = dict.fromkeys(phrase for vocabulary in lists for phrase in vocabulary.spoken)
     return tuple(phrase for phrase in spoken if 3 * len(phrase.encode()) > MOST_TOKENS)

@@ -1,4 +1,4 @@
-"""A labelling config that works with the backend, for a list of labels."""
+"""Write a labelling config that works with the backend, for a list of labels."""
 
 from __future__ import annotations
 
@@ -80,23 +80,23 @@ def build_config(
     Args:
         labels: what regions are called, in the order of the list; blanks around them are dropped.
         language: of the texts and of the question that the labels answer.
-        geometry: what shapes are answered as.
+        geometry: the shape of answers.
         texts: what is written about each region, each task once.
         background: whether points, and brushes, have a label "background" or "背景"; one of the
-            list that is called so takes its place. It never becomes the label of a region. It is
-            of use where people paint the background as a class of pixels, and to clients that
-            send its points together with those on the object. Label Studio sends them alone, so
-            there they refine nothing: Alt+click does.
+            list that is called so takes its place. No region gets it as its label. People need it
+            where they paint the background as a class of pixels, and clients that send its points
+            together with those on the object. Label Studio sends them alone, so there they refine
+            nothing: Alt+click does.
         data_key: the key of task data that holds the image.
 
     Returns:
         XML, indented, without a declaration.
 
     Raises:
-        LabelingConfigError: no label besides the background; one called so, but no background is
-            asked for; an empty or doubled label, one that starts with "$" (Label Studio would take
-            it for a key of task data) or that XML cannot hold; an unknown language or geometry; or
-            a key that is none.
+        LabelingConfigError: no label besides the background; a label called background without
+            `background`; an empty or doubled label, one that starts with "$" (Label Studio would
+            take it for a key of task data) or that XML cannot hold; an unknown language or
+            geometry; or a `data_key` that is not a name.
     """
     _check_choices(language, geometry, data_key)
     things, named_background = _split_labels(labels)
@@ -109,14 +109,13 @@ def build_config(
         )
     root = Element("View")
     # Labels stand above the image: a tall one would push them out of sight.
-    if geometry in _SHAPES:
+    if geometry != "rectangle":
         tag, name = _SHAPES[geometry]
-        smart = {"smart": "true"} if geometry == "brush" else {}
-        painted = named_background if geometry == "brush" else None
-        _add_labels(root, tag, name, language, things, painted, smart)
-    smart = {"smart": "true"}
-    _add_labels(root, "KeyPointLabels", "point", language, things, named_background, smart)
-    _add_labels(root, "RectangleLabels", "box", language, things, None, smart)
+        is_brush = geometry == "brush"
+        painted = named_background if is_brush else None
+        _add_labels(root, tag, name, language, things, painted, smart=is_brush)
+    _add_labels(root, "KeyPointLabels", "point", language, things, named_background)
+    _add_labels(root, "RectangleLabels", "box", language, things)
     SubElement(root, "Image", name="image", value=f"${data_key}", zoom="true")
     for task in dict.fromkeys(texts):
         _add_text(root, task, language)
@@ -139,12 +138,12 @@ def read_tasks(text: str) -> list[Task]:
 
 
 def _check_choices(language: str, geometry: str, data_key: str) -> None:
-    if language not in LANGUAGES:
-        raise LabelingConfigError(f"The language is one of {', '.join(LANGUAGES)}, not {language}.")
-    if geometry not in GEOMETRIES:
-        raise LabelingConfigError(
-            f"The geometry is one of {', '.join(GEOMETRIES)}, not {geometry}."
-        )
+    for noun, given, known in (
+        ("language", language, LANGUAGES),
+        ("geometry", geometry, GEOMETRIES),
+    ):
+        if given not in known:
+            raise LabelingConfigError(f"The {noun} is one of {', '.join(known)}, not {given}.")
     if not re.fullmatch(r"\w+", data_key):
         raise LabelingConfigError(
             f"The key of the image in task data is letters, digits and _, not {data_key!r}."
@@ -182,16 +181,17 @@ def _add_labels(
     name: str,
     language: Language,
     things: Sequence[str],
-    background: str | None,
-    attributes: dict[str, str],
+    background: str | None = None,
+    *,
+    smart: bool = True,
 ) -> None:
     # A row has a title, because Label Studio does not show which tool its labels belong to.
     row = SubElement(root, "View", style="display: flex; align-items: center")
     title = _TITLES[language][tag]
     SubElement(row, "Header", value=title, size="5", style="flex: 0 0 6em; margin: 0")
-    parent = SubElement(row, tag, {"name": name, "toName": "image", **attributes})
-    if language != "en":
-        parent.set("pam_language", language)
+    smartly = {"smart": "true"} if smart else {}
+    names = {"name": name, "toName": "image"}
+    parent = SubElement(row, tag, names | smartly | _spoken(language))
     for index, label in enumerate(things):
         SubElement(parent, "Label", value=label, background=_colour(index))
     if background is not None:
@@ -199,14 +199,14 @@ def _add_labels(
 
 
 def _add_text(root: Element, task: Task, language: Language) -> None:
-    area = SubElement(root, "TextArea", name=_NAMES[task], toName="image", pam=task.value)
-    if language != "en":
-        area.set("pam_language", language)
-    area.set("perRegion", "true")
-    area.set("editable", "true")
-    area.set("maxSubmissions", "1")
-    area.set("displayMode", "region-list")
-    area.set("placeholder", _PLACEHOLDERS[language][task])
+    asked = {"name": _NAMES[task], "toName": "image", "pam": task.value, **_spoken(language)}
+    shown = {"perRegion": "true", "editable": "true", "maxSubmissions": "1"}
+    shown |= {"displayMode": "region-list", "placeholder": _PLACEHOLDERS[language][task]}
+    SubElement(root, "TextArea", asked | shown)
+
+
+def _spoken(language: Language) -> dict[str, str]:
+    return {} if language == "en" else {"pam_language": language}
 
 
 def _colour(index: int) -> str:

@@ -1,36 +1,46 @@
 """Downloads within limits: of time, of bytes (also after decompression), of redirects.
 
-Whoever calls decides for each hop of a download, the first and every redirect, whether it may be
-made and with which token (`Route`). What goes wrong is a `MediaError` that names the host and says
-what to do, and nothing of the query or the token.
+Every request of a download, the first and those that redirects lead to, is made only if the caller
+permits it, and with the token that the caller gives for it (`Permit`). What goes wrong is a
+`MediaError` that names the host and says what to do, and shows nothing of the query or the token.
+
+httpcore is used without httpx's client: nothing is taken from the environment (proxies, .netrc), no
+cookies are kept, and no redirect is followed unasked.
 """
 
 from __future__ import annotations
 
+import io
 import json
 import time
 import zlib
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
-import requests
-from requests.exceptions import ConnectTimeout, ReadTimeout, SSLError
-from urllib3.exceptions import HTTPError, ReadTimeoutError
+import httpcore
+import httpx
 
-from label_studio_backend.media.guarded_http import GuardedAdapter, time_limit
-from label_studio_backend.media.urls import MediaError, Reach, WebAddress
+from label_studio_backend.media import guarded_network
+from label_studio_backend.media.files import Incoming
+from label_studio_backend.media.guarded_network import (
+    GuardedBackend,
+    tls_error,
+    trusted_certificates,
+)
+from label_studio_backend.media.urls import MediaError, NetworkZone, Url
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 15.0
 _ANSWER_BYTES = 1 << 16  # of JSON answers
+_CONNECTIONS = 16  # kept open for the next download
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PAGES = ("text/html", "application/xhtml+xml", "application/json")
+_FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError)
 
 
 class StatusError(MediaError):
@@ -48,32 +58,18 @@ class StatusError(MediaError):
 
 
 @dataclass(frozen=True)
-class Hop:
-    """How one request of a download is made.
+class Permit:
+    """How one request of a download may be made.
 
     Attributes:
-        reach: the addresses that the host may have.
+        zone: the addresses that the host may have.
         authorization: the header's value; None for none.
         label_studio: whether the host is the Label Studio, for the words of messages.
     """
 
-    reach: Reach
+    zone: NetworkZone
     authorization: str | None = None
     label_studio: bool = False
-
-
-class Route(Protocol):
-    """Decides about a hop, before it is made.
-
-    Args of the call:
-        address: where to.
-        previous: what redirected there; None for the first.
-
-    Raises:
-        MediaError: it is not to be made.
-    """
-
-    def __call__(self, address: WebAddress, previous: WebAddress | None) -> Hop: ...
 
 
 @dataclass(frozen=True)
@@ -83,19 +79,6 @@ class Validators:
     etag: str | None = None
     last_modified: str | None = None
 
-    def headers(self) -> dict[str, str]:
-        """Of a request that asks whether the file has changed."""
-        headers = {"If-None-Match": self.etag, "If-Modified-Since": self.last_modified}
-        return {name: value for name, value in headers.items() if value}
-
-
-@dataclass(frozen=True)
-class Download:
-    """What came: `content` is None if the file has not changed (304)."""
-
-    content: bytes | None
-    validators: Validators
-
 
 class Downloader:
     """Safe for many threads at once; keeps connections open for the next download.
@@ -103,145 +86,172 @@ class Downloader:
     Args:
         max_bytes: of one file, as transferred and as decompressed.
         ca_bundle: certificates of authorities to trust instead of the usual ones: a file or folder.
+
+    Raises:
+        MediaError: `ca_bundle` has no certificates.
     """
 
     def __init__(self, max_bytes: int, ca_bundle: Path | None = None) -> None:
         self._max_bytes = max_bytes
-        self._verify = str(ca_bundle) if ca_bundle else True
-        self._adapters = {reach: GuardedAdapter(reach) for reach in Reach}
+        # Each zone has connections of its own: one to a private host is never used for another.
+        self._pools = {
+            zone: httpcore.ConnectionPool(
+                ssl_context=trusted_certificates(ca_bundle),
+                max_connections=None,
+                max_keepalive_connections=_CONNECTIONS,
+                network_backend=GuardedBackend(zone),
+            )
+            for zone in NetworkZone
+        }
 
     def close(self) -> None:
         """Close the connections that are kept."""
-        for adapter in self._adapters.values():
-            adapter.close()
+        for pool in self._pools.values():
+            pool.close()
 
     def get(
         self,
-        start: WebAddress,
-        route: Route,
+        start: Url,
+        permit: Callable[[Url, Url | None], Permit],
         deadline: float,
-        validators: Validators | None = None,
-    ) -> Download:
+        incoming: Incoming,
+        known: Validators | None = None,
+    ) -> Validators | None:
         """Fetch a file.
 
         Args:
             start: where it is.
-            route: asked before every request, also those that redirects lead to.
+            permit: asked before every request with its URL and the one that redirected there,
+                None for the first; raises `MediaError` if it is not to be made.
             deadline: when it must be there, on `time.monotonic()`'s clock.
-            validators: of the version at hand; if it is still the right one, no content comes.
+            incoming: where the file is written as it comes; after an error it holds only a part.
+            known: of the version at hand; if it is still the right one, no content comes.
+
+        Returns:
+            The validators of what has come; None if `known` is still right.
 
         Raises:
-            MediaError: it could not be had.
+            MediaError: it cannot be fetched.
             StatusError: the answer's status was not 200 (or 304).
         """
-        address, previous = start, None
-        headers = (validators or Validators()).headers()
+        condition = {
+            "If-None-Match": known.etag if known else None,
+            "If-Modified-Since": known.last_modified if known else None,
+        }
+        url, previous = start, None
         for _ in range(MAX_REDIRECTS + 1):
-            hop = route(address, previous)
-            request = requests.Request("GET", address.url, headers=_headers(hop, headers))
-            with (
-                _failures_as_sentences(address, deadline),
-                time_limit(deadline),
-                self._send(request, hop, deadline) as response,
-            ):
-                if response.status_code not in _REDIRECTS:
-                    return self._read(response, address, hop, bool(headers))
-                location = response.headers.get("Location", "")
-            address, previous = address.join(location), address
+            permitted = permit(url, previous)
+            status, headers = self._request(
+                "GET", url, permitted, deadline, incoming, self._max_bytes, condition
+            )
+            if status == 200:
+                kind = headers.get("Content-Type", "").partition(";")[0].strip().lower()
+                if kind in _PAGES:
+                    raise MediaError(
+                        f"{url} answered with a page ({kind}), not with an image; "
+                        "is the address right, and does it need a login?"
+                    )
+                return Validators(headers.get("ETag"), headers.get("Last-Modified"))
+            if status == 304 and any(condition.values()):
+                return None
+            if status not in _REDIRECTS:
+                raise _status_error(status, url, permitted)
+            url, previous = url.join(headers.get("Location", "")), url
         raise MediaError(f"{start} redirects more than {MAX_REDIRECTS} times")
 
     def post_json(
-        self, address: WebAddress, reach: Reach, body: dict[str, str], deadline: float
+        self, url: Url, zone: NetworkZone, body: dict[str, str], deadline: float
     ) -> dict[str, Any]:
         """Post a JSON object to Label Studio and read its answer, another one; never redirected.
 
         Raises:
-            MediaError: it could not be done.
+            MediaError: it cannot be done.
             StatusError: the answer's status was not 200.
         """
-        hop = Hop(reach, label_studio=True)
-        request = requests.Request("POST", address.url, headers=_headers(hop, {}), json=body)
-        with (
-            _failures_as_sentences(address, deadline),
-            time_limit(deadline),
-            self._send(request, hop, deadline) as response,
-        ):
-            if response.status_code in _REDIRECTS:
-                raise MediaError(
-                    f"{address.origin} redirects to another address; set LABEL_STUDIO_URL to "
-                    "where it redirects (https:// instead of http://?)"
-                )
-            if response.status_code != 200:
-                raise _status_error(response.status_code, address, hop)
-            content = _body(response, address, _ANSWER_BYTES)
-        try:
-            answer = json.loads(content)
-        except ValueError:
-            answer = None
-        if not isinstance(answer, dict):
-            raise MediaError(f"{address} did not answer with a JSON object; is it a Label Studio?")
-        return answer
-
-    def _send(self, request: requests.Request, hop: Hop, deadline: float) -> requests.Response:
-        remaining = max(deadline - time.monotonic(), 0.001)
-        return self._adapters[hop.reach].send(
-            request.prepare(),
-            stream=True,
-            timeout=(min(CONNECT_SECONDS, remaining), min(SILENCE_SECONDS, remaining)),
-            verify=self._verify,
-            proxies={},
+        permit = Permit(zone, label_studio=True)
+        answer = Incoming(io.BytesIO())
+        headers = {"Content-Type": "application/json"}
+        status, _ = self._request(
+            "POST", url, permit, deadline, answer, _ANSWER_BYTES, headers, json.dumps(body).encode()
         )
-
-    def _read(
-        self, response: requests.Response, address: WebAddress, hop: Hop, conditional: bool
-    ) -> Download:
-        validators = Validators(response.headers.get("ETag"), response.headers.get("Last-Modified"))
-        if response.status_code == 304 and conditional:
-            return Download(None, validators)
-        if response.status_code != 200:
-            raise _status_error(response.status_code, address, hop)
-        kind = response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        if kind in _PAGES:
+        if status in _REDIRECTS:
             raise MediaError(
-                f"{address} answered with a page ({kind}), not with an image; "
-                "is the address right, and does it need a login?"
+                f"{url.origin} redirects to another address; set LABEL_STUDIO_URL to "
+                "where it redirects (https:// instead of http://?)"
             )
-        return Download(_body(response, address, self._max_bytes), validators)
+        if status != 200:
+            raise _status_error(status, url, permit)
+        try:
+            decoded = json.loads(answer.in_memory().read())
+        except ValueError:
+            decoded = None
+        if not isinstance(decoded, dict):
+            raise MediaError(f"{url} did not answer with a JSON object; is it a Label Studio?")
+        return decoded
+
+    def _request(
+        self,
+        method: str,
+        url: Url,
+        permit: Permit,
+        deadline: float,
+        incoming: Incoming,
+        max_bytes: int,
+        headers: Mapping[str, str | None],
+        content: bytes | None = None,
+    ) -> tuple[int, httpx.Headers]:
+        """Make one request, and write what comes to `incoming` if the status is 200."""
+        headers = {
+            "Host": url.netloc,
+            "User-Agent": "pam-labeling",
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Authorization": permit.authorization,
+            **headers,
+        }
+        seconds = dict.fromkeys(("read", "write"), SILENCE_SECONDS) | {"connect": CONNECT_SECONDS}
+        pool = self._pools[permit.zone]
+        # From its parts: httpcore must not understand the address in another way than we did.
+        target = httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target)
+        limit = guarded_network.deadline.set(deadline)
+        try:
+            with pool.stream(
+                method,
+                target,
+                headers=[
+                    # As bytes: a server may have put more than ASCII into its validators.
+                    (name.encode(), value.encode())
+                    for name, value in headers.items()
+                    if value
+                ],
+                content=content,
+                extensions={"timeout": seconds},
+            ) as response:
+                answered = httpx.Headers(response.headers)
+                if response.status == 200:
+                    _write_body(response, answered, url, max_bytes, incoming)
+                return response.status, answered
+        except _FAILURES as error:
+            message = _sentence(error, url.origin, time.monotonic() >= deadline)
+            # Without its cause, which may quote the whole link, a presigned one too.
+            raise MediaError(message) from None
+        finally:
+            guarded_network.deadline.reset(limit)
 
 
-def _headers(hop: Hop, more: dict[str, str]) -> dict[str, str]:
-    headers = {
-        "User-Agent": "pam-labeling",
-        "Accept": "*/*",
-        "Accept-Encoding": "identity",
-        **more,
-    }
-    return headers | ({"Authorization": hop.authorization} if hop.authorization else {})
-
-
-@contextmanager
-def _failures_as_sentences(address: WebAddress, deadline: float) -> Iterator[None]:
-    try:
-        yield
-    except (requests.RequestException, HTTPError, OSError, UnicodeError) as error:
-        message = _sentence(error, address.origin, time.monotonic() >= deadline)
-        # Without its cause: that one quotes the whole link, a presigned one too.
-        raise MediaError(message) from None
-
-
-def _sentence(error: BaseException, host: str, overdue: bool) -> str:
-    if isinstance(error, SSLError):
+def _sentence(error: Exception, host: str, overdue: bool) -> str:
+    if tls_error(error) is not None:
         return (
             f"{host} cannot be trusted: its TLS certificate was refused. If it is signed by your "
             "own authority, set REQUESTS_CA_BUNDLE to that authority's certificate"
         )
     if overdue:
         return f"{host} did not deliver the image in time (PAM_MEDIA_TIMEOUT); try again"
-    if isinstance(error, ConnectTimeout):
+    if isinstance(error, httpcore.ConnectTimeout):
         return f"{host} did not answer within {CONNECT_SECONDS:g} s; is it reachable from here?"
-    if isinstance(error, (ReadTimeout, ReadTimeoutError, TimeoutError)):
+    if isinstance(error, httpcore.TimeoutException):
         return f"{host} fell silent for {SILENCE_SECONDS:g} s; try again"
-    if isinstance(error, requests.ConnectionError):
+    if isinstance(error, httpcore.NetworkError):
         return (
             f"{host} cannot be connected to, or hung up; is the address right, is it running, "
             "and reachable from the machine of this backend?"
@@ -249,56 +259,58 @@ def _sentence(error: BaseException, host: str, overdue: bool) -> str:
     return f"{host} broke off, or did not speak proper HTTP ({type(error).__name__}); try again"
 
 
-def _status_error(status: int, address: WebAddress, hop: Hop) -> StatusError:
+def _status_error(status: int, url: Url, permit: Permit) -> StatusError:
     advice = {
         401: "it needs a login that this backend does not have",
         403: "access is forbidden; a presigned link may have run out",
         404: "there is no such file",
         429: "too many requests; try again later",
     }
-    if hop.label_studio:
-        advice[500] = "it has a fault, look at its log; so it also answers for deleted uploads"
-    if hop.label_studio and hop.authorization:
+    if permit.label_studio:
+        advice[500] = "it has a fault, look at its log; it also answers so for deleted uploads"
+    if permit.label_studio and permit.authorization:
         advice[401] = (
             "the token is not accepted; set LABEL_STUDIO_API_KEY to a valid one (legacy tokens may "
             "be switched off: make a personal access token in Account & Settings)"
         )
         advice[403] = "the user whose token is used may not see it; use one of the project's"
         advice[404] += ", or the storage that it came from is not connected to the project"
-    elif hop.label_studio:
+    elif permit.label_studio:
         advice[401] = advice[403] = (
             "it needs a token: set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY for this backend"
         )
     usual = "it has a fault; look at its log" if status >= 500 else "that was not expected"
-    message = f"{address} answered {status}: {advice.get(status, usual)}"
-    return StatusError(message, status, hop.authorization)
+    message = f"{url} answered {status}: {advice.get(status, usual)}"
+    return StatusError(message, status, permit.authorization)
 
 
-def _body(response: requests.Response, address: WebAddress, max_bytes: int) -> bytes:
-    too_large = f"{address} is larger than {max_bytes:,} bytes (PAM_MEDIA_MAX_BYTES)"
-    length = response.headers.get("Content-Length", "")
+def _write_body(
+    response: httpcore.Response,
+    headers: httpx.Headers,
+    url: Url,
+    max_bytes: int,
+    incoming: Incoming,
+) -> None:
+    too_large = f"{url} is larger than {max_bytes:,} bytes (PAM_MEDIA_MAX_BYTES)"
+    length = headers.get("Content-Length", "")
     if length.isdigit() and int(length) > max_bytes:
         raise MediaError(too_large)
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "deflate"):
-        raise MediaError(f"{address} came compressed ({encoding}), though it was not asked to")
-    content, received = bytearray(), 0
+        raise MediaError(f"{url} came compressed ({encoding}), though it was not asked to")
+    # Nobody asked for compression, but some servers do it; 47 means zlib or gzip.
     inflate = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
-    for chunk in response.raw.stream(1 << 16, decode_content=False):
+    received = written = 0
+    for chunk in response.iter_stream():
         received += len(chunk)
-        content += _inflated(inflate, chunk, max_bytes + 1 - len(content), address)
-        if max(received, len(content)) > max_bytes:
+        try:
+            # No more than one byte over the limit is decompressed, whatever a bomb holds.
+            data = inflate.decompress(chunk, max_bytes + 1 - written) if inflate else chunk
+        except zlib.error:
+            raise MediaError(f"{url} came compressed and damaged") from None
+        written += len(data)
+        if max(received, written) > max_bytes:
             raise MediaError(too_large)
+        incoming.write(data)
     if inflate is not None and not inflate.eof:
-        raise MediaError(f"{address} came compressed and broken off; fetch or export it again")
-    return bytes(content)
-
-
-def _inflated(inflate: Any, chunk: bytes, max_bytes: int, address: WebAddress) -> bytes:
-    if inflate is None:
-        return chunk
-    try:
-        data: bytes = inflate.decompress(chunk, max_bytes)
-    except zlib.error:
-        raise MediaError(f"{address} came compressed and damaged") from None
-    return data
+        raise MediaError(f"{url} came compressed and broken off; fetch or export it again")

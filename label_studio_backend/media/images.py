@@ -1,12 +1,14 @@
-"""Decoded images of tasks, kept in memory so that a second click decodes nothing."""
+"""Decoded images of tasks, kept in memory so that a second click reads and decodes nothing."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from hashlib import blake2b
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from cachetools import LRUCache
+
+from label_studio_backend.media.urls import MediaError
 from pam_labeling import LoadedImage, read_image
 
 if TYPE_CHECKING:
@@ -29,16 +31,16 @@ class Images:
     ) -> None:
         self._media = media
         self._metrics = metrics
-        self._max_bytes = max_bytes
         self._max_pixels = max_pixels
-        self._nbytes = 0
-        self._images: OrderedDict[bytes, LoadedImage] = OrderedDict()
+        self._decoded: LRUCache[str, LoadedImage] = LRUCache(
+            max_bytes, getsizeof=lambda image: image.pixels.nbytes
+        )
         self._lock = threading.Lock()
 
     @property
     def nbytes(self) -> int:
         """What is kept now, in bytes."""
-        return self._nbytes
+        return int(self._decoded.currsize)
 
     def get(self, value: object, access: Access, task_id: object, name: str) -> LoadedImage:
         """The image that task data names.
@@ -54,31 +56,33 @@ class Images:
             ImageError: it cannot be decoded.
         """
         with self._metrics.stage("media"):
-            content = self._media.image(value, access, task_id)
+            key, found = self._find(value, access, task_id, name)
+        self._metrics.images.labels("miss" if isinstance(found, bytes) else "hit").inc()
+        if isinstance(found, LoadedImage):
+            return found
         with self._metrics.stage("decode"):
-            # By content: the right to see a file was checked when it was fetched.
-            key = blake2b(content, digest_size=16).digest()
-            image = self._kept(key)
-            self._metrics.images.labels("miss" if image is None else "hit").inc()
-            if image is None:
-                image = read_image(content, name=name, max_pixels=self._max_pixels)
-                self._keep(key, image)
+            image = read_image(found, key=key, name=name, max_pixels=self._max_pixels)
+        with self._lock, suppress(ValueError):  # it is larger than all that may be kept
+            self._decoded[key] = image
         return image
 
-    def _kept(self, key: bytes) -> LoadedImage | None:
-        with self._lock:
-            image = self._images.get(key)
+    def _find(
+        self, value: object, access: Access, task_id: object, name: str
+    ) -> tuple[str, LoadedImage | bytes]:
+        """The image's key, and the image if it is kept; else the content of its file."""
+        for attempt in (1, 2):
+            file = self._media.file(value, access, task_id)
+            # Found by content: `file` has checked that this request may see it.
+            with self._lock:
+                image = self._decoded.get(file.key)
             if image is not None:
-                self._images.move_to_end(key)
-            return image
-
-    def _keep(self, key: bytes, image: LoadedImage) -> None:
-        size = image.pixels.nbytes
-        with self._lock:
-            if key in self._images or size > self._max_bytes:
-                return
-            self._images[key] = image
-            self._nbytes += size
-            while self._nbytes > self._max_bytes:
-                _, oldest = self._images.popitem(last=False)
-                self._nbytes -= oldest.pixels.nbytes
+                return file.key, image
+            try:
+                return file.key, file.read()
+            except OSError as error:
+                # Another process may have removed it just now; then it is fetched once more.
+                if attempt == 2 or not isinstance(error, FileNotFoundError):
+                    raise MediaError(
+                        f"{name}: its file cannot be read ({error.strerror or error})"
+                    ) from error
+        raise AssertionError("unreachable")

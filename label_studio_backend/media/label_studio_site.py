@@ -1,4 +1,4 @@
-"""A Label Studio as an address: what is in it, under which names, and what gets its token."""
+"""A Label Studio by its URL: what belongs to it, under which names, and what gets its token."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from label_studio_backend.media.urls import MediaError, Reach, WebAddress
+from label_studio_backend.media.urls import MediaError, Url
 
 if TYPE_CHECKING:
     from label_studio_backend.media.tokens import Credentials
+    from label_studio_backend.media.urls import NetworkZone
 
 # Where Label Studio serves images, and so the only places its token is sent to. /file-proxy is
 # not among them: it sends the project's own password to whatever address the task names.
@@ -25,69 +26,61 @@ class LabelStudioSite:
 
     Attributes:
         base: where it is; the path is its prefix, without a slash at the end.
-        reach: the IP addresses that it may have.
+        zone: the IP addresses that it may have.
         credentials: the token for it, if there is one.
         rights: a digest of whose rights these are; cached files are kept under it.
         alias: what it calls itself, where that is another address than `base`.
     """
 
-    base: WebAddress
-    reach: Reach
+    base: Url
+    zone: NetworkZone
     credentials: Credentials | None
     rights: str
-    alias: WebAddress | None = None
+    alias: Url | None = None
 
-    def owns(self, address: WebAddress) -> bool:
-        """Whether an address is in it; https on the usual port counts for http there too."""
+    def owns(self, url: Url) -> bool:
+        """Whether a URL is in it; https on the usual port counts for http there too."""
         base = self.base
-        same = (address.scheme, address.port) == (base.scheme, base.port)
-        upgraded = address.scheme == "https" and base.scheme == "http"
-        upgraded = upgraded and address.has_default_port and base.has_default_port
+        usual = url.has_default_port and base.has_default_port
+        upgraded = usual and (base.scheme, url.scheme) == ("http", "https")
         return (
-            address.host == base.host
-            and (same or upgraded)
-            and (address.path + "/").startswith(base.path + "/")
+            url.host == base.host
+            and (upgraded or (url.scheme, url.port) == (base.scheme, base.port))
+            and (url.path + "/").startswith(base.path + "/")
         )
 
-    def serves(self, address: WebAddress) -> bool:
-        """Whether it is one of its addresses of images, which get its token."""
-        return self.owns(address) and bool(_IMAGES.match(self.path_of(address)))
+    def serves(self, url: Url) -> bool:
+        """Whether it serves images under this URL; only these get its token."""
+        return self.owns(url) and bool(_IMAGES.match(self.path_of(url)))
 
-    def uploaded(self, address: WebAddress) -> bool:
-        """Whether it is one of its uploads, which never change."""
-        return self.owns(address) and self.path_of(address).startswith("/data/upload/")
+    def path_of(self, url: Url) -> str:
+        """The path of one of its URLs, without its prefix."""
+        return url.path.removeprefix(self.base.path)
 
-    def path_of(self, address: WebAddress) -> str:
-        """The path of one of its addresses, without its prefix."""
-        return address.path.removeprefix(self.base.path)
-
-    def at(self, path: str) -> WebAddress:
-        """The address of a path, with or without its prefix, and a query in it.
+    def at(self, path: str) -> Url:
+        """The URL of a path, which may have the prefix and a query.
 
         Raises:
-            MediaError: as `WebAddress.parse` does.
+            MediaError: as `Url.parse` does.
         """
         prefix = self.base.path
         inside = path.removeprefix(prefix) if path.startswith(f"{prefix}/") else path
-        return WebAddress.parse(self.base.origin + prefix + inside)
+        return Url.parse(self.base.origin + prefix + inside)
 
-    def adopted(self, address: WebAddress) -> WebAddress:
-        """The same address by the configured name, if it is in this Label Studio by another."""
+    def adopted(self, url: Url) -> Url:
+        """The same URL under the configured name, if it is in this Label Studio under another."""
         for name in (self.base, self.alias):
-            if name is None or address.host != name.host:
+            if name is None or url.host != name.host:
                 continue
-            usual = address.has_default_port and name.has_default_port
-            inside = (address.path + "/").startswith(name.path + "/")
-            if inside and (usual or address.port == name.port):
-                path = self.base.path + address.path.removeprefix(name.path)
-                base = self.base
-                return replace(
-                    address, scheme=base.scheme, host=base.host, port=base.port, path=path
-                )
-        return address
+            usual = url.has_default_port and name.has_default_port
+            inside = (url.path + "/").startswith(name.path + "/")
+            if inside and (usual or url.port == name.port):
+                path = self.base.path + url.path.removeprefix(name.path)
+                return replace(self.base, path=path, query=url.query)
+        return url
 
 
-def base_address(text: str, name: str) -> WebAddress:
+def base_url(text: str, name: str) -> Url:
     """The address of a Label Studio, from a setting or a request.
 
     Args:
@@ -98,10 +91,12 @@ def base_address(text: str, name: str) -> WebAddress:
         MediaError: it is no such address.
     """
     try:
-        address = WebAddress.parse(text)
+        url = Url.parse(text)
     except MediaError as error:
-        raise MediaError(f"{name} is not an address like https://labels.example.org") from error
-    return replace(address, path=address.path.rstrip("/"), query="")
+        raise MediaError(
+            f"{name} is not an address like https://labels.example.org: {error}"
+        ) from error
+    return replace(url, path=url.path.rstrip("/"), query="")
 
 
 def resolving_path(text: str, task_id: object) -> str:

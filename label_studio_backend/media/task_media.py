@@ -1,9 +1,9 @@
-"""From what task data holds in the place of an image to the image's bytes, safely.
+"""Fetch the images of tasks safely, and keep their files.
 
-**What it may be.** Label Studio's own `/data/upload/...` and `/data/local-files/?d=...`; `s3://`,
-`gs://` and `azure-blob://`, which Label Studio resolves, and the `/tasks/1/resolve/?fileuri=...`
-that it makes of them; http(s) addresses in Label Studio or on allowed hosts; `data:` URIs. Paths on
-a disk, `file://` and everything else are refused.
+**What an image's value may be.** Label Studio's own `/data/upload/...` and
+`/data/local-files/?d=...`; `s3://`, `gs://` and `azure-blob://`, which Label Studio resolves, and
+the `/tasks/1/resolve/?fileuri=...` that it makes of them; http(s) addresses in Label Studio or on
+allowed hosts; `data:` URIs. Paths on a disk, `file://` and everything else are refused.
 
 **Who is trusted.** Anybody who reaches this backend can post a task, and claim in `/setup` to be
 any Label Studio: neither is authenticated unless Basic Auth is set. So
@@ -13,13 +13,14 @@ any Label Studio: neither is authenticated unless Basic Auth is set. So
 - a token that came with a request is sent to the Label Studio that the same request names, and only
   if that is the configured one, or none is configured and the address rules allow it;
 - where a Label Studio is configured, the one that a request names is only a second name for it: its
-  addresses are looked up in the configured one. Else it is a stranger, and must be public;
+  addresses are looked up in the configured one. Where none is configured, the one that a request
+  names belongs to a stranger, and must be public;
 - a redirect is judged like a new address. Label Studio may redirect to any public host (that is
   how presigned links work); others only to allowed ones. Tokens do not go along, and nothing goes
   from https to http, unless to an allowed host.
 
-`addresses` says which IP addresses that comes down to. Proxies are not used, whatever the
-environment says: a proxy would look the names up itself.
+`ssrf` holds these rules, `urls` says which IP addresses each kind of host may have. Proxies are not
+used, whatever the environment says: a proxy would look the names up itself.
 
 **What is kept.** A cached file belongs to the Label Studio and the token it was fetched with;
 another token has to ask Label Studio itself. An upload never changes in Label Studio and is kept
@@ -28,33 +29,36 @@ for a day; everything else is asked for again after five minutes (by ETag, where
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import threading
 import time
-from collections import OrderedDict
-from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
-from label_studio_backend.media.downloads import Downloader, Hop, StatusError, Validators
-from label_studio_backend.media.inline_media import image_text, read_data_uri, read_local_file
-from label_studio_backend.media.label_studio_site import (
-    LabelStudioSite,
-    base_address,
-    resolving_path,
-)
-from label_studio_backend.media.media_cache import MediaCache, cache_key
+from cachetools import LRUCache
+
+from label_studio_backend.media.downloads import Downloader, StatusError
+from label_studio_backend.media.files import Incoming, MediaFile
+from label_studio_backend.media.inline_media import find_local_file, image_text, read_data_uri
+from label_studio_backend.media.label_studio_site import LabelStudioSite, base_url, resolving_path
+from label_studio_backend.media.media_cache import Entry, MediaCache, entry_key
+from label_studio_backend.media.ssrf import RequestPolicy
 from label_studio_backend.media.tokens import Credentials
-from label_studio_backend.media.urls import AllowedHosts, MediaError, Reach, WebAddress
+from label_studio_backend.media.urls import AllowedHosts, MediaError, NetworkZone, Url
+from label_studio_backend.single_flight import SingleFlight
 
 __all__ = ["Access", "MediaError", "MediaSettings", "TaskMedia"]
 
 UPLOAD_SECONDS = 24 * 3600.0
 OTHER_SECONDS = 300.0
 
+_log = logging.getLogger(__name__)
+
 _CLOUD = ("s3", "gs", "azure-blob")
 _MAX_CREDENTIALS = 256
-_LOCAL_FILES = "/data/local-files"
 
 
 def ca_bundle() -> Path | None:
@@ -110,11 +114,9 @@ class MediaSettings:
     ca_bundle: Path | None = field(default_factory=ca_bundle)
 
     def __post_init__(self) -> None:
-        if self.ca_bundle is not None and not self.ca_bundle.exists():
-            raise MediaError(f"REQUESTS_CA_BUNDLE names {self.ca_bundle}, which is not there")
         AllowedHosts(self.allowed_hosts)
         if self.label_studio_url:
-            base_address(self.label_studio_url, "LABEL_STUDIO_URL")
+            base_url(self.label_studio_url, "LABEL_STUDIO_URL")
         elif self.api_key:
             raise MediaError(
                 "LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL: set the address too, "
@@ -136,16 +138,16 @@ class TaskMedia:
         self._cache = None
         if settings.cache_dir and settings.cache_bytes:
             self._cache = MediaCache(settings.cache_dir, settings.cache_bytes)
-        self._credentials: OrderedDict[tuple[str, str], Credentials] = OrderedDict()
-        self._coming: dict[str, Future[bytes]] = {}
+        self._credentials: LRUCache[tuple[str, str], Credentials] = LRUCache(_MAX_CREDENTIALS)
+        self._fetching: SingleFlight[MediaFile] = SingleFlight()
         self._lock = threading.Lock()
 
     def close(self) -> None:
         """Close the connections that are kept for the next image."""
         self._downloader.close()
 
-    def image(self, value: object, access: Access, task_id: object = None) -> bytes:
-        """The content of an image file.
+    def file(self, value: object, access: Access, task_id: object = None) -> MediaFile:
+        """The file of an image, which is not read.
 
         Args:
             value: what task data holds for the image tag.
@@ -153,56 +155,55 @@ class TaskMedia:
             task_id: the task's id, which cloud addresses (`s3://...`) need.
 
         Raises:
-            MediaError: it cannot or may not be had; a sentence that says why.
+            MediaError: it cannot or may not be fetched; a sentence that says why.
         """
         text = image_text(value)
         if text[:5].lower() == "data:":
             return read_data_uri(text, self._settings.max_bytes)
         site = self._site(access)
-        address = self._address(text, site, task_id)
-        if site is not None and site.owns(address):
-            root, path = self._settings.local_files_root, site.path_of(address)
-            if root is not None and path.rstrip("/") == _LOCAL_FILES:
-                return read_local_file(root, address, self._settings.max_bytes)
-        owned = site is not None and site.owns(address)
-        self._hop(address, None, site, None, vouched=owned)  # before the cache is asked
-        return self._shared(address, site)
+        url = self._url(text, site, task_id)
+        policy = RequestPolicy(site, self._allowed, url)
+        policy.permit(url, None)  # also what is kept is given only to those who may ask for it
+        rights, fresh = "", OTHER_SECONDS
+        if site is not None and policy.in_label_studio:
+            root, path = self._settings.local_files_root, site.path_of(url)
+            if root is not None and path.rstrip("/") == "/data/local-files":
+                return find_local_file(root, url, self._settings.max_bytes)
+            rights = site.rights
+            if path.startswith("/data/upload/"):
+                fresh = UPLOAD_SECONDS
+        key = entry_key(rights, url.text)
+        return self._fetching.call(key, lambda: self._kept_or_fetched(key, policy, fresh))
 
     def _site(self, access: Access) -> LabelStudioSite | None:
         settings = self._settings
-        claimed, complaint = None, None
-        if access.host:
-            try:
-                claimed = base_address(access.host, "the host name that Label Studio sent")
-            except MediaError as error:
-                complaint = error
+        claimed = None
+        try:
+            if access.host:
+                claimed = base_url(access.host, "the host name that Label Studio sent")
+        except MediaError:
+            if not settings.label_studio_url:
+                raise
         if settings.label_studio_url:
-            base = base_address(settings.label_studio_url, "LABEL_STUDIO_URL")
-            reach = Reach.PRIVATE
+            base = base_url(settings.label_studio_url, "LABEL_STUDIO_URL")
+            zone = NetworkZone.PRIVATE
             token = settings.api_key or (access.token if claimed == base else None)
         elif claimed:
-            base, reach = claimed, self._allowed.reach(claimed) or Reach.PUBLIC
+            base, zone = claimed, self._allowed.zone(claimed) or NetworkZone.PUBLIC
             token = access.token
-        elif complaint:
-            raise complaint
         else:
             return None
-        rights = cache_key(base.url, token or "")
+        rights = entry_key(base.text, token or "")
         # A stranger cannot rename an allowed host to Label Studio.
-        other = claimed is not None and claimed != base and not self._allowed.reach(claimed)
-        alias = claimed if other else None
-        return LabelStudioSite(base, reach, self._known(base, reach, token), rights, alias)
+        other = claimed is not None and claimed != base and not self._allowed.zone(claimed)
+        credentials = self._credentials_for(base, zone, token) if token else None
+        return LabelStudioSite(base, zone, credentials, rights, claimed if other else None)
 
-    def _known(self, base: WebAddress, reach: Reach, token: str | None) -> Credentials | None:
-        if not token:
-            return None
-        refreshing = replace(base, path=f"{base.path}/api/token/refresh/")
-
+    def _credentials_for(self, base: Url, zone: NetworkZone, token: str) -> Credentials:
         def refresh(refresh_token: str, deadline: float) -> str:
+            url = replace(base, path=f"{base.path}/api/token/refresh/")
             try:
-                answer = self._downloader.post_json(
-                    refreshing, reach, {"refresh": refresh_token}, deadline
-                )
+                answer = self._downloader.post_json(url, zone, {"refresh": refresh_token}, deadline)
             except StatusError as error:
                 if error.status not in (400, 401, 403):
                     raise
@@ -214,19 +215,16 @@ class TaskMedia:
             return str(answer.get("access", ""))
 
         with self._lock:
-            credentials = self._credentials.get((base.url, token))
+            credentials = self._credentials.get((base.text, token))
             if credentials is None:
-                credentials = self._credentials[base.url, token] = Credentials(token, refresh)
-            self._credentials.move_to_end((base.url, token))
-            if len(self._credentials) > _MAX_CREDENTIALS:
-                self._credentials.popitem(last=False)
+                credentials = self._credentials[base.text, token] = Credentials(token, refresh)
             return credentials
 
-    def _address(self, text: str, site: LabelStudioSite | None, task_id: object) -> WebAddress:
+    def _url(self, text: str, site: LabelStudioSite | None, task_id: object) -> Url:
         scheme = text.partition("://")[0].lower() if "://" in text.split("?", 1)[0] else ""
         if scheme in ("http", "https"):
-            address = WebAddress.parse(text)
-            return site.adopted(address) if site else address
+            url = Url.parse(text)
+            return site.adopted(url) if site else url
         if scheme and scheme not in _CLOUD:
             raise MediaError(
                 f"images are not fetched from {scheme[:20]!r} addresses; use http(s), "
@@ -245,122 +243,48 @@ class TaskMedia:
             )
         if scheme:
             return site.at(resolving_path(text, task_id))
-        address = site.at(text)
-        if not site.serves(address):
+        url = site.at(text)
+        if not site.serves(url):
             raise MediaError(
-                f"{address} is not where Label Studio has images (/data/upload/..., "
+                f"{url} is not where Label Studio has images (/data/upload/..., "
                 "/data/local-files/?d=..., /tasks/.../resolve/); files on a disk are not read: "
                 "upload them, or connect their folder to the project as local storage"
             )
-        return address
+        return url
 
-    def _hop(
-        self,
-        address: WebAddress,
-        previous: WebAddress | None,
-        site: LabelStudioSite | None,
-        deadline: float | None,
-        *,
-        vouched: bool,
-    ) -> Hop:
-        """Judge one request. Without a deadline no token is asked for.
-
-        `vouched`: the download began in Label Studio. Others cannot redirect into it with a token:
-        what came would be kept for everybody.
-        """
-        if site is not None and site.owns(address):
-            path = site.path_of(address)
-            if previous is not None and path.startswith("/user/login"):
-                raise MediaError(
-                    f"{site.base} wants a login: set LABEL_STUDIO_API_KEY to a valid token"
-                )
-            header = None
-            if vouched and deadline is not None and site.credentials and site.serves(address):
-                header = site.credentials.header(deadline)
-            return Hop(site.reach, header, label_studio=True)
-        allowed = self._allowed.reach(address)
-        if allowed is not None:
-            return Hop(allowed)
-        if previous is None or not vouched:
-            raise MediaError(
-                f"images are not fetched from {address.origin}: it is neither the Label Studio "
-                "of this backend (LABEL_STUDIO_URL) nor an allowed host (PAM_ALLOWED_HOSTS)"
-            )
-        if previous.scheme == "https" and address.scheme == "http":
-            raise MediaError(
-                f"{previous} redirects to {address.origin}, from https to http; if that is right, "
-                "add the host to PAM_ALLOWED_HOSTS"
-            )
-        return Hop(Reach.PUBLIC)
-
-    def _shared(self, address: WebAddress, site: LabelStudioSite | None) -> bytes:
-        """Fetch, or wait for another thread that fetches the same with the same rights."""
-        rights = site.rights if site and site.owns(address) else ""
-        key = cache_key(rights, address.url)
-        with self._lock:
-            coming = self._coming.get(key)
-            mine = coming is None
-            if coming is None:
-                coming = self._coming[key] = Future()
-        if not mine:
-            try:
-                return coming.result()
-            except MediaError as error:
-                # Its own object: a traceback is not shared between threads.
-                raise MediaError(str(error)) from error
-        try:
-            content = self._cached(key, address, site)
-        except BaseException as error:
-            coming.set_exception(error)
-            raise
-        else:
-            coming.set_result(content)
-            return content
-        finally:
-            with self._lock:
-                del self._coming[key]
-
-    def _cached(self, key: str, address: WebAddress, site: LabelStudioSite | None) -> bytes:
-        kept = self._cache.get(key) if self._cache else None
-        lasting = UPLOAD_SECONDS if site and site.uploaded(address) else OTHER_SECONDS
-        if kept is not None and kept.age < lasting:
-            return kept.content
+    def _kept_or_fetched(self, key: str, policy: RequestPolicy, fresh: float) -> MediaFile:
+        """The cache's file for `fresh` seconds after it was confirmed, else what is there now."""
+        entry = self._cache.get(key) if self._cache else None
+        if entry is not None and entry.age < fresh:
+            return entry.file
         deadline = time.monotonic() + self._settings.timeout
-        validators = kept.validators if kept else None
         try:
-            content, validators = self._fetched(address, site, validators, deadline)
+            return self._fetched(key, policy, entry, deadline)
         except StatusError as error:
-            if not _worth_a_retry(error, site, deadline):
+            credentials = policy.site.credentials if policy.site else None
+            refused = error.authorization if error.status == 401 else None
+            if credentials is None or refused is None:
                 raise
-            content, validators = self._fetched(address, site, validators, deadline)
-        if self._cache and content is None:
-            self._cache.confirm(key)
-        elif self._cache and content is not None:
-            self._cache.put(key, content, validators)
-        if content is None:
-            assert kept is not None
-            return kept.content
-        return content
+            if credentials.header(deadline, refused=refused) == refused:
+                raise
+            return self._fetched(key, policy, entry, deadline)
 
     def _fetched(
-        self,
-        address: WebAddress,
-        site: LabelStudioSite | None,
-        validators: Validators | None,
-        deadline: float,
-    ) -> tuple[bytes | None, Validators]:
-        vouched = site is not None and site.owns(address)
-
-        def route(address: WebAddress, previous: WebAddress | None) -> Hop:
-            return self._hop(address, previous, site, deadline, vouched=vouched)
-
-        download = self._downloader.get(address, route, deadline, validators)
-        return download.content, download.validators
-
-
-def _worth_a_retry(error: StatusError, site: LabelStudioSite | None, deadline: float) -> bool:
-    """Whether a token was refused that can be renewed."""
-    if error.status != 401 or error.authorization is None:
-        return False
-    credentials = site.credentials if site else None
-    return credentials is not None and credentials.renewed(error.authorization, deadline)
+        self, key: str, policy: RequestPolicy, entry: Entry | None, deadline: float
+    ) -> MediaFile:
+        permit = partial(policy.permit, deadline=deadline)
+        known = entry.validators if entry else None
+        if self._cache:
+            try:
+                with self._cache.incoming() as incoming:
+                    found = self._downloader.get(policy.start, permit, deadline, incoming, known)
+                    if found is not None:
+                        return self._cache.keep(key, incoming, found)
+                assert entry is not None  # only its validators can have been right
+                self._cache.confirm(key)
+                return entry.file
+            except OSError as error:
+                _log.warning("the media cache cannot be written: %s", error)
+        incoming = Incoming(io.BytesIO())
+        self._downloader.get(policy.start, permit, deadline, incoming)
+        return incoming.in_memory()

@@ -1,18 +1,18 @@
-"""Which addresses may be fetched on behalf of a task.
+"""URLs of images, and which hosts and IP addresses may be asked for them.
 
 A task is untrusted: whoever may import one chooses its addresses, and could point them at services
 that only this machine can reach. Two questions are asked before anything is fetched, and again at
 every redirect:
 
-- *May this host be named at all?* `AllowedHosts`, and the Label Studio (`task_media`), decide it.
+- *May this host be named at all?* `AllowedHosts` and the Label Studio decide it (`ssrf`).
 - *May this IP address be connected to?* `resolve` decides it for the addresses that the name has
-  now, and the connection is made to exactly those (`guarded_http`): a name that changes its mind
-  between check and connection (DNS rebinding) gains nothing.
+  now, and the connection is made to exactly those (`guarded_network`): a name that changes its
+  addresses between check and connection (DNS rebinding) gains nothing.
 
 A host that the administrator names exactly, the configured Label Studio included, may be on a
-private or loopback address, `Reach.PRIVATE`: that is how it is usually set up. Everything else,
-hosts that match a wildcard included, must be public. Link-local, multicast, reserved and cloud
-metadata addresses are never connected to.
+private or loopback address, `NetworkZone.PRIVATE`: that is how it is usually set up. Every other
+host, one that matches a wildcard included, must be public. Link-local, multicast, reserved and
+cloud metadata addresses are never connected to.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import unquote, urljoin
 
-from urllib3.exceptions import LocationParseError
-from urllib3.util import parse_url
+import httpx
+
+from pam_labeling.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,20 +35,120 @@ if TYPE_CHECKING:
 IPAddress: TypeAlias = "IPv4Address | IPv6Address"
 IPNetwork: TypeAlias = "IPv4Network | IPv6Network"
 
-MAX_ADDRESS_LENGTH = 8192
+MAX_URL_LENGTH = 8192
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-class MediaError(ValueError):
-    """An image that cannot or may not be had; a sentence that says why and what to do.
+class MediaError(InputError):
+    """An image that cannot or may not be fetched; the message says why and what to do.
 
     Messages never hold a token, a password, or the query of an address (presigned links are
     passwords), so they can be logged and shown.
     """
 
 
-class Reach(Enum):
-    """What kind of IP address a host may have."""
+@dataclass(frozen=True)
+class Url:
+    """An http(s) address, taken apart. `str()` leaves its query out and is safe to show.
+
+    Attributes:
+        scheme: `http` or `https`.
+        host: in lower case, ASCII, without brackets or a dot at the end.
+        port: the scheme's own if the text names none.
+        path: percent-encoded, begins with `/`.
+        query: percent-encoded, without the question mark; "" if there is none.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    query: str
+
+    @classmethod
+    def parse(cls, text: str) -> Url:
+        """Take an address apart.
+
+        Raises:
+            MediaError: not http(s), no host, a user name or password in it, `..` in its path,
+                control characters, backslashes, or too long.
+        """
+        text = text.strip().replace(" ", "%20")
+        if len(text) > MAX_URL_LENGTH:
+            raise MediaError(f"an address has more than {MAX_URL_LENGTH} characters")
+        if re.search(r"[\x00-\x20\x7f\\]", text):
+            raise MediaError("an address has control characters or backslashes in it")
+        try:
+            url = httpx.URL(text)
+        except httpx.InvalidURL:
+            # Without its cause, which quotes the whole address.
+            raise MediaError("an address is malformed") from None
+        host = url.raw_host.decode().rstrip(".").lower()
+        if url.scheme not in DEFAULT_PORTS or not host or "%" in host:
+            raise MediaError("an address needs http:// or https:// and a host")
+        port = DEFAULT_PORTS[url.scheme] if url.port is None else url.port
+        if not 0 < port < 1 << 16:
+            raise MediaError(f"the address on {host} has a port that cannot be: {port}")
+        if "@" in re.split(r"[/?#]", text)[2]:
+            raise MediaError(
+                f"an address must have no user name or password in it, as the one on {host} has"
+            )
+        decoded = re.split(r"[?#]", text, maxsplit=1)[0]
+        for _ in range(3):  # a proxy on the way may decode it once more
+            decoded = unquote(decoded)
+        if ".." in re.split(r"[/\\]", decoded):
+            raise MediaError(f"the address on {host} has '..' in its path")
+        path, _, query = url.raw_path.decode().partition("?")
+        return cls(url.scheme, host, port, path or "/", query)
+
+    @property
+    def has_default_port(self) -> bool:
+        """Whether the port is the scheme's own."""
+        return self.port == DEFAULT_PORTS[self.scheme]
+
+    @property
+    def netloc(self) -> str:
+        """The host, with the port if it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.has_default_port else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """`scheme://host`, with the port if it is not the scheme's own."""
+        return f"{self.scheme}://{self.netloc}"
+
+    @property
+    def target(self) -> str:
+        """The path with the query, as a request names it: not for messages."""
+        return self.path + (f"?{self.query}" if self.query else "")
+
+    @property
+    def text(self) -> str:
+        """The whole address, with its query: not for messages."""
+        return self.origin + self.target
+
+    def __str__(self) -> str:
+        path = self.path if len(self.path) <= 200 else f"{self.path[:200]}…"
+        return self.origin + path + ("?…" if self.query else "")
+
+    def __repr__(self) -> str:
+        return f"Url({str(self)!r})"
+
+    def join(self, location: str) -> Url:
+        """Where a redirect from here leads: `location` may be relative.
+
+        Raises:
+            MediaError: as `parse` does.
+        """
+        try:
+            return Url.parse(urljoin(self.text, location.strip()))
+        except ValueError as error:  # of urljoin, or a MediaError
+            reason = error if isinstance(error, MediaError) else "an address is malformed"
+            raise MediaError(f"{self} redirects to where it should not: {reason}") from None
+
+
+class NetworkZone(Enum):
+    """The IP addresses that a host may have."""
 
     PUBLIC = "public"
     PRIVATE = "private"
@@ -95,35 +196,31 @@ _GLOBAL_IPV6 = IPv6Network("2000::/3")
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 
-def refusal(address: IPAddress, reach: Reach) -> str | None:
+def refusal(address: IPAddress, zone: NetworkZone) -> str | None:
     """Why an IP address may not be connected to ("a loopback address"), or None if it may.
 
     IPv6 addresses that carry an IPv4 address (mapped, NAT64, 6to4, ISATAP) are judged by it.
     """
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
-            return refusal(address.ipv4_mapped, reach)
-        inner = _translated(address)
-        if inner is not None and (reason := refusal(inner, Reach.PUBLIC)):
+            return refusal(address.ipv4_mapped, zone)
+        inner = address.sixtofour
+        if address in _NAT64 or int(address) >> 32 & 0xFDFFFFFF == 0x5EFE:  # the latter is ISATAP
+            inner = IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None and (reason := refusal(inner, NetworkZone.PUBLIC)):
             return f"{reason} inside IPv6"
     for kind, networks in _NEVER.items():
         if any(address in network for network in networks):
             return f"a {kind} address"
     for kind, networks in _PRIVATE.items():
         if any(address in network for network in networks):
-            return None if reach is Reach.PRIVATE else f"a {kind} address"
+            return None if zone is NetworkZone.PRIVATE else f"a {kind} address"
     if isinstance(address, IPv6Address) and address not in _GLOBAL_IPV6 and address not in _NAT64:
         return "a reserved address"
     return None
 
 
-def _translated(address: IPv6Address) -> IPv4Address | None:
-    if address in _NAT64 or int(address) >> 32 & 0xFDFFFFFF == 0x5EFE:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
-    return address.sixtofour
-
-
-def resolve(host: str, port: int, reach: Reach) -> list[str]:
+def resolve(host: str, port: int, zone: NetworkZone) -> list[str]:
     """The IP addresses of a host, as text, if every one of them may be connected to.
 
     Raises:
@@ -133,7 +230,7 @@ def resolve(host: str, port: int, reach: Reach) -> list[str]:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     for text in addresses:
-        if reason := refusal(ip_address(text), reach):
+        if reason := refusal(ip_address(text), zone):
             raise MediaError(
                 f"{host} is not fetched from: its address {text} is {reason}. Hosts on such "
                 "addresses must be named exactly by the administrator: LABEL_STUDIO_URL if this is "
@@ -142,142 +239,11 @@ def resolve(host: str, port: int, reach: Reach) -> list[str]:
     return addresses
 
 
-@dataclass(frozen=True)
-class WebAddress:
-    """An http(s) address, taken apart. `str()` leaves its query out and is safe to show.
-
-    Attributes:
-        scheme: `http` or `https`.
-        host: in lower case, ASCII, without brackets or a dot at the end.
-        port: the scheme's own if the text names none.
-        path: percent-encoded, begins with `/`.
-        query: percent-encoded, without the question mark; "" if there is none.
-    """
-
-    scheme: str
-    host: str
-    port: int
-    path: str
-    query: str
-
-    @classmethod
-    def parse(cls, text: str) -> WebAddress:
-        """Take an address apart.
-
-        Raises:
-            MediaError: not http(s), no host, a user name or password in it, `..` in its path,
-                control characters, backslashes, or too long.
-        """
-        text = text.strip().replace(" ", "%20")
-        if len(text) > MAX_ADDRESS_LENGTH:
-            raise MediaError(f"the address of an image has more than {MAX_ADDRESS_LENGTH} letters")
-        if re.search(r"[\x00-\x20\x7f\\]", text):
-            raise MediaError("the address of an image has control characters or backslashes in it")
-        try:
-            url = parse_url(text)
-        except LocationParseError:
-            # Without its cause: that one quotes the whole address.
-            raise MediaError("the address of an image is malformed") from None
-        scheme, host = (url.scheme or "").lower(), (url.host or "").strip("[]").rstrip(".").lower()
-        if scheme not in DEFAULT_PORTS or not host or "%" in host or url.port == 0:
-            raise MediaError("the address of an image needs http:// or https:// and a host")
-        if url.auth is not None:
-            raise MediaError(
-                f"the address of an image on {host} holds a user name or password; leave it out"
-            )
-        _refuse_traversal(text, host)
-        port = url.port or DEFAULT_PORTS[scheme]
-        return cls(scheme, host, port, url.path or "/", url.query or "")
-
-    @property
-    def has_default_port(self) -> bool:
-        """Whether the port is the scheme's own."""
-        return self.port == DEFAULT_PORTS[self.scheme]
-
-    @property
-    def origin(self) -> str:
-        """`scheme://host`, with the port if it is not the scheme's own."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.scheme}://{host}" + ("" if self.has_default_port else f":{self.port}")
-
-    @property
-    def url(self) -> str:
-        """The whole address, with its query: not for messages."""
-        return self.origin + self.path + (f"?{self.query}" if self.query else "")
-
-    def __str__(self) -> str:
-        path = self.path if len(self.path) <= 200 else f"{self.path[:200]}…"
-        return self.origin + path + ("?…" if self.query else "")
-
-    def __repr__(self) -> str:
-        return f"WebAddress({str(self)!r})"
-
-    def join(self, location: str) -> WebAddress:
-        """Where a redirect from here leads: `location` may be relative.
-
-        Raises:
-            MediaError: as `parse` does.
-        """
-        try:
-            return WebAddress.parse(urljoin(self.url, location.strip()))
-        except ValueError as error:
-            reason = error if isinstance(error, MediaError) else "the address is malformed"
-            raise MediaError(f"{self} redirects to where it should not: {reason}") from None
-
-
-def _refuse_traversal(text: str, host: str) -> None:
-    path = re.split(r"[?#]", text, maxsplit=1)[0]
-    for _ in range(3):  # a proxy on the way may decode once more
-        path = unquote(path)
-    if ".." in re.split(r"[/\\]", path):
-        raise MediaError(f"the address of an image on {host} has '..' in its path")
-
-
-@dataclass(frozen=True)
-class _HostPattern:
-    host: str
-    port: int | None
-    wildcard: bool
-
-    @classmethod
-    def parse(cls, text: str) -> _HostPattern:
-        pattern = text.strip().lower()
-        wildcard = pattern.startswith("*.")
-        rest = pattern.removeprefix("*.")
-        if rest.count(":") > 1 and not rest.startswith("["):
-            rest = f"[{rest}]"
-        try:
-            address = WebAddress.parse(f"http://{rest}")
-            port = parse_url(f"http://{rest}").port
-        except MediaError:
-            address, port = None, None
-        if address is None or (address.path, address.query) != ("/", "") or rest[-1:] in "/?#":
-            raise MediaError(
-                f"allowed host {text!r} is not understood; write example.org, example.org:8443 or "
-                "*.example.org, without http:// and without a path"
-            )
-        if "*" in rest or (wildcard and "." not in address.host):
-            raise MediaError(
-                f"allowed host {text!r} would allow too much: "
-                "one * at the beginning of a domain, as in *.example.org"
-            )
-        return cls(address.host, port, wildcard)
-
-    def matches(self, address: WebAddress) -> bool:
-        if self.port is None and not address.has_default_port:
-            return False
-        if self.port is not None and self.port != address.port:
-            return False
-        if self.wildcard:
-            return address.host.endswith(f".{self.host}")
-        return address.host == self.host
-
-
 class AllowedHosts:
     """Hosts that the administrator allows, next to the Label Studio.
 
     `example.org` is that name on ports 80 and 443, `example.org:8443` on that port, and
-    `*.example.org` every name below it, not itself. IP addresses are names like others.
+    `*.example.org` every name below it, but not itself. IP addresses count as names.
 
     Args:
         patterns: as above.
@@ -287,15 +253,44 @@ class AllowedHosts:
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
-        self._patterns = tuple(_HostPattern.parse(pattern) for pattern in patterns)
+        self._patterns = [_parsed(pattern) for pattern in patterns]
 
-    def reach(self, address: WebAddress) -> Reach | None:
+    def zone(self, url: Url) -> NetworkZone | None:
         """The IP addresses that an allowed host may have; None if the host is not allowed.
 
-        `PRIVATE` for exact names; `PUBLIC` for wildcards: there somebody else may choose the name
+        `PRIVATE` for exact names; `PUBLIC` for wildcards, because somebody else may choose the name
         and what it points to.
         """
-        matching = [pattern for pattern in self._patterns if pattern.matches(address)]
-        if not matching:
-            return None
-        return Reach.PUBLIC if all(p.wildcard for p in matching) else Reach.PRIVATE
+        found = None
+        for host, port, wildcard in self._patterns:
+            if not (url.has_default_port if port is None else url.port == port):
+                continue
+            if not wildcard and url.host == host:
+                return NetworkZone.PRIVATE
+            if wildcard and url.host.endswith(f".{host}"):
+                found = NetworkZone.PUBLIC
+        return found
+
+
+def _parsed(text: str) -> tuple[str, int | None, bool]:
+    """The host, the port if one is named, and whether the names below the host are meant."""
+    pattern = text.strip().lower()
+    rest = pattern.removeprefix("*.")
+    if rest.count(":") > 1 and not rest.startswith("["):
+        rest = f"[{rest}]"  # an IPv6 address
+    try:
+        url = Url.parse(f"http://{rest}")
+    except MediaError:
+        url = None
+    if url is None or url.target != "/" or rest[-1:] in "/?#":
+        raise MediaError(
+            f"allowed host {text!r} is not understood; write example.org, example.org:8443 or "
+            "*.example.org, without http:// and without a path"
+        )
+    wildcard = pattern.startswith("*.")
+    if "*" in rest or (wildcard and "." not in url.host):
+        raise MediaError(
+            f"allowed host {text!r} would allow too much: "
+            "one * at the beginning of a domain, as in *.example.org"
+        )
+    return url.host, url.port if re.search(r":\d+$", rest) else None, wildcard

@@ -1,5 +1,5 @@
 """Pre-annotate whole projects through Label Studio's API; the command `pam-labeling prelabel`.
 
-`api` speaks to the server, `selection` says which tasks, `source` streams them, `sink` writes
-predictions exactly once, `run` keeps model and network busy, `report` tells people about it.
+`selection` says which tasks, `source` streams them, `run` predicts and writes them, `sink` writes
+each prediction exactly once, `report` tells people about it, `command` joins them.
 """

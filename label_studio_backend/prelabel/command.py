@@ -1,4 +1,4 @@
-"""The command `pam-labeling prelabel`: from its options to a run, and to how it ended."""
+"""The command `pam-labeling prelabel`: from its options to a run and its exit code."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TextIO
 
 from label_studio_backend.api_client import AccessError, Api, ApiFailure, RefusedError, StoppedError
-from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
+from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.lint import check_config
 from label_studio_backend.config.options import Options, OptionsError
 from label_studio_backend.media.task_media import Access
+from label_studio_backend.predictor import open_predictor, read_settings
 from label_studio_backend.prelabel.report import Report, left_out_sentences
-from label_studio_backend.prelabel.run import Run
+from label_studio_backend.prelabel.run import run
 from label_studio_backend.prelabel.selection import (
     UNLABELED,
     Selection,
@@ -26,11 +27,11 @@ from label_studio_backend.prelabel.selection import (
     read_view,
 )
 from label_studio_backend.prelabel.sink import PredictionSink
-from label_studio_backend.prelabel.source import Project, TaskSource, read_project
-from label_studio_backend.server.serving import open_backend, read_settings
+from label_studio_backend.prelabel.source import TaskSource, read_project
 from label_studio_backend.translation.model_versions import marked_version, usual_version
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.terminal import messages_console, shown
+from pam_labeling.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -39,11 +40,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from label_studio_backend.server.backend import Backend
+    from label_studio_backend.model_loader import ModelLoader
+    from label_studio_backend.predictor import Predictor
+    from label_studio_backend.prelabel.run import PredictMany
     from label_studio_backend.settings import ServerSettings
 
 _GO_ON = "What is written stays written; the same command goes on from there."
-_TICK = 0.1  # seconds between looks whether the model is there
+_TICK = 0.1  # seconds between looks whether the model is loaded, and whether somebody wants to stop
 
 
 @dataclass(frozen=True)
@@ -111,28 +114,23 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
                     tell=lambda sentence: console.print(f"[yellow]{shown(sentence)}[/]"),
                 )
             ) as api:
-                job = _prepare(api, order, model_settings.model, console)
+                source, config, options = _prepare(api, order, model_settings.model, console)
                 if order.dry_run:
-                    return _dry_run(job, order, console)
-                return _run(job, order, open_backend(model_settings, settings), console, stop)
+                    return _dry_run(source, order.limit, console)
+                with open_predictor(model_settings, settings) as predictor:
+                    predict_many = partial(
+                        predictor.predict_many, config=config, options=options, access=Access()
+                    )
+                    report = _run(api, source, predictor, predict_many, order, console, stop)
+            if stop.is_set():
+                return _interrupted(console)
+            return ExitCode.IMAGES_FAILED if report.failures else ExitCode.OK
         except (StoppedError, KeyboardInterrupt):
             return _interrupted(console)
         except AccessError as error:
             raise CommandError(str(error)) from error
         except ApiFailure as error:
             raise CommandError(f"{error}. {_GO_ON}", ExitCode.NOT_WRITTEN) from error
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What is known before the work begins."""
-
-    api: Api
-    project: Project
-    config: LabelingConfig
-    options: Options
-    source: TaskSource
-    model_version: str
 
 
 def read_options(texts: Sequence[str]) -> Options:
@@ -156,14 +154,16 @@ def read_options(texts: Sequence[str]) -> Options:
     return Options.read(given)
 
 
-def _prepare(api: Api, order: Order, model: str, console: Console) -> _Job:
+def _prepare(
+    api: Api, order: Order, model: str, console: Console
+) -> tuple[TaskSource, LabelingConfig, Options]:
     """Read the project, and check what can be checked."""
     try:
         options = read_options(order.options)
         project = read_project(api, order.project)
         config = LabelingConfig.parse(project.config)
         selection = _read_selection(api, order)
-    except (OptionsError, LabelingConfigError, SelectionError) as error:
+    except InputError as error:
         raise CommandError(str(error)) from error
     except RefusedError as error:
         raise CommandError(f"project {order.project} cannot be used: {error}") from error
@@ -174,7 +174,7 @@ def _prepare(api: Api, order: Order, model: str, console: Console) -> _Job:
         raise CommandError(" ".join(findings.errors))
     version = marked_version(order.model_version) if order.model_version else usual_version(model)
     source = TaskSource(api, project, selection, version, overwrite=order.overwrite)
-    return _Job(api, project, config, options, source, version)
+    return source, config, options
 
 
 def _read_selection(api: Api, order: Order) -> Selection:
@@ -192,58 +192,80 @@ def _read_selection(api: Api, order: Order) -> Selection:
     return selection
 
 
-def _dry_run(job: _Job, order: Order, console: Console) -> ExitCode:
+def _dry_run(source: TaskSource, limit: int | None, console: Console) -> ExitCode:
     """Say what a run would do."""
+    project = source.project
     # The list of ids tells who is done; where it cannot, the tasks themselves do.
-    todo = sum(1 for _ in (job.source if job.project.evaluates else job.source.ids()))
-    doing = todo if order.limit is None else min(todo, order.limit)
+    todo = sum(1 for _ in (source if project.evaluates else source.ids()))
+    doing = todo if limit is None else min(todo, limit)
     console.print(
-        f"project {job.project.id}, {shown(repr(job.project.title))}: "
-        f"{job.source.count()} of {job.project.tasks} tasks chosen"
+        f"project {project.id}, {shown(repr(project.title))}: "
+        f"{source.count()} of {project.tasks} tasks chosen"
     )
-    for sentence in left_out_sentences(job.source.tally, job.model_version):
+    for sentence in left_out_sentences(source.tally, source.model_version):
         console.print(sentence)
     if doing < todo:
         console.print(f"{todo - doing} left for later by --limit")
-    console.print(f"{doing} would be pre-annotated as {shown(repr(job.model_version))}")
+    console.print(f"{doing} would be pre-annotated as {shown(repr(source.model_version))}")
     return ExitCode.OK
 
 
 def _run(
-    job: _Job, order: Order, backend: Backend, console: Console, stop: threading.Event
-) -> ExitCode:
-    predict = partial(backend.predict_task, config=job.config, options=job.options, access=Access())
-    with backend, _open_failures(order.failures) as failures:
-        chosen = job.source.count()
-        backend.load()
-        _wait_for_model(backend, stop)
-        tally = job.source.tally
-        report = Report(console, chosen, tally, limit=order.limit, failures_file=failures)
-        sink = PredictionSink(job.api, job.model_version)
+    api: Api,
+    source: TaskSource,
+    predictor: Predictor,
+    predict_many: PredictMany,
+    order: Order,
+    console: Console,
+    stop: threading.Event,
+) -> Report:
+    with _open_failures(order.failures) as failures:
+        chosen = source.count()
+        _load(predictor.loader, stop)
+        report = Report(console, chosen, source.tally, limit=order.limit, failures_file=failures)
+        sink = PredictionSink(api, source.model_version)
         try:
-            with report:
-                Run(job.source, predict, sink, report, stop=stop, limit=order.limit)()
+            with report, _closed_at(stop, predictor):
+                run(source, predict_many, sink, report, stop=stop, limit=order.limit)
         finally:
-            report.summary(job.model_version)
-    if stop.is_set():
-        return _interrupted(console)
-    return ExitCode.IMAGES_FAILED if report.failures else ExitCode.OK
+            report.summary(source.model_version)
+    return report
 
 
 def _configure_logging(settings: ServerSettings) -> None:
-    """LOG_LEVEL=DEBUG shows each request, and tracebacks of failed tasks and of the model."""
+    # DEBUG shows each request, and tracebacks of failed tasks and of the model.
     if settings.log_level == "DEBUG":
         settings.configure_logging()
     else:  # the command itself says why the model cannot be loaded
-        logging.getLogger("label_studio_backend.server.model_loader").setLevel(logging.CRITICAL)
+        logging.getLogger("label_studio_backend.model_loader").setLevel(logging.CRITICAL)
 
 
-def _wait_for_model(backend: Backend, stop: threading.Event) -> None:
-    while (health := backend.health())["state"] == "loading":
+def _load(loader: ModelLoader, stop: threading.Event) -> None:
+    loader.start()
+    while loader.state == "loading":
         if stop.wait(_TICK):
             raise StoppedError("stopped while the model was loaded")
-    if health["error"]:
-        raise CommandError(health["error"], ExitCode.NO_MODEL)
+    if loader.error is not None:
+        raise CommandError(loader.error, ExitCode.NO_MODEL)
+
+
+@contextmanager
+def _closed_at(stop: threading.Event, predictor: Predictor) -> Iterator[None]:
+    """Inside, the predictor is closed when `stop` is set, so that nobody waits for a long task."""
+    # A thread does it: a signal's handler may interrupt code that holds the annotator's locks.
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            if stop.wait(_TICK):
+                predictor.close()
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 @contextmanager

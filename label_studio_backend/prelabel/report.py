@@ -1,4 +1,4 @@
-"""What people see of a run: progress, failures, how it ended."""
+"""The report of a run for people: progress, failures, summary."""
 
 from __future__ import annotations
 
@@ -7,16 +7,7 @@ import time
 from collections import Counter
 from typing import TYPE_CHECKING, TextIO
 
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
-
-from pam_labeling.command_line.terminal import shown
+from pam_labeling.command_line.terminal import progress_bar, shown
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,8 +27,8 @@ class Report:
         console: where to; on stderr.
         chosen: tasks that the selection has, done or not.
         limit: no more tasks than this are done.
-        tally: what the source leaves out.
-        failures_file: each failure is written there at once, as a line of JSON.
+        tally: counts what the source leaves out.
+        failures_file: takes each failure at once, as a line of JSON.
     """
 
     def __init__(
@@ -58,19 +49,9 @@ class Report:
         self._tally = tally
         self._file = failures_file
         self._began = self._lined = time.monotonic()
-        self._progress = Progress(
-            TextColumn("[bold]pre-labelling"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TextColumn("{task.fields[failed]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        self._bar = self._progress.add_task("", total=self._total(), rate="", failed="")
+        self._progress = progress_bar(console, self._total())
+        self._progress.disable |= not console.is_terminal
+        self._bar = self._progress.add_task("pre-labelling", total=self._total())
 
     def __enter__(self) -> Report:
         self._progress.start()
@@ -87,7 +68,7 @@ class Report:
     def wrote(self, written: Written) -> None:
         """A prediction is in Label Studio."""
         self.written[written] += 1
-        self.tick()
+        self._show()
 
     def failed(self, failure: Failure) -> None:
         """A task failed."""
@@ -98,14 +79,15 @@ class Report:
             line = {"task": failure.task, "reason": failure.reason}
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
-        self.tick()
+        self._show()
 
-    def tick(self) -> None:
-        """Show how far it is."""
-        failed = f"[red]{self.failures} failed[/]" if self.failures else ""
-        rate = f"{self._rate():.2f} tasks/s" if self.done else ""
+    def _show(self) -> None:
+        failed = f", [red]{self.failures} failed[/]" if self.failures else ""
         self._progress.update(
-            self._bar, completed=self.done, total=self._total(), rate=rate, failed=failed
+            self._bar,
+            completed=self.done,
+            total=self._total(),
+            description=f"pre-labelling, {self._rate():.2f} tasks/s{failed}",
         )
         now = time.monotonic()
         if not self._console.is_terminal and now - self._lined >= _LINE:
@@ -116,7 +98,7 @@ class Report:
             )
 
     def summary(self, model_version: str) -> None:
-        """Say how it ended."""
+        """Print how the run ended."""
         self._console.print(
             f"{_tasks(self.written.total())} pre-annotated as {shown(repr(model_version))}, "
             f"{self._rate():.2f} tasks/s"
@@ -135,7 +117,7 @@ class Report:
         return self.done / max(time.monotonic() - self._began, 1e-3)
 
     def _total(self) -> int:
-        """How many tasks there are to do, as far as is known now."""
+        """How many tasks there are to do, as far as it is known now."""
         left_out = self._tally.done_before + self._tally.excluded + len(self._tally.vanished)
         total = max(self._chosen - left_out, self.done)
         return total if self._limit is None else min(total, self._limit)

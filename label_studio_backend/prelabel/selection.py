@@ -1,4 +1,4 @@
-"""Which tasks of a project: what the command line says, as Label Studio's Data Manager asks it."""
+"""The selection of tasks: from the command line to queries of Label Studio's Data Manager."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.api_client import RefusedError
+from pam_labeling.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -28,12 +29,12 @@ _OPERATORS = {
     "~": "contains",
 }
 _FILTER = re.compile(r"\s*(?P<column>[^=<>!~]+?)\s*(?P<operator>[!<>]=|!~|[=<>~])\s*(?P<value>.*)")
-_IDS = 200  # in one address
+_IDS = 200  # in one URL
 _ORDERED = frozenset({"greater", "less", "greater_or_equal", "less_or_equal"})
 
 
-class SelectionError(ValueError):
-    """The command line chooses tasks in a way that cannot be; the message is a sentence."""
+class SelectionError(InputError):
+    """A choice of tasks that is not understood or not possible; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class Selection:
     excluded: tuple[int, ...] = ()
 
     def narrowed(self, items: Sequence[Item]) -> Selection:
-        """Only those that meet these filters as well."""
+        """The part of it that meets these filters as well."""
         merged = (*self.items, *items)
         if self.conjunction == "and" or not self.items:
             return replace(self, items=merged, conjunction="and")
@@ -62,18 +63,18 @@ class Selection:
                 "the view joins its filters by 'or' and cannot be narrowed further: make a view "
                 "whose filters are joined by 'and'"
             )
-        # (a or b) and c, spelled as the server can read it: (a and c) or (b and c).
+        # (a or b) and c, in the only form that the server reads: (a and c) or (b and c).
         with_child = tuple({**item, "child_filter": items[0]} for item in self.items)
         return replace(self, items=with_child)
 
     def after(self, task_id: int) -> dict[str, object]:
-        """The query for the tasks behind this id, in the order of their ids.
+        """The query for the tasks after this id, in the order of their ids.
 
-        Ids instead of page numbers: what annotators and this program write meanwhile changes
-        which tasks a filter chooses, and would shift pages.
+        It pages by id and not by page number: annotators and this program write meanwhile, which
+        changes what a filter chooses and would shift pages.
         """
-        behind = number_filter("id", "greater", task_id)
-        narrowed = self.narrowed([behind])
+        later = number_filter("id", "greater", task_id)
+        narrowed = self.narrowed([later])
         query: dict[str, object] = {
             "filters": {"conjunction": narrowed.conjunction, "items": list(narrowed.items)},
             "ordering": ["tasks:id"],
@@ -83,7 +84,7 @@ class Selection:
         return query
 
     def parts(self) -> Iterator[Selection]:
-        """The same tasks in parts whose ids fit into an address."""
+        """The same tasks in parts small enough for their ids to fit into a URL."""
         if self.included is None:
             yield self
             return
@@ -107,7 +108,7 @@ def _filter(column: str, operator: str, kind: str, value: object) -> Item:
 
 
 UNLABELED = number_filter("total_annotations", "equal", 0)
-"""Tasks without an annotation (skipped ones have none)."""
+"""Tasks without an annotation (skipped tasks have none)."""
 
 
 def read_view(api: Api, project: int, view: int) -> Selection:
@@ -153,8 +154,8 @@ def _parse(text: str) -> tuple[str, str, str]:
     match = _FILTER.fullmatch(text)
     if match is None:
         raise SelectionError(
-            f"{text!r} is no filter: write COLUMN, one of {' '.join(_OPERATORS)}, and a value, as "
-            "in 'data.split=train' or 'id>100'"
+            f"{text!r} is not a filter: write COLUMN, one of {' '.join(_OPERATORS)}, and a value, "
+            "as in 'data.split=train' or 'id>100'"
         )
     return match["column"], _OPERATORS[match["operator"]], match["value"].strip()
 
@@ -182,7 +183,9 @@ def _item(column: str, operator: str, value: str, columns: Mapping[str, str]) ->
         try:
             return number_filter(column, operator, float(value))
         except ValueError:
-            raise SelectionError(f"{column} is compared with {value!r}, no number") from None
+            raise SelectionError(
+                f"{column} is compared with {value!r}, which is not a number"
+            ) from None
     if column == "predictions_model_versions":
         return _filter(column, operator, kind, [value])  # any of them
     return _filter(column, operator, "Boolean" if kind == "Boolean" else "String", value)
@@ -193,7 +196,8 @@ def _server_time(column: str, value: str) -> str:
         moment = datetime.fromisoformat(value)
     except ValueError:
         raise SelectionError(
-            f"{column} is compared with {value!r}, no time such as 2026-01-31 or 2026-01-31T12:00"
+            f"{column} is compared with {value!r}, which is not a time such as 2026-01-31 or "
+            "2026-01-31T12:00"
         ) from None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=timezone.utc)

@@ -1,8 +1,8 @@
-"""Predictions into Label Studio, each exactly once.
+"""The sink: writes each prediction into Label Studio exactly once.
 
-Label Studio 1.23 has two ways in. Its bulk import works through all tasks of the project at each
-call (1.6 s with 30,000 tasks, growing with them), so predictions are created one by one (0.1 s,
-whatever the project's size), and one write is one prediction: whole or not at all.
+Label Studio 1.23 takes predictions in two ways. Its bulk import works through all tasks of the
+project at each call (1.6 s with 30,000 tasks, growing with them). So predictions are created one by
+one (0.1 s, whatever the project's size): a write is one prediction, whole or not at all.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from label_studio_backend.api_client import Api
 
 GRACE = (1.0, 2.0, 4.0, 8.0)
-"""Seconds between looks whether a write whose answer was lost has arrived after all."""
+"""A write whose answer was lost may still arrive: seconds between the looks for it."""
 
 _ATTEMPTS = 4
 
@@ -50,7 +50,7 @@ class PredictionSink:
     def write(
         self, task_id: int, prediction: Mapping[str, Any], replaces: tuple[int, ...] = ()
     ) -> Written:
-        """Write one prediction; in place of those of these ids, if any.
+        """Write one prediction, in place of those whose ids are in `replaces`.
 
         Raises:
             RefusedError: Label Studio does not take it; others may succeed.
@@ -70,7 +70,7 @@ class PredictionSink:
         return Written.CREATED
 
     def settle(self) -> None:
-        """Look once more at the tasks that were sent twice: late arrivals are removed.
+        """Remove late arrivals from the tasks that were sent twice.
 
         Raises:
             ApiFailure: the server cannot be asked.
@@ -95,7 +95,7 @@ class PredictionSink:
         raise RefusedError(f"{reason}, {_ATTEMPTS} times", HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _arrives(self, task_id: int) -> bool:
-        """Whether the prediction is there, at once or within the time of grace."""
+        """Whether the prediction is there, now or within the time of grace."""
         if self._ids(task_id):
             return True
         for seconds in self._grace:
@@ -106,26 +106,27 @@ class PredictionSink:
 
     def _replace(self, replaces: tuple[int, ...], body: Mapping[str, object]) -> bool:
         *others, newest = replaces
-        try:
-            self._api.repeatable("PATCH", f"api/predictions/{newest}/", body)
-        except RefusedError as error:
-            if error.status != HTTPStatus.NOT_FOUND:
-                raise
-            return False  # deleted meanwhile
+        if not self._change("PATCH", newest, body):
+            return False
         for other in others:
-            self._delete(other)
+            self._change("DELETE", other)
         return True
 
     def _remove_doubles(self, task_id: int) -> None:
         for surplus in self._ids(task_id)[1:]:
-            self._delete(surplus)
+            self._change("DELETE", surplus)
 
-    def _delete(self, prediction_id: int) -> None:
+    def _change(
+        self, method: str, prediction_id: int, body: Mapping[str, object] | None = None
+    ) -> bool:
+        """Change or delete a prediction; false if somebody deleted it meanwhile."""
         try:
-            self._api.repeatable("DELETE", f"api/predictions/{prediction_id}/")
+            self._api.repeatable(method, f"api/predictions/{prediction_id}/", body)
         except RefusedError as error:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
+            return False
+        return True
 
     def _ids(self, task_id: int) -> list[int]:
         """Ids of the task's predictions of this model version, oldest first."""

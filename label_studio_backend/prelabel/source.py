@@ -27,7 +27,7 @@ class Project:
         title: its name.
         tasks: how many it has.
         config: its labelling config, XML.
-        evaluates: whether listing its tasks would make Label Studio ask its own backends first.
+        evaluates: whether Label Studio asks its own backends before it lists tasks.
     """
 
     id: int
@@ -37,9 +37,9 @@ class Project:
     evaluates: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Todo:
-    """A task to do.
+    """A task to do; each is equal to itself only.
 
     Attributes:
         task: as Label Studio shows it, with annotations, drafts and the predictions of others.
@@ -91,8 +91,8 @@ def read_project(api: Api, project: int) -> Project:
 class TaskSource:
     """Streams the chosen tasks that have no prediction of a model version yet.
 
-    First ids come with the names of their predictions' versions, which is cheap; then the tasks
-    that are left are read whole, with the predictions themselves, where it shows exactly.
+    First it lists ids with the names of their predictions' versions, which is cheap. Then it reads
+    the tasks that are left whole, with their predictions, which show exactly who is done.
 
     Args:
         api: the server.
@@ -113,9 +113,9 @@ class TaskSource:
     ) -> None:
         self.tally = Tally()
         self._api = api
-        self._project = project
+        self.project = project
         self._selection = selection
-        self._model_version = model_version
+        self.model_version = model_version
         self._overwrite = overwrite
 
     def count(self) -> int:
@@ -124,7 +124,7 @@ class TaskSource:
         return sum(self._page(p.after(0), page_size=1, include="id")["total"] for p in parts)
 
     def ids(self) -> Iterator[int]:
-        """Ids of tasks that are not seen to be done, in their order."""
+        """Ids of the tasks that the list does not show as done, in their order."""
         visible = not self._overwrite and self._versions_are_visible()
         excluded = set(self._selection.excluded)
         for part in self._selection.parts():
@@ -166,39 +166,39 @@ class TaskSource:
                     yield todo
 
     def _todo(self, task: Mapping[str, Any]) -> Todo:
-        """Our own earlier predictions are kept apart: they prompt nothing."""
+        # Our own earlier predictions are kept apart: they prompt nothing.
         predictions = task.get("predictions") or []
-        ours = [p for p in predictions if p.get("model_version") == self._model_version]
-        others = [p for p in predictions if p.get("model_version") != self._model_version]
+        ours = [p for p in predictions if p.get("model_version") == self.model_version]
+        others = [p for p in predictions if p.get("model_version") != self.model_version]
         return Todo({**task, "predictions": others}, tuple(sorted(int(p["id"]) for p in ours)))
 
     def _page(self, query: Mapping[str, object], **params: object) -> Any:
-        if self._project.evaluates:
+        if self.project.evaluates:
             params["review"] = "true"  # then the server asks no backend for predictions
         return self._api.get(
             "api/tasks/",
-            project=self._project.id,
+            project=self.project.id,
             query=json.dumps(query, separators=(",", ":")),
             page=1,
             **params,
         )
 
     def _versions_are_visible(self) -> bool:
-        """Whether a list of ids can show who is done.
+        """Whether the list of ids can show which tasks are done.
 
-        Label Studio joins the names of a task's versions by commas, in any order, and names have
-        commas themselves: other versions together must not look like ours.
+        Label Studio joins the names of a task's versions by commas, in any order, and names may
+        have commas themselves: other versions together must not look like ours.
         """
-        if self._project.evaluates:
+        if self.project.evaluates:
             return False
-        known = self._api.get(f"api/projects/{self._project.id}/model-versions/", extended="true")
+        known = self._api.get(f"api/projects/{self.project.id}/model-versions/", extended="true")
         names = {str(version.get("model_version") or "") for version in known.get("static", ())}
-        others = set().union(*(_parts(name) for name in names - {self._model_version}))
-        return not _parts(self._model_version) <= others
+        others = set().union(*(_parts(name) for name in names - {self.model_version}))
+        return not _parts(self.model_version) <= others
 
     def _is_seen_done(self, versions: str | None) -> bool:
         text = versions or ""
-        return len(text) < _CUT and _parts(self._model_version) <= _parts(text)
+        return len(text) < _CUT and _parts(self.model_version) <= _parts(text)
 
 
 # Without these Label Studio shows no versions; with fewer of them it computes the others too.

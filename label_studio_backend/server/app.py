@@ -1,8 +1,7 @@
-"""HTTP around the backend: the paths that Label Studio calls, served by waitress.
+"""The HTTP server around the backend: the paths that Label Studio calls, served by waitress.
 
-Label Studio drops the body of an answer that is not 2xx, and shows only its status line: in the
-connect form, and as the state of the connected model. So our sentences travel in the status line
-too, as the reason phrase.
+Of an answer that is not 2xx, Label Studio shows only the status line: in the connect form, and as
+the state of the connected model. So our sentences are in the status line too, as reason phrase.
 """
 
 from __future__ import annotations
@@ -10,11 +9,9 @@ from __future__ import annotations
 import base64
 import hmac
 import logging
-import os
 import re
-import socket
-from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import waitress
@@ -22,11 +19,9 @@ from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
-from label_studio_backend.errors import RequestError
-from label_studio_backend.server.admission import NoTurnError
-from label_studio_backend.server.bodies import read_event, read_setup
-from label_studio_backend.server.large_bodies import received
-from pam_labeling import BusyError
+from label_studio_backend.media.task_media import MediaError
+from label_studio_backend.server.bodies import read_event, read_predict, read_setup
+from pam_labeling.errors import BusyError, DeadlineError, InputError, UnavailableError
 
 if TYPE_CHECKING:
     from label_studio_backend.server.backend import Backend
@@ -34,24 +29,14 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+# Flask takes the row of the nearest base class. Any other exception is a fault of ours: 500.
+_STATUSES = ((InputError, 400), (MediaError, 502), (UnavailableError, 503), (DeadlineError, 504))
+_RETRY_AFTER = "5"  # seconds
 # Label Studio calls webhooks without credentials. /ready tells an orchestrator nothing secret.
 _OPEN_PATHS = ("/webhook", "/ready")
 _REASON_LENGTH = 400
-# Above waitress' 100: whoever comes when all are taken is not even told that it is busy.
+# More than waitress' 100: a connection beyond the limit is not even told that the server is busy.
 _CONNECTIONS = 1000
-
-
-class Server(Protocol):
-    """What is used of waitress' servers."""
-
-    def run(self) -> None:
-        """Serve until the process is told to end."""
-
-    def print_listen(self, format_str: str, /) -> None:
-        """Log each address that is listened on."""
-
-    def close(self) -> None:
-        """Close the port."""
 
 
 def create_app(backend: Backend, settings: ServerSettings) -> Flask:
@@ -104,8 +89,7 @@ def _add_paths(app: Flask, backend: Backend) -> None:
 
     @app.post("/predict")
     def predict() -> Response:
-        with received(request.stream, request.content_length or 0) as body:
-            return _json(backend.predict(body))
+        return _json(backend.predict(read_predict(request.get_data(cache=False))))
 
     @app.post("/webhook")
     def webhook() -> Response:
@@ -113,19 +97,19 @@ def _add_paths(app: Flask, backend: Backend) -> None:
 
 
 def _add_errors(app: Flask, backend: Backend) -> None:
-    @app.errorhandler(RequestError)
-    def refused(error: RequestError) -> Response:
-        if isinstance(error, NoTurnError):
+    def refused(error: Exception, status: int) -> Response:
+        sentence = str(error)
+        if isinstance(error, BusyError):
             backend.metrics.busy.inc()
-        _log.warning("%s: %s", request.path, error)
-        answer = _failure(error.status, str(error))
-        if error.retry_after is not None:
-            answer.headers["Retry-After"] = str(error.retry_after)
+            sentence = f"busy: {sentence}"
+        _log.warning("%s: %s", request.path, sentence)
+        answer = _failure(status, sentence)
+        if status == 503:
+            answer.headers["Retry-After"] = _RETRY_AFTER
         return answer
 
-    @app.errorhandler(BusyError)
-    def busy(error: BusyError) -> Response:
-        return refused(NoTurnError(f"busy: {error}"))
+    for kind, status in _STATUSES:
+        app.register_error_handler(kind, partial(refused, status=status))
 
     @app.errorhandler(HTTPException)
     def unknown(error: HTTPException) -> Response:
@@ -139,19 +123,19 @@ def _add_errors(app: Flask, backend: Backend) -> None:
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
         _log.error("%s failed", request.path, exc_info=error)
-        # What an unexpected error says may hold anything; its kind is enough for the other side.
+        # The text of an unexpected error may hold secrets, so only its kind is sent.
         return _failure(500, f"{type(error).__name__}: see the backend's log")
 
 
 def _knows(settings: ServerSettings) -> bool:
-    """Whether the request has the right name and password; compared in constant time."""
+    """Whether the request has the right name and password, compared in constant time."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     try:
         given = base64.b64decode(encoded, validate=True)
     except ValueError:  # not base64, not even ASCII
         return False
     right = f"{settings.basic_auth_user}:{settings.basic_auth_pass}"
-    # Label Studio sends what Latin-1 can write in it, everybody else sends UTF-8.
+    # Label Studio encodes in Latin-1 what Latin-1 has; all other clients send UTF-8.
     forms = [right.encode()]
     if all(character <= "\xff" for character in right):
         forms.append(right.encode("latin-1"))
@@ -168,49 +152,27 @@ def _failure(status: int, sentence: str) -> Response:
 
 
 def reason_phrase(sentence: str) -> str:
-    """A sentence as it may stand in a status line: printable ASCII on one line, not too long."""
+    """A sentence in the form that a status line allows: printable ASCII, one line, not too long."""
     line = re.sub(r"[^\x20-\x7e]+", "?", " ".join(sentence.split()))
     return line if len(line) <= _REASON_LENGTH else f"{line[: _REASON_LENGTH - 3]}..."
 
 
-def create_server(app: Flask, settings: ServerSettings) -> Server:
-    """Open the port; `run` on the result serves until the process is told to end.
+def create_server(app: Flask, settings: ServerSettings) -> Any:
+    """Listen on the port.
+
+    Returns:
+        waitress' server; its `run` serves until the process is told to end.
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError, ValueError: the host is unknown, or its port cannot be listened on.
     """
-    server: Server = waitress.create_server(
+    return waitress.create_server(
         app,
-        sockets=_bound(settings.host, settings.port),
+        host=settings.host,
+        port=settings.port,
         threads=settings.server_threads,
         connection_limit=_CONNECTIONS,
         max_request_body_size=settings.max_body_bytes,
         ident="pam-labeling",
         clear_untrusted_proxy_headers=True,
     )
-    return server
-
-
-def _bound(host: str, port: int) -> list[socket.socket]:
-    """A socket for each address that the host has.
-
-    Raises:
-        OSError: the host is unknown, or one of its addresses cannot be had.
-    """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    with ExitStack() as opened:
-        sockets = []
-        for family, _, _, _, address in found:
-            sockets.append(opened.enter_context(socket.socket(family, socket.SOCK_STREAM)))
-            _bind(sockets[-1], address)
-        opened.pop_all()
-    return sockets
-
-
-def _bind(opened: socket.socket, address: Any) -> None:
-    # Waitress listens, when it can soon answer: who connects before would wait.
-    if os.name == "posix":  # elsewhere it lets two servers have one port
-        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if opened.family == socket.AF_INET6:
-        opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-    opened.bind(address)

@@ -1,9 +1,8 @@
 """Pre-annotation of many tasks at once, within the time that Label Studio waits.
 
-A batch is worked on in a thread of its own. Its request is answered when all is done or the time is
-over, with what is finished; the rest goes on and is found in the result cache when Label Studio
-asks again. What nobody has fetched is kept until it fills `PAM_RESULT_CACHE_BYTES`; then the rest
-of a batch whose request was answered is given up, as its work would be lost.
+A thread of its own works on each batch. The request is answered when all tasks are done or its time
+is over, with what is finished; the rest goes on and is found in the result cache when Label Studio
+asks again. While predictions that nobody has fetched fill `PAM_RESULT_CACHE_BYTES`, the rest waits.
 
 A task without a prediction is answered with `{"error": sentence}`. Label Studio writes an entry
 without `result` into its log, saves nothing for that task, and saves the predictions of the others;
@@ -17,77 +16,66 @@ import threading
 import time
 from concurrent import futures
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.errors import RequestError, UnavailableError
+from label_studio_backend.server.bodies import read_task
 from label_studio_backend.server.result_cache import result_key
 from label_studio_backend.translation.translator import name_of
-from pam_labeling import ClosedError
+from pam_labeling import ClosedError, Priority
+from pam_labeling.errors import BusyError, DeadlineError, PamError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from concurrent.futures import Future
 
+    import msgspec
+
     from label_studio_backend.config.labeling_config import LabelingConfig
-    from label_studio_backend.metrics import Metrics
-    from label_studio_backend.server.model_loader import ModelLoader
+    from label_studio_backend.predictor import Prediction, Predictor
     from label_studio_backend.server.projects import Project
-    from label_studio_backend.server.result_cache import Prediction, ResultCache
+    from label_studio_backend.server.result_cache import ResultCache
     from label_studio_backend.settings import ServerSettings
-    from label_studio_backend.translation.translator import Translator, Work
-    from pam_labeling import Outcome, Request
+
+_TICK = 1.0  # seconds between looks whether the batch has become too old, or the backend closed
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """The tasks that one request brought and that nobody works on yet, by their keys.
+    """The tasks of one request that no other request has in work.
 
-    Whoever works on them takes them out: they are large, and freed one at a time.
+    Attributes:
+        tasks: their JSON by their keys; whoever settles a task takes it out.
+        config: the labelling config.
+        project: what is known of the project.
+        priority: see `Priority`.
+        until: `time.monotonic()` after which the rest is given up.
     """
 
-    tasks: dict[bytes, Mapping[str, Any]]
+    tasks: dict[bytes, bytes]
     config: LabelingConfig
     project: Project
+    priority: Priority
     until: float
-
-
-class _NoPlaceError(RuntimeError):
-    """What nobody has fetched fills the result cache, and nobody waits for this prediction."""
-
-
-_EXPECTED = (ValueError, RequestError, ClosedError, TimeoutError, _NoPlaceError)
 
 
 class Batches:
     """Works on batches in threads of its own.
 
     Args:
-        loader: has the annotator.
-        translator: translates tasks and annotations.
+        predictor: predicts the tasks.
         results: where predictions go.
-        metrics: counts seconds and failures.
         settings: limits of time and number.
-        model_version: for predictions.
     """
 
     def __init__(
-        self,
-        loader: ModelLoader,
-        translator: Translator,
-        results: ResultCache,
-        metrics: Metrics,
-        settings: ServerSettings,
-        *,
-        model_version: str,
+        self, predictor: Predictor, results: ResultCache, settings: ServerSettings
     ) -> None:
-        self._loader = loader
-        self._translator = translator
+        self._predictor = predictor
         self._results = results
-        self._metrics = metrics
-        self._settings = settings
-        self._model_version = model_version
+        self._background_seconds = settings.background_seconds
         self._places = threading.BoundedSemaphore(4 * settings.predictions)
         self._closed = threading.Event()
 
@@ -97,7 +85,7 @@ class Batches:
 
     def predict(
         self,
-        tasks: Sequence[Mapping[str, Any]],
+        tasks: Sequence[msgspec.Raw],
         config: LabelingConfig,
         project: Project,
         key: str,
@@ -113,28 +101,36 @@ class Batches:
             deadline: `time.monotonic()`.
 
         Raises:
-            UnavailableError: too many batches are being worked on in the background.
+            RequestError: a task is not JSON.
+            BusyError: too many batches are being worked on in the background.
         """
         # Whose rights an image was fetched with is part of what a prediction is made from.
         access = (project.access.host, project.access.token)
-        context = (config.xml, repr(project.options), self._model_version, key, access)
-        keys = [result_key(task, *context) for task in tasks]
-        if not self._places.acquire(blocking=False):
-            raise UnavailableError("busy: too many batches go on in the background; wait for them")
+        context = (config.xml, repr(project.options), self._predictor.model_version, key, access)
+        names, keys = [], []
+        for raw in tasks:
+            # One task at a time: all of them, decoded, would take many times the body's memory.
+            task = read_task(raw)
+            names.append(name_of(task))
+            keys.append(result_key(task, *context))
         waiting: list[Future[Prediction]] = []
-        mine: dict[bytes, Mapping[str, Any]] = {}
-        for task, task_key in zip(tasks, keys, strict=True):
+        mine: dict[bytes, bytes] = {}
+        for raw, task_key in zip(tasks, keys, strict=True):
             future, is_mine = self._results.claim(task_key)
             waiting.append(future)
             if is_mine:
-                mine[task_key] = task
+                mine[task_key] = bytes(raw)  # a copy: `raw` would keep the whole body in memory
         done: set[Future[Prediction]] = set()
         try:
-            self._start(_Batch(mine, config, project, deadline + self._settings.background_seconds))
+            if mine:
+                # Somebody waits at the screen for a single task.
+                priority = Priority.WATCHED if len(tasks) == 1 else Priority.BATCH
+                until = deadline + self._background_seconds
+                self._start(_Batch(mine, config, project, priority, until))
             done = futures.wait(waiting, max(0.0, deadline - time.monotonic())).done
             return [
-                self._answer(task, future if future in done else None)
-                for task, future in zip(tasks, waiting, strict=True)
+                self._answer(name, future if future in done else None)
+                for name, future in zip(names, waiting, strict=True)
             ]
         finally:
             for task_key, future in zip(keys, waiting, strict=True):
@@ -142,113 +138,82 @@ class Batches:
 
     def _start(self, batch: _Batch) -> None:
         """Work on a batch in a thread, which gives its place back at the end."""
-        if batch.tasks:
-            threading.Thread(
-                target=self._work, args=(batch,), name="pam-batch", daemon=True
-            ).start()
-        else:
-            self._places.release()
+        if not self._places.acquire(blocking=False):
+            error = BusyError("too many batches go on in the background; wait for them")
+            self._fail(batch.tasks, error)
+            raise error
+        threading.Thread(target=self._work, args=(batch,), name="pam-batch", daemon=True).start()
 
     def _work(self, batch: _Batch) -> None:
-        count, left = len(batch.tasks), set(batch.tasks)
-        lost: list[bytes] = []
-        error: Exception = ClosedError("the backend was closed")
         try:
-            annotator = self._loader.wait(max(0.0, batch.until - time.monotonic()))
-            works: dict[int, tuple[bytes, Work]] = {}
-            for outcome in annotator.annotate_many(self._requests(batch, left, works, lost)):
-                task_key, work = works.pop(id(outcome.request))
-                left.remove(task_key)
-                if not self._settle(task_key, work, outcome):
-                    lost.append(task_key)
-        except Exception as raised:  # noqa: BLE001 - told to all who wait for the tasks that are left
-            error = raised
+            self._predict_where_room(batch)
+            while batch.tasks:
+                self._wait_for_room(batch)
+                self._predict_where_room(batch)
+        except Exception as error:  # noqa: BLE001 - told to all who wait for the tasks that are left
+            self._fail(batch.tasks, error)
         finally:
-            for task_key in left:
-                self._fail(task_key, error)
             self._places.release()
-            if lost:
-                _log.warning(
-                    "given up %d of %d tasks of a batch: predictions that Label Studio has not "
-                    "fetched fill PAM_RESULT_CACHE_BYTES (%d bytes); retrieve predictions again, "
-                    "or raise it",
-                    len(lost),
-                    count,
-                    self._results.max_bytes,
-                )
 
-    def _requests(
-        self,
-        batch: _Batch,
-        left: set[bytes],
-        works: dict[int, tuple[bytes, Work]],
-        lost: list[bytes],
-    ) -> Iterator[Request]:
-        """Translate one task after the other, a little ahead of the model.
+    def _predict_where_room(self, batch: _Batch) -> None:
+        """Go through the tasks once; those that must wait for room stay in the batch."""
+        project = batch.project
+        # Asked for each task when its turn comes near, because what was finished before takes room.
+        tasks = (
+            (task_key, partial(self._read, batch, task_key))
+            for task_key in list(batch.tasks)
+            if self._results.may_begin(task_key)
+        )
+        for task_key, result in self._predictor.predict_many(
+            tasks,
+            batch.config,
+            project.options,
+            project.access,
+            priority=batch.priority,
+            loading_seconds=max(0.0, batch.until - time.monotonic()),
+        ):
+            del batch.tasks[task_key]
+            if isinstance(result, Exception):
+                self._fail([task_key], result)
+            else:
+                self._results.finish(task_key, result)
 
-        Those whose predictions nobody could fetch are added to `lost` instead.
-        """
-        options, access = batch.project.options, batch.project.access
-        for task_key in list(batch.tasks):
-            try:
-                self._check_open(batch)
-                self._check_place(task_key, len(works))
-                task = batch.tasks.pop(task_key)
-                work = self._translator.task(task, batch.config, options, access)
-            except _NoPlaceError as error:
-                left.remove(task_key)
-                lost.append(task_key)
-                self._fail(task_key, error)
-                continue
-            except Exception as error:  # noqa: BLE001 - this task's failure; the others go on
-                left.remove(task_key)
-                self._fail(task_key, error)
-                continue
-            works[id(work.request)] = task_key, work
-            yield work.request
+    def _wait_for_room(self, batch: _Batch) -> None:
+        _log.warning(
+            "%d tasks of a batch wait: predictions that Label Studio has not fetched fill "
+            "PAM_RESULT_CACHE_BYTES (%d bytes); retrieve predictions again, or raise it",
+            len(batch.tasks),
+            self._results.max_bytes,
+        )
+        while not self._results.wait_for_room(batch.tasks, _TICK):
+            self._check_open(batch)
+
+    def _read(self, batch: _Batch, task_key: bytes) -> dict[str, Any]:
+        self._check_open(batch)
+        return read_task(batch.tasks[task_key])
 
     def _check_open(self, batch: _Batch) -> None:
         if self._closed.is_set():
             raise ClosedError("the backend was closed")
         if time.monotonic() > batch.until:
-            raise TimeoutError("nobody asked for this batch again: its rest was given up")
+            raise DeadlineError("nobody asked for this batch again: its rest was given up")
 
-    def _check_place(self, task_key: bytes, ahead: int) -> None:
-        if self._results.would_lose(task_key, ahead):
-            raise _NoPlaceError(
-                "given up: predictions that were not fetched yet fill the backend's memory; "
-                "retrieve predictions again"
-            )
-
-    def _settle(self, task_key: bytes, work: Work, outcome: Outcome) -> bool:
-        """Pass on what became of a task; False: a prediction that nobody can have."""
-        try:
-            if outcome.annotation is None:
-                assert outcome.error is not None
-                raise outcome.error
-            prediction = self._translator.prediction(
-                work, outcome.annotation, model_version=self._model_version
-            )
-        except Exception as error:  # noqa: BLE001 - this task's failure; the others go on
-            self._fail(task_key, error)
-            return True
-        return self._results.finish(task_key, prediction)
-
-    def _fail(self, task_key: bytes, error: Exception) -> None:
-        self._metrics.failures.labels(type(error).__name__).inc()
-        if not isinstance(error, _EXPECTED):
+    def _fail(self, task_keys: Collection[bytes], error: Exception) -> None:
+        if not isinstance(error, PamError):
             _log.error("a task of a batch failed", exc_info=error)
-        self._results.fail(task_key, error)
+        for task_key in task_keys:
+            self._predictor.metrics.failures.labels(type(error).__name__).inc()
+            self._results.fail(task_key, error)
 
-    def _answer(self, task: Mapping[str, Any], future: Future[Prediction] | None) -> Prediction:
-        """What a request is told of a task; None: that it is not finished."""
+    def _answer(self, name: str, future: Future[Prediction] | None) -> Prediction:
+        """What the request is told of a task; None: that it is not finished."""
         if future is None:
             return {
-                "error": f"{name_of(task)} is not finished yet and goes on in the background: "
+                "error": f"{name} is not finished yet and goes on in the background: "
                 "retrieve predictions again in a moment"
             }
         error = future.exception()
         if error is None:
             return future.result()
-        _log.warning("%s: no prediction: %s", name_of(task), error)
-        return {"error": f"{name_of(task)}: {error}"}
+        _log.warning("%s: no prediction: %s", name, error)
+        return {"error": f"{name}: {error}"}

@@ -1,7 +1,8 @@
-"""What Label Studio posts, read once and checked for its form.
+"""The bodies that Label Studio posts, checked for their form.
 
-Every click carries the task with all its annotations: many megabytes of run lengths that a click
-does not need. They are skipped here without being built; only a batch reads them.
+The body of `/predict` has the whole tasks with all their annotations: many megabytes of run
+lengths. It is decoded in two passes. The first one leaves each task as the JSON that it came as;
+the second one decodes a task when it is worked on. A click never decodes the annotations.
 """
 
 from __future__ import annotations
@@ -14,18 +15,27 @@ import msgspec
 from label_studio_backend.errors import RequestError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 T = TypeVar("T")
 
+MOST_TASKS = 10_000
+"""A request may have so many tasks. Label Studio posts all chosen tasks at once."""
+
+MOST_TASK_BYTES = 32 << 20
+"""The JSON of a batch's task may have so many bytes.
+
+Nothing else runs while one is decoded, not even the answer to `/health`: for 0.2 s at this size.
+"""
+
 
 class SetupBody(msgspec.Struct, frozen=True):
-    """What `/setup` brings.
+    """The body of `/setup`.
 
     Attributes:
         project: Label Studio's "id.unix_time".
         schema: the labelling config.
-        hostname: where Label Studio says it is.
+        hostname: the address that Label Studio says it has.
         access_token: the legacy token of the project's creator.
         extra_params: what the admin wrote into the connect form, unread.
     """
@@ -42,17 +52,16 @@ class SetupBody(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class PredictBody:
-    """What `/predict` brings.
+    """The body of `/predict`.
 
     Attributes:
-        tasks: each an object, its `data` not checked; for a click without its annotations, drafts
-            and predictions.
+        tasks: the JSON of each task, an object; `read_task` and `read_clicked_task` decode it.
         label_config: the labelling config.
         project: Label Studio's "id.unix_time", or "".
-        prompts: the results that an annotator points with, [] after Submit; None for a batch.
+        prompts: the results that an annotator drew, [] after Submit; None for a batch.
     """
 
-    tasks: list[dict[str, Any]]
+    tasks: list[msgspec.Raw]
     label_config: str
     project: str = ""
     prompts: list[Any] | None = None
@@ -66,83 +75,104 @@ class _Params(msgspec.Struct):
     context: _Context | None = None
 
 
-class _Task(msgspec.Struct):
-    data: Any = None  # one that has none spoils no other: see `image_value`
-    id: int | str | None = None
+# A JSON array with a field for each place that a task may have: the decoder stops at the first task
+# too many. A `list` of 80 million empty tasks would take gigabytes before it could be counted.
+_Tasks = msgspec.defstruct(
+    "_Tasks",
+    [(f"task_{n}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for n in range(MOST_TASKS)],
+    array_like=True,
+    forbid_unknown_fields=True,
+)
+_TOO_MANY = f"of at most length {MOST_TASKS}"
 
 
 class _Predict(msgspec.Struct):
-    tasks: list[_Task]
+    tasks: _Tasks  # type: ignore[valid-type]  # made above
     label_config: str
     project: str | int | float | None = None
     params: _Params | None = None
 
 
-class _WholeTasks(msgspec.Struct):
-    tasks: list[dict[str, Any]]
+class _ClickedTask(msgspec.Struct):
+    data: Any = None  # `image_value` says that a task has none
+    id: int | str | None = None
 
 
 class _Event(msgspec.Struct):
     action: str | None = None
 
 
-def read_predict(raw: bytes | memoryview) -> PredictBody:
-    """Read the body of `/predict`.
+def read_predict(raw: bytes) -> PredictBody:
+    """Read the body of `/predict`, but not its tasks.
 
     Raises:
-        RequestError: not JSON, or not of the form that Label Studio posts.
+        RequestError: it is not JSON, not of the form that Label Studio posts, or has more than
+            `MOST_TASKS` tasks.
     """
     body = _decode(raw, _Predict)
+    tasks = [task for task in msgspec.structs.astuple(body.tasks) if task is not msgspec.UNSET]
+    for number, task in enumerate(tasks):
+        if memoryview(task)[0] != ord("{"):
+            raise RequestError(f"{_UNEXPECTED}: Expected `object` - at `$.tasks[{number}]`")
     context = body.params.context if body.params else None
-    if context is None:
-        tasks = _decode(raw, _WholeTasks).tasks
-    else:
-        tasks = [{"id": task.id, "data": task.data} for task in body.tasks]
     prompts = None if context is None else context.result
     return PredictBody(tasks, body.label_config, project_key(body.project), prompts)
+
+
+def read_task(raw: bytes | msgspec.Raw) -> dict[str, Any]:
+    """Decode a task of a batch, with its annotations, drafts and predictions.
+
+    Raises:
+        RequestError: it is not JSON, nested too deeply, or has more than `MOST_TASK_BYTES`.
+    """
+    if memoryview(raw).nbytes > MOST_TASK_BYTES:
+        raise RequestError(
+            f"a task has more than {MOST_TASK_BYTES >> 20} MiB of annotations and data: simplify "
+            "its regions, or store its image at an address instead of in the task"
+        )
+    return _decode(raw, dict[str, Any])
+
+
+def read_clicked_task(raw: bytes | msgspec.Raw) -> dict[str, Any]:
+    """Decode what a click needs of its task: id and data.
+
+    Raises:
+        RequestError: as `read_task` does.
+    """
+    return msgspec.structs.asdict(_decode(raw, _ClickedTask))
 
 
 def read_setup(raw: bytes) -> SetupBody:
     """Read the body of `/setup`.
 
     Raises:
-        RequestError: as `read_predict` does.
+        RequestError: it is not JSON, or not of the form that Label Studio posts.
     """
     return _decode(raw, SetupBody)
 
 
 def read_event(raw: bytes) -> str:
-    """Read which action a webhook tells of, "" if it does not say.
+    """Read the action of a webhook's event, "" if it has none.
 
     Raises:
-        RequestError: as `read_predict` does.
+        RequestError: as `read_setup` does.
     """
     return _decode(raw, _Event).action or ""
 
 
 def predict_body(
-    tasks: list[dict[str, Any]],
+    tasks: Sequence[object],
     label_config: str,
     project: object = None,
     context: Mapping[str, Any] | None = None,
 ) -> PredictBody:
-    """The same from data that somebody else read, for example the official SDK.
+    """Make a `PredictBody` from data that is decoded already, for example by the official SDK.
 
     Raises:
         RequestError: as `read_predict` does.
     """
-    wanted = {
-        "tasks": tasks,
-        "label_config": label_config,
-        "project": project,
-        "params": {"context": context},
-    }
-    try:
-        body = msgspec.convert(wanted, _Predict)
-    except msgspec.ValidationError as error:
-        raise RequestError(_unexpected(error)) from error
-    read = body.params.context if body.params else None
-    return PredictBody(tasks, label_config, project_key(project), read.result if read else None)
+    body = {"tasks": tasks, "label_config": label_config, "project": project}
+    return read_predict(msgspec.json.encode({**body, "params": {"context": context}}))
 
 
 def project_key(project: object) -> str:
@@ -150,16 +180,20 @@ def project_key(project: object) -> str:
     return "" if project is None else str(project)
 
 
-def _decode(raw: bytes | memoryview, kind: type[T]) -> T:
+_UNEXPECTED = "the body is not what Label Studio posts here"
+
+
+def _decode(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=kind)
     except msgspec.ValidationError as error:
-        raise RequestError(_unexpected(error)) from error
+        if _TOO_MANY in str(error):
+            raise RequestError(
+                f"the request has more than {MOST_TASKS:,} tasks: choose fewer in Label Studio, or "
+                "use pam-labeling prelabel"
+            ) from error
+        raise RequestError(f"{_UNEXPECTED}: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RequestError(f"the body is not JSON: {error}") from error
     except RecursionError as error:
         raise RequestError("the body is nested too deeply") from error
-
-
-def _unexpected(error: Exception) -> str:
-    return f"the body is not what Label Studio posts here: {error}"

@@ -1,7 +1,7 @@
-"""The projects' options on the disk, so that clicks have them right after a restart.
+"""The file of the projects' options, so that clicks have them right after a restart.
 
-Label Studio tells a project's options with `/setup` only, and a click may come before that. Neither
-addresses nor tokens are kept: options are what `Options.read` accepts, and nothing else.
+Label Studio sends a project's options with `/setup` only, and a click may come before that. Neither
+addresses nor tokens are kept, only options that `Options.read` accepts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ NAME = "projects.json"
 """The file's name, in the folder of the media cache."""
 
 MOST_PROJECTS = 1000
-"""So many projects are kept: those whose options were set last."""
+"""So many projects are kept, those whose options were set last."""
 
 MOST_BYTES = 4 << 20
 """A longer file is not read, and options that would make it longer are not kept."""
@@ -36,13 +36,13 @@ class _Content(msgspec.Struct):
 
 
 class ProjectFile:
-    """Extra parameters by project in a file, only for this user; safe to use from any thread.
+    """Extra parameters by project in a file that only this user may read; safe for any thread.
 
-    Projects with the default options are not in it. What goes wrong with the file is said in the
-    log, and the backend goes on without it.
+    Projects with the default options are not in it. Trouble with the file is logged, and the
+    backend goes on without it.
 
     Args:
-        path: the file; its folder is made where it is not there.
+        path: the file; its folder is made if it does not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -51,11 +51,16 @@ class ProjectFile:
 
     def read(self) -> dict[str, Options]:
         """Options by project; {} where there is no file or a damaged one."""
-        read = {key: self._options(key, given) for key, given in self._read().items()}
-        return {key: options for key, options in read.items() if options is not None}
+        read = {}
+        for key, given in self._read().items():
+            try:
+                read[key] = Options.read(given)
+            except OptionsError as error:  # noqa: PERF203 - the others are read all the same
+                _log.warning("%s: the options of project %s: %s", self._path, key, error)
+        return read
 
     def write(self, key: str, extra_params: Any) -> None:
-        """Keep a project's parameters, that `Options.read` accepted; forget them where empty."""
+        """Keep parameters that `Options.read` accepted; forget them where they are the defaults."""
         with self._lock:
             projects = self._read()
             known = projects.pop(key, None)
@@ -75,13 +80,6 @@ class ProjectFile:
                 self._replace(content)
             except OSError as error:
                 _log.warning("the projects' options cannot be kept: %s", error)
-
-    def _options(self, key: str, extra_params: Any) -> Options | None:
-        try:
-            return Options.read(extra_params)
-        except OptionsError as error:
-            _log.warning("%s: the options of project %s: %s", self._path, key, error)
-            return None
 
     def _read(self) -> dict[str, Any]:
         try:

@@ -1,11 +1,12 @@
-"""What `/setup` said about each project, for the clicks that follow."""
+"""The projects that `/setup` told about: their options and access, for the clicks that follow."""
 
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from cachetools import LRUCache
 
 from label_studio_backend.config.options import Options
 from label_studio_backend.media.task_media import Access
@@ -36,42 +37,36 @@ class Project:
 class Projects:
     """Projects by Label Studio's "id.unix_time"; safe to use from any thread.
 
-    A project that nobody has set up since the backend started has the options of the file, if it
-    is in there, or else the default options.
+    A project that nobody has set up since the backend started has the options in the file, or else
+    the default options.
 
     Args:
-        file: keeps options for the next start; None: nothing does.
+        file: keeps options for the next start; None: they are not kept.
     """
 
     def __init__(self, file: ProjectFile | None = None) -> None:
         self._file = file
-        read = file.read() if file else {}
-        self._projects = OrderedDict((key, Project(options)) for key, options in read.items())
+        self._projects: LRUCache[str, Project] = LRUCache(_MAX_PROJECTS)
+        for key, options in file.read().items() if file else ():
+            self._projects[key] = Project(options)
         self._lock = threading.Lock()
 
     def remember(self, key: str, project: Project, extra_params: Any = None) -> Project:
         """Keep what was set up, and return what was known before.
 
-        The project that was longest not set up again may be forgotten.
+        The project that was used longest ago may be forgotten for it.
 
         Args:
             key: the project's.
             project: what was set up.
             extra_params: what its options were read from, for the file.
         """
-        known = self._remember(key, project)
-        if self._file and project.options != known.options:
-            self._file.write(key, extra_params if project.problem is None else None)
-        return known
-
-    def _remember(self, key: str, project: Project) -> Project:
         with self._lock:
             known = self._projects.get(key, Project())
             self._projects[key] = project
-            self._projects.move_to_end(key)
-            if len(self._projects) > _MAX_PROJECTS:
-                self._projects.popitem(last=False)
-            return known
+        if self._file and project.options != known.options:
+            self._file.write(key, extra_params if project.problem is None else None)
+        return known
 
     def get(self, key: str) -> Project:
         """What is known of a project."""

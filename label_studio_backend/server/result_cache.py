@@ -1,24 +1,26 @@
-"""Pre-annotations that are finished or under way, so that finished work is found again.
+"""The cache of pre-annotations, finished or under way.
 
 Label Studio gives up a batch after 100 s and asks for it again. What was finished in the meantime
-is found here, and what is still under way is waited for instead of being begun twice.
+is found here, and what is still under way is joined instead of begun twice.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import Counter
 from concurrent.futures import Future
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+from cachetools import TTLCache
 
 from label_studio_backend.translation.prompts import region_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from label_studio_backend.metrics import Metrics
 
@@ -29,33 +31,34 @@ _encode = msgspec.json.Encoder(order="sorted", enc_hook=repr).encode
 
 
 class ResultCache:
-    """Predictions by what they were made from; safe to use from any thread.
+    """A bounded store of predictions; safe to use from any thread.
 
-    A prediction is fetched when a request was answered with it. What is full forgets the fetched
-    ones, those used longest ago first; finished work that nobody has fetched yet is never forgotten
-    for other work. So there may be no place for it: see `finish`.
+    A prediction counts as fetched when a request was answered with it. Fetched ones make room for
+    others, least recently used first. Unfetched ones never do: while they fill the store, work that
+    nobody waits for must wait, see `may_begin`.
 
     Args:
-        max_bytes: how much of finished predictions is kept, as JSON; 0 keeps nothing.
+        max_bytes: how much of finished predictions is kept, as JSON. The tasks that are under way
+            when it is full may exceed it. 0: only what is waited for is made.
         metrics: counts what was found.
+        clock: seconds; predictions are forgotten after an hour.
     """
 
-    def __init__(self, max_bytes: int, metrics: Metrics) -> None:
+    def __init__(
+        self, max_bytes: int, metrics: Metrics, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.max_bytes = max_bytes
         self._metrics = metrics
-        self._fetched: _Kept = OrderedDict()  # in the order of use
-        self._unfetched: _Kept = OrderedDict()  # in the order they were finished
-        self._fetched_bytes = 0
-        self._unfetched_bytes = 0
-        self._has_lost = False  # and nothing was fetched since
+        self._fetched = _store(max_bytes, clock)
+        self._unfetched = _store(math.inf, clock)
         self._under_way: dict[bytes, Future[Prediction]] = {}
         self._waiting: Counter[bytes] = Counter()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
 
     @property
     def nbytes(self) -> int:
-        """What is kept now, in bytes."""
-        return self._fetched_bytes + self._unfetched_bytes
+        """How many bytes of predictions are kept now."""
+        return int(self._fetched.currsize + self._unfetched.currsize)
 
     @property
     def under_way(self) -> int:
@@ -65,16 +68,17 @@ class ResultCache:
     def claim(self, key: bytes) -> tuple[Future[Prediction], bool]:
         """The future prediction for `key`, and whether the caller is the one to make it.
 
-        Everybody must call `leave` once. Whoever makes it must call `finish` or `fail` once.
+        Every caller must call `leave` once. The one to make it must call `finish` or `fail` once.
         """
-        with self._lock:
+        with self._changed:
             self._waiting[key] += 1
+            self._changed.notify_all()  # this work may begin now, even without room
             future = self._under_way.get(key)
             if future is not None:
                 self._metrics.results.labels("joined").inc()
                 return future, False
             future = Future()
-            kept = self._find(key)
+            kept = self._unfetched.get(key) or self._fetched.get(key)
             self._metrics.results.labels("miss" if kept is None else "hit").inc()
             if kept is None:
                 self._under_way[key] = future
@@ -84,91 +88,48 @@ class ResultCache:
 
     def leave(self, key: bytes, *, fetched: bool) -> None:
         """Wait no longer; `fetched` says whether the request is answered with the prediction."""
-        with self._lock:
+        with self._changed:
             self._waiting[key] -= 1
             if not self._waiting[key]:
                 del self._waiting[key]
-            entry = self._unfetched.pop(key, None) if fetched else None
-            if entry is not None:
-                self._fetched[key] = entry
-                self._unfetched_bytes -= len(entry.content)
-                self._fetched_bytes += len(entry.content)
-                self._has_lost = False
+            content = self._unfetched.pop(key, None) if fetched else None
+            if content is not None:
+                if len(content) <= self.max_bytes:
+                    self._fetched[key] = content
+                self._make_room()
+                self._changed.notify_all()
 
-    def would_lose(self, key: bytes, ahead: int) -> bool:
-        """Whether work on a prediction is in vain: nobody waits for it, and there is no place.
+    def may_begin(self, key: bytes) -> bool:
+        """Whether work on a prediction may begin: somebody waits for it, or there is room."""
+        with self._changed:
+            return self._waiting[key] > 0 or self._unfetched.currsize < self.max_bytes
 
-        There is none from a prediction that was lost until another is fetched, nor where this one
-        and `ahead` others under way, each as large as the mean of the unfetched ones, do not fit.
-        """
-        with self._lock:
-            self._forget_old()
-            count, nbytes = len(self._unfetched), self._unfetched_bytes
-            is_full = nbytes >= self.max_bytes or (
-                nbytes * (count + ahead + 1) > self.max_bytes * count
-            )
-            return (is_full or self._has_lost) and key not in self._waiting
+    def wait_for_room(self, keys: Collection[bytes], seconds: float) -> bool:
+        """Wait until work on one of `keys` may begin; false when the seconds are over."""
+        with self._changed:
+            return self._changed.wait_for(lambda: any(map(self.may_begin, keys)), seconds)
 
-    def finish(self, key: bytes, prediction: Prediction) -> bool:
-        """Give a prediction to those who wait for it, and keep it if there is a place.
-
-        Returns:
-            Whether anybody has it or can fetch it; False: the work is lost.
-        """
-        content = msgspec.json.encode(prediction)
-        with self._lock:
+    def finish(self, key: bytes, prediction: Prediction) -> None:
+        """Keep a prediction, and give it to those who wait for it."""
+        with self._changed:
             future = self._under_way.pop(key)
-            self._forget_old()
-            is_kept = self._unfetched_bytes + len(content) <= self.max_bytes
-            if is_kept:
-                self._unfetched[key] = _Entry(time.monotonic(), content)
-                self._unfetched_bytes += len(content)
-            while self.nbytes > self.max_bytes:
-                _, forgotten = self._fetched.popitem(last=False)
-                self._fetched_bytes -= len(forgotten.content)
-            is_lost = not is_kept and key not in self._waiting
-            self._has_lost |= is_lost and bool(self._unfetched)
+            self._unfetched[key] = msgspec.json.encode(prediction)
+            self._make_room()
         future.set_result(prediction)
-        return not is_lost
 
     def fail(self, key: bytes, error: Exception) -> None:
-        """Tell those who wait why there is no prediction; the next one may try again."""
-        with self._lock:
+        """Tell those who wait why there is no prediction; the next request may try again."""
+        with self._changed:
             future = self._under_way.pop(key)
         future.set_exception(error)
 
-    def _find(self, key: bytes) -> bytes | None:
-        self._forget_old()
-        entry = self._unfetched.get(key)
-        if entry is None:
-            entry = self._fetched.get(key)
-            if entry is None:
-                return None
-            if entry.is_old:
-                del self._fetched[key]
-                self._fetched_bytes -= len(entry.content)
-                return None
-            self._fetched.move_to_end(key)
-        return entry.content
-
-    def _forget_old(self) -> None:
-        """Forget what nobody has fetched for so long that nobody will."""
-        while self._unfetched and next(iter(self._unfetched.values())).is_old:
-            _, forgotten = self._unfetched.popitem(last=False)
-            self._unfetched_bytes -= len(forgotten.content)
-            self._has_lost = False
+    def _make_room(self) -> None:
+        while self._fetched and self.nbytes > self.max_bytes:
+            self._fetched.popitem()
 
 
-class _Entry(NamedTuple):
-    made: float
-    content: bytes
-
-    @property
-    def is_old(self) -> bool:
-        return time.monotonic() - self.made > _KEEP_SECONDS
-
-
-_Kept = OrderedDict[bytes, _Entry]
+def _store(max_bytes: float, clock: Callable[[], float]) -> TTLCache[bytes, bytes]:
+    return TTLCache(max_bytes, _KEEP_SECONDS, timer=clock, getsizeof=len)
 
 
 def result_key(task: Mapping[str, Any], *context: object) -> bytes:
@@ -177,7 +138,7 @@ def result_key(task: Mapping[str, Any], *context: object) -> bytes:
     Args:
         task: its number, its data and the results that it is prompted with count, in the order in
             which `region_sources` gives them. Skipped annotations, our own predictions, times and
-            names of people do not.
+            names of people do not count.
         context: what else counts; its JSON, or `repr` where it has none, must tell all.
     """
     regions = [results for results in region_sources(task) if results]

@@ -1,4 +1,4 @@
-"""From settings to a running server; torch is loaded with this module, before the port opens."""
+"""The process that `pam-labeling serve` is: from settings to a server that runs."""
 
 from __future__ import annotations
 
@@ -10,64 +10,18 @@ import threading
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from label_studio_backend.api_client import Api, ApiFailure
-from label_studio_backend.media.task_media import MediaError, TaskMedia
+from label_studio_backend.predictor import open_predictor, read_settings
 from label_studio_backend.server.app import create_app, create_server
 from label_studio_backend.server.backend import Backend
-from label_studio_backend.settings import ServerSettings
 from pam_labeling.command_line.exit_codes import CommandError
-from pam_labeling.errors import SettingsError
-from pam_labeling.settings import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from pam_labeling import Annotator
-
-# After so long a busy thread lets others run; an answer to /health needs several such turns.
-_SWITCH_SECONDS = 0.0005
+    from label_studio_backend.settings import ServerSettings
 
 _log = logging.getLogger(__name__)
-
-
-def read_settings(
-    model: Mapping[str, Any], server: Mapping[str, Any]
-) -> tuple[Settings, ServerSettings]:
-    """Both kinds of settings from the environment, with overrides by name.
-
-    Raises:
-        CommandError: a setting that cannot be used.
-    """
-    try:
-        return Settings.from_environment(**model), ServerSettings.from_environment(**server)
-    except SettingsError as error:
-        raise CommandError(str(error)) from error
-
-
-def open_backend(model: Settings, server: ServerSettings) -> Backend:
-    """A backend that can load the model.
-
-    Raises:
-        CommandError: settings of media that cannot be used.
-    """
-
-    def open_annotator() -> Annotator:
-        torch.set_num_threads(server.model_threads)
-        return model.open_annotator()
-
-    try:
-        media = TaskMedia(server.media)
-    except (MediaError, OSError) as error:
-        raise CommandError(str(error)) from error
-    return Backend(
-        open_annotator,
-        media,
-        server,
-        model=model.model,
-        max_pixels=model.max_pixels,
-    )
 
 
 def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
@@ -84,45 +38,37 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
     model_settings, settings = read_settings(model, server)
     settings.configure_logging()
     _warn(settings)
-    sys.setswitchinterval(_SWITCH_SECONDS)
-    with open_backend(model_settings, settings) as backend:
+    with Backend(open_predictor(model_settings, settings), settings) as backend:
         app = create_app(backend, settings)
-        app.test_client().get("/ready")  # Flask's first answer is slow; here nobody waits for it
+        app.test_client().get("/ready")  # Flask's first answer is slow; nobody waits for this one
         try:
             http = create_server(app, settings)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise CommandError(
                 f"cannot listen on {settings.host}:{settings.port}: {error}"
             ) from error
-        with suppress(SystemExit, KeyboardInterrupt), closing(http):  # run() passes over them, too
-            # Not before: it would keep the threads that answer from being started.
-            backend.load()
+        with suppress(SystemExit, KeyboardInterrupt), closing(http):  # run() swallows both
             http.print_listen("listening on http://{}:{}")
+            # Only now: loading slows down the start of the threads that answer.
+            backend.load()
             threading.Thread(target=check_access, args=(settings,), daemon=True).start()
             http.run()
         if backend.health()["state"] == "loading":
-            _end_now()
+            # Python's own clean-up aborts while a thread is inside torch.
+            logging.shutdown()
+            sys.stderr.flush()
+            os._exit(0)
 
 
 def check_access(settings: ServerSettings) -> None:
-    """Warn if Label Studio is not there or refuses the token: else the first click would tell."""
+    """Warn now if Label Studio is away or refuses the token, and not only at the first click."""
     if settings.label_studio_url is None or settings.api_key is None:
         return
     try:
-        api = Api(settings.label_studio_url, settings.api_key, patience=0)
-        try:
+        with closing(Api(settings.label_studio_url, settings.api_key, patience=0)) as api:
             api.get("api/projects/", page_size=1)
-        finally:
-            api.close()
     except ApiFailure as error:
         _log.warning("Label Studio's images cannot be fetched now: %s", error)
-
-
-def _end_now() -> None:
-    """End without Python's own clean-up, which aborts while a thread is inside of torch."""
-    logging.shutdown()
-    sys.stderr.flush()
-    os._exit(0)
 
 
 def _warn(settings: ServerSettings) -> None:

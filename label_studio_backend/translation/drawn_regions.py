@@ -1,19 +1,19 @@
-"""Results of Label Studio -> what somebody drew, in pixels: the untrusted half of `prompts`.
+"""Read what somebody drew in Label Studio from its results, which nobody has checked yet.
 
 Results that share an id are one region: its shape, its label (in the shape's result, or in one of a
-`<Labels>` tag), and texts and choices, which do not matter here. Passed over: what is no object,
-relations, results of tags that the config does not have or that hold no shape, of other images,
-and of further pages (`item_index`).
+`<Labels>` tag), and texts and choices, which do not matter here. These are passed over: what is no
+object, relations, results of tags that the config does not have or that hold no shape, and results
+of further pages (`item_index`).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from label_studio_backend.config.labeling_config import is_background
-from label_studio_backend.config.output_mapping import describe
+from label_studio_backend.config.labeling_config import ProjectLabel, is_background
 from label_studio_backend.translation.geometry import (
     GeometryError,
     TurnedBox,
@@ -24,20 +24,20 @@ from label_studio_backend.translation.geometry import (
     read_rectangle,
 )
 from label_studio_backend.translation.rle import decode, pixels
-from pam_labeling.errors import MaskError
+from pam_labeling.errors import InputError, MaskError
 from pam_model.cropped_mask import CroppedMask
 from pam_model.errors import PromptError
 from pam_model.prompts import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from label_studio_backend.config.labeling_config import Control, LabelingConfig
     from label_studio_backend.translation.geometry import Size
 
-Kind = Literal["keypoint", "rectangle", "ellipse", "polygon", "brush"]
+ShapeKind = Literal["keypoint", "rectangle", "ellipse", "polygon", "brush"]
 
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, ShapeKind] = {
     "keypoint": "keypoint",
     "rectangle": "rectangle",
     "ellipse": "ellipse",
@@ -47,165 +47,156 @@ _KINDS: dict[str, Kind] = {
 }
 
 
-class PromptDataError(ValueError):
+class PromptDataError(InputError):
     """Prompts that cannot be worked on; a sentence for the annotator that says why."""
 
 
-@dataclass
-class Drawn:
-    """One region as Label Studio sends it, not read yet.
+@dataclass(frozen=True, eq=False)
+class RegionShape:
+    """A shape in pixels of the upright image; one of the three is not None.
 
     Attributes:
-        region_id: its id, or None where it has none.
-        control: the tag of its shape.
-        kind: of its shape.
-        result: the result with its shape.
-        label: the first of its labels that the config knows and that is not background, or None.
-        background: whether a label of it is called background.
+        point: x and y of a keypoint.
+        box: around a rectangle or an ellipse.
+        mask: of the whole image, not empty: a polygon's inside, or a brush's.
     """
 
-    region_id: str | None
+    point: tuple[float, float] | None = None
+    box: TurnedBox | None = None
+    mask: CroppedMask | None = None
+
+    @property
+    def bounds(self) -> TurnedBox:
+        """The box of a box, or around a mask."""
+        if self.mask is not None:
+            return TurnedBox(self.mask.box)
+        assert self.box is not None
+        return self.box
+
+    @property
+    def prompt(self) -> Prompt:
+        """The shape alone as a prompt."""
+        if self.point is not None:
+            return Prompt.from_points([self.point])
+        if self.mask is not None:
+            return Prompt.from_cropped(self.mask)
+        return Prompt.from_box(self.bounds.box, angle=self.bounds.angle)
+
+
+@dataclass
+class DrawnRegion:
+    """One region as somebody drew it; its geometry is read when the image's size is known.
+
+    Attributes:
+        control: the tag of its shape.
+        kind: of its shape.
+        image: the name of the image that it is on.
+        result: Label Studio's result with the shape, in percent of the image's width and height
+            (see `geometry` for the frame of reference).
+        region_id: its id, or None where it has none.
+        label: the first of its labels that the tag knows and that is not background, or None.
+        background: whether one of its labels is called background.
+    """
+
     control: Control
-    kind: Kind
+    kind: ShapeKind
+    image: str
     result: Mapping[str, Any]
+    region_id: str | None = None
     label: str | None = None
     background: bool = False
 
     @property
     def positive(self) -> bool:
-        """Whether it is about the object, not about what is beside it."""
-        # Alt+click is at the top of the result, not in its value.
+        """Whether it is on the object, not beside it."""
+        # Alt+click stands at the top of the result, not in its value.
         return self.result.get("is_positive") is not False and not self.background
 
+    def shape(self, size: Size) -> RegionShape:
+        """The shape in pixels; `shape.prompt.check(size)` has passed.
 
-@dataclass(frozen=True, eq=False)
-class Mark:
-    """What was drawn, in pixels; one of the three is not None.
+        Args:
+            size: `(width, height)` of the upright image. Percents are of this size, whatever
+                `original_width` and `original_height` say: these only matter for the masks of
+                brushes, which are resized where they differ.
 
-    Attributes:
-        drawn: the region.
-        point: x and y.
-        box: around a rectangle or an ellipse.
-        mask: of the image, not empty: a polygon's inside, or a brush's.
-    """
+        Raises:
+            PromptDataError: its geometry is no geometry, or outside the image.
+        """
+        try:
+            shape = self._shape(size)
+            shape.prompt.check(size)
+        except (GeometryError, MaskError, PromptError) as error:
+            raise PromptDataError(f"{self.control}: {error}") from error
+        return shape
 
-    drawn: Drawn
-    point: tuple[float, float] | None = None
-    box: TurnedBox | None = None
-    mask: CroppedMask | None = None
+    def _shape(self, size: Size) -> RegionShape:
+        value = self.result.get("value")
+        if not isinstance(value, Mapping):
+            raise GeometryError("the result has no value.")
+        match self.kind:
+            case "keypoint":
+                return RegionShape(point=read_point(value, size))
+            case "rectangle":
+                return RegionShape(box=read_rectangle(value, size))
+            case "ellipse":
+                return RegionShape(box=read_ellipse(value, size))
+            case "polygon":
+                return RegionShape(mask=_polygon_mask(value, size))
+            case "brush":
+                return RegionShape(mask=_brush_mask(self.result, value, size))
 
 
-@dataclass
-class _Region:
-    drawn: Drawn | None = None
-    labels: list[str] = field(default_factory=list)
-    background: bool = False
-
-
-def drawn_regions(results: object, config: LabelingConfig, image: str | None) -> list[Drawn]:
-    """The regions with a shape among results, in their order.
+def drawn_regions(results: object, config: LabelingConfig) -> list[DrawnRegion]:
+    """The regions with a shape among results, on all images, in their order.
 
     Args:
         results: a list of results.
-        config: the project's config.
-        image: the name of the image; None: that of the first result with a shape.
+        config: the project's config, completed for the task.
 
     Raises:
         PromptDataError: not a list.
     """
     if not isinstance(results, list | tuple):
         raise PromptDataError(f"The results must be a list, not {type(results).__name__}.")
-    on_images = list(_known(results, config))
-    if image is None:
-        image = next((on for _, on, control, _ in on_images if _kind(control)), None)
-    regions: dict[object, _Region] = {}
-    for index, on, control, result in on_images:
-        if on != image:
-            continue
-        region_id = result.get("id")
-        key = region_id if isinstance(region_id, str) and region_id else index
-        region = regions.setdefault(key, _Region())
-        if control.type.endswith("labels"):
-            _add_labels(region, result, control)
-        kind = _kind(control)
-        if kind and region.drawn is None:
-            region.drawn = Drawn(key if isinstance(key, str) else None, control, kind, result)
-    return [_finished(region.drawn, region) for region in regions.values() if region.drawn]
-
-
-def read_mark(drawn: Drawn, size: Size) -> Mark:
-    """A region in pixels of the image of `size` = (width, height).
-
-    Percents are of this size; `original_width` and `original_height` only matter for the masks of
-    brushes, which are resized where they differ.
-
-    Raises:
-        PromptDataError: its geometry is no geometry, or outside the image.
-    """
-    value = drawn.result.get("value")
-    name = describe(drawn.control)
-    if not isinstance(value, Mapping):
-        raise PromptDataError(f"{name}: the result has no value.")
-    try:
-        match drawn.kind:
-            case "keypoint":
-                return Mark(drawn, point=read_point(value, size))
-            case "rectangle":
-                return Mark(drawn, box=read_rectangle(value, size))
-            case "ellipse":
-                return Mark(drawn, box=read_ellipse(value, size))
-            case "polygon":
-                return Mark(drawn, mask=_polygon_mask(value, size))
-            case _:
-                return Mark(drawn, mask=_brush_mask(drawn.result, value, size))
-    except (GeometryError, MaskError, PromptError) as error:
-        raise PromptDataError(f"{name}: {error}") from error
-
-
-def _known(
-    results: Sequence[object], config: LabelingConfig
-) -> Iterator[tuple[int, str, Control, Mapping[str, Any]]]:
-    """Results of the config's tags: number, image, tag, result."""
+    shapes: dict[tuple[str, str | int], DrawnRegion] = {}
+    labels: dict[tuple[str, str | int], list[ProjectLabel]] = defaultdict(list)
     for index, result in enumerate(results):
         if not isinstance(result, Mapping) or result.get("item_index") not in (None, 0):
             continue
-        name = result.get("from_name")
+        name, to_name, given = (result.get(which) for which in ("from_name", "to_name", "id"))
         control = config.control(name) if isinstance(name, str) else None
-        if control is not None:
-            yield index, _image(result, control, config), control, result
+        if control is None:
+            continue
+        # A tag may be on several images; the result says which.
+        image = config.image(to_name) if isinstance(to_name, str) else None
+        on = image.name if image else control.to_name
+        region_id = given if isinstance(given, str) and given else None
+        key = on, region_id or index
+        labels[key] += _labels(result, control)
+        kind = _KINDS.get(control.kind)
+        if kind:
+            shapes.setdefault(key, DrawnRegion(control, kind, on, result, region_id))
+    for key, region in shapes.items():
+        # A shape's label may stand in a result of its own, before or after it.
+        region.background = any(label.background for label in labels[key])
+        region.label = next((label.value for label in labels[key] if not label.background), None)
+    return list(shapes.values())
 
 
-def _kind(control: Control) -> Kind | None:
-    return _KINDS.get(control.type.removesuffix("labels"))
-
-
-def _image(result: Mapping[str, Any], control: Control, config: LabelingConfig) -> str:
-    # A tag may be on several images; the result says which.
-    name = result.get("to_name")
-    known = isinstance(name, str) and config.image(name) is not None
-    return str(name) if known else control.to_name
-
-
-def _add_labels(region: _Region, result: Mapping[str, Any], control: Control) -> None:
+def _labels(result: Mapping[str, Any], control: Control) -> Iterator[ProjectLabel]:
+    """The labels of a result that its tag knows, and those called background."""
     value = result.get("value")
-    if not isinstance(value, Mapping):
+    if not control.has_labels or not isinstance(value, Mapping):
         return
+    known = {label.value: label for label in control.labels}
     for key in (control.type, "labels"):
         texts = value.get(key)
         for text in texts if isinstance(texts, list) else ():
-            if not isinstance(text, str):
-                continue
-            label = next((label for label in control.labels if label.value == text), None)
-            if is_background(text) or (label is not None and label.background):
-                region.background = True
-            elif label is not None:
-                region.labels.append(text)
-
-
-def _finished(drawn: Drawn, region: _Region) -> Drawn:
-    drawn.label = region.labels[0] if region.labels else None
-    drawn.background = region.background
-    return drawn
+            if isinstance(text, str) and is_background(text):
+                yield ProjectLabel(text, (text,), background=True)
+            elif isinstance(text, str) and text in known:
+                yield known[text]
 
 
 def _polygon_mask(value: Mapping[str, Any], size: Size) -> CroppedMask:
@@ -219,20 +210,12 @@ def _brush_mask(result: Mapping[str, Any], value: Mapping[str, Any], size: Size)
     rle = value.get("rle")
     if not rle:
         raise GeometryError("The brush has no mask yet.")
-    original = _original_size(result)
-    if original is None or pixels(rle) == size[0] * size[1] != original[0] * original[1]:
+    width, height = result.get("original_width"), result.get("original_height")
+    original = (width, height) if isinstance(width, int) and isinstance(height, int) else size
+    # The mask's header counts its pixels; where they are the image's, another size is a mistake.
+    if pixels(rle) == size[0] * size[1] != original[0] * original[1]:
         original = size
     mask = decode(rle, size=original)
     if not mask.any():
         raise GeometryError("The brush's mask is empty.")
     return CroppedMask.from_mask(fit_mask(mask, size))
-
-
-def _original_size(result: Mapping[str, Any]) -> Size | None:
-    width, height = result.get("original_width"), result.get("original_height")
-    for side in (width, height):
-        if isinstance(side, bool) or not isinstance(side, int) or not 0 < side < 2**31:
-            return None
-    assert isinstance(width, int)
-    assert isinstance(height, int)
-    return width, height

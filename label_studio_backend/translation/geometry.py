@@ -1,12 +1,12 @@
-"""Label Studio's shapes -> pixels of the upright image; `mask_shapes` is the way back.
+"""Turn Label Studio's shapes into pixels of the upright image; `mask_shapes` is the way back.
 
 Label Studio measures in percent of the image's width (x, width, radiusX) and height (y, height,
 radiusY), from the top-left corner. Angles are degrees, clockwise on the screen, and turn
 **pixels**, not percents: a rectangle turns about its own top-left corner, an ellipse about its
 centre. `image_rotation` only says how the annotator looks at the image; positions do not change.
 
-Nothing is trusted. A number is a finite JSON number: null, text, NaN and what is missing are
-refused. A point up to 1 % beside the image is moved to its edge, one further out is refused; an
+Nothing is trusted. A number must be a finite JSON number; null, text, NaN and missing numbers are
+refused. A point up to 1 % outside the image is moved to its edge; one further out is refused. An
 upright box is cut at the image's edges, and refused where nothing is left. Every refusal is a
 `GeometryError` whose message is a sentence.
 """
@@ -18,6 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import cv2
 import numpy as np
+
+from pam_labeling.errors import InputError
+from pam_labeling.validation import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,7 +39,7 @@ _SLACK = 1.0  # percent: a click on the edge may be rounded to the outside
 _FARTHEST = 1e6  # percent: beyond it, single precision loses the pixel
 
 
-class GeometryError(ValueError):
+class GeometryError(InputError):
     """A shape that means nothing in this image; the message is a sentence that says why."""
 
 
@@ -64,9 +67,9 @@ def number(value: Mapping[str, Any], key: str, default: float | None = None) -> 
             raise GeometryError(f'The shape has no "{key}".')
         return default
     if isinstance(found, bool) or not isinstance(found, int | float):
-        raise GeometryError(f'"{key}" must be a number, not {_shown(found)}.')
+        raise GeometryError(f'"{key}" must be a number, not {shown(found)}.')
     if not -_FARTHEST <= found <= _FARTHEST:  # also false for NaN
-        raise GeometryError(f'"{key}" is {_shown(found)}, far outside any image.')
+        raise GeometryError(f'"{key}" is {shown(found)}, far outside any image.')
     return float(found)
 
 
@@ -88,10 +91,11 @@ def read_rectangle(value: Mapping[str, Any], size: Size) -> TurnedBox:
     Raises:
         GeometryError: see the module; also a side that is not positive.
     """
-    x, y = _to_pixels(number(value, "x"), number(value, "y"), size)
-    width, height = _sides(value, "width", "height", size)
+    x, y = number(value, "x") * size[0] / 100, number(value, "y") * size[1] / 100
+    width, height = _lengths(value, "width", "height", size)
     angle = number(value, "rotation", 0.0) % 360
     turn = math.radians(angle)
+    # Label Studio turns it about its top-left corner; a prompt's box turns about its centre.
     centre_x = x + (width * math.cos(turn) - height * math.sin(turn)) / 2
     centre_y = y + (width * math.sin(turn) + height * math.cos(turn)) / 2
     return _around(centre_x, centre_y, width / 2, height / 2, angle, size)
@@ -103,8 +107,8 @@ def read_ellipse(value: Mapping[str, Any], size: Size) -> TurnedBox:
     Raises:
         GeometryError: see the module; also a radius that is not positive.
     """
-    x, y = _to_pixels(number(value, "x"), number(value, "y"), size)
-    radius_x, radius_y = _sides(value, "radiusX", "radiusY", size)
+    x, y = number(value, "x") * size[0] / 100, number(value, "y") * size[1] / 100
+    radius_x, radius_y = _lengths(value, "radiusX", "radiusY", size)
     return _around(x, y, radius_x, radius_y, number(value, "rotation", 0.0) % 180, size)
 
 
@@ -166,7 +170,8 @@ def stroke_points(mask: CroppedMask, count: int = 5) -> Points | None:
     middle, as far from each other as they can.
     """
     x1, y1, *_ = mask.box
-    depth = depth_of(mask.crop)
+    depth = depth_of(mask.crop)  # [H, W], pixels
+    # The area of a stroke is about its length times its thickness.
     thickness = 2 * float(depth.max())
     if np.count_nonzero(depth) < 6 * thickness**2:
         return None
@@ -187,16 +192,12 @@ def depth_of(crop: Mask) -> npt.NDArray[np.float32]:
     return np.asarray(distance, dtype=np.float32)[1:-1, 1:-1]
 
 
-def _to_pixels(x: float, y: float, size: Size) -> tuple[float, float]:
-    return x * size[0] / 100, y * size[1] / 100
-
-
-def _sides(value: Mapping[str, Any], across: str, down: str, size: Size) -> tuple[float, float]:
-    lengths = number(value, across), number(value, down)
-    for key, length in zip((across, down), lengths, strict=True):
-        if length <= 0:
-            raise GeometryError(f'"{key}" is {length:g}; it must be more than 0.')
-    return _to_pixels(*lengths, size)
+def _lengths(value: Mapping[str, Any], across: str, down: str, size: Size) -> tuple[float, float]:
+    """Two lengths of more than 0, in pixels."""
+    for key in (across, down):
+        if number(value, key) <= 0:
+            raise GeometryError(f'"{key}" is {number(value, key):g}; it must be more than 0.')
+    return number(value, across) * size[0] / 100, number(value, down) * size[1] / 100
 
 
 def _around(x: float, y: float, across: float, down: float, angle: float, size: Size) -> TurnedBox:
@@ -206,6 +207,7 @@ def _around(x: float, y: float, across: float, down: float, angle: float, size: 
     turn = math.radians(angle)
     reach_x = abs(across * math.cos(turn)) + abs(down * math.sin(turn))
     reach_y = abs(across * math.sin(turn)) + abs(down * math.cos(turn))
+    # A turned box is not cut, but some of it must be inside.
     _cut((x - reach_x, y - reach_y, x + reach_x, y + reach_y), size)
     return TurnedBox(box, angle)
 
@@ -216,8 +218,3 @@ def _cut(box: tuple[float, float, float, float], size: Size) -> TurnedBox:
     if x2 <= x1 or y2 <= y1:
         raise GeometryError("The shape is outside the image.")
     return TurnedBox((x1, y1, x2, y2))
-
-
-def _shown(found: object) -> str:
-    text = repr(found) if not isinstance(found, int) or abs(found) < 1e20 else "a huge number"
-    return text if len(text) <= 40 else f"{text[:37]}..."

@@ -1,4 +1,6 @@
-"""Masks -> Label Studio's rectangles, ellipses, polygons and keypoints; `geometry` has the frame.
+"""Turn masks into Label Studio's rectangles, ellipses, polygons and keypoints.
+
+`geometry` says in which frame of reference.
 
 All of it lies inside the image and keeps to the limits of label_studio_sdk: positions and sides
 up to 100, radii up to 50, angles from 0 to 360.
@@ -7,7 +9,7 @@ up to 100, radii up to 50, angles from 0 to 360.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -48,10 +50,8 @@ def rectangle_of(mask: CroppedMask, angle: float = 0.0) -> dict[str, float]:
     """
     x1, y1, x2, y2 = _box_of(mask)
     rest = (angle + 45) % 90 - 45
-    turned = _turned_rectangle(mask, rest) if rest else None
-    if turned is not None:
-        return turned
-    return _rectangle(x1, y1, x2 - x1, y2 - y1, 0.0, mask.size)
+    upright = _rectangle(x1, y1, x2 - x1, y2 - y1, 0.0, mask.size)
+    return (_turned_rectangle(mask, rest) if rest else None) or upright
 
 
 def ellipse_of(mask: CroppedMask) -> dict[str, float]:
@@ -64,6 +64,7 @@ def ellipse_of(mask: CroppedMask) -> dict[str, float]:
     """
     x1, y1, *_ = _box_of(mask)
     width, height = mask.size
+    # A full ellipse of these moments has radii of twice their square roots.
     moments = cv2.moments(mask.crop.astype(np.uint8), binaryImage=True)
     area = moments["m00"]
     # A pixel is a square, not a point: 1 / 12 is its own second moment.
@@ -117,7 +118,7 @@ def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]
     if any(len(part.exterior) < 3 for part in parts):
         # Simplified to a line or a dot: as exact as it is thin.
         parts = polygons_of(crop)
-    parts.sort(key=lambda part: -_area(part.exterior))
+    parts.sort(key=lambda part: -cv2.contourArea(part.exterior))
     corner = np.array([x1, y1], dtype=np.float64)
     outlines = [np.round((_with_holes(part) + corner) * 100 / size, 5) for part in parts]
     return [{"points": outline.tolist(), "closed": True} for outline in outlines]
@@ -152,22 +153,11 @@ def _without_small(crop: Mask) -> Mask:
 
 
 def _largest(areas: npt.NDArray[Any], least: float, count: int) -> npt.NDArray[np.bool_]:
-    """Which of the areas are `least` or more, and not too many."""
+    """Which of the areas are `least` or more; at most the `count` largest."""
     chosen = np.zeros(len(areas), dtype=np.bool_)
     chosen[np.argsort(-areas, kind="stable")[:count]] = True
     large: npt.NDArray[np.bool_] = areas >= least
     return chosen & large
-
-
-def _area(outline: npt.NDArray[np.float32]) -> float:
-    return float(cv2.contourArea(outline))
-
-
-class _Bridge(NamedTuple):
-    square: float  # of the length
-    ring: int  # the ring that is left, 0 for the exterior
-    here: int  # the vertex where
-    there: int  # the vertex of the hole that is reached
 
 
 def _with_holes(part: Polygon) -> Points:
@@ -175,39 +165,26 @@ def _with_holes(part: Polygon) -> Points:
 
     The hole with the shortest bridge of all is always next, so that no bridge crosses a hole.
     """
-    rings = [ring.astype(np.float64) for ring in (part.exterior, *part.holes)]
-    nearest = {hole: _shortest_bridge(rings, 0, hole) for hole in range(1, len(rings))}
-    visits: dict[tuple[int, int], list[tuple[int, int]]] = {}
-    while nearest:
-        hole = min(nearest, key=lambda hole: nearest[hole].square)
-        bridge = nearest.pop(hole)
-        visits.setdefault((bridge.ring, bridge.here), []).append((hole, bridge.there))
-        for other, known in nearest.items():
-            nearest[other] = min(known, _shortest_bridge(rings, hole, other))
-    return np.array(_walk(rings, visits, 0, 0)[:-1])
+    outline = part.exterior.astype(np.float64)
+    holes = [hole.astype(np.float64) for hole in part.holes]
+    while holes:
+        bridges = [_shortest_bridge(outline, hole) for hole in holes]
+        index = min(range(len(holes)), key=lambda index: bridges[index][0])
+        _, here, there = bridges[index]
+        hole = np.roll(holes.pop(index), -there, axis=0)
+        # To the hole, once around it, and back the same way.
+        outline = np.concatenate([outline[: here + 1], hole, hole[:1], outline[here:]])
+    return outline
 
 
-def _walk(
-    rings: list[Points], visits: dict[tuple[int, int], list[tuple[int, int]]], ring: int, start: int
-) -> list[Points]:
-    """Once around a ring from `start` back to it, by way of the holes reached from its vertices."""
-    path = []
-    for place in range(len(rings[ring])):
-        vertex = (start + place) % len(rings[ring])
-        path.append(rings[ring][vertex])
-        for hole, there in visits.get((ring, vertex), ()):
-            path += _walk(rings, visits, hole, there)
-            path.append(rings[ring][vertex])
-    path.append(rings[ring][start])
-    return path
-
-
-def _shortest_bridge(rings: list[Points], ring: int, hole: int) -> _Bridge:
-    step, hole_step = (-(-len(rings[which]) // _MAX_BRIDGE_VERTICES) for which in (ring, hole))
-    gaps = rings[ring][::step, None] - rings[hole][None, ::hole_step]
+def _shortest_bridge(outline: Points, hole: Points) -> tuple[float, int, int]:
+    """The squared length, and the vertices of the outline and of the hole at its ends."""
+    # Of long outlines every so many vertices count: all pairs would be too many.
+    step, hole_step = (-(-len(ring) // _MAX_BRIDGE_VERTICES) for ring in (outline, hole))
+    gaps = outline[::step, None] - hole[None, ::hole_step]  # (N, M, 2)
     squares = np.einsum("ijk,ijk->ij", gaps, gaps)
     here, there = divmod(int(squares.argmin()), squares.shape[1])
-    return _Bridge(float(squares[here, there]), ring, here * step, there * hole_step)
+    return float(squares[here, there]), here * step, there * hole_step
 
 
 def _turned_rectangle(mask: CroppedMask, angle: float) -> dict[str, float] | None:
@@ -216,6 +193,7 @@ def _turned_rectangle(mask: CroppedMask, angle: float) -> dict[str, float] | Non
         mask.crop.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     pixels = np.concatenate(outlines).reshape(-1, 2).astype(np.float64) + mask.box[:2]
+    # Every pixel is a square: its four corners count.
     corners = np.concatenate([pixels + np.array([dx, dy]) for dx in (0, 1) for dy in (0, 1)])
     turn = math.radians(angle)
     axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])

@@ -1,4 +1,4 @@
-"""Label Studio's run lengths of brush masks, read and written as whole arrays.
+"""Read and write Label Studio's run lengths of brush masks, as whole arrays.
 
 The form is that of thi.ng's rle-pack. A stream of bits, most significant first, has a header:
 
@@ -94,13 +94,14 @@ def _runs(flat: Mask) -> tuple[npt.NDArray[np.int32], Mask]:
 def _code_blocks(
     lengths: npt.NDArray[np.int32], values: Mask
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
-    """The bits of the runs' blocks, and how many they are (27 at most)."""
+    """The bits of the runs' blocks, and their number (27 at most)."""
+    # Short runs are looked up in a table; longer ones have the same bits but for their length.
     short = 2 ** _WIDTHS[-2] // _CHANNELS  # pixels
     table = [_code_block(_CHANNELS * length) for length in range(1, short + 2)]
     codes = np.array([0, *(code for code, _ in table)], dtype=np.int32)
     widths = np.array([0, *(width for _, width in table)], dtype=np.uint8)
     entry = np.minimum(lengths, short + 1)
-    if lengths.max() > _LONGEST_RUN:  # what is left of it keeps the width, however short
+    if lengths.max() > _LONGEST_RUN:  # its last block keeps the width, however short it is
         blocks = (lengths + _LONGEST_RUN - 1) // _LONGEST_RUN
         lengths, values = _split(lengths, blocks), np.repeat(values, blocks)
         entry = np.repeat(entry, blocks)
@@ -163,8 +164,8 @@ def decode(rle: object, *, size: tuple[int, int]) -> Mask:
         Bool `(height, width)`.
 
     Raises:
-        RLEError: not such a list, not for an image of this size, cut off, or longer than it should
-            be. Nothing of the declared size is allocated before the runs are known to fill it.
+        RLEError: not such a list, not for an image of this size, cut off, or too long. No array
+            of the declared size is made before the runs are known to fill it.
     """
     width, height = size
     if width < 1 or height < 1 or width * height > MAX_PIXELS:

@@ -1,11 +1,12 @@
-"""Where the blocks of Label Studio's run lengths are, found for all of them together.
+"""Find the blocks of Label Studio's run lengths, with NumPy instead of a loop over blocks.
 
-Where a block starts, only the blocks before it tell. Streams of Label Studio and of `rle` consist
-of repeated words, whose blocks are short: among any 27 bits in a row, one starts a block. So the
-stream is cut into lanes, walkers set out from 27 bits ahead of each lane, and most of them meet
-within a few blocks. Where each walker leaves its lane is looked up among those that enter the next:
-this links the one walker that began at the header to a walker of every lane. Streams that also
-have blocks of many different words are read window by window from the first of these on.
+Only the blocks before a block tell where it starts, so a plain reader must go through them one by
+one. But Label Studio and `rle` write blocks of repeated words, which are short: of any 27 bits in a
+row, one is the start of a block. So the stream is cut into lanes. Ahead of each lane, 27 walkers
+set out from 27 neighbouring bits, one of them right; within a few blocks most of them meet. Where a
+walker leaves its lane is looked up among the walkers that enter the next one. This links the walker
+that began at the header to one walker of every lane, and these have read the right blocks. A stream
+that also has blocks of many different words is read window by window from the first of these on.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class RLEError(MaskError):
 
 
 class Header(NamedTuple):
-    """What a stream says of itself: how many words, and the bits of a length, four choices."""
+    """What a stream says of itself: the number of words, and four widths of a length in bits."""
 
     words: int
     widths: tuple[int, ...]
@@ -59,7 +60,7 @@ class Blocks(NamedTuple):
 
 
 def read_blocks(data: npt.NDArray[np.uint8], header: Header) -> Blocks:
-    """The blocks that fill the words.
+    """The blocks from the header on that together have as many words as the header says.
 
     Raises:
         RLEError: the stream ends before, or a block has more words than are left.
@@ -95,6 +96,7 @@ def bits_at(data: npt.NDArray[np.uint8], offsets: Bits, width: int) -> Bits:
 
 def _read_heads(data: npt.NDArray[np.uint8], starts: Bits, header: Header) -> Blocks:
     """What the blocks at `starts` say of themselves."""
+    # 1 bit: repeated or not; 2 bits: which width; then the length, read as 16 bits and cut.
     head = bits_at(data, starts, _HEAD)
     width = np.array(header.widths, dtype=np.int64)[head >> 16 & 3]
     lengths = ((head & 2**16 - 1) >> 16 - width) + 1
@@ -112,7 +114,8 @@ def _starts_of_repeats(data: npt.NDArray[np.uint8], header: Header) -> tuple[Bit
     entries = _entries(steps, lane, bits)
     stops = HEADER + ((entries - HEADER) // lane + 1) * lane
     exits = _walk(steps, entries, stops)
-    # Lanes in the order in which the walker from the header passes them
+    # Each entry jumps to the entry of the next lane where its walker arrives, or to itself if there
+    # is none. Doubling the jumps follows the walker from the header, entry 0, in few steps.
     found = np.minimum(np.searchsorted(entries, exits), entries.size - 1)
     here = np.arange(entries.size)
     jump = np.where(entries[found] == exits, found, here)
@@ -127,6 +130,7 @@ def _starts_of_repeats(data: npt.NDArray[np.uint8], header: Header) -> tuple[Bit
 
 def _steps(data: npt.NDArray[np.uint8], header: Header) -> npt.NDArray[np.uint8]:
     """How many bits from each bit to the next block if one starts there; 0 if it has many words."""
+    # A table of all 10 bits gives the steps of 8 neighbouring bits at once, as 8 bytes of a uint64.
     three = np.arange(2**10)[:, None] >> np.arange(7, -1, -1)  # the first three bits, of 10, at 8
     width = np.array(header.widths)[three & 3]
     table = np.where(three & 4, 3 + width + WORD, 0).astype(np.uint8)
@@ -149,6 +153,7 @@ def _entries(steps: npt.NDArray[np.uint8], lane: int, bits: int) -> Bits:
 
 def _walk(steps: npt.NDArray[np.uint8], starts: Bits, stops: Bits) -> Bits:
     """Where walkers are first at or behind their `stops`, or at a block of many words."""
+    # All walkers step together; those that have arrived step by 0.
     walkers = starts.copy()
     while True:
         step = steps[walkers] * (walkers < stops)
@@ -176,8 +181,8 @@ def _record(steps: npt.NDArray[np.uint8], starts: Bits, stops: Bits) -> Bits:
 def _starts_of_any(data: npt.NDArray[np.uint8], first: int, words: int, header: Header) -> Bits:
     """The starts of blocks of any kind from `first` on, until `words` words or the end are reached.
 
-    In windows of bits: from every bit the next block is known, and so is, with every doubling, the
-    block twice as many blocks away.
+    In windows of bits: each bit knows the next block. With every doubling, each bit knows the block
+    twice as far away.
     """
     bits = 8 * (data.size - PADDING)
     starts: list[Bits] = [np.zeros(0, dtype=np.int64)]

@@ -1,4 +1,4 @@
-"""From a task to a request for the annotator, and from its annotation to a prediction."""
+"""Translate tasks to requests for the annotator, and its annotations to predictions."""
 
 from __future__ import annotations
 
@@ -7,18 +7,24 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.config.output_mapping import AnswerPlan, plan_answer
+from label_studio_backend.config.output_mapping import OutputMapping, map_outputs
 from label_studio_backend.errors import RequestError
 from label_studio_backend.translation.drawn_regions import PromptDataError, drawn_regions
-from label_studio_backend.translation.predictions import Answer, check_prediction, write_prediction
-from label_studio_backend.translation.prompts import Pointed, read_context, read_regions
-from pam_labeling import LoadedImage, Refusal, Region, Request
-from pam_model import EverythingOptions
+from label_studio_backend.translation.predictions import Answer, PredictionError, write_prediction
+from label_studio_backend.translation.prompts import (
+    NOTHING_ON_THE_OBJECT,
+    RegionPrompt,
+    click_prompts,
+    task_prompts,
+)
+from pam_labeling import LoadedImage, Region, Request
+from pam_labeling.validation import shown
+from pam_model import AutomaticMaskOptions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from label_studio_backend.config.labeling_config import Control, LabelingConfig
+    from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
     from label_studio_backend.media.images import Images
     from label_studio_backend.media.task_media import Access
@@ -34,17 +40,17 @@ class Work:
 
     Attributes:
         name: what messages call the task.
-        request: what the annotator is to do; its prompts are those of `pointed`, in their order.
-        pointed: what somebody or something points at; () where everything is looked for.
-        plan: where the answers go.
+        request: what the annotator is to do; its prompts are those of `regions`, in their order.
+        regions: what somebody or something points at; () where everything is looked for.
+        outputs: where the answers go.
         config: the config, completed by the task's data.
         options: the project's options.
     """
 
     name: str
     request: Request
-    pointed: tuple[Pointed, ...]
-    plan: AnswerPlan
+    regions: tuple[RegionPrompt, ...]
+    outputs: OutputMapping
     config: LabelingConfig
     options: Options
 
@@ -69,23 +75,35 @@ class Translator:
         options: Options,
         access: Access,
     ) -> Work | None:
-        """What an annotator points at with `prompts`, results of Label Studio; None: nothing.
+        """What an annotator points at with `prompts`, results of Label Studio.
+
+        Returns:
+            None where there are no prompts: Label Studio asks so after Submit.
 
         Raises:
-            RequestError: the task has no image, or the prompts are of no tag of the config.
+            RequestError: the task has no image.
             MediaError, ImageError: the image cannot be had or read.
             PromptDataError, LabelingConfigError: prompts or config make no sense.
         """
-        config = config.for_task(task.get("data"))
-        control = _prompting(prompts, config)
-        plan = plan_answer(config, options, prompt_control=control)
-        _refuse_background_alone(prompts, config)
-        image = self._image(task, plan, access)
-        with self._metrics.stage("read"):
-            pointed = tuple(read_context(prompts, config, image.size, image=plan.image.name))
-        if not pointed:
+        if not prompts:
             return None
-        return _work(task, image, pointed, plan, config, options)
+        config = config.for_task(task.get("data"))
+        drawn = drawn_regions(prompts, config)
+        outputs = map_outputs(config, options, prompt_control=drawn[0].control if drawn else None)
+        on_image = [region for region in drawn if region.image == outputs.image.name]
+        if not on_image:
+            names = [one.get("from_name") for one in prompts if isinstance(one, Mapping)]
+            sources = ", ".join(dict.fromkeys(map(shown, names[:3]))) or "nowhere"
+            raise PromptDataError(
+                "Nothing in this request is a keypoint, rectangle, ellipse, polygon or brush of a "
+                f"tag on the image that is answered; it comes from {sources}."
+            )
+        if not any(region.positive for region in on_image):
+            raise PromptDataError(NOTHING_ON_THE_OBJECT)  # before the image is fetched
+        image = self._image(task, outputs, access)
+        with self._metrics.stage("read"):
+            regions = click_prompts(on_image, image.size)
+        return _work(task, image, tuple(regions), outputs, config, options)
 
     def task(
         self, task: Mapping[str, Any], config: LabelingConfig, options: Options, access: Access
@@ -97,44 +115,44 @@ class Translator:
                 `click` does.
         """
         config = config.for_task(task.get("data"))
-        plan = plan_answer(config, options)
-        image = self._image(task, plan, access)
+        outputs = map_outputs(config, options)
+        image = self._image(task, outputs, access)
         with self._metrics.stage("read"):
-            pointed = tuple(read_regions(task, config, image.size, options, image=plan.image.name))
-        return _work(task, image, pointed, plan, config, options)
+            regions = task_prompts(task, config, image.size, options, image=outputs.image.name)
+        return _work(task, image, tuple(regions), outputs, config, options)
 
     def prediction(
         self, work: Work, annotation: Annotation, *, model_version: str
     ) -> dict[str, Any]:
-        """The prediction to send: checked, and for a click never empty without a line in the log.
+        """The prediction to send. A region that the model refused has a line in the log.
 
         Raises:
-            PredictionError: it would not be right to send it.
+            PredictionError: label_studio_sdk refuses it for this config.
         """
         with self._metrics.stage("write"):
-            answers = self._answers(work, annotation)
+            answers = []
+            regions = work.regions or [None] * len(annotation.results)
+            for result, region in zip(annotation.results, regions, strict=True):
+                if isinstance(result, Region):
+                    answers.append(Answer(result, region))
+                else:
+                    self._metrics.refusals.inc()
+                    _log.info("%s: %s", work.name, result.reason)
             prediction = write_prediction(
-                answers, work.plan, work.options, model_version=model_version
+                answers, work.outputs, work.options, model_version=model_version
             )
-            check_prediction(prediction, work.config, annotation.size)
+            # Label Studio saves nearly everything that it is sent, and a config may have more tags
+            # and attributes than we know. The SDK reads it in its own way.
+            errors = work.config.errors_of(prediction)
+            if errors:
+                found = "; ".join(error[:300] for error in errors[:5])
+                raise PredictionError(f"label_studio_sdk refuses the prediction: {found}")
         return prediction
 
-    def _answers(self, work: Work, annotation: Annotation) -> list[Answer]:
-        pointed: Sequence[Pointed | None] = work.pointed or [None] * len(annotation.results)
-        answers = []
-        for result, origin in zip(annotation.results, pointed, strict=True):
-            if isinstance(result, Region):
-                answers.append(Answer(result, origin))
-            else:
-                self._refused(work, result)
-        return answers
-
-    def _refused(self, work: Work, refusal: Refusal) -> None:
-        self._metrics.refusals.inc()
-        _log.info("%s: %s", work.name, refusal.reason)
-
-    def _image(self, task: Mapping[str, Any], plan: AnswerPlan, access: Access) -> LoadedImage:
-        value = image_value(task, plan.image.value)
+    def _image(
+        self, task: Mapping[str, Any], outputs: OutputMapping, access: Access
+    ) -> LoadedImage:
+        value = image_value(task, outputs.image.value)
         return self._images.get(value, access, task.get("id"), name_of(task))
 
 
@@ -165,61 +183,31 @@ def image_value(task: Mapping[str, Any], value: str) -> object:
     return data
 
 
-def _prompting(prompts: Sequence[Any], config: LabelingConfig) -> Control:
-    """The tag that was pointed with: the first one that the config knows."""
-    names = [prompt.get("from_name") for prompt in prompts if isinstance(prompt, Mapping)]
-    for name in names:
-        control = config.control(name) if isinstance(name, str) else None
-        if control is not None:
-            return control
-    raise RequestError(
-        f"the prompts come from {_listed(names)}, which is no tag on an "
-        "image of the labelling config"
-    )
-
-
-def _refuse_background_alone(prompts: Sequence[Any], config: LabelingConfig) -> None:
-    drawn = drawn_regions(prompts, config, None)
-    if drawn and all(one.background for one in drawn):
-        raise PromptDataError(
-            "Everything here is labelled background, and Label Studio sends what has this label "
-            "alone, so nothing says which object it is about: Alt+click instead."
-        )
-
-
 def _work(
     task: Mapping[str, Any],
     image: LoadedImage,
-    pointed: tuple[Pointed, ...],
-    plan: AnswerPlan,
+    regions: tuple[RegionPrompt, ...],
+    outputs: OutputMapping,
     config: LabelingConfig,
     options: Options,
 ) -> Work:
     # A label that somebody chose and that can stay is not asked for again.
     chosen = (
-        options.keep_label and pointed and all(one.label in plan.label_values for one in pointed)
+        options.keep_label and regions and all(one.label in outputs.label_values for one in regions)
     )
-    request = Request(
-        image,
-        prompts=tuple(one.prompt for one in pointed),
-        questions=plan.questions,
-        vocabulary=None if chosen else plan.vocabulary,
-        choices={target.control.name: target.vocabulary for target in plan.choices},
-        everything=_everything(options),
-    )
-    return Work(name_of(task), request, pointed, plan, config, options)
-
-
-def _everything(options: Options) -> EverythingOptions:
-    return EverythingOptions(
+    everything = AutomaticMaskOptions(
         points_per_side=options.points_per_side,
         min_area=options.min_area,
         max_area=options.max_area,
         max_regions=options.max_regions,
-        iou_threshold=options.iou_threshold or EverythingOptions.iou_threshold,
+        iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
     )
-
-
-def _listed(names: Sequence[object]) -> str:
-    shown = [str(name)[:40] for name in dict.fromkeys(map(repr, names))]
-    return ", ".join(shown[:3]) or "nowhere"
+    request = Request(
+        image,
+        prompts=tuple(one.prompt for one in regions),
+        questions=outputs.questions,
+        vocabulary=None if chosen else outputs.vocabulary,
+        choices={target.control.name: target.vocabulary for target in outputs.choices},
+        everything=everything,
+    )
+    return Work(name_of(task), request, regions, outputs, config, options)

@@ -1,8 +1,16 @@
 """PAM, Perceive Anything (arXiv 2506.05302): an image and prompts in, masks and words out.
 
-What it exports is listed in `__init__.pyi`, and loaded on first use: torch takes seconds.
+The exported names are listed in `__init__.pyi` and loaded on first use, because torch takes
+seconds to import.
 """
 
 import lazy_loader
 
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+from pam_model.renamed import load_renamed
+
+_load, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__getattr__ = load_renamed(
+    __name__,
+    _load,
+    {"EverythingOptions": "AutomaticMaskOptions", "PictureFeatures": "ImageFeatures"},
+)

@@ -1,6 +1,6 @@
 from .cropped_mask import CroppedMask
 from .errors import CheckpointError, InputError, PamError, PromptError
-from .options import EverythingOptions, GenerationOptions
+from .options import AutomaticMaskOptions, GenerationOptions
 from .pam import PAM
 from .prompts import Prompt
 from .segments import ImageFeatures, PreparedImage, RegionContexts, Segments
@@ -9,10 +9,10 @@ from .tasks import LANGUAGES, Definition, Language, Question, Task, split_defini
 __all__ = [
     "LANGUAGES",
     "PAM",
+    "AutomaticMaskOptions",
     "CheckpointError",
     "CroppedMask",
     "Definition",
-    "EverythingOptions",
     "GenerationOptions",
     "ImageFeatures",
     "InputError",

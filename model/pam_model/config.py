@@ -12,7 +12,7 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 )
 
 PATCH_SIZE = 16
-"""Pixels of the square image along a cell of SAM's image embedding."""
+"""Side in pixels of a cell of SAM's image embedding."""
 
 if TYPE_CHECKING:
     from transformers import Qwen2Config
@@ -61,10 +61,9 @@ class PAMConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """`config.json`: the published keys, with `sam2` and `perceiver` beside them."""
-        language = self.language.to_dict()
-        language["model_type"] = "llava_qwen"
         return {
-            **language,
+            **self.language.to_dict(),
+            "model_type": "llava_qwen",
             "mm_projector_type": "mlp2x_gelu",
             "mm_hidden_size": self.width,
             "sam2": self.sam2.to_dict(),
@@ -100,28 +99,22 @@ def sam2_config(
             `memory_fuser_mlp` size the memory attention and the memory encoder.
     """
     cells = image_size // PATCH_SIZE
+    trunk = {
+        "model_type": "sam2_hiera_det_model",
+        "hidden_size": widths[0],
+        "num_attention_heads": heads[0],
+        "image_size": [image_size, image_size],
+        "blocks_per_stage": list(blocks),
+        "embed_dim_per_stage": list(widths),
+        "num_attention_heads_per_stage": list(heads),
+        "window_size_per_stage": list(windows),
+        "global_attention_blocks": list(global_blocks),
+    }
     return Sam2VideoConfig(
         image_size=image_size,
         # Meta's yaml says true; PAM never uses it (one mask, of token 0, for every prompt).
         multimask_output_in_sam=False,
-        vision_config={
-            "model_type": "sam2_vision_model",
-            "backbone_config": {
-                "model_type": "sam2_hiera_det_model",
-                "hidden_size": widths[0],
-                "num_attention_heads": heads[0],
-                "image_size": [image_size, image_size],
-                "blocks_per_stage": list(blocks),
-                "embed_dim_per_stage": list(widths),
-                "num_attention_heads_per_stage": list(heads),
-                "window_size_per_stage": list(windows),
-                "global_attention_blocks": list(global_blocks),
-            },
-            # The neck lists its channels from the deepest stage to the first.
-            "backbone_channel_list": list(reversed(widths)),
-            "backbone_feature_sizes": [[cells * scale] * 2 for scale in (4, 2, 1)],
-            "fpn_hidden_size": width,
-        },
+        vision_config=_vision_config(trunk, cells, width),
         prompt_encoder_config={"hidden_size": width, "image_size": image_size},
         # An object: transformers 5.17 takes a dictionary for the prompt encoder's.
         mask_decoder_config=Sam2VideoMaskDecoderConfig(
@@ -140,3 +133,15 @@ def sam2_config(
         memory_fuser_embed_dim=width,
         memory_fuser_intermediate_dim=memory_fuser_mlp,
     )
+
+
+def _vision_config(trunk: dict[str, Any], cells: int, width: int) -> dict[str, Any]:
+    """The trunk with its neck, which makes `width` channels of each map it keeps."""
+    return {
+        "model_type": "sam2_vision_model",
+        "backbone_config": trunk,
+        # The neck lists its channels from the deepest stage to the first.
+        "backbone_channel_list": trunk["embed_dim_per_stage"][::-1],
+        "backbone_feature_sizes": [[cells * scale] * 2 for scale in (4, 2, 1)],
+        "fpn_hidden_size": width,
+    }

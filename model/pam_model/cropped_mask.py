@@ -1,4 +1,4 @@
-"""Masks kept as their crops: a hundred full masks of one large photograph are a gigabyte."""
+"""Masks that store only their crop; a hundred full masks of a large photograph take a gigabyte."""
 
 from __future__ import annotations
 
@@ -16,12 +16,10 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-_NOWHERE = (0, 0, 0, 0)
-
 
 @dataclass(frozen=True, eq=False)
 class CroppedMask:
-    """A mask of a whole image, of which only what is inside its tight box is kept.
+    """A mask of a whole image, stored as the part inside its tight box.
 
     Coordinates are pixels of the upright image, from the top-left corner of the top-left pixel.
 
@@ -41,28 +39,26 @@ class CroppedMask:
 
     @classmethod
     def from_mask(cls, mask: npt.NDArray[np.bool_]) -> CroppedMask:
-        """The crop of a mask, bool `(height, width)`; a copy, so that the mask itself can go."""
+        """Crop a mask, bool `(height, width)`, by a copy, which does not keep the mask alive."""
         return cls.from_part(mask, (0, 0), (mask.shape[1], mask.shape[0]))
 
     @classmethod
     def from_part(
         cls, part: npt.NDArray[np.bool_], corner: tuple[int, int], size: tuple[int, int]
     ) -> CroppedMask:
-        """The crop of a mask that is empty outside a part of its image.
+        """Crop a mask that is empty outside a part of its image.
 
         Args:
             part: bool `(height of the part, width of the part)`.
             corner: x and y of the part's top-left corner in the image.
             size: `(width, height)` of the image.
         """
-        if part.size == 0:
-            return cls(size, _NOWHERE, np.zeros((0, 0), np.bool_))
-        x, y, width, height = cv2.boundingRect(np.ascontiguousarray(part).view(np.uint8))
-        if width == 0:
-            return cls(size, _NOWHERE, np.zeros((0, 0), np.bool_))
-        x1, y1 = int(x) + corner[0], int(y) + corner[1]
+        if not part.any():
+            return cls(size, (0, 0, 0, 0), np.zeros((0, 0), np.bool_))
+        x, y, width, height = map(int, cv2.boundingRect(np.ascontiguousarray(part).view(np.uint8)))
+        x1, y1 = x + corner[0], y + corner[1]
         crop = part[y : y + height, x : x + width].copy()
-        return cls(size, (x1, y1, x1 + int(width), y1 + int(height)), crop)
+        return cls(size, (x1, y1, x1 + width, y1 + height), crop)
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
@@ -85,7 +81,7 @@ class CroppedMask:
 
 
 def square_masks(masks: Sequence[CroppedMask], side: int, device: torch.device) -> Tensor:
-    """Masks of one image in the frame of the square, float32 `(N, 1, side, side)` of 0 and 1.
+    """Squash masks of one image to a square: float32 `(N, 1, side, side)` of 0 and 1.
 
     Args:
         masks: at least one.
@@ -93,16 +89,16 @@ def square_masks(masks: Sequence[CroppedMask], side: int, device: torch.device) 
         device: where to compute.
     """
     width, height = masks[0].size
-    # One after the other in the same place: four bytes a pixel are a lot in a photograph.
+    # One after the other in the same memory: a photograph at four bytes a pixel is large.
     full = torch.zeros(1, 1, height, width, device=device)
     squares = torch.empty(len(masks), 1, side, side, device=device)
     for row, mask in enumerate(masks):
         x1, y1, x2, y2 = mask.box
-        part = full[0, 0, y1:y2, x1:x2]
+        part = full[0, 0, y1:y2, x1:x2]  # a view, [y2 - y1, x2 - x1]
         part.copy_(torch.tensor(mask.crop))
         square = F.interpolate(
             full, size=(side, side), mode="bilinear", align_corners=False, antialias=True
         )
-        squares[row] = square[0] >= 0.5
+        squares[row] = square[0] >= 0.5  # antialiased fractions back to 0 and 1
         part.zero_()
     return squares

@@ -1,24 +1,26 @@
-"""Where a model computes, and how."""
+"""Choose the device, dtype and attention of a model."""
 
 from __future__ import annotations
 
 import torch
 from transformers.utils.import_utils import is_flash_attn_2_available
 
+from pam_model.errors import InputError
+
 
 def available(device: str | torch.device) -> torch.device:
     """The device of this name.
 
     Raises:
-        ValueError: there is no such device, or this build of torch cannot use it.
+        InputError: there is no such device, or this build of torch cannot use it.
     """
     try:
         place = torch.device(device)
     except RuntimeError as error:
-        raise ValueError(f"{device!r} is not a device: use cpu, cuda, cuda:1 or mps") from error
+        raise InputError(f"{device!r} is not a device: use cpu, cuda, cuda:1 or mps") from error
     usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not usable.get(place.type, True):
-        raise ValueError(
+        raise InputError(
             f"the device {place} is not usable here (no such hardware, or torch was built without "
             f"it): torch {torch.__version__}; leave the device out, or use cpu"
         )

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-# Masks that are cut this far above and below 0 and still agree are stable (as in SAM's generator).
+# A mask is stable if it hardly changes when cut this far above and below 0 (as in SAM's generator).
 STABILITY_DELTA = 1.0
 
 
@@ -23,10 +23,10 @@ def grid(points_per_side: int, size: tuple[int, int]) -> npt.NDArray[np.float32]
     width, height = size
     steps = (np.arange(points_per_side) + 0.5) / points_per_side
     x, y = np.meshgrid(steps * width, steps * height)
-    return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)
+    return np.stack([x.ravel(), y.ravel()], axis=1).astype(np.float32)  # [points, (x, y)]
 
 
-def suppress(masks: Tensor, scores: Tensor, threshold: float) -> list[int]:
+def mask_nms(masks: Tensor, scores: Tensor, threshold: float) -> list[int]:
     """Greedy non-maximum suppression over mask IoU.
 
     Args:
@@ -38,20 +38,21 @@ def suppress(masks: Tensor, scores: Tensor, threshold: float) -> list[int]:
         The indices that stay, best first.
     """
     order = scores.argsort(descending=True, stable=True)
-    flat = masks[order].flatten(1).float()
-    shared = flat @ flat.T
-    areas = flat.sum(dim=1)
+    flat = masks[order].flatten(1).float()  # [N, H * W], best first
+    shared = flat @ flat.T  # [N, N], pixels of each intersection
+    areas = flat.sum(dim=1)  # [N]
     union = (areas[:, None] + areas[None, :] - shared).clamp(min=1)
-    overlapping = (shared / union > threshold).cpu().numpy()
+    overlapping = (shared / union > threshold).cpu().numpy()  # [N, N]
     kept: list[int] = []
     for index in range(len(order)):
+        # Only masks that stay can push others out.
         if not overlapping[index, kept].any():
             kept.append(index)
     return [int(index) for index in order[torch.tensor(kept, dtype=torch.long)]]
 
 
 def run(steps: Generator[None, None, Result]) -> Result:
-    """Take all steps, and return what they end in."""
+    """Run a generator to its end, and return its result."""
     try:
         while True:
             next(steps)

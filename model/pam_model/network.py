@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 PRECISE_SAM2 = ("prompt_encoder.", "mask_downsample.")
-"""Parts of SAM 2.1 that place a prompt: always float32, since bf16 would move a point by pixels."""
+"""Parts of SAM 2.1 that place a prompt: always float32, as bf16 would move points by pixels."""
 
 
 class PAMNetwork(nn.Module):
@@ -51,10 +51,10 @@ class PAMNetwork(nn.Module):
         )
 
     def cast(self, dtype: torch.dtype) -> PAMNetwork:
-        """Hold the parameters as `dtype`, but those of `PRECISE_SAM2`.
+        """Convert the parameters to `dtype`, except those of `PRECISE_SAM2`.
 
-        Buffers (position codes, the language model's rotary frequencies, pixel means) stay as they
-        are for the same reason.
+        Buffers (position codes, rotary frequencies, pixel means) keep their dtype for the same
+        reason.
         """
         for name, parameter in self.named_parameters():
             if not name.removeprefix("segmenter.sam2.").startswith(PRECISE_SAM2):

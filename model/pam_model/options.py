@@ -1,8 +1,10 @@
-"""How answers are generated, and how everything is found; without torch, so that it loads fast."""
+"""Options of generation and of automatic masks; without torch, so that they load fast."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+
+from pam_model.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -11,7 +13,7 @@ class GenerationOptions:
 
     Attributes:
         max_new_tokens: the longest answer in tokens.
-        temperature: 0 takes the likeliest token (repeatable); above 0 samples.
+        temperature: 0 always takes the likeliest token (repeatable); above 0 samples.
         top_p: sample from the likeliest tokens that together have this probability.
         seed: of the sampling; an answer does not depend on what else is in the batch.
         deadline: `time.monotonic()` at which to give up, or None.
@@ -24,20 +26,30 @@ class GenerationOptions:
     deadline: float | None = None
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens != int(self.max_new_tokens) or self.max_new_tokens < 1:
-            raise ValueError(
-                f"max_new_tokens is {self.max_new_tokens}, and must be a whole number from 1"
-            )
-        if self.temperature != 0 and not 1e-4 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature is {self.temperature}, and must be 0, or 0.0001 or more")
-        if self.seed != int(self.seed) or not -(2**63) <= self.seed < 2**63:
-            raise ValueError(f"seed is {self.seed}, and must be a whole number of 64 bits")
-        if not 0.0 < self.top_p <= 1.0:
-            raise ValueError(f"top_p is {self.top_p}, and must be above 0 and at most 1")
+        for name, right, must in (
+            (
+                "max_new_tokens",
+                self.max_new_tokens >= 1 and self.max_new_tokens == int(self.max_new_tokens),
+                "a whole number from 1",
+            ),
+            (
+                "temperature",
+                self.temperature == 0 or 1e-4 <= self.temperature < float("inf"),
+                "0, or 0.0001 or more",
+            ),
+            (
+                "seed",
+                self.seed == int(self.seed) and -(2**63) <= self.seed < 2**63,
+                "a whole number of 64 bits",
+            ),
+            ("top_p", 0.0 < self.top_p <= 1.0, "above 0 and at most 1"),
+        ):
+            if not right:
+                raise InputError(f"{name} is {getattr(self, name)}, and must be {must}")
 
 
 @dataclass(frozen=True)
-class EverythingOptions:
+class AutomaticMaskOptions:
     """How to find everything in an image.
 
     Attributes:
@@ -45,9 +57,9 @@ class EverythingOptions:
         points_per_batch: clicks decoded in one pass.
         iou_threshold: drop masks whose predicted IoU is lower.
         stability_threshold: drop masks whose stability is lower.
-        nms_threshold: of two masks with a higher IoU than this the better one stays.
-        min_area: drop masks that cover a smaller part of the image.
-        max_area: drop masks that cover a larger part of the image.
+        nms_threshold: of two masks whose IoU is higher than this, keep only the better one.
+        min_area: drop masks that cover a smaller fraction of the image.
+        max_area: drop masks that cover a larger fraction of the image.
         max_regions: keep this many of the best, or all if None.
     """
 
@@ -65,6 +77,6 @@ class EverythingOptions:
             value = getattr(self, field.name)
             counted = field.name.startswith(("points", "max_regions"))
             if counted and value is not None and value < 1:
-                raise ValueError(f"{field.name} is {value}, and must be 1 or more")
+                raise InputError(f"{field.name} is {value}, and must be 1 or more")
             if not counted and not 0.0 <= value <= 1.0:
-                raise ValueError(f"{field.name} is {value}, and must be from 0 to 1")
+                raise InputError(f"{field.name} is {value}, and must be from 0 to 1")

@@ -10,7 +10,6 @@ scores = pam.classify(contexts, ["cat", "dog"])     # a project's own list of la
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,10 +22,15 @@ from pam_model import devices, everything
 from pam_model.checkpoints import hub
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
 from pam_model.cropped_mask import square_masks
-from pam_model.errors import PromptError
-from pam_model.options import EverythingOptions, GenerationOptions
-from pam_model.prompts import Prompt
-from pam_model.segmenter import BOX_LABELS, DecoderOutput, stability
+from pam_model.options import AutomaticMaskOptions, GenerationOptions
+from pam_model.prompt_tensors import (
+    MASK_PASS,
+    confine_to_turned_boxes,
+    decoder_pass,
+    point_tensors,
+)
+from pam_model.prompts import Prompt, check_prompts
+from pam_model.segmenter import DecoderOutput, stability
 from pam_model.segments import ImageFeatures, PreparedImage, RegionContexts, Segments
 from pam_model.tasks import Language, Question, Task
 
@@ -37,8 +41,7 @@ if TYPE_CHECKING:
     from pam_model.network import PAMNetwork
 
 _GREEDY = GenerationOptions()
-_USUAL = EverythingOptions()
-_A_MASK = -1  # in the place of a number of points
+_USUAL = AutomaticMaskOptions()
 ImageInput = npt.NDArray[np.uint8] | Image.Image
 
 
@@ -106,6 +109,14 @@ class PAM:
         """Of the weights (those that place a prompt stay in float32)."""
         dtype: torch.dtype = self.network.language.qwen2.dtype
         return dtype
+
+    @property
+    def tokens_per_pass(self) -> int:
+        """How many tokens at once keep the device busy: more take as long each.
+
+        Eight images on a GPU. A CPU is busy with one: few are joined, so that none waits long.
+        """
+        return self.image_tokens * (4 if self.device.type == "cpu" else 8)
 
     @property
     def image_tokens(self) -> int:
@@ -177,16 +188,14 @@ class PAM:
         Raises:
             PromptError: a prompt that means nothing in this image; the message has its number.
         """
-        for number, prompt in enumerate(prompts, start=1):
-            _check(prompt, number, features.size)
-        # A padding point changes an answer, so only prompts with as many points share a pass.
+        check_prompts(prompts, features.size)
         kinds: dict[int, list[int]] = {}
         for index, prompt in enumerate(prompts):
-            kinds.setdefault(_points_in(prompt), []).append(index)
+            kinds.setdefault(decoder_pass(prompt), []).append(index)
         parts = []
         for kind, indices in kinds.items():
             group = [prompts[index] for index in indices]
-            decode = self._decode_masks if kind == _A_MASK else self._decode_points
+            decode = self._decode_masks if kind == MASK_PASS else self._decode_points
             parts.append(self._segments(features, group, decode(features, group)))
         if not parts:
             return self._no_segments(features)
@@ -195,7 +204,7 @@ class PAM:
 
     @torch.inference_mode()
     def find_everything(
-        self, features: ImageFeatures, options: EverythingOptions = _USUAL
+        self, features: ImageFeatures, options: AutomaticMaskOptions = _USUAL
     ) -> Segments:
         """Find the objects of an image without a prompt, best first.
 
@@ -207,7 +216,7 @@ class PAM:
 
     @torch.inference_mode()
     def everything_in_steps(
-        self, features: ImageFeatures, options: EverythingOptions = _USUAL
+        self, features: ImageFeatures, options: AutomaticMaskOptions = _USUAL
     ) -> Generator[None, None, Segments]:
         """`find_everything` for those who have other work in between: yields after each pass."""
         points = everything.grid(options.points_per_side, features.size)
@@ -220,7 +229,7 @@ class PAM:
             masks.append(found)
             scores.append(iou_scores)
             yield
-        kept = everything.suppress(torch.cat(masks), torch.cat(scores), options.nms_threshold)
+        kept = everything.mask_nms(torch.cat(masks), torch.cat(scores), options.nms_threshold)
         # Region features of every click would fill the memory: decode the few that stay again.
         chosen = [prompts[index] for index in kept[: options.max_regions]]
         passes = [
@@ -239,7 +248,6 @@ class PAM:
         rows = self.network.visual_rows(segments.mask_tokens, segments.image_embed)
         return RegionContexts(self.network.language.prefill(rows))
 
-    @torch.inference_mode()
     def describe(
         self,
         contexts: RegionContexts,
@@ -279,7 +287,6 @@ class PAM:
             yield from self.network.language.answer_in_steps(contexts.key_values, texts, options)
         )
 
-    @torch.inference_mode()
     def classify(
         self,
         contexts: RegionContexts,
@@ -328,11 +335,14 @@ class PAM:
         return array
 
     def _try_clicks(
-        self, features: ImageFeatures, clicks: Sequence[Prompt], options: EverythingOptions
+        self, features: ImageFeatures, clicks: Sequence[Prompt], options: AutomaticMaskOptions
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Of some clicks those with a good mask: indices, masks `(n, 4 h, 4 w)`, IoU scores."""
         segmenter = self.network.segmenter
-        attended = segmenter.attend_points(features.maps, *self._tensors(features, clicks))
+        points, labels = point_tensors(clicks, features.size, self.network.config.image_size)
+        attended = segmenter.attend_points(
+            features.maps, points.to(self.device), labels.to(self.device)
+        )
         iou_scores = attended.iou_scores[:, 0]
         # Most clicks fall here, before their masks are drawn.
         likely = (attended.object_scores > 0) & (iou_scores >= options.iou_threshold)
@@ -348,33 +358,11 @@ class PAM:
         return rows[good], masks[good], iou_scores[rows[good]]
 
     def _decode_points(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
-        points, labels = self._tensors(features, prompts)
-        found = self.network.segmenter.decode_points(features.maps, points, labels)
-        return self._confine(features, prompts, found)
-
-    def _tensors(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> tuple[Tensor, Tensor]:
-        """Points `(1, P, K, 2)` in pixels of the square, and their labels `(1, P, K)`."""
-        rows = [_points_of(prompt) for prompt in prompts]
-        points = np.stack([points for points, _ in rows])
-        labels = np.stack([labels for _, labels in rows])
-        scale = self.network.config.image_size / np.array(features.size, dtype=np.float32)
-        return (
-            torch.from_numpy(points * scale)[None].to(self.device),
-            torch.from_numpy(labels)[None].to(self.device),
+        points, labels = point_tensors(prompts, features.size, self.network.config.image_size)
+        found = self.network.segmenter.decode_points(
+            features.maps, points.to(self.device), labels.to(self.device)
         )
-
-    def _confine(
-        self, features: ImageFeatures, prompts: Sequence[Prompt], found: DecoderOutput
-    ) -> DecoderOutput:
-        """Cut the masks of turned boxes at the box: SAM itself only knows upright ones."""
-        turned = [index for index, prompt in enumerate(prompts) if prompt.angle % 90 != 0]
-        if not turned:
-            return found
-        logits = found.mask_logits.clone()
-        cells = logits.shape[-1]
-        for index in turned:
-            inside = _inside_turned_box(prompts[index], features.size, cells)
-            logits[index, 0] = torch.minimum(logits[index, 0], inside.to(logits.device))
+        logits = confine_to_turned_boxes(found.mask_logits, prompts, features.size)
         return found._replace(mask_logits=logits)
 
     def _decode_masks(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
@@ -401,49 +389,9 @@ class PAM:
         return self.segment(features, [click]).select([])
 
 
-def _check(prompt: Prompt, number: int, size: tuple[int, int]) -> None:
-    try:
-        prompt.check(size)
-    except PromptError as error:
-        raise PromptError(f"prompt {number}: {error}") from error
-
-
 def _as_image(image: ImageInput) -> Image.Image:
     if isinstance(image, Image.Image):
         return image if image.mode == "RGB" else image.convert("RGB")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}")
     return Image.fromarray(image)
-
-
-def _points_in(prompt: Prompt) -> int:
-    if prompt.cropped is not None:
-        return _A_MASK
-    return len(prompt.points) + 2 * (prompt.box is not None)
-
-
-def _points_of(prompt: Prompt) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-    """A prompt as points and SAM's labels: a box's corners first, then the clicks."""
-    points, labels = prompt.points, prompt.point_labels.astype(np.int64)
-    corners = prompt.box_corners
-    if corners is None:
-        return points, labels
-    upright = np.stack([corners.min(axis=0), corners.max(axis=0)])
-    return np.concatenate([upright, points]), np.concatenate([BOX_LABELS, labels])
-
-
-def _inside_turned_box(prompt: Prompt, size: tuple[int, int], cells: int) -> Tensor:
-    """How far inside a turned box each cell of a map lies, negative outside: `(cells, cells)`.
-
-    Measured in cells, so that the straight edge survives being resized to the image.
-    """
-    assert prompt.box is not None
-    x1, y1, x2, y2 = prompt.box
-    steps = (torch.arange(cells) + 0.5) / cells
-    x = steps[None, :] * size[0] - (x1 + x2) / 2
-    y = steps[:, None] * size[1] - (y1 + y2) / 2
-    turn = math.radians(prompt.angle)
-    along = x * math.cos(turn) + y * math.sin(turn)
-    across = y * math.cos(turn) - x * math.sin(turn)
-    inside = torch.minimum((x2 - x1) / 2 - along.abs(), (y2 - y1) / 2 - across.abs())
-    return inside * (cells / max(size))

@@ -1,6 +1,7 @@
-"""The Semantic Perceiver and the projectors: region features -> rows the language model reads.
+"""The Semantic Perceiver and the projectors: region features -> rows of the language model.
 
-Modules and parameters have the names of the published checkpoint.
+Modules and parameters have the names of the published checkpoint. N regions have an image embedding
+of h x w cells with C channels, and S semantic tokens (in PAM-3B: h = w = 64, C = 256, S = 16).
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ class _Attention(nn.Module):
                 (self.v_proj, value),
             )
         ]  # each [B, heads, length, head_dim]
-        mixed = F.scaled_dot_product_attention(*heads)
+        mixed = F.scaled_dot_product_attention(*heads)  # [B, heads, queries, head_dim]
         output: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(-2))
         return output
 
@@ -75,8 +76,8 @@ class _TwoWayLayer(nn.Module):
         else:
             coded = tokens + token_code
             tokens = tokens + self.self_attn(coded, coded, tokens)
-        tokens = self.norm1(tokens)
-        coded_keys = keys + key_code
+        tokens = self.norm1(tokens)  # [N, 2 + S, C]
+        coded_keys = keys + key_code  # [N, h * w, C]; computed once for both directions
         tokens = self.norm2(
             tokens + self.cross_attn_token_to_image(tokens + token_code, coded_keys, keys)
         )
@@ -103,12 +104,12 @@ class _PositionCode(nn.Module):
         y = (torch.arange(height, device=matrix.device) + 0.5) / height
         x = (torch.arange(width, device=matrix.device) + 0.5) / width
         grid = torch.stack(torch.meshgrid(x, y, indexing="xy"), dim=-1)  # [h, w, (x, y)]
-        angles = 2 * math.pi * ((2 * grid - 1) @ matrix)
+        angles = 2 * math.pi * ((2 * grid - 1) @ matrix)  # [h, w, channels / 2]
         return torch.cat([angles.sin(), angles.cos()], dim=-1).flatten(0, 1)
 
 
 class PerceiverOutput(NamedTuple):
-    """What the Perceiver found in N regions.
+    """The Perceiver's tokens of N regions.
 
     Attributes:
         semantic: `(N, semantic tokens, C)`.
@@ -137,7 +138,7 @@ class SemanticPerceiver(nn.Module):
         )
         self.final_attn_token_to_image = _Attention(width, sizes.num_heads, 2)
         self.norm_final_attn = nn.LayerNorm(width)
-        # Only frames after the first of a video are packed 4 x 4, and then projected to 4 C.
+        # Only later frames of a video are packed 4 x 4, which makes 16 C, projected to 4 C.
         self.proj = nn.Linear(16 * width, 4 * width)
 
     def forward(
@@ -154,11 +155,12 @@ class SemanticPerceiver(nn.Module):
         learned = self.sem_tokens.weight.expand(count, -1, -1)
         tokens = token_code = torch.cat([mask_tokens, learned], dim=1)  # [N, 2 + S, C]
         keys = image_embed.flatten(2).transpose(1, 2)  # [N, h * w, C]
-        key_code = self.pe_layer(height, width).to(keys.dtype)
+        key_code = self.pe_layer(height, width).to(keys.dtype)  # [h * w, C]
         for layer in self.layers:
             tokens, keys = layer(tokens, keys, token_code, key_code)
         tokens = tokens + self.final_attn_token_to_image(tokens + token_code, keys + key_code, keys)
-        semantic = self.norm_final_attn(tokens)[:, -learned.shape[1] :]
+        # The two mask tokens have done their work; only the learned ones become words.
+        semantic = self.norm_final_attn(tokens)[:, -learned.shape[1] :]  # [N, S, C]
         image = _pack(keys.view(count, height, width, -1), 4 if later_frame else 2)
         return PerceiverOutput(semantic, self.proj(image) if later_frame else image)
 
@@ -170,11 +172,12 @@ def _pack(keys: Tensor, rate: int) -> Tensor:
     """
     count, height, width, channels = keys.shape
     blocks = keys.view(count, height // rate, rate, width // rate, rate, channels)
+    # Columns of blocks first: the order in which the published model was trained.
     return blocks.permute(0, 3, 1, 2, 4, 5).reshape(count, -1, rate * rate * channels)
 
 
 class VisualProjector(nn.Module):
-    """From the Perceiver's tokens to rows of the language model."""
+    """The MLPs that turn the Perceiver's tokens into rows of the language model."""
 
     def __init__(self, config: PAMConfig) -> None:
         super().__init__()

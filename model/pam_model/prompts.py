@@ -1,8 +1,8 @@
-"""What a person points at in an image: points, a box, or a mask.
+"""Prompts: points, a box or a mask that show an object in an image.
 
 All coordinates are pixels of the **upright** image (EXIF orientation applied), x to the right and
-y down, where (0, 0) is the top-left corner of the top-left pixel and (width, height) the
-bottom-right corner of the last one.
+y down. (0, 0) is the top-left corner of the top-left pixel, and (width, height) is the
+bottom-right corner of the last pixel.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ _NO_LABELS = np.zeros((0,), dtype=np.bool_)
 
 @dataclass(frozen=True, eq=False)
 class Prompt:
-    """One object in one image, as a person points at it.
+    """A prompt for one object in one image.
 
     Build one with `from_points`, `from_box`, `from_mask` or `from_polygon`.
 
     Attributes:
         points: float32 `(N, 2)`, x and y in pixels; N may be 0.
-        point_labels: bool `(N,)`; true for a point on the object, false for one that is not.
+        point_labels: bool `(N,)`; true for a point on the object, false for one beside it.
         box: `(x1, y1, x2, y2)` in pixels, top-left and bottom-right, or None.
         angle: degrees by which the box is turned clockwise about its centre.
-        cropped: a mask of the whole image, or None. It comes alone.
+        cropped: a mask of the whole image, or None. With a mask there are no points and no box.
     """
 
     points: npt.NDArray[np.float32]
@@ -50,7 +50,7 @@ class Prompt:
     def from_points(
         cls, points: Sequence[Sequence[float]], labels: Sequence[bool] | None = None
     ) -> Prompt:
-        """Points on the object, or (where `labels` says false) beside it. All are on it by default.
+        """Points on the object, or beside it where `labels` is false; by default all are on it.
 
         Raises:
             PromptError: `points` is not a list of (x, y), or `labels` has another length.
@@ -66,7 +66,7 @@ class Prompt:
         points: Sequence[Sequence[float]] = (),
         labels: Sequence[bool] | None = None,
     ) -> Prompt:
-        """A box `(x1, y1, x2, y2)`, turned `angle` degrees clockwise, with points if there are any.
+        """A box `(x1, y1, x2, y2)`, turned `angle` degrees clockwise, perhaps with points.
 
         Raises:
             PromptError: `box` does not hold four numbers, or the points are not points.
@@ -79,7 +79,7 @@ class Prompt:
 
     @classmethod
     def from_mask(cls, mask: npt.ArrayLike) -> Prompt:
-        """The object's mask, `(height, width)` of the whole image; what is not 0 belongs to it.
+        """The object's mask, `(height, width)` of the whole image; 0 is outside the object.
 
         Raises:
             PromptError: the array is not two-dimensional.
@@ -91,7 +91,7 @@ class Prompt:
 
     @classmethod
     def from_cropped(cls, mask: CroppedMask) -> Prompt:
-        """The object's mask of the whole image, of which only the crop is kept."""
+        """The object's mask of the whole image, stored as its crop."""
         return cls(_NO_POINTS, _NO_LABELS, cropped=mask)
 
     @classmethod
@@ -106,10 +106,11 @@ class Prompt:
         corners, _ = _point_arrays(vertices, None)
         if len(corners) < 3 or not np.isfinite(corners).all():
             raise PromptError(f"a polygon has three finite vertices or more, not {vertices!r}")
-        # fillPoly counts from pixel centres, in 16ths of a pixel (shift=4).
+        # fillPoly counts from pixel centres, in 16ths of a pixel (shift=4). The limit keeps corners
+        # far outside the image within its integers.
         limit = 8.0 * max(size)
         fixed = np.round((np.clip(corners, -limit, limit) - 0.5) * 16).astype(np.int32)
-        # A margin of a pixel, so that outlines are cut at the image's edges and nowhere else.
+        # With a margin of a pixel, so that the part cuts off nothing that the image would not.
         x1, y1 = np.maximum(fixed.min(axis=0) // 16 - 1, 0).tolist()
         x2, y2 = np.minimum(fixed.max(axis=0) // 16 + 3, size).tolist()
         part = np.zeros((max(y2 - y1, 0), max(x2 - x1, 0)), dtype=np.uint8)
@@ -136,31 +137,27 @@ class Prompt:
         return np.asarray(turned, dtype=np.float32)
 
     def check(self, size: tuple[int, int]) -> None:
-        """Refuse a prompt that means nothing in an image of `size` = (width, height).
+        """Refuse a prompt that has no meaning in an image of `size` = (width, height).
 
         Raises:
-            PromptError: not a number, outside the image, an empty box or mask, a mask of another
-                size, nothing at all, or a mask beside points or a box.
+            PromptError: it is empty, outside the image or not finite, its mask has another size
+                than the image, or a mask comes with points or a box.
         """
-        width, height = size
         if self.cropped is not None:
-            self._check_mask(width, height)
-            return
-        if self.box is None and len(self.points) == 0:
+            self._check_mask(self.cropped, *size)
+        elif self.box is None and len(self.points) == 0:
             raise PromptError("the prompt is empty: give points, a box or a mask")
-        if len(self.points):
-            self._check_points(width, height)
-        if self.box is not None:
-            self._check_box(width, height)
+        else:
+            self._check_points(*size)
+            self._check_box(*size)
 
-    def _check_mask(self, width: int, height: int) -> None:
-        assert self.cropped is not None
+    def _check_mask(self, mask: CroppedMask, width: int, height: int) -> None:
         if self.box is not None or len(self.points):
             raise PromptError("a mask comes alone: leave out the points and the box")
-        if self.cropped.size != (width, height):
-            found = f"{self.cropped.size[0]} x {self.cropped.size[1]}"
+        if mask.size != (width, height):
+            found = f"{mask.size[0]} x {mask.size[1]}"
             raise PromptError(f"the mask is {found} pixels, the image {width} x {height}")
-        if self.cropped.is_empty:
+        if mask.is_empty:
             raise PromptError("the mask is empty")
 
     def _check_points(self, width: int, height: int) -> None:
@@ -171,11 +168,12 @@ class Prompt:
                 raise PromptError(
                     f"the point ({x:g}, {y:g}) is outside the image of {width} x {height}"
                 )
-        if self.box is None and not self.point_labels.any():
+        if self.box is None and not self.point_labels.any():  # then there are points
             raise PromptError("all points are negative: give one on the object")
 
     def _check_box(self, width: int, height: int) -> None:
-        assert self.box is not None
+        if self.box is None:
+            return
         x1, y1, x2, y2 = self.box
         text = f"the box ({x1:g}, {y1:g}, {x2:g}, {y2:g})"
         if not all(math.isfinite(value) for value in (*self.box, self.angle)):
@@ -204,3 +202,16 @@ def _point_arrays(
     if signs.shape != (len(array),):
         raise PromptError(f"{len(array)} points need as many labels, not {signs.size}")
     return array, signs
+
+
+def check_prompts(prompts: Sequence[Prompt], size: tuple[int, int]) -> None:
+    """Check the prompts of one image against its size, (width, height) in pixels.
+
+    Raises:
+        PromptError: a prompt means nothing in this image; the message has its number, from 1.
+    """
+    for number, prompt in enumerate(prompts, start=1):
+        try:
+            prompt.check(size)
+        except PromptError as error:  # noqa: PERF203 - the message needs the number
+            raise PromptError(f"prompt {number}: {error}") from error

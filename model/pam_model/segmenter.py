@@ -1,7 +1,9 @@
 """SAM 2.1: an image -> features; prompts -> masks and the region features that PAM reads.
 
-Everything here is tensors in the model's own frame: images are squares of `image_size` pixels,
-points are pixels of that square. Functions are differentiable; nothing here chooses a device.
+All tensors are in the model's own frame: images are squares of S = `image_size` pixels, and points
+are in pixels of that square. B images have an image embedding of h x w cells with C channels each;
+P prompts an image make N = B * P. Everything is differentiable; nothing here chooses a device.
+In SAM 2.1-large: S = 1024, h = w = 64, C = 256.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from pam_model.config import PAMConfig
 
 PADDING_LABEL = -1
-"""The label of a point that says nothing; one is appended to every prompt of points."""
+"""The label of a point without a meaning; SAM appends one to every prompt of points."""
 BOX_LABELS = (2, 3)
 """The labels of a box's top-left and bottom-right corner."""
 NO_OBJECT_LOGIT = -1024.0
@@ -25,12 +27,12 @@ NO_OBJECT_LOGIT = -1024.0
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-# A mask given as the prompt is the answer; these make logits of it, as in Meta's SAM 2.
+# A mask given as the prompt is the answer too; these turn it into logits, as in Meta's SAM 2.
 _MASK_SCALE, _MASK_BIAS = 20.0, -10.0
 
 
 class FeatureMaps(NamedTuple):
-    """What the image encoder saw in B images, for an image embedding of h x w cells.
+    """The image encoder's features of B images.
 
     Attributes:
         stride4: `(B, C / 8, 4 h, 4 w)`, ready for the mask decoder.
@@ -43,7 +45,7 @@ class FeatureMaps(NamedTuple):
     embedding: Tensor
 
     def image(self, row: int) -> FeatureMaps:
-        """A copy of one image's features, which does not keep the others alive."""
+        """One image's features, copied so that the others can be freed."""
         return FeatureMaps(*(part[row : row + 1].clone() for part in self))
 
     def repeat(self, times: int) -> FeatureMaps:
@@ -52,13 +54,13 @@ class FeatureMaps(NamedTuple):
 
 
 class DecoderOutput(NamedTuple):
-    """What the mask decoder found for N prompts.
+    """The mask decoder's answers to N prompts.
 
     Attributes:
         mask_logits: `(N, M, 4 h, 4 w)`; M is 1 (token 0, the answer) or 4 (all, for training).
-        iou_scores: `(N, 4)`, predicted IoU of the mask of each token.
+        iou_scores: `(N, 4)`, the predicted IoU of each token's mask.
         object_scores: `(N,)` logits; at 0 or less there is no object.
-        mask_tokens: `(N, 2, C)`: the stable choice, and token 0.
+        mask_tokens: `(N, 2, C)`: the token of the stable mask, and token 0.
         image_embed: `(N, C, h, w)`: the decoder's image side, before upscaling.
         object_pointers: `(N, C)`.
     """
@@ -72,11 +74,11 @@ class DecoderOutput(NamedTuple):
 
 
 class Attended(NamedTuple):
-    """What the mask decoder knows of N prompts before it draws their masks.
+    """The mask decoder's state for N prompts after attention, before it draws their masks.
 
     Attributes:
         tokens: `(N, 4, C)`, the mask tokens.
-        iou_scores: `(N, 4)`, predicted IoU of the mask of each token.
+        iou_scores: `(N, 4)`, the predicted IoU of each token's mask.
         object_scores: `(N,)` logits; at 0 or less there is no object.
         image_embed: `(N, C, h, w)`: the decoder's image side, before upscaling.
     """
@@ -105,7 +107,7 @@ class Segmenter(nn.Module):
         super().__init__()
         self.sam2 = Sam2VideoModel(config.sam2)
         self.image_size = config.image_size
-        # Not in any checkpoint: these belong to the code.
+        # Constants of the code, so no checkpoint holds them.
         self.register_buffer("pixel_mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
 
@@ -115,24 +117,24 @@ class Segmenter(nn.Module):
         Args:
             images: uint8 or float `(B, 3, S, S)`, RGB from 0 to 255.
         """
-        pixels = (images.float() / 255 - self.pixel_mean) / self.pixel_std
-        sam2 = self.sam2
-        stride4, stride8, embedding = sam2.vision_encoder(pixels.to(self._dtype)).fpn_hidden_states
-        return FeatureMaps(
-            sam2.mask_decoder.conv_s0(stride4), sam2.mask_decoder.conv_s1(stride8), embedding
-        )
+        pixels = (images.float() / 255 - self.pixel_mean) / self.pixel_std  # [B, 3, S, S]
+        # The neck's three maps, each [B, C, ...], at strides of 4, 8 and 16 pixels.
+        maps = self.sam2.vision_encoder(pixels.to(self._dtype)).fpn_hidden_states
+        decoder = self.sam2.mask_decoder
+        return FeatureMaps(decoder.conv_s0(maps[0]), decoder.conv_s1(maps[1]), maps[2])
 
     def decode_points(
         self, features: FeatureMaps, points: Tensor, labels: Tensor, *, all_masks: bool = False
     ) -> DecoderOutput:
-        """Find the objects that points and boxes show, all of them in one pass.
+        """Find the objects that points and boxes show, all in one pass.
 
         Args:
             features: of B images.
             points: float32 `(B, P, K, 2)`, x and y in pixels of the square: P prompts an image of
                 K points each. A box is two points, with `BOX_LABELS`.
             labels: int64 `(B, P, K)`: 1 on the object, 0 beside it, 2 and 3 a box's corners.
-            all_masks: for training: the masks of all four tokens, also where no object is found.
+            all_masks: return the masks of all four tokens, even if there is no object; for
+                training.
 
         Returns:
             N = B * P answers, those of the first image first.
@@ -141,37 +143,41 @@ class Segmenter(nn.Module):
         output = self._decode(features, attended, all_masks=all_masks)
         if all_masks:
             return output
-        present = (output.object_scores > 0)[:, None, None, None]
+        present = (output.object_scores > 0)[:, None, None, None]  # [N, 1, 1, 1]
         return output._replace(
             mask_logits=torch.where(present, output.mask_logits, NO_OBJECT_LOGIT)
         )
 
     def attend_points(self, features: FeatureMaps, points: Tensor, labels: Tensor) -> Attended:
         """The first half of `decode_points`: the scores, without the masks."""
-        # In float32 also in a bf16 model: bf16 would move a point by pixels.
+        # In float32 even in a bf16 model: bf16 would move a point by pixels.
         sparse, dense = self.sam2.prompt_encoder(points.float(), labels, None, None)
+        # sparse: [B, P, K + 1, C]; dense: [B, C, h, w], the embedding of "no mask"
         embedding = features.embedding + self.sam2.no_memory_embedding.view(1, -1, 1, 1)
         return self._attend(embedding, sparse, dense)
 
     def decode_masks(self, features: FeatureMaps, masks: Tensor) -> DecoderOutput:
-        """Read the regions of masks: the mask itself is the answer, the decoder reads its features.
+        """Read the regions of given masks: the masks are the answers, and get their features here.
 
         Args:
-            features: of N images, one for each mask (or of one for all).
+            features: of N images, one for each mask, or of one image for all masks.
             masks: float `(N, 1, S, S)`, 0 or 1, in the frame of the square image.
         """
         sam2, count = self.sam2, len(masks)
-        # The prompt encoder stays in float32; so does the little convolution before it.
-        small = sam2.mask_downsample(masks.to(sam2.mask_downsample.weight.dtype))
+        # The prompt encoder and the small convolution before it stay in float32.
+        small = sam2.mask_downsample(
+            masks.to(sam2.mask_downsample.weight.dtype)
+        )  # [N, 1, 4 h, 4 w]
+        # One point without a meaning takes the place of the points that a mask does not need.
         nothing = masks.new_zeros(count, 1, 1, 2, dtype=torch.float32)
         padding = torch.full((count, 1, 1), PADDING_LABEL, device=masks.device)
         sparse, dense = sam2.prompt_encoder(nothing, padding, None, small.float())
         if len(features.embedding) != count:
             features = features.repeat(count)
-        # Without the "no memory" embedding: so the published weights were trained.
+        # Without the "no memory" embedding, because the published weights were trained so.
         attended = self._attend(features.embedding, sparse, dense)
         output = self._decode(features, attended, all_masks=False)
-        present = masks.flatten(1).amax(dim=1) > 0  # the mask decides, not the object score
+        present = masks.flatten(1).amax(dim=1) > 0  # [N]; the mask decides, not the object score
         logits = F.interpolate(
             masks.float() * _MASK_SCALE + _MASK_BIAS,
             size=output.mask_logits.shape[-2:],
@@ -205,19 +211,19 @@ class Segmenter(nn.Module):
         prompts = sparse.shape[1]
         own = torch.cat(
             [decoder.obj_score_token.weight, decoder.iou_token.weight, decoder.mask_tokens.weight]
-        )
+        )  # [6, C]: object score, predicted IoU, four masks
         tokens = torch.cat(
             [own.expand(*sparse.shape[:2], -1, -1), sparse.to(own.dtype)], dim=2
         ).flatten(0, 1)  # [N, 6 + K + 1, C]
-        image = (embedding + dense.to(own.dtype)).repeat_interleave(prompts, dim=0)
-        code = self.sam2.get_image_wide_positional_embeddings().to(own.dtype)
+        image = (embedding + dense.to(own.dtype)).repeat_interleave(prompts, dim=0)  # [N, C, h, w]
+        code = self.sam2.get_image_wide_positional_embeddings().to(own.dtype)  # [1, C, h, w]
         tokens, image_side = decoder.transformer(
             point_embeddings=tokens.unsqueeze(1),
             image_embeddings=image,
             image_positional_embeddings=code.expand(len(image), -1, -1, -1),
             attention_similarity=None,
         )
-        tokens = tokens.squeeze(1)
+        tokens = tokens.squeeze(1)  # [N, 6 + K + 1, C]
         return Attended(
             tokens=tokens[:, 2:6],
             iou_scores=decoder.iou_prediction_head(tokens[:, 1]).float(),
@@ -228,55 +234,52 @@ class Segmenter(nn.Module):
     def _decode(
         self, features: FeatureMaps, attended: Attended, *, all_masks: bool
     ) -> DecoderOutput:
-        """Draw the masks, and choose the tokens that the Perceiver reads."""
+        """Draw the masks and choose the tokens that the Perceiver reads."""
         tokens, iou_scores, object_scores, image_embed = attended
         masks = self.draw_masks(features, attended, 4 if all_masks else 1)
         pointers = torch.where(
             object_scores[:, None] > 0,
             self.sam2.object_pointer_proj(tokens[:, 0]),
             self.sam2.no_object_pointer,
-        )
-        chosen = self._stable_token(masks[:, 0], iou_scores)
+        )  # [N, C]
+        # Token 0 where its mask is stable, else the best of the rest, as Meta chooses.
+        decoder = self.sam2.mask_decoder
+        steadiness = stability(masks[:, 0], decoder.dynamic_multimask_stability_delta)
+        stable = steadiness >= decoder.dynamic_multimask_stability_thresh
+        chosen = torch.where(stable, 0, iou_scores[:, 1:].argmax(dim=1) + 1)  # [N]
         rows = torch.arange(len(chosen), device=chosen.device)
-        mask_tokens = torch.stack([tokens[rows, chosen], tokens[:, 0]], dim=1)
+        mask_tokens = torch.stack([tokens[rows, chosen], tokens[:, 0]], dim=1)  # [N, 2, C]
         return DecoderOutput(masks, iou_scores, object_scores, mask_tokens, image_embed, pointers)
 
     def draw_masks(self, features: FeatureMaps, attended: Attended, count: int = 1) -> Tensor:
         """Upscale the image side and read `count` masks from it: float32 `(N, count, 4 h, 4 w)`.
 
         Args:
-            features: of B images; of one, or as many prompts an image.
+            features: of B images with the same number of prompts each.
             attended: N prompts.
-            count: of token 0 on.
+            count: how many tokens, from token 0 on.
         """
         decoder = self.sam2.mask_decoder
         stride4, stride8 = features.stride4, features.stride8
         if len(stride4) > 1:
             prompts = len(attended.tokens) // len(stride4)
             stride4, stride8, _ = features.repeat(prompts)
+        # [N, C, h, w] -> [N, C / 4, 2 h, 2 w] -> [N, C / 8, 4 h, 4 w]
         upscaled = decoder.upscale_conv1(attended.image_embed) + stride8
         upscaled = decoder.activation(decoder.upscale_layer_norm(upscaled))
         upscaled = decoder.activation(decoder.upscale_conv2(upscaled) + stride4)
         weights = torch.stack(
             [decoder.output_hypernetworks_mlps[i](attended.tokens[:, i]) for i in range(count)],
             dim=1,
-        )
+        )  # [N, count, C / 8]
         return torch.einsum("nmc,nchw->nmhw", weights, upscaled).float()
-
-    def _stable_token(self, logits: Tensor, iou_scores: Tensor) -> Tensor:
-        """`(N,)`: token 0 where its mask `(N, 4 h, 4 w)` is stable, else the best of the rest."""
-        decoder = self.sam2.mask_decoder
-        delta = decoder.dynamic_multimask_stability_delta
-        stable = stability(logits, delta) >= decoder.dynamic_multimask_stability_thresh
-        best = iou_scores[:, 1:].argmax(dim=1) + 1
-        return torch.where(stable, 0, best)
 
 
 def stability(logits: Tensor, delta: float) -> Tensor:
-    """How little a mask changes with its threshold: `(N, H, W)` logits -> `(N,)` from 0 to 1.
+    """How little masks change with their threshold: `(N, H, W)` logits -> `(N,)` from 0 to 1.
 
     It is the IoU of the masks cut at `delta` and at `-delta`, and 1 where both are empty.
     """
-    inner = (logits > delta).flatten(1).sum(dim=1)
+    inner = (logits > delta).flatten(1).sum(dim=1)  # [N]; the inner mask lies within the outer
     outer = (logits > -delta).flatten(1).sum(dim=1)
     return torch.where(outer > 0, inner / outer.clamp(min=1), 1.0)

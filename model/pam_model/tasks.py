@@ -1,6 +1,6 @@
-"""The questions PAM was trained on, and how its answers are read.
+"""The questions that PAM was trained on, and the reading of its answers.
 
-The wording is that of the published model (arXiv 2506.05302): other words are answered worse.
+The wording is that of the published model (arXiv 2506.05302); it answers other words less well.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LANGUAGES: tuple[Language, ...] = get_args(Language)
 
 
 class Task(str, Enum):
-    """What can be asked about a region."""
+    """A kind of question about a region."""
 
     LABEL = "label"
     DEFINITION = "definition"
@@ -30,7 +30,7 @@ class Question(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The words that the model was trained to answer."""
+        """The question in the words of the training."""
         return _WORDS[self.language][self.task]
 
 
@@ -87,9 +87,9 @@ def split_definition(answer: str) -> Definition:
     """Split an answer to `Task.DEFINITION` into the label and its definition.
 
     The published model has no fixed format, so this reads "Label: x. Definition: y", "x: y",
-    "x - y", "x" and "y" on two lines, "An x is y" and the same in Chinese. An answer without a
-    recognisable label has the label "" and is all definition; one of a few words and nothing
-    else is all label.
+    "x - y", "x" and "y" on two lines, "An x is y" and the same in Chinese. If there is no
+    recognisable label, the label is "" and the whole answer is the definition; an answer of only a
+    few words is a label without a definition.
     """
     text = _MARKUP.sub("", answer).strip()
     without_key = _LABEL_KEY.sub("", text)

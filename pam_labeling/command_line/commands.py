@@ -28,7 +28,7 @@ from pam_labeling.settings import Settings
 from pam_labeling.vocabulary import Vocabulary
 from pam_model import (
     LANGUAGES,
-    EverythingOptions,
+    AutomaticMaskOptions,
     GenerationOptions,
     Language,
     PromptError,
@@ -103,7 +103,7 @@ def build_request(pointed: Pointed, asked: Asked) -> Request:
             prompts,
             _questions(asked, language),
             _vocabulary(asked, language),
-            EverythingOptions(max_regions=pointed.max_regions),
+            AutomaticMaskOptions(max_regions=pointed.max_regions),
             GenerationOptions(max_new_tokens=asked.max_new_tokens),
         )
     except PromptError as error:

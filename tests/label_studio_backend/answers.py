@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 from label_studio_sdk.converter.brush import decode_rle
@@ -105,15 +106,18 @@ class Slow:
         self.begun = 0
         self.closed = False
 
-    def annotate_many(self, requests_):
-        def one_by_one():
-            for request in requests_:
+    def annotate_many(self, requests_, **options):
+        def waiting(request):
+            def make():
+                made = request.make()
                 if not self.closed:
                     self.may.acquire(timeout=30)
                 self.begun += 1
-                yield request
+                return made
 
-        return self._annotator.annotate_many(one_by_one())
+            return replace(request, make=make)
+
+        return self._annotator.annotate_many(map(waiting, requests_), **options)
 
     def close(self):
         self.closed = True

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 
 from label_studio_backend.media.task_media import TaskMedia
+from label_studio_backend.predictor import Predictor
 from label_studio_backend.server.app import create_app, create_server
 from label_studio_backend.server.backend import Backend
 from label_studio_backend.settings import ServerSettings
@@ -122,8 +123,12 @@ def open_backend(annotator, settings_for):
         def make(open_annotator=None, **changes):
             settings = settings_for(**changes)
             opener = open_annotator or (lambda: Kept(annotator))
-            media = TaskMedia(settings.media)
-            backend = stack.enter_context(Backend(opener, media, settings))
+            predictor = Predictor(
+                opener,
+                TaskMedia(settings.media),
+                image_cache_bytes=settings.image_cache_bytes,
+            )
+            backend = stack.enter_context(Backend(predictor, settings))
             backend.settings = settings
             backend.load()
             if open_annotator is None:

@@ -35,6 +35,8 @@ class ImageSite:
         site = self
 
         class Handler(BaseHTTPRequestHandler):
+            disable_nagle_algorithm = True
+
             def do_GET(self):
                 site.asked.append(self.path)
                 content = site.images.get(self.path)

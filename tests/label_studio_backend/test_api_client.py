@@ -23,7 +23,6 @@ from tests.label_studio_backend.fake_label_studio import TOKEN, FakeLabelStudio,
 from tests.label_studio_backend.web import TLS
 
 PROJECT = "api/projects/1/"
-OLD_PYDANTIC = pytest.mark.filterwarnings("ignore:The `parse_obj` method is deprecated")
 
 
 @pytest.fixture
@@ -74,13 +73,24 @@ def test_waits_for_a_server_that_comes_back(open_api, fake, told, hurry):
     assert "gave no answer" in told[1]
 
 
-def test_waits_for_a_server_that_is_started(open_api, fake, told):
+@pytest.fixture
+def starting(fake, told, monkeypatch, hurry):
+    """The server is not running yet; it is started when somebody first waits for it."""
+    wait = Api.wait
+
+    def start(api, seconds):
+        if len(told) == 1:
+            fake.start(fake.port)
+        wait(api, seconds)
+
     fake.stop()
-    starter = threading.Timer(0.4, fake.start, (fake.port,))
-    starter.start()
+    monkeypatch.setattr(Api, "wait", start)
+
+
+@pytest.mark.usefixtures("starting")
+def test_waits_for_a_server_that_is_started(open_api, told):
     assert open_api().get(PROJECT)["id"] == 1
     assert "is not reachable" in told[0]
-    starter.join()
 
 
 @pytest.fixture
@@ -152,13 +162,15 @@ def test_gives_up_when_patience_is_over(open_api, fake):
 
 
 @pytest.mark.parametrize(
-    "retry_after", [lambda: "1", lambda: formatdate(time.time() + 2, usegmt=True)]
+    "retry_after", [lambda: "10", lambda: formatdate(time.time() + 10, usegmt=True)]
 )
-def test_waits_as_long_as_it_is_asked_to(open_api, fake, told, retry_after):
+def test_waits_as_long_as_it_is_asked_to(open_api, fake, told, monkeypatch, retry_after):
+    waited = []
+    monkeypatch.setattr(Api, "wait", lambda api, seconds: waited.append(seconds))
     fake.faults.append(Fault("GET", "/api", 429, headers={"Retry-After": retry_after()}))
-    began = time.monotonic()
     assert open_api().get(PROJECT)["id"] == 1
-    assert 0.8 < time.monotonic() - began < 4
+    assert len(waited) == 1
+    assert 8 < waited[0] <= 10
     (sentence,) = told
     assert sentence.startswith("Label Studio asks for fewer requests (429); trying again in ")
 
@@ -207,12 +219,9 @@ def test_a_write_that_was_not_taken_is_repeated(open_api, fake):
     assert fake.versions(1) == ["v"]
 
 
+@pytest.mark.usefixtures("starting")
 def test_a_write_that_could_not_be_sent_is_repeated(open_api, fake):
-    fake.stop()
-    starter = threading.Timer(0.4, fake.start, (fake.port,))
-    starter.start()
     open_api().once("api/predictions/", {"task": 1, "model_version": "v"})
-    starter.join()
     assert fake.versions(1) == ["v"]
 
 
@@ -251,7 +260,7 @@ def test_a_long_refusal_is_cut(open_api, fake):
 
 @pytest.mark.parametrize("url", ["localhost:8080", "ftp://host", "", "http://", "http://host:port"])
 def test_refuses_what_is_no_address(url):
-    with pytest.raises(AccessError, match="must begin with http"):
+    with pytest.raises(AccessError, match="LABEL_STUDIO_URL. is not an address like"):
         Api(url, TOKEN)
 
 
@@ -263,7 +272,7 @@ def test_refuses_a_password_in_the_address():
 
 @pytest.mark.parametrize("key", ["", "abc def", "abc\nX-Evil: 1", "schlüssel"])
 def test_refuses_what_is_no_key_without_showing_it(key):
-    with pytest.raises(AccessError, match="the API key is empty or has characters") as caught:
+    with pytest.raises(AccessError, match="the API key .* characters that no key has") as caught:
         Api("http://localhost:1", key)
     assert not key or key not in str(caught.value)
 
@@ -273,7 +282,6 @@ def personal_token(seconds=3600, kind="refresh"):
     return jwt.encode(claims, "k" * 32, algorithm="HS256")
 
 
-@OLD_PYDANTIC
 def test_a_personal_access_token_is_exchanged(open_api, fake):
     access = personal_token(kind="access")
     fake.authorization = f"Bearer {access}"
@@ -285,9 +293,8 @@ def test_a_personal_access_token_is_exchanged(open_api, fake):
 
 def test_an_expired_personal_access_token_is_named_as_such():
     token = personal_token(-5)
-    with pytest.raises(AccessError, match="not valid any more: make a new one") as caught:
+    with pytest.raises(AccessError, match="not valid any more: make a new one"):
         Api("http://localhost:1", token)
-    assert caught.value.__suppress_context__
 
 
 def test_a_revoked_personal_access_token_ends_with_advice(open_api, fake):
@@ -297,7 +304,24 @@ def test_a_revoked_personal_access_token_ends_with_advice(open_api, fake):
         open_api(key=personal_token()).get(PROJECT)
 
 
-@OLD_PYDANTIC
+@pytest.mark.parametrize("answer", [b"{}", b"[]", b'{"access": "a b"}'])
+def test_an_answer_without_an_access_token_is_told(open_api, fake, answer):
+    fake.faults.append(Fault("POST", "/api/token/refresh/", 200, body=answer))
+    with pytest.raises(AccessError, match="no access token"):
+        open_api(key=personal_token()).get(PROJECT)
+
+
+def test_a_write_is_repeated_where_only_the_access_token_could_not_be_had(open_api, fake, hurry):
+    access = personal_token(kind="access")
+    fake.authorization = f"Bearer {access}"
+    fake.faults.append(Fault("POST", "/api/token/refresh/", 503))
+    fake.faults.append(
+        Fault("POST", "/api/token/refresh/", 200, body=b'{"access": "%s"}' % access.encode())
+    )
+    open_api(key=personal_token()).once("api/predictions/", {"task": 1, "model_version": "v"})
+    assert fake.versions(1) == ["v"]
+
+
 def test_a_proxy_in_place_of_the_token_service_is_waited_for(open_api, fake, told, hurry):
     access = personal_token(kind="access")
     fake.authorization = f"Bearer {access}"

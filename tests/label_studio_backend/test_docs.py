@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from label_studio_backend.settings import ServerSettings
 from pam_labeling import Settings
+from scripts.settings_table import with_tables
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGE = (DOCS / "label-studio.md").read_text(encoding="utf-8")
@@ -29,25 +29,15 @@ def test_the_table_has_no_setting_that_there_is_not():
     assert named == {*SERVER, *MODEL}
 
 
-@pytest.mark.parametrize(
-    ("settings", "setting"),
-    [(settings, each) for settings in (ServerSettings, Settings) for each in fields(settings)],
-)
-def test_plain_defaults_are_those_of_the_settings(settings, setting):
-    if not isinstance(setting.default, (int, float, str)):
-        return
-    variable = settings.variables()[setting.name][0]
-    [row] = [row for row in ROWS if f"`{variable}`" in row.split("|")[1]]
-    default = row.split("|")[2].strip().strip("`")
-    assert default in spellings(setting.default)
+def test_the_tables_of_settings_are_as_the_classes_have_them():
+    assert with_tables(PAGE) == PAGE, "run scripts/settings_table.py"
 
 
-def spellings(value):
-    """How a default may be written: as it is, with commas, or in MiB or GiB."""
-    if isinstance(value, str):
-        return [value]
-    shapes = [f"{value:g}", f"{value:,}"]
-    return [*shapes, f"{value / 2**20:g} MiB", f"{value / 2**30:g} GiB"]
+def test_defaults_are_written_as_people_read_them():
+    assert f"| `PAM_MEDIA_CACHE_BYTES` | {4096 * 2**20 // 2**30} GiB |" in PAGE
+    assert "| `PAM_MEDIA_TIMEOUT` | `30` |" in PAGE
+    assert "| `PAM_HOST` | `127.0.0.1` |" in PAGE
+    assert "| `PAM_MAX_PIXELS` | 89,478,485 |" in PAGE
 
 
 @pytest.mark.parametrize("name", IMAGES)

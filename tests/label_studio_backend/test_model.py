@@ -12,9 +12,9 @@ import pytest
 import label_studio_backend
 from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.errors import RequestError
-from label_studio_backend.translation.predictions import check_prediction
 from tests.label_studio_backend import sdk_stand_in
 from tests.label_studio_backend.conftest import drawn
+from tests.label_studio_backend.prediction_check import check_prediction
 
 WSGI = Path(label_studio_backend.__file__).with_name("_wsgi.py")
 

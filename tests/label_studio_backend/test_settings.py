@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from label_studio_backend import settings as module
 from label_studio_backend.server.app import _CONNECTIONS
 from label_studio_backend.settings import ServerSettings, SettingsError
+from pam_labeling.environment import extra_of
 
 
 def test_defaults_need_no_environment():
@@ -52,6 +52,20 @@ def test_the_first_of_two_names_wins_and_empty_is_not_set():
     assert ServerSettings.from_environment(names).label_studio_url == "http://two"
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://x",
+        "HTTPS://Labels.example.org/path/",
+        "http://[::1]:8080/ls",
+        "http://me:secret@labels:8080",
+        "http://label_studio:8080?a=b",
+    ],
+)
+def test_addresses_of_label_studio(url):
+    assert ServerSettings(label_studio_url=url).label_studio_url == url
+
+
 def test_a_password_keeps_its_blanks():
     names = {"BASIC_AUTH_USER": " me ", "BASIC_AUTH_PASS": " pass word\t"}
     settings = ServerSettings.from_environment(names)
@@ -68,18 +82,24 @@ def test_overrides_win_over_the_environment_unless_they_are_none():
 @pytest.mark.parametrize(
     ("environment", "message"),
     [
-        ({"PORT": "many"}, "PORT is a whole number, not 'many'"),
-        ({"PORT": "70000"}, "PORT is from 0 to 65535, not 70000"),
-        ({"THREADS": "0"}, "THREADS is from 1 to 200, not 0"),
-        ({"THREADS": "100000"}, "THREADS is from 1 to 200, not 100000"),
-        ({"PAM_THREADS": "100000"}, "PAM_THREADS is from 1 to 1024, not 100000"),
-        ({"PAM_BATCH_SECONDS": "soon"}, "PAM_BATCH_SECONDS is a number of seconds, not 'soon'"),
-        ({"PAM_BATCH_SECONDS": "nan"}, "PAM_BATCH_SECONDS is from 0.001 to 86400, not nan"),
-        ({"PAM_BUSY_SECONDS": "-1"}, "PAM_BUSY_SECONDS is from 0 to 86400, not -1"),
-        ({"PAM_IMAGE_CACHE_BYTES": "-1"}, "PAM_IMAGE_CACHE_BYTES is at least 0, not -1"),
-        ({"LOG_LEVEL": "LOUD"}, "LOG_LEVEL is one of DEBUG, INFO, WARNING, ERROR, not 'LOUD'"),
-        ({"LABEL_STUDIO_URL": "labels:8080"}, "LABEL_STUDIO_URL is an address like https://"),
-        ({"LABEL_STUDIO_URL": "http://[x"}, "LABEL_STUDIO_URL is an address like https://"),
+        ({"PORT": "many"}, 'PORT must be a whole number from 0 to 65,535, not "many"'),
+        ({"PORT": "70000"}, 'PORT must be a whole number from 0 to 65,535, not "70000"'),
+        ({"THREADS": "0"}, 'THREADS must be a whole number from 1 to 200, not "0"'),
+        ({"THREADS": "100000"}, "THREADS must be a whole number from 1 to 200"),
+        ({"PAM_THREADS": "100000"}, "PAM_THREADS must be a whole number from 1 to 1,024"),
+        ({"PAM_BATCH_SECONDS": "soon"}, "PAM_BATCH_SECONDS must be a number of seconds from 0.001"),
+        ({"PAM_BATCH_SECONDS": "nan"}, "PAM_BATCH_SECONDS must be a number of seconds from 0.001"),
+        ({"PAM_BUSY_SECONDS": "-1"}, "PAM_BUSY_SECONDS must be a number of seconds from 0 to"),
+        (
+            {"PAM_IMAGE_CACHE_BYTES": "-1"},
+            'PAM_IMAGE_CACHE_BYTES must be a whole number of bytes of at least 0, not "-1"',
+        ),
+        ({"LOG_LEVEL": "LOUD"}, 'LOG_LEVEL must be "DEBUG", "INFO", "WARNING" or "ERROR", not'),
+        ({"LABEL_STUDIO_URL": "labels:8080"}, 'LABEL_STUDIO_URL must be a text such as "https://'),
+        ({"LABEL_STUDIO_URL": "http://[x"}, 'LABEL_STUDIO_URL must be a text such as "https://'),
+        ({"LABEL_STUDIO_URL": "http://"}, 'LABEL_STUDIO_URL must be a text such as "https://'),
+        ({"LABEL_STUDIO_URL": "http://a b"}, 'LABEL_STUDIO_URL must be a text such as "https://'),
+        ({"LABEL_STUDIO_URL": "ftp://a"}, 'LABEL_STUDIO_URL must be a text such as "https://'),
         ({"BASIC_AUTH_USER": "me"}, "BASIC_AUTH_USER and BASIC_AUTH_PASS go together"),
     ],
 )
@@ -105,10 +125,32 @@ def test_predictions_can_never_take_all_threads_of_the_server():
         assert settings.server_threads < _CONNECTIONS
 
 
-def test_every_variable_stands_in_the_table_at_the_top():
-    for names in ServerSettings.variables().values():
-        for name in names:
-            assert re.search(rf"^    {name}\b", module.__doc__, re.MULTILINE), name
+def test_a_name_of_an_earlier_version_is_read_and_the_log_says_what_to_write(caplog):
+    settings = ServerSettings.from_environment({"PAM_PICTURE_CACHE_BYTES": "7"})
+    assert settings.image_cache_bytes == 7
+    [line] = caplog.messages
+    assert "PAM_PICTURE_CACHE_BYTES is now called PAM_IMAGE_CACHE_BYTES" in line
+
+
+def test_the_new_name_wins_over_the_former_one(caplog):
+    names = {"PAM_PICTURE_CACHE_BYTES": "7", "PAM_IMAGE_CACHE_BYTES": "8"}
+    assert ServerSettings.from_environment(names).image_cache_bytes == 8
+    assert not caplog.messages
+
+
+NAMES_OF_0_1 = """
+    LABEL_STUDIO_URL LABEL_STUDIO_HOST LABEL_STUDIO_API_KEY LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT
+    BASIC_AUTH_USER BASIC_AUTH_PASS LOG_LEVEL PORT THREADS PAM_HOST PAM_THREADS PAM_ALLOWED_HOSTS
+    PAM_MEDIA_TIMEOUT PAM_MEDIA_MAX_BYTES PAM_MEDIA_CACHE_DIR PAM_MEDIA_CACHE_BYTES
+    PAM_PICTURE_CACHE_BYTES PAM_RESULT_CACHE_BYTES PAM_CLICK_SECONDS PAM_BATCH_SECONDS
+    PAM_BACKGROUND_SECONDS PAM_LOADING_SECONDS PAM_BUSY_SECONDS PAM_MAX_BODY_BYTES
+"""
+
+
+def test_every_name_of_version_0_1_is_still_read():
+    read = {name for names in ServerSettings.variables().values() for name in names}
+    former = {extra_of(ServerSettings, name)["former"] for name in ServerSettings.model_fields}
+    assert set(NAMES_OF_0_1.split()) <= read | former
 
 
 def test_media_settings_are_a_part():

@@ -12,9 +12,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from urllib3.util import connection as urllib3_connection
-
-from label_studio_backend.media import guarded_http
+import httpcore
 
 TLS = Path(__file__).parent / "fixtures" / "tls"
 """A certificate for pictures.test until 2125, signed by itself, and its key."""
@@ -28,9 +26,14 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def __init__(self) -> None:
+        self.reset()
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def reset(self) -> Server:
+        """Forget routes and requests, for the next test."""
         self.routes: dict = {}
         self.requests: list = []
-        super().__init__(("127.0.0.1", 0), _Handler)
+        return self
 
     def handle_error(self, request, client_address):
         """Clients that hang up are part of the tests."""
@@ -58,6 +61,7 @@ class Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # else an answer's body waits 40 ms for its head to be confirmed
     server: Server
 
     def do_GET(self):
@@ -120,9 +124,16 @@ class Internet:
         self.servers: dict[str, Server] = {}
         self.connected: list[str] = []
         self.asked: list[str] = []
-        self._connect = urllib3_connection.create_connection
+        connect = httpcore.SyncBackend.connect_tcp
+
+        def connect_tcp(backend, ip, port, *args, **kwargs):
+            self.connected.append(ip)
+            if ip in self.servers:
+                ip, port = "127.0.0.1", self.servers[ip].port
+            return connect(backend, ip, port, *args, **kwargs)
+
         monkeypatch.setattr(socket, "getaddrinfo", self._getaddrinfo)
-        monkeypatch.setattr(guarded_http, "create_connection", self._create_connection)
+        monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", connect_tcp)
 
     def host(self, name, server, address="93.184.215.14"):
         self.names[name] = [address]
@@ -146,13 +157,6 @@ class Internet:
             )
             for ip in answers
         ]
-
-    def _create_connection(self, address, *args, **kwargs):
-        ip, port = address
-        self.connected.append(ip)
-        if ip in self.servers:
-            ip, port = "127.0.0.1", self.servers[ip].port
-        return self._connect((ip, port), *args, **kwargs)
 
 
 def jwt(**claims) -> str:

@@ -14,7 +14,7 @@ from PIL import Image
 
 from pam_model import (
     PAM,
-    EverythingOptions,
+    AutomaticMaskOptions,
     ImageFeatures,
     Prompt,
     PromptError,
@@ -22,7 +22,7 @@ from pam_model import (
     Segments,
     Task,
 )
-from pam_model.everything import suppress
+from pam_model.everything import mask_nms
 from pam_model.tasks import after_region
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ MIXED = [
     Prompt.from_box((20, 20, 90, 60), angle=30),
 ]
 QUESTIONS = [Question(task) for task in Task]
-EVERYTHING = EverythingOptions(
+EVERYTHING = AutomaticMaskOptions(
     points_per_side=6, points_per_batch=10, iou_threshold=0.0, stability_threshold=0.0
 )
 
@@ -277,18 +277,20 @@ def test_of_overlapping_masks_the_best_stays() -> None:
     masks[2, 5:] = True
     masks[3, :, :5] = True  # IoU with each of the others 1/3 or less
     scores = torch.tensor([0.7, 0.9, 0.8, 0.6])
-    assert suppress(masks, scores, 0.7) == [1, 2, 3]
-    assert suppress(masks, scores, 0.9) == [1, 2, 0, 3]
-    assert suppress(masks[:0], scores[:0], 0.7) == []
+    assert mask_nms(masks, scores, 0.7) == [1, 2, 3]
+    assert mask_nms(masks, scores, 0.9) == [1, 2, 0, 3]
+    assert mask_nms(masks[:0], scores[:0], 0.7) == []
 
 
 def test_everything_obeys_its_limits(pam: PAM, features: ImageFeatures) -> None:
-    assert len(pam.find_everything(features, EverythingOptions(points_per_side=2, max_area=0))) == 0
-    limited = EverythingOptions(
+    assert (
+        len(pam.find_everything(features, AutomaticMaskOptions(points_per_side=2, max_area=0))) == 0
+    )
+    limited = AutomaticMaskOptions(
         points_per_side=6, iou_threshold=0.0, stability_threshold=0.0, max_regions=1
     )
     assert len(pam.find_everything(features, limited)) == 1
-    strict = EverythingOptions(points_per_side=4, iou_threshold=1.0)
+    strict = AutomaticMaskOptions(points_per_side=4, iou_threshold=1.0)
     assert len(pam.find_everything(features, strict)) == 0
 
 
@@ -297,7 +299,7 @@ def test_everything_obeys_its_limits(pam: PAM, features: ImageFeatures) -> None:
 )
 def test_limits_that_mean_nothing_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):
-        EverythingOptions(**{field: value})  # type: ignore[arg-type] # a table of fields
+        AutomaticMaskOptions(**{field: value})  # type: ignore[arg-type] # a table of fields
 
 
 def test_sizes_in_bytes_are_those_of_the_tensors(pam: PAM, features: ImageFeatures) -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
-from transformers import Qwen2Config
 
 from pam_model import PAM
-from pam_model.config import PAMConfig, PerceiverConfig, sam2_config
 from pam_model.network import PAMNetwork
+from tests.model.sizes import small_config
 from tests.parity.recipe import ByteTokenizer
+
+if TYPE_CHECKING:
+    from pam_model.config import PAMConfig
 
 IMAGE_SIZE = (120, 90)  # width, height
 
@@ -21,35 +25,9 @@ class TextTokenizer(ByteTokenizer):
         return "".join(chr(0x100 + number) for number in token_ids)
 
 
-def tiny_config() -> PAMConfig:
+def tiny_config(vocabulary: int = 320) -> PAMConfig:
     """An image of 128 pixels, 8 x 8 cells of 32 channels."""
-    return PAMConfig(
-        sam2=sam2_config(
-            image_size=128,
-            widths=(8, 16, 32, 64),
-            heads=(1, 2, 4, 8),
-            blocks=(1, 1, 2, 1),
-            windows=(8, 4, 8, 4),
-            global_blocks=(3,),
-            width=32,
-            decoder_heads=2,
-            decoder_mlp=64,
-            memory_width=16,
-            memory_layers=1,
-            memory_mlp=64,
-            memory_fuser_mlp=64,
-        ),
-        language=Qwen2Config(
-            vocab_size=320,
-            hidden_size=48,
-            intermediate_size=64,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            tie_word_embeddings=True,
-        ),
-        perceiver=PerceiverConfig(num_heads=4, mlp_dim=64),
-    )
+    return small_config("tiny", vocabulary)
 
 
 def tiny_pam(seed: int = 0) -> PAM:

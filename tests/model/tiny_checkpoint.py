@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import PreTrainedTokenizerFast, Qwen2Config
+from transformers import PreTrainedTokenizerFast
 
 from pam_model.checkpoints.sam2_names import to_meta
-from pam_model.config import PAMConfig, PerceiverConfig, sam2_config
 from pam_model.network import PAMNetwork
+from tests.model.sizes import small_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
+
+    from pam_model.config import PAMConfig
 
 TOWER = "model.vision_tower.sam2_model_predictor."
 VOCABULARY = 288
@@ -37,34 +39,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 
 def config(*, tied: bool = True) -> PAMConfig:
-    return PAMConfig(
-        sam2=sam2_config(
-            image_size=128,
-            widths=(8, 16, 32, 64),
-            heads=(1, 2, 4, 8),
-            blocks=(1, 1, 2, 1),
-            windows=(4, 4, 4, 4),
-            global_blocks=(3,),
-            width=32,
-            decoder_heads=2,
-            decoder_mlp=48,
-            memory_width=16,
-            memory_layers=1,
-            memory_mlp=48,
-            memory_fuser_mlp=48,
-        ),
-        language=Qwen2Config(
-            vocab_size=VOCABULARY,
-            hidden_size=32,
-            intermediate_size=48,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            tie_word_embeddings=tied,
-            rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-        ),
-        perceiver=PerceiverConfig(depth=1, num_heads=2, mlp_dim=48, num_semantic_tokens=3),
-    )
+    return small_config("smallest", VOCABULARY, tied=tied)
 
 
 @cache

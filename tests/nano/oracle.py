@@ -40,7 +40,7 @@ class Oracle:
             found = [k for k, o in enumerate(self.objects) if prompt is o.box or prompt is o.click]
             rows.append(found[0] if found else -1)
             scores.append(5.0 if found or self.gullible else -5.0)
-            mask = self.objects[found[0]].mask if found else np.zeros((1, 1), np.bool_)
+            mask = self.objects[found[0]].drawn.mask if found else np.zeros((1, 1), np.bool_)
             masks.append(self._shrunk(mask) if self.shrink and prompt.box is not None else mask)
         count = len(prompts)
         nothing = torch.zeros(count, 1)
@@ -74,8 +74,8 @@ class Oracle:
     def describe(self, contexts, questions, options):
         return [
             [
-                self.lie(question, self.objects[row].facts)
-                or texts.answer(self.objects[row].facts, question)
+                self.lie(question, self.objects[row].drawn.facts)
+                or texts.answer(self.objects[row].drawn.facts, question)
                 for question in questions
             ]
             for row in contexts.rows
@@ -83,4 +83,4 @@ class Oracle:
 
     def classify(self, contexts, labels, *, language):
         assert list(labels) == [getattr(word, language) for word in NAMES]
-        return np.eye(len(labels))[[self.objects[row].facts.shape for row in contexts.rows]]
+        return np.eye(len(labels))[[self.objects[row].drawn.facts.shape for row in contexts.rows]]

@@ -7,8 +7,8 @@ import torch
 
 from pam_model.nano import render, texts
 from pam_model.nano.scene import Random, sample_scenes
-from pam_model.nano.texts import Facts
-from pam_model.nano.train.answers import QUESTIONS, FactTensors
+from pam_model.nano.texts import QUESTIONS, Facts
+from pam_model.nano.train.answers import FactTensors
 from pam_model.nano.train.batch import (
     REGIONS,
     _choose,

@@ -12,14 +12,14 @@ import torch
 from pam_model import PAM
 from pam_model.checkpoints.hub import NANO
 from pam_model.nano import measure
-from pam_model.nano.known import known_flat_image, known_scene
 from pam_model.nano.sizes import nano_config
 from pam_model.nano.tokenizer import EMBEDDED, load_tokenizer
 from pam_model.nano.world import HELD_OUT_SEED
 from pam_model.network import PAMNetwork
 from pam_model.tasks import END
+from tests.nano.drawn import known_flat_image, known_scene
 
-SCENES, FLAT_IMAGES = 8, 4
+SCENES, FLAT_IMAGES = 5, 3
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,10 @@ from pam_model.nano.known import (
     ground_click,
     inner_click,
     jittered_box,
-    known_flat_image,
-    known_scene,
 )
+from pam_model.nano.known import known_scene as drawn_anew
 from pam_model.nano.world import HELD_OUT_SEED, box_around
+from tests.nano.drawn import known_flat_image, known_scene
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +28,10 @@ def pixel(prompt):
 
 
 def test_a_seed_always_gives_the_same_prompts(images):
-    again = known_scene(HELD_OUT_SEED)
+    again = drawn_anew(HELD_OUT_SEED)
     assert len(again.objects) == len(images[0].objects)
     for one, other in zip(again.objects, images[0].objects, strict=True):
-        assert one.facts == other.facts
+        assert one.drawn.facts == other.drawn.facts
         assert one.box.box == other.box.box
         np.testing.assert_array_equal(one.click.points, other.click.points)
 
@@ -47,22 +47,22 @@ def test_all_prompts_are_valid_in_their_image(images):
 def test_objects_asked_about_are_few_and_can_be_seen(images):
     for known in images:
         assert len(known.objects) <= 3
-        assert all(thing.visible >= LEAST_VISIBLE for thing in known.objects)
-        assert all(thing.mask.shape == known.image.shape[:2] for thing in known.objects)
+        assert all(thing.drawn.visible >= LEAST_VISIBLE for thing in known.objects)
+        assert all(thing.drawn.mask.shape == known.image.shape[:2] for thing in known.objects)
     assert sum(len(known.objects) for known in images) > 12
 
 
 def test_clicks_are_on_their_objects(images):
     for known in images:
         for thing in known.objects:
-            assert thing.mask[pixel(thing.click)]
+            assert thing.drawn.mask[pixel(thing.click)]
 
 
 def test_empty_clicks_are_on_no_object_that_is_asked_about(images):
     assert sum(known.empty_click is not None for known in images) > 6
     for known in images:
         if known.empty_click is not None:
-            assert not any(thing.mask[pixel(known.empty_click)] for thing in known.objects)
+            assert not any(thing.drawn.mask[pixel(known.empty_click)] for thing in known.objects)
 
 
 def test_a_click_keeps_inside_the_edge_where_there_is_room():

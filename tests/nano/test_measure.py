@@ -7,13 +7,13 @@ import json
 import numpy as np
 import pytest
 
-from pam_model.nano import evaluate, known, measure, texts, words
-from pam_model.nano.known import known_flat_image, known_scene
+from pam_model.nano import evaluate, measure, texts, words
 from pam_model.nano.world import HELD_OUT_SEED
 from pam_model.tasks import Question, Task
+from tests.nano.drawn import known_flat_image, known_scene
 from tests.nano.oracle import Oracle
 
-SCENES = 10
+SCENES = 8
 
 
 @pytest.fixture(scope="module")
@@ -104,14 +104,14 @@ def test_a_wrong_answer_shows_in_its_own_measure_alone(scenes, task, language):
 
 
 def test_a_shape_that_is_taken_for_another_is_reported(scenes):
-    shape = scenes[0].objects[0].facts.shape
+    shape = scenes[0].objects[0].drawn.facts.shape
     name = words.SHAPES[shape].en
 
     def lie(question, facts):
         return "blob" if facts.shape == shape and question == Question(Task.LABEL) else None
 
     reports = {r.group: r for r in measure.by_shape(measure.ask(Oracle(scenes, lie), scenes))}
-    count = sum(thing.facts.shape == shape for known in scenes for thing in known.objects)
+    count = sum(thing.drawn.facts.shape == shape for known in scenes for thing in known.objects)
     mistaken = reports.pop(name)
     assert mistaken.objects == count
     assert mistaken.label_right == 0
@@ -174,8 +174,8 @@ def oracle_for_the_command(monkeypatch):
 
         return draw_and_learn
 
-    monkeypatch.setattr(evaluate, "known_scene", remembered(known.known_scene))
-    monkeypatch.setattr(evaluate, "known_flat_image", remembered(known.known_flat_image))
+    monkeypatch.setattr(evaluate, "known_scene", remembered(known_scene))
+    monkeypatch.setattr(evaluate, "known_flat_image", remembered(known_flat_image))
     monkeypatch.setattr(evaluate.PAM, "from_pretrained", lambda name, device: oracle)
     return oracle
 

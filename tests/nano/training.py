@@ -10,12 +10,11 @@ from pam_model.nano.train.batch import make_batch
 from pam_model.nano.train.loop import Trainer
 from pam_model.nano.train.objective import Objective
 from pam_model.nano.train.setup import (
+    freeze_video_parts,
     fresh_network,
     interpolate_positions_linearly,
     skip_position_codes,
-    trained_parameters,
 )
-from pam_model.nano.train.state import FlatParameters
 from tests.model.tiny import tiny_config
 
 CPU = torch.device("cpu")
@@ -31,9 +30,7 @@ def batches(tables, seed, side=SIDE):
 
 def tiny_network(tokenizer, seed=0):
     """The network of `tests.model.tiny`, with nano's tokenizer and fresh weights."""
-    config = tiny_config()
-    config.language.vocab_size = len(tokenizer)
-    network = fresh_network(config, tokenizer, seed)
+    network = fresh_network(tiny_config(len(tokenizer)), tokenizer, seed)
     skip_position_codes(network)
     interpolate_positions_linearly(network)
     return network
@@ -42,7 +39,5 @@ def tiny_network(tokenizer, seed=0):
 def tiny_trainer(tokenizer, make):
     """A trainer of a tiny network; `make` makes its batches."""
     network = tiny_network(tokenizer)
-    trained = trained_parameters(network)
-    objective = Objective(network)
-    parameters = FlatParameters([*trained, *objective.heads.parameters()])
-    return Trainer(objective, parameters, make)
+    freeze_video_parts(network)
+    return Trainer(Objective(network), make)

@@ -13,7 +13,7 @@ import pytest
 
 from pam_labeling.annotator import Annotator
 from pam_labeling.settings import Settings
-from pam_model import CroppedMask, EverythingOptions, GenerationOptions, Task
+from pam_model import AutomaticMaskOptions, CroppedMask, GenerationOptions, Task
 
 COLOURS = {
     "red": (255, 0, 0),
@@ -22,7 +22,7 @@ COLOURS = {
     "yellow": (255, 255, 0),
     "white": (255, 255, 255),
 }
-EVERYTHING, GENERATION = EverythingOptions(), GenerationOptions()
+EVERYTHING, GENERATION = AutomaticMaskOptions(), GenerationOptions()
 CHINESE = {
     "red": "红色",
     "green": "绿色",
@@ -93,6 +93,7 @@ class FakePAM:
     """Counts its calls; `gate` holds it up before encoding, `broken` colours make it fail."""
 
     name = "fake"
+    tokens_per_pass = 320
     image_tokens = 40
     region_tokens = 10
 

@@ -9,7 +9,7 @@ from pam_labeling.annotator import Annotator, Request
 from pam_labeling.media import LoadedImage
 from pam_labeling.regions import Refusal
 from pam_labeling.vocabulary import Vocabulary
-from pam_model import EverythingOptions, Prompt, Question, Task
+from pam_model import AutomaticMaskOptions, Prompt, Question, Task
 from tests.pam_labeling.conftest import COLOURS, FakePAM, FakeSegments, draw
 
 OBJECTS = (("red", 5, 6, 25, 20), ("blue", 30, 10, 60, 40))
@@ -100,7 +100,7 @@ def test_without_prompts_everything_is_found(annotator):
 
 
 def test_everything_passes_its_options_on_and_may_find_nothing(annotator):
-    one = annotator.annotate(Request(scene(), everything=EverythingOptions(max_regions=1)))
+    one = annotator.annotate(Request(scene(), everything=AutomaticMaskOptions(max_regions=1)))
     assert len(one.results) == 1
     blank = LoadedImage.from_pixels(draw())
     assert annotator.annotate(Request(blank)).results == ()

@@ -4,7 +4,6 @@ from typing import Any
 
 import pytest
 
-from pam_labeling import settings as module
 from pam_labeling.errors import SettingsError
 from pam_labeling.settings import Settings
 
@@ -34,23 +33,19 @@ def test_an_empty_variable_counts_as_not_set():
         ("PAM_REGIONS_PER_STEP", "0"),
         ("PAM_MAX_PIXELS", "99999999999"),
         ("PAM_DEVICE", "gpu"),
+        ("PAM_DEVICE", "cuda:first"),
         ("PAM_DTYPE", "int8"),
         ("PAM_ATTN_IMPLEMENTATION", "magic"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_variable(name, text):
-    with pytest.raises(SettingsError, match=f"^{name} is "):
+    with pytest.raises(SettingsError, match=f"^{name} must be "):
         Settings.from_environment({name: text})
 
 
 def test_an_empty_model_name_is_refused():
-    with pytest.raises(SettingsError, match="PAM_MODEL is empty"):
+    with pytest.raises(SettingsError, match=r'^PAM_MODEL must be a text such as "nano"'):
         Settings(model=" ")
-
-
-def test_every_setting_is_documented_by_its_variable():
-    for (name,) in Settings.variables().values():
-        assert f"    {name} " in module.__doc__
 
 
 def test_an_annotator_is_opened_with_the_settings(monkeypatch, model):

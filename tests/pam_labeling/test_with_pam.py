@@ -12,7 +12,7 @@ from pam_labeling.errors import DeadlineError
 from pam_labeling.media import LoadedImage
 from pam_labeling.regions import Region
 from pam_labeling.vocabulary import Vocabulary
-from pam_model import EverythingOptions, GenerationOptions, Prompt, Question, Task
+from pam_model import AutomaticMaskOptions, GenerationOptions, Prompt, Question, Task
 from tests.model.tiny import tiny_pam
 
 QUESTIONS = (Question(Task.LABEL), Question(Task.BRIEF, "zh"))
@@ -70,7 +70,7 @@ def test_the_annotator_says_what_pam_says(pam, image, regions_per_step):
 
 
 def test_everything_and_masks_only(pam, image):
-    options = EverythingOptions(
+    options = AutomaticMaskOptions(
         points_per_side=4, iou_threshold=0, stability_threshold=0, max_area=1, max_regions=3
     )
     with Annotator(pam) as annotator:

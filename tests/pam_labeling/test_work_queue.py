@@ -448,7 +448,7 @@ def test_a_job_whose_outbox_is_full_holds_nobody_up():
 
 def test_few_jobs_hold_features_at_once_and_none_is_overtaken_for_ever():
     queue, log = WorkQueue(9), []
-    costs = {"a": 40, "b": 40, "c": 10}
+    costs = {"a": 20, "b": 20, "c": 5}
     jobs = [Job(steps(log, name, 2), Priority.BATCH, cost=cost) for name, cost in costs.items()]
     for job in jobs:
         queue.put(job)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -17,11 +18,12 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
-from pam_model import PAM, GenerationOptions, Prompt, everything
+from pam_model import PAM, GenerationOptions, ImageFeatures, Prompt, everything
 from pam_model.checkpoints.sam2_names import to_transformers
 from pam_model.network import PAMNetwork
 from pam_model.tasks import after_region
-from tests.parity.recipe import ByteTokenizer, draw, fill, tiny_config
+from tests.model.sizes import small_config
+from tests.parity.recipe import ByteTokenizer, draw, fill
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,9 +63,9 @@ def compare(path: Path) -> list[Difference]:
     """Run one case through our PAM; `path` is its json, the arrays lie beside it."""
     case = json.loads(path.read_text())
     golden = np.load(path.with_suffix(".npz"))
-    pam = tiny_pam(case, path.parent)
-    image = _image(case, path.parent)
-    arrays = _run(pam, image, _prompt(case, image.shape[:2]), case)
+    kept = ("pictures", "seed", "tie_word_embeddings", "recipe_added_constants")
+    pam, features = _encoded(json.dumps({key: case[key] for key in kept}), path.parent)
+    arrays = _run(pam, features, _prompt(case, features.size), case)
     logits = arrays.pop("video_mask_logits")
     arrays["video_mask_logits_s8"] = logits[::8, ::8]
     differences = [
@@ -76,12 +78,21 @@ def compare(path: Path) -> list[Difference]:
     return [*differences, Difference("video_mask_bits", float(wrong > 0), wrong)]
 
 
+@cache
+def _encoded(shared: str, folder: Path) -> tuple[PAM, ImageFeatures]:
+    """The PAM and the encoded image of all cases that share these settings (as JSON)."""
+    case = json.loads(shared)
+    pam = tiny_pam(case, folder)
+    return pam, pam.encode(_image(case, folder))
+
+
 def tiny_pam(case: dict[str, Any], folder: Path = GOLDEN_DIR) -> PAM:
     """The small PAM of a case, with the weights that the recipe makes of their names."""
-    network = PAMNetwork(tiny_config(tied=case["tie_word_embeddings"]), ByteTokenizer())
+    tied = case["tie_word_embeddings"]
+    network = PAMNetwork(small_config("golden", 512, tied=tied), ByteTokenizer())
     network.segmenter.sam2.load_state_dict(to_transformers(_weights(case, folder, "sam2")))
     published = _weights(case, folder, "pam")
-    if case["tie_word_embeddings"]:
+    if tied:
         published["lm_head.weight"] = published["model.embed_tokens.weight"]
     for prefix, module in network.published_parts:
         names = module.state_dict()
@@ -112,11 +123,11 @@ def _image(case: dict[str, Any], folder: Path) -> npt.NDArray[np.uint8]:
         return np.asarray(image.convert("RGB"))
 
 
-def _prompt(case: dict[str, Any], shape: tuple[int, ...]) -> Prompt:
+def _prompt(case: dict[str, Any], size: tuple[int, int]) -> Prompt:
     visual = case["visual_prompt"]
     if isinstance(visual, dict):
         (x, y), radius = visual["center"], visual["radius"]
-        rows, columns = np.mgrid[: shape[0], : shape[1]]
+        rows, columns = np.mgrid[: size[1], : size[0]]
         return Prompt.from_mask((columns - x) ** 2 + (rows - y) ** 2 <= radius**2)
     if case["labels"] is None:
         return Prompt.from_box(visual)
@@ -125,11 +136,11 @@ def _prompt(case: dict[str, Any], shape: tuple[int, ...]) -> Prompt:
 
 @torch.inference_mode()
 def _run(
-    pam: PAM, image: npt.NDArray[np.uint8], prompt: Prompt, case: dict[str, Any]
+    pam: PAM, features: ImageFeatures, prompt: Prompt, case: dict[str, Any]
 ) -> dict[str, npt.NDArray[np.float32]]:
     """Every array of a case under its golden name, and the full-size mask logits."""
     network, language = pam.network, pam.network.language
-    segments = pam.segment(pam.encode(image), [prompt])
+    segments = pam.segment(features, [prompt])
     perceived = network.perceiver(segments.mask_tokens, segments.image_embed)
     question = case["task"].removeprefix("<image>\n")
     embeds = torch.cat(
@@ -147,7 +158,7 @@ def _run(
         language.answer_in_steps(pam.prefill(segments).key_values, [[question]], options)
     )
     hook.remove()
-    resized = F.interpolate(segments.mask_logits[:, None], image.shape[:2], mode="bilinear")
+    resized = F.interpolate(segments.mask_logits[:, None], features.size[::-1], mode="bilinear")
     tensors = {
         "low_res_mask": segments.mask_logits,
         "object_score": torch.from_numpy(segments.object_scores),

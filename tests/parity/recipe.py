@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from transformers import Qwen2Config
-
-from pam_model.config import PAMConfig, PerceiverConfig, sam2_config
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,31 +51,6 @@ def draw(height: int, width: int, phase: int) -> npt.NDArray[np.uint8]:
     image[disc] = np.stack([220 - noise, 40 + noise, 30 + noise // 2], axis=-1)[disc]
     image[bar] = np.stack([30 + noise, 60 + noise, 200 - noise], axis=-1)[bar]
     return image.astype(np.uint8)
-
-
-def tiny_config(*, tied: bool) -> PAMConfig:
-    """The sizes of the golden cases."""
-    return PAMConfig(
-        sam2=sam2_config(
-            widths=(16, 32, 64, 128),
-            heads=(2, 4, 8, 16),
-            blocks=(1, 2, 3, 1),
-            windows=(8, 4, 14, 8),
-            global_blocks=(5,),
-            memory_layers=2,
-        ),
-        language=Qwen2Config(
-            vocab_size=512,
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            tie_word_embeddings=tied,
-            rope_parameters={"rope_type": "default", "rope_theta": 1e6},
-        ),
-        perceiver=PerceiverConfig(),
-    )
 
 
 class ByteTokenizer:

@@ -1,1 +1,1 @@
-"""Published and own checkpoints: found, read, checked, written."""
+"""Checkpoints, published ones and our own: find, read, check and write them."""

@@ -1,9 +1,9 @@
-"""PAM's checkpoints: the published layouts in, our own one in and out.
+"""Read PAM's checkpoints in the published layouts and in our own, and write our own.
 
 A published checkpoint is a folder (perhaps inside one of the same name) with `config.json`, a
-tokenizer and safetensors, and SAM 2.1 apart from it. Our own keeps everything in one folder: SAM
-2.1 lies in the same file under `model.vision_tower.sam2_model_predictor.`, and `config.json` has a
-section `sam2` and a section `perceiver`.
+tokenizer and safetensors; SAM 2.1 is separate. Our own layout keeps everything in one folder: the
+tensors of SAM 2.1 are in the same file, named `model.vision_tower.sam2_model_predictor.*`, and
+`config.json` has a section `sam2` and a section `perceiver`.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ _EMBEDDING = "model.embed_tokens.weight"
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """What a checkpoint's files hold. Tensors are mapped from the files, not copied.
+    """The content of a checkpoint's files. Tensors are mapped from the files, not copied.
 
     Attributes:
-        name: the folder's.
+        name: of the folder.
         config: sizes.
-        pam_tensors: under the published names; no `lm_head.weight` where the head is tied.
+        pam_tensors: under the published names; without `lm_head.weight` if the head is tied.
         sam2_tensors: under the names of transformers' `Sam2VideoModel`.
         tokenizer: of the language model.
     """
@@ -64,12 +64,11 @@ class Checkpoint:
 def load_checkpoint(folder: str | Path, sam2_path: str | Path | None = None) -> Checkpoint:
     """Read a checkpoint in a published layout or in our own.
 
-    SAM 2.1 is taken from `sam2_path`; or from inside the weights, if `config.json` has a section
-    `sam2`; or from a `sam2.1*.pt` or `sam2.1*` folder in or beside `folder`; or from inside the
-    weights.
+    SAM 2.1 is looked for in this order: `sam2_path`; inside the weights, if `config.json` has a
+    section `sam2`; a `sam2.1*.pt` or a folder `sam2.1*` in or beside `folder`; inside the weights.
 
     Args:
-        folder: of the checkpoint, or the folder around it.
+        folder: of the checkpoint, or its parent.
         sam2_path: Meta's `.pt` or a Hugging Face folder of SAM 2.1.
 
     Raises:
@@ -79,12 +78,11 @@ def load_checkpoint(folder: str | Path, sam2_path: str | Path | None = None) -> 
     raw = read_json(folder / "config.json")
     tensors = read_tensors(folder)
     tower = {
-        name.removeprefix(_TOWER): tensor
-        for name, tensor in tensors.items()
+        name.removeprefix(_TOWER): tensors.pop(name)
+        for name in tuple(tensors)
         if name.startswith(_TOWER)
     }
-    pam_tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith(_TOWER)}
-    tied = _tie_head(pam_tensors, raw)
+    tied = _tie_head(tensors, raw)
     source = None if sam2_path is None else Path(sam2_path)
     if source is None and not (tower and "sam2" in raw):
         source = _sam2_beside(folder)
@@ -101,10 +99,10 @@ def load_checkpoint(folder: str | Path, sam2_path: str | Path | None = None) -> 
             f"{folder}: SAM 2.1 is neither inside nor beside it; put sam2.1_hiera_large.pt (from "
             "facebook/sam2.1-hiera-large) there, or name it: sam2=PATH"
         )
-    config = pam_config(raw, pam_tensors, sam2_config, tied=tied)
-    check_depths(config, pam_tensors, sam2_tensors)
+    config = pam_config(raw, tensors, sam2_config, tied=tied)
+    check_depths(config, tensors, sam2_tensors)
     tokenizer = load_tokenizer(folder, config.language.vocab_size)
-    return Checkpoint(folder.name, config, pam_tensors, sam2_tensors, tokenizer)
+    return Checkpoint(folder.name, config, tensors, sam2_tensors, tokenizer)
 
 
 def load_network(
@@ -118,12 +116,12 @@ def load_network(
 
     Args:
         checkpoint: from `load_checkpoint`.
-        dtype: of the parameters, but of those that place a prompt; None: as in the files.
-        device: to put them on.
+        dtype: of the parameters, except those that place a prompt; None keeps that of the files.
+        device: where the parameters go.
         attn_implementation: of the language model.
 
     Raises:
-        CheckpointError: tensors are missing, unexpected or of another shape, each by name.
+        CheckpointError: tensors are missing, unexpected or of another shape; all are named.
     """
     with parameters_on_meta():
         try:
@@ -132,7 +130,7 @@ def load_network(
                 checkpoint.tokenizer,  # type: ignore[arg-type] # transformers widens encode's types
                 attn_implementation=attn_implementation,
             )
-        # Sizes that contradict one another make the modules stumble in ways of their own.
+        # Sizes that contradict each other make the modules raise all kinds of errors.
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
                 f"{checkpoint.name}: no model has the sizes of its config.json ({error})"
@@ -166,7 +164,7 @@ def save_checkpoint(
     """Write a checkpoint in our own layout: one folder that `load_checkpoint` reads alone.
 
     Args:
-        folder: made if it is not there; files of these names are replaced.
+        folder: created if needed; files of the same names are replaced.
         config: sizes.
         pam_state: under the published names; a tied head is left out.
         sam2_state: under the names of transformers' `Sam2VideoModel`.
@@ -179,9 +177,13 @@ def save_checkpoint(
     state = {name: tensor for name, tensor in pam_state.items() if not (tied and name == _HEAD)}
     state.update({_TOWER + name: tensor for name, tensor in to_meta(sam2_state).items()})
     stored = {
-        name: tensor.detach().to("cpu", _stored_dtype(name, dtype)).clone().contiguous()
+        name: tensor.detach()
+        .to("cpu", torch.float32 if name.endswith("gaussian_matrix") else dtype)
+        .clone()  # safetensors refuses tensors that share memory
+        .contiguous()
         for name, tensor in state.items()
     }
+    # Replaced at once, so that no reader ever sees half a file.
     partial = folder / "model.safetensors.partial"
     save_file(stored, partial, metadata={"format": "pt"})
     partial.replace(folder / "model.safetensors")
@@ -220,10 +222,6 @@ def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def _stored_dtype(name: str, dtype: torch.dtype) -> torch.dtype:
-    return torch.float32 if name.endswith("gaussian_matrix") else dtype
-
-
 def _sam2_beside(folder: Path) -> Path | None:
     for place in (folder, folder.parent):
         found = sorted(
@@ -240,10 +238,12 @@ def _sam2_beside(folder: Path) -> Path | None:
 
 
 def _tie_head(tensors: dict[str, Tensor], raw: Mapping[str, Any]) -> bool:
-    """Whether the head is the embedding; one that only copies it, as far as both go, is dropped.
+    """Whether the embedding is the head too; a head that only copies it is dropped.
+
+    Only the rows that both have are compared.
 
     Raises:
-        CheckpointError: the config says that they are one, and they differ.
+        CheckpointError: the config says that both are one, but they differ.
     """
     tied = bool(raw.get("tie_word_embeddings", _HEAD not in tensors))
     if _HEAD not in tensors or _EMBEDDING not in tensors:
@@ -255,6 +255,6 @@ def _tie_head(tensors: dict[str, Tensor], raw: Mapping[str, Any]) -> bool:
         return True
     if tied:
         raise CheckpointError(
-            f"config.json says tie_word_embeddings, and {_HEAD} differs from {_EMBEDDING}"
+            f"config.json says tie_word_embeddings, but {_HEAD} differs from {_EMBEDDING}"
         )
     return False

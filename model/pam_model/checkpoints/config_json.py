@@ -1,4 +1,4 @@
-"""A checkpoint's `config.json` -> the sizes of our modules, checked against its tensors."""
+"""Read the sizes of our modules from `config.json`, and check them by the tensors."""
 
 from __future__ import annotations
 
@@ -23,9 +23,8 @@ _PROJECTOR = "mlp2x_gelu"
 _EMBEDDING = "model.embed_tokens.weight"
 _BLOCKS = "vision_encoder.backbone.blocks."
 _LARGEST = 1 << 20  # no size of a language model comes near it
-# Published settings that are left out of config.json where they are the authors' defaults.
-_ROPE_THETA = 1_000_000.0
-# Keys that every config of transformers has and that say nothing of SAM 2.1's sizes.
+_ROPE_THETA = 1_000_000.0  # the authors' default, which their config.json may leave out
+# Keys that every config of transformers has, and that say nothing about SAM 2.1's sizes.
 _GENERAL = PreTrainedConfig().to_dict().keys() - {"model_type"}
 _LARGEST_KERNEL = 64  # no kernel, stride or padding of SAM 2.1 is larger
 _OPTIONAL = ("hidden_act", "max_position_embeddings", "rms_norm_eps")
@@ -38,16 +37,16 @@ def pam_config(
     *,
     tied: bool = True,
 ) -> PAMConfig:
-    """Understand a `config.json` with the published keys, and perhaps `sam2` and `perceiver`.
+    """Read a `config.json` with the published keys, and perhaps the sections of our own layout.
 
     Args:
         raw: the content of the file.
-        pam_tensors: under the published names; their number of rows is the vocabulary.
-        sam2: sizes of SAM 2.1 where the file has no section of that name; hiera-large if None.
-        tied: whether the embedding is the language model's head too.
+        pam_tensors: under the published names; the embedding's rows are the vocabulary.
+        sam2: sizes of SAM 2.1 if the file has no section of that name; hiera-large if None.
+        tied: whether the embedding is also the language model's head.
 
     Raises:
-        CheckpointError: not a PAM's, or sizes that are not those of the tensors.
+        CheckpointError: it is not of a PAM, or the sizes are not those of the tensors.
     """
     if raw.get("model_type") != _MODEL_TYPE:
         raise CheckpointError(
@@ -68,10 +67,10 @@ def pam_config(
 
 
 def sam2_from_dict(raw: object, where: str) -> Sam2VideoConfig:
-    """Sizes of SAM 2.1 as transformers writes them; keys that could fetch or run code are ignored.
+    """Read sizes of SAM 2.1 as transformers writes them; ignore keys that could choose code.
 
     Raises:
-        CheckpointError: not a description of SAM 2.1 with a Hiera trunk; `where` begins its text.
+        CheckpointError: it does not describe SAM 2.1 with a Hiera trunk, in `where`.
     """
     if not isinstance(raw, dict):
         raise CheckpointError(f"{where} must be an object, not {type(raw).__name__}")
@@ -82,7 +81,7 @@ def sam2_from_dict(raw: object, where: str) -> Sam2VideoConfig:
         known = isinstance(vision, Sam2VisionConfig) and isinstance(
             vision.backbone_config, Sam2HieraDetConfig
         )
-    # transformers and huggingface_hub raise whatever a value makes them stumble over.
+    # transformers raises all kinds of errors for values that it does not expect.
     except Exception as error:
         raise CheckpointError(f"{where} does not describe SAM 2.1 ({error})") from error
     if not known:
@@ -97,7 +96,7 @@ def check_depths(
 ) -> None:
     """Refuse a config whose numbers of layers are not those of the tensors.
 
-    Building a model of absurd depth would take for ever before a tensor could be missed.
+    Without this check, building a model of a million layers would never end.
 
     Raises:
         CheckpointError: they differ.
@@ -119,6 +118,8 @@ def check_depths(
 
 
 def _language(raw: Mapping[str, Any], tensors: Mapping[str, Tensor], *, tied: bool) -> Qwen2Config:
+    if _EMBEDDING not in tensors or tensors[_EMBEDDING].ndim != 2:
+        raise CheckpointError(f"the weights have no {_EMBEDDING}, or no table of that name")
     hidden = _size(raw, "hidden_size")
     heads = _size(raw, "num_attention_heads")
     groups = _size(raw, "num_key_value_heads")
@@ -133,7 +134,7 @@ def _language(raw: Mapping[str, Any], tensors: Mapping[str, Tensor], *, tied: bo
         "num_key_value_heads": groups,
         "intermediate_size": _size(raw, "intermediate_size"),
         "num_hidden_layers": _size(raw, "num_hidden_layers"),
-        "vocab_size": _vocabulary(tensors),
+        "vocab_size": len(tensors[_EMBEDDING]),
         "tie_word_embeddings": tied,
         "rope_parameters": {"rope_type": "default", "rope_theta": _rope_theta(raw)},
         **{key: raw[key] for key in _OPTIONAL if key in raw},
@@ -141,7 +142,7 @@ def _language(raw: Mapping[str, Any], tensors: Mapping[str, Tensor], *, tied: bo
     _check_widths(config, tensors)
     try:
         return Qwen2Config(**config)
-    # As for SAM 2.1: anything may be raised over a value of the wrong kind.
+    # As for SAM 2.1, a value of the wrong kind may raise anything.
     except Exception as error:
         raise CheckpointError(f"config.json does not describe Qwen2 ({error})") from error
 
@@ -161,12 +162,6 @@ def _rope_theta(raw: Mapping[str, Any]) -> float:
     if isinstance(theta, bool) or not isinstance(theta, (int, float)) or not 1 <= theta < 1e12:
         raise CheckpointError(f"config.json: rope_theta is {theta!r}, and must be a number from 1")
     return float(theta)
-
-
-def _vocabulary(tensors: Mapping[str, Tensor]) -> int:
-    if _EMBEDDING not in tensors or tensors[_EMBEDDING].ndim != 2:
-        raise CheckpointError(f"the weights have no {_EMBEDDING}, or no table of that name")
-    return tensors[_EMBEDDING].shape[0]
 
 
 def _check_widths(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
@@ -196,7 +191,7 @@ def _perceiver(raw: object) -> PerceiverConfig:
 
 
 def _harmless(value: Any) -> Any:
-    """Drop keys that choose code (attention kernels by hub id, pretrained parts) or no size."""
+    """Drop keys that choose code (attention kernels by hub id, pretrained parts), or no sizes."""
     if isinstance(value, dict):
         return {
             key: _harmless(inner)
@@ -212,7 +207,7 @@ def _harmless(value: Any) -> Any:
 
 
 def _check_kernels(section: Mapping[str, Any], where: str) -> None:
-    """Refuse strides, kernels and paddings that no image survives."""
+    """Refuse strides, kernels and paddings that cannot work or would need absurd memory."""
     for key, value in section.items():
         if isinstance(value, dict):
             _check_kernels(value, f"{where}.{key}")

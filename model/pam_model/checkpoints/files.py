@@ -1,4 +1,4 @@
-"""A checkpoint's folder and its JSON files, which are not trusted; without torch."""
+"""Find a checkpoint's folder and read its JSON files, which are not trusted; without torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file") from error
-    # A file may be nested deeper than the parser goes.
+    # RecursionError: the file is nested deeper than the parser can go.
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not readable as JSON ({error})") from error
     if not isinstance(content, dict):

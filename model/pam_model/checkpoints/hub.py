@@ -1,14 +1,13 @@
-"""Where a checkpoint's files are: inside the package, in a folder, or on the Hugging Face hub."""
+"""Find a checkpoint's files: inside the package, in a folder, or on the Hugging Face hub."""
 
 from __future__ import annotations
 
 import errno
-import hashlib
 import re
 import shutil
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from filelock import FileLock
@@ -37,6 +36,7 @@ from huggingface_hub.utils import (
     disable_progress_bars,
     enable_progress_bars,
 )
+from huggingface_hub.utils.sha import sha_fileobj
 
 from pam_model.checkpoints.files import find_folder, read_json
 from pam_model.errors import CheckpointError
@@ -55,15 +55,43 @@ PUBLISHED = {
 _FILES = ("*.json", "*.safetensors", "*merges.txt")
 _LARGE = (".safetensors", ".pt")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+# What each error of huggingface_hub means to a person; the first row that fits counts.
+_REASONS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
+    (
+        (GatedRepoError,),
+        (
+            "its owner asks for consent: accept the terms on its page at {address}, then log in "
+            "with `hf auth login`"
+        ),
+    ),
+    ((RevisionNotFoundError,), "{address} has no such revision of it"),
+    (
+        (RepositoryNotFoundError, HFValidationError),
+        "{address} has no such repository, or it is private (`hf auth login`)",
+    ),
+    (
+        (DryRunError, LocalEntryNotFoundError, OfflineModeIsEnabled),
+        (
+            "{address} cannot be reached, and not all of its files are in {cache}; connect and run "
+            "`pam-labeling download {name}`"
+        ),
+    ),
+    ((HfHubHTTPError,), "{address} refused the download ({error})"),
+    (
+        (HTTPError, OSError),
+        "{cache}: the download broke off ({error}); run it again, and it continues from there",
+    ),
+)
+_DISK_FULL = "{cache}: the disk is full; make room, or keep the files elsewhere (HF_HUB_CACHE)"
 
 
 class Source(NamedTuple):
-    """Where the parts of a checkpoint lie.
+    """Where the parts of a checkpoint are.
 
     Attributes:
         folder: with `config.json`.
-        sam2: Meta's `.pt` where it lies elsewhere, or None.
-        name: what to call the checkpoint.
+        sam2: Meta's `.pt` file, if SAM 2.1 is not in the folder; else None.
+        name: of the checkpoint.
     """
 
     folder: Path
@@ -72,7 +100,7 @@ class Source(NamedTuple):
 
 
 class _Hub(NamedTuple):
-    """How to reach the hub, and where its files are kept."""
+    """The hub, and the cache of its files on this machine."""
 
     cache_dir: Path
     endpoint: str | None
@@ -86,13 +114,13 @@ def resolve(
     cache_dir: str | Path | None = None,
     endpoint: str | None = None,
 ) -> Source:
-    """Find a checkpoint; what is neither in the package nor in a folder nor cached is downloaded.
+    """Find a checkpoint; download it if it is not in the package, in a folder or in the cache.
 
     Args:
         name: "nano", "PAM-1.5B", "PAM-3B", a folder, or a hub id such as "somebody/their-pam".
         revision: branch, tag or commit on the hub.
         cache_dir: of the hub's files; by default that of huggingface_hub.
-        endpoint: the hub's address, if it is another one.
+        endpoint: the hub's address, by default huggingface.co's.
 
     Raises:
         CheckpointError: no such checkpoint, or it cannot be downloaded.
@@ -100,7 +128,7 @@ def resolve(
     local = _local(name)
     if local is not None:
         return local
-    cache = _cache(cache_dir)
+    cache = Path(cache_dir or constants.HF_HUB_CACHE)
     try:
         return _fetch(str(name), revision, _Hub(cache, endpoint, local_files_only=True))
     except LocalEntryNotFoundError:
@@ -117,30 +145,30 @@ def download(
     revision: str | None = None,
     endpoint: str | None = None,
 ) -> Path:
-    """Bring a checkpoint and the SAM 2.1 it needs here, or up to date, and return its folder.
+    """Download or update a checkpoint with the SAM 2.1 that it needs, and return its folder.
 
-    A download that was interrupted goes on where it stopped, also in another process.
+    An interrupted download continues where it stopped, even in another process.
 
     Args:
         name: as for `resolve`.
         cache_dir: of the hub's files; by default that of huggingface_hub.
         progress: show a bar on stderr.
         revision: branch, tag or commit on the hub.
-        endpoint: the hub's address, if it is another one.
+        endpoint: the hub's address, by default huggingface.co's.
 
     Raises:
-        CheckpointError: no such checkpoint, no connection, no room, or no permission.
+        CheckpointError: no such checkpoint, no connection, no disk space, or no permission.
     """
     local = _local(name)
     if local is not None:
         return local.folder
-    hub = _Hub(_cache(cache_dir), endpoint, local_files_only=False)
+    hub = _Hub(Path(cache_dir or constants.HF_HUB_CACHE), endpoint, local_files_only=False)
     with _explained(str(name), hub), _progress(shown=progress):
         return _fetch(str(name), revision, hub).folder
 
 
 def check_name(name: str | Path) -> None:
-    """Refuse a name that cannot be a checkpoint's, without asking the hub and without loading.
+    """Refuse a name that cannot be a checkpoint's; nothing is loaded, and the hub is not asked.
 
     Raises:
         CheckpointError: neither a published name, nor a folder with a checkpoint, nor a hub id.
@@ -148,12 +176,8 @@ def check_name(name: str | Path) -> None:
     _local(name)
 
 
-def _cache(cache_dir: str | Path | None) -> Path:
-    return Path(cache_dir or constants.HF_HUB_CACHE)
-
-
 def _local(name: str | Path) -> Source | None:
-    """A checkpoint that needs no hub; None for one that does."""
+    """A checkpoint on this machine; None if the name is one of the hub."""
     if name == "nano":
         if not (NANO / "config.json").is_file():
             raise CheckpointError(f"{NANO}: this installation lacks the embedded checkpoint")
@@ -183,49 +207,36 @@ def _fetch(name: str, revision: str | None, hub: _Hub) -> Source:
 
 
 def _snapshot(repository: str, revision: str | None, patterns: list[str], hub: _Hub) -> Path:
+    """The folder with those files of a repository that match the patterns."""
+    options: dict[str, Any] = {
+        "revision": revision,
+        "cache_dir": hub.cache_dir,
+        "endpoint": hub.endpoint,
+        "allow_patterns": patterns,
+    }
     if not hub.local_files_only:
-        missing = _missing(repository, revision, patterns, hub)
+        try:
+            with _progress(shown=False):
+                listing = snapshot_download(repository, dry_run=True, **options)
+        except DryRunError as error:
+            # The hub's own refusal says more than "the dry run failed".
+            if isinstance(error.__cause__, HfHubHTTPError):
+                raise error.__cause__ from None
+            raise
+        missing = [file for file in listing if file.will_download]
         _check_room(missing, hub.cache_dir)
         for file in missing:
             if file.filename.endswith(_LARGE):
                 _download_blob(repository, file, hub)
     with _progress(shown=False):
-        folder = snapshot_download(
-            repository,
-            revision=revision,
-            cache_dir=hub.cache_dir,
-            endpoint=hub.endpoint,
-            allow_patterns=patterns,
-            local_files_only=hub.local_files_only,
-        )
-    return Path(folder)
-
-
-def _missing(
-    repository: str, revision: str | None, patterns: list[str], hub: _Hub
-) -> list[DryRunFileInfo]:
-    """Ask the hub which files of a repository are not in the cache."""
-    try:
-        with _progress(shown=False):
-            listing = snapshot_download(
-                repository,
-                revision=revision,
-                cache_dir=hub.cache_dir,
-                endpoint=hub.endpoint,
-                allow_patterns=patterns,
-                dry_run=True,
-            )
-    except DryRunError as error:
-        if isinstance(error.__cause__, HfHubHTTPError):
-            raise error.__cause__ from None
-        raise
-    return [file for file in listing if file.will_download]
+        local = hub.local_files_only
+        return Path(snapshot_download(repository, local_files_only=local, **options))
 
 
 def _download_blob(repository: str, file: DryRunFileInfo, hub: _Hub) -> None:
-    """Download a large file into the hub's cache so that it can be resumed.
+    """Download a large file into the hub's cache, or continue an earlier download of it.
 
-    huggingface_hub resumes a broken connection, but starts a file anew in the next process.
+    huggingface_hub itself resumes a broken connection, but starts again in the next process.
     """
     url = hf_hub_url(repository, file.filename, revision=file.commit_hash, endpoint=hub.endpoint)
     metadata = get_hf_file_metadata(url, endpoint=hub.endpoint)
@@ -233,33 +244,37 @@ def _download_blob(repository: str, file: DryRunFileInfo, hub: _Hub) -> None:
         return  # left to huggingface_hub, which says what is wrong with the answer
     blobs = _blobs(file)
     blobs.mkdir(parents=True, exist_ok=True)
-    partial = blobs / f"{metadata.etag}.partial"
-    with FileLock(f"{partial}.lock"):
+    part = blobs / f"{metadata.etag}.partial"
+    with FileLock(f"{part}.lock"):
         if (blobs / metadata.etag).exists():
             return
-        _complete(partial, metadata.location, urlsplit(url).netloc, metadata.size, file.filename)
-        if re.fullmatch(r"[0-9a-f]{64}", metadata.etag) and _sha256(partial) != metadata.etag:
-            partial.unlink()
+        _complete(part, metadata.location, urlsplit(url).netloc, metadata.size, file.filename)
+        with part.open("rb") as stream:
+            # Large files have their SHA-256 as their etag; other etags say nothing of the content.
+            hashed = re.fullmatch(r"[0-9a-f]{64}", metadata.etag)
+            damaged = hashed and sha_fileobj(stream).hex() != metadata.etag
+        if damaged:
+            part.unlink()
             raise CheckpointError(
                 f"{repository}: {file.filename} arrived damaged and was removed; download it again"
             )
-        partial.replace(blobs / metadata.etag)
+        part.replace(blobs / metadata.etag)
 
 
 def _blobs(file: DryRunFileInfo) -> Path:
-    """<repository>/snapshots/<commit>/<file name> -> <repository>/blobs, where files have etags."""
+    """<repository>/snapshots/<commit>/<file name> -> <repository>/blobs, where names are etags."""
     return Path(file.local_path).parents[len(Path(file.filename).parts) + 1] / "blobs"
 
 
-def _complete(partial: Path, location: str, hub_host: str, size: int, shown: str) -> None:
-    """Append to `partial` what it lacks of the file of `size` bytes at `location`."""
-    partial.touch()
+def _complete(part: Path, location: str, hub_host: str, size: int, shown: str) -> None:
+    """Append to `part` the missing rest of the file of `size` bytes at `location`."""
+    part.touch()
     headers = build_hf_headers()
     if urlsplit(location).netloc != hub_host:
-        headers.pop("authorization", None)  # the token is the hub's, not that of its file servers
-    with partial.open("r+b") as stream:
+        headers.pop("authorization", None)  # the token is for the hub, not for its file servers
+    with part.open("r+b") as stream:
         start = stream.seek(0, 2)
-        if start > size:
+        if start > size:  # it cannot be a part of this file
             start = stream.seek(0)
             stream.truncate()
         http_get(
@@ -272,29 +287,23 @@ def _complete(partial: Path, location: str, hub_host: str, size: int, shown: str
         )
 
 
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _check_room(missing: list[DryRunFileInfo], cache_dir: Path) -> None:
     begun = {path for file in missing for path in _blobs(file).glob("*.partial")}
     needed = sum(file.file_size or 0 for file in missing)
     needed -= sum(path.stat().st_size for path in begun)
+    # The cache may not exist yet: its nearest parent is on the same disk.
     place = next(path for path in (cache_dir, *cache_dir.absolute().parents) if path.exists())
     free = shutil.disk_usage(place).free
     if needed > free:
         raise CheckpointError(
-            f"{cache_dir}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB free; make "
+            f"{cache_dir}: {needed / 1e9:.1f} GB are needed and {free / 1e9:.1f} GB are free; make "
             "room, or keep the files elsewhere (HF_HUB_CACHE)"
         )
 
 
 @contextmanager
 def _progress(*, shown: bool) -> Iterator[None]:
+    """Hide huggingface_hub's progress bars unless `shown`; the user may have hidden them anyway."""
     if shown or are_progress_bars_disabled():
         yield
         return
@@ -307,31 +316,13 @@ def _progress(*, shown: bool) -> Iterator[None]:
 
 @contextmanager
 def _explained(name: str, hub: _Hub) -> Iterator[None]:
-    """Say in our words what went wrong, and what to do."""
-    address = hub.endpoint or constants.ENDPOINT
+    """Turn errors of a download into sentences that say what to do."""
     try:
         yield
-    except GatedRepoError as error:
-        raise CheckpointError(
-            f"{name}: its owner asks for consent: accept the terms on its page at {address}, then "
-            "log in with `hf auth login`"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise CheckpointError(f"{name}: {address} has no such revision of it") from error
-    except (RepositoryNotFoundError, HFValidationError) as error:
-        raise CheckpointError(
-            f"{name}: {address} has no such repository, or it is private (`hf auth login`)"
-        ) from error
-    except (DryRunError, LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
-        raise CheckpointError(
-            f"{name}: {address} cannot be reached, and not all of its files are in "
-            f"{hub.cache_dir}; connect and run `pam-labeling download {name}`"
-        ) from error
-    except HfHubHTTPError as error:
-        raise CheckpointError(f"{name}: {address} refused the download ({error})") from error
-    except (HTTPError, OSError) as error:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            reason = "the disk is full; make room, or keep the files elsewhere (HF_HUB_CACHE)"
-        else:
-            reason = f"the download broke off ({error}); run it again, and it goes on from there"
-        raise CheckpointError(f"{name}: {hub.cache_dir}: {reason}") from error
+    except (DryRunError, HFValidationError, HTTPError, OSError) as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        fitting = (text for kinds, text in _REASONS if isinstance(error, kinds))
+        reason = (_DISK_FULL if full else next(fitting)).format(
+            name=name, address=hub.endpoint or constants.ENDPOINT, cache=hub.cache_dir, error=error
+        )
+        raise CheckpointError(f"{name}: {reason}") from error

@@ -1,4 +1,4 @@
-"""Parameters into modules: all of them, only them, and never twice in memory."""
+"""Load tensors into modules: none missing, none left over, and no second copy in memory."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _building = threading.RLock()
 
 @contextmanager
 def parameters_on_meta() -> Iterator[None]:
-    """Give modules that are built inside parameters without memory; their buffers are real.
+    """Inside this context, modules get parameters without memory; their buffers are real.
 
-    Buffers that no checkpoint holds, such as rotary frequencies, so keep the values they are
-    built with, which the meta device would lose. Modules of other threads are left alone; a second
-    thread that wants the same waits, since torch keeps such hooks for the whole process.
+    So buffers that no checkpoint holds, such as rotary frequencies, keep the values they are built
+    with, which `torch.device("meta")` would lose. Modules that other threads build are not
+    changed. Only one thread can be inside at a time, because torch's hook is for the whole process.
     """
     builder = threading.get_ident()
 
     def forget(_: nn.Module, __: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
-        # A parameter that is shared comes again, and must stay the same one.
+        # A shared parameter is registered twice, and must stay the same object.
         if parameter is None or parameter.is_meta or threading.get_ident() != builder:
             return None
         return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
 
     with _building:
-        # torch types the hook as one that returns nothing, and takes what it returns.
+        # torch's type says that the hook returns nothing, but its result is used.
         handle = register_module_parameter_registration_hook(forget)  # type: ignore[arg-type]
         try:
             yield
@@ -53,22 +53,22 @@ def load_parameters(
     device: torch.device | str | None = None,
     float32: tuple[str, ...] = (),
 ) -> None:
-    """Put tensors into modules: every parameter and persistent buffer gets one, and none is left.
+    """Put a tensor into every parameter and persistent buffer of modules; none may be left over.
 
-    Tensors that already have the dtype and device are taken as they are, without a copy.
-    Parameters that are shared inside a part (a tied head) need one of their names only.
+    Tensors that already have the dtype and device are used as they are, without a copy.
+    A parameter that is shared inside a part (a tied head) needs only one of its names.
 
     Args:
         parts: one module, or (prefix, module) pairs whose prefixed names are those in `tensors`.
         tensors: by name.
         source: what to call it in messages.
         dtype: of the parameters; None leaves the dtype of each tensor. Buffers keep their own.
-        device: to put them on; None leaves them where they are.
-        float32: parameters whose names start like this are float32 whatever `dtype` says.
+        device: where they go; None leaves them where they are.
+        float32: beginnings of the names of parameters that are float32 whatever `dtype` says.
 
     Raises:
-        CheckpointError: tensors are missing, unexpected, of another shape or no plain
-            floating-point numbers: all are named, and nothing has been changed.
+        CheckpointError: tensors are missing, unexpected, of another shape or not plain
+            floating-point numbers. All are named, and nothing has been changed.
     """
     pairs = [("", parts)] if isinstance(parts, nn.Module) else list(parts)
     wanted = {
@@ -76,7 +76,10 @@ def load_parameters(
         for prefix, module in pairs
         for name, value in module.state_dict(keep_vars=True).items()
     }
-    given = _share(wanted, tensors)
+    # Give shared parameters a tensor under each of their names.
+    by_identity = {id(wanted[name]): tensor for name, tensor in tensors.items() if name in wanted}
+    given = {name: by_identity[id(old)] for name, old in wanted.items() if id(old) in by_identity}
+    given.update(tensors)
     _refuse_differences(wanted, given, source)
     for prefix, module in pairs:
         replaced: dict[int, nn.Parameter | Tensor] = {}
@@ -86,13 +89,6 @@ def load_parameters(
                 replaced[id(old)] = _like(old, given[prefix + name], kept, device)
             owner, _, leaf = name.rpartition(".")
             setattr(module.get_submodule(owner), leaf, replaced[id(old)])
-
-
-def _share(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Add the other names of parameters that have several."""
-    by_identity = {id(wanted[name]): tensor for name, tensor in tensors.items() if name in wanted}
-    shared = {name: by_identity[id(old)] for name, old in wanted.items() if id(old) in by_identity}
-    return {**shared, **tensors}
 
 
 def _refuse_differences(
@@ -108,7 +104,10 @@ def _refuse_differences(
     strange = [
         f"{name} ({tensor.dtype}, {tensor.layout})"
         for name, tensor in given.items()
-        if name in wanted and not _is_plain(tensor)
+        if name in wanted
+        and (
+            tensor.layout != torch.strided or tensor.is_quantized or not tensor.is_floating_point()
+        )
     ]
     faults = [
         f"{len(names)} {kind}: {listed(names)}"
@@ -122,11 +121,6 @@ def _refuse_differences(
     ]
     if faults:
         raise CheckpointError(f"{source}: tensors do not fit the model; " + "; ".join(faults))
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    plain = tensor.layout == torch.strided and not tensor.is_quantized
-    return plain and tensor.is_floating_point()
 
 
 def _like(

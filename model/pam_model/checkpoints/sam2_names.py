@@ -1,4 +1,4 @@
-"""SAM 2.1's tensors under Meta's names <-> under those of transformers' `Sam2VideoModel`."""
+"""Rename SAM 2.1's tensors between Meta's names and those of transformers' `Sam2VideoModel`."""
 
 from __future__ import annotations
 
@@ -86,11 +86,11 @@ _MLP_LAYERS = (
     ("layers.1.{p}", "layers.0.{p}"),
     ("layers.2.{p}", "proj_out.{p}"),
 )
-# What one side keeps in one tensor, and the other in several.
+# One side keeps these in one tensor, and the other in several.
 _POINTS = "sam_prompt_encoder.point_embeddings.{}.weight"
 _POINT_ROWS = "prompt_encoder.point_embed.weight"
 _FOURIER = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
-_FOURIER_BUFFERS = (
+POSITION_MATRICES = (
     "shared_image_embedding.positional_embedding",
     "prompt_encoder.shared_embedding.positional_embedding",
 )
@@ -120,7 +120,7 @@ def _rename(name: str, rows: list[tuple[re.Pattern[str], str]]) -> str:
         match = pattern.fullmatch(name)
         if match:
             return target.format(**match.groupdict())
-    return name  # unknown: whoever loads the tensors refuses it by this name
+    return name  # unknown: `load_parameters` will refuse it by this name
 
 
 def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -131,7 +131,7 @@ def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """
     names = [name for name in map(_POINTS.format, range(4)) if name in state]
     points = {name: state[name] for name in names if state[name].ndim == 2}
-    # Rows that do not fit one another stay by themselves, to be refused under their names.
+    # Rows that do not fit each other stay separate, to be refused under their names.
     whole = len(points) == 4 and len({(row.shape, row.dtype) for row in points.values()}) == 1
     taken = {_FOURIER, *(points if whole else ())}
     tensors = {
@@ -142,7 +142,7 @@ def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if whole:
         tensors[_POINT_ROWS] = torch.cat(list(points.values()))  # [4, width]
     if _FOURIER in state:
-        tensors.update(dict.fromkeys(_FOURIER_BUFFERS, state[_FOURIER]))
+        tensors.update(dict.fromkeys(POSITION_MATRICES, state[_FOURIER]))
     return tensors
 
 
@@ -155,14 +155,14 @@ def to_meta(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tensors = {
         _rename(name, _TO_META): tensor
         for name, tensor in state.items()
-        if name != _POINT_ROWS and name not in _FOURIER_BUFFERS
+        if name != _POINT_ROWS and name not in POSITION_MATRICES
     }
     if _POINT_ROWS in state:
         rows = torch.split(state[_POINT_ROWS], 1)
         tensors.update({_POINTS.format(index): row.clone() for index, row in enumerate(rows)})
-    buffers = [state[name] for name in _FOURIER_BUFFERS if name in state]
+    buffers = [state[name] for name in POSITION_MATRICES if name in state]
     if buffers:
         if not (buffers[0].is_meta or all(torch.equal(buffers[0], other) for other in buffers)):
-            raise ValueError(f"{' and '.join(_FOURIER_BUFFERS)} differ, and must be one matrix")
+            raise ValueError(f"{' and '.join(POSITION_MATRICES)} differ, and must be one matrix")
         tensors[_FOURIER] = buffers[0]
     return tensors

@@ -1,4 +1,4 @@
-"""Tensors and settings from a checkpoint's files, which are not trusted: nothing in them is run."""
+"""Read tensors from a checkpoint's files, which are not trusted: no code in them is run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from pam_model.checkpoints.files import read_json
-from pam_model.checkpoints.sam2_names import to_transformers
+from pam_model.checkpoints.sam2_names import POSITION_MATRICES, to_transformers
 from pam_model.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -19,16 +19,12 @@ if TYPE_CHECKING:
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
-_POSITIONS = (
-    "shared_image_embedding.positional_embedding",
-    "prompt_encoder.shared_embedding.positional_embedding",
-)
 
 
 def read_tensors(folder: Path) -> dict[str, Tensor]:
     """Map the tensors of `model.safetensors`, whole or in shards, into memory.
 
-    Pages are read when a tensor is used; no file is copied.
+    The disk is read when a tensor is used; no file is copied.
 
     Args:
         folder: with `model.safetensors`, or `model.safetensors.index.json` and its shards.
@@ -70,21 +66,21 @@ def read_sam2(path: Path) -> dict[str, Tensor]:
     if not path.is_dir():
         return to_transformers(_read_pt(path))
     tensors = read_tensors(path)
-    # Both are one matrix; safetensors keeps only one of two that share their memory.
-    present = [name for name in _POSITIONS if name in tensors]
+    # They are one matrix, and safetensors keeps only one of two tensors that share their memory.
+    present = [name for name in POSITION_MATRICES if name in tensors]
     if len(present) == 1:
-        tensors.update(dict.fromkeys(_POSITIONS, tensors[present[0]]))
+        tensors.update(dict.fromkeys(POSITION_MATRICES, tensors[present[0]]))
     return tensors
 
 
 def listed(names: list[str], limit: int = 20) -> str:
-    """The first names, and how many more there are."""
+    """Name the first few, and count the rest."""
     more = len(names) - limit
     return ", ".join(names[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
 def _check_shard(file: str, index: Path) -> None:
-    # Judged by both systems' rules: neither C:\ nor ..\ is harmless because this one is Linux.
+    # By the rules of both systems: a checkpoint for Windows may name C:\ or ..\ too.
     for kind in (PurePosixPath, PureWindowsPath):
         path = kind(file)
         if path.is_absolute() or path.drive or len(path.parts) != 1 or path.name != file:

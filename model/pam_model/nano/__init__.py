@@ -1,1 +1,1 @@
-"""nano: a very small PAM that knows a drawn world, which is drawn, learnt and examined here."""
+"""nano: a very small PAM, the drawn world that it knows, its training and its evaluation."""

@@ -1,9 +1,9 @@
 """Measure nano: `python -m pam_model.nano.evaluate [--scenes 500] [--device cpu] [--json FILE]`.
 
-Asks about one or two objects of each held-out scene of the drawn world, and about up to three of
-each of some flat images that Pillow drew. Objects of which less than half is to be seen are not
-asked about. Masks are compared with the visible part, in the image's own pixels. A caption counts
-as right only if it states every fact it should, and nothing false.
+It asks about one or two objects of each held-out scene of the drawn world, and about up to three
+objects of each flat image drawn with Pillow. Objects of which less than half is visible are left
+out. Masks are compared with the visible part, in the image's own pixels. A caption counts as right
+only if it states every fact that it should, and nothing false.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import track
-from rich.table import Table
+from rich.table import Column, Table
 
 from pam_model.nano import measure
 from pam_model.nano.known import KnownImage, known_flat_image, known_scene
@@ -70,10 +70,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "seconds": round(seconds, 1),
             "measures": _document(measures),
             "facts": _document(facts),
-            "groups": {
-                heading: [_without_nan(report._asdict()) for report in reports]
-                for heading, reports in groups.items()
-            },
+            "groups": {heading: _document(reports) for heading, reports in groups.items()},
         }
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
@@ -102,10 +99,7 @@ def _count(text: str) -> int:
 
 
 def _table(title: str, measures: Sequence[Measure]) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("measure")
-    for heading in ("value", "aim", "objects"):
-        table.add_column(heading, justify="right")
+    table = _empty_table(title, "measure", "value", "aim", "objects")
     for row in measures:
         value, aim = _number(row.name, row.value), ""
         if row.aim is not None:
@@ -116,10 +110,8 @@ def _table(title: str, measures: Sequence[Measure]) -> Table:
 
 
 def _group_table(title: str, reports: Sequence[GroupReport]) -> Table:
-    table = Table(title=title, title_justify="left")
-    table.add_column("objects that are")
-    for heading in ("objects", "box IoU", "click IoU", "label (en)"):
-        table.add_column(heading, justify="right")
+    headings = ("objects", "box IoU", "click IoU", "label (en)")
+    table = _empty_table(title, "objects that are", *headings)
     table.add_column("taken for")
     for row in reports:
         mistakes = ", ".join(
@@ -136,24 +128,26 @@ def _group_table(title: str, reports: Sequence[GroupReport]) -> Table:
     return table
 
 
+def _empty_table(title: str, first: str, *numbers: str) -> Table:
+    columns = (Column(heading, justify="right") for heading in numbers)
+    return Table(first, *columns, title=title, title_justify="left")
+
+
 def _number(name: str, value: float) -> str:
     if math.isnan(value):
         return "-"
     return f"{value:.3f}" if name.endswith("IoU") else f"{100 * value:.1f} %"
 
 
-def _document(measures: Sequence[Measure]) -> list[dict[str, object]]:
-    return [_without_nan(row._asdict()) for row in measures]
+def _document(rows: Sequence[Measure | GroupReport]) -> list[dict[str, object]]:
+    """Rows for JSON, which has no NaN: a mean over nothing is null."""
+    return [{name: _rounded(value) for name, value in row._asdict().items()} for row in rows]
 
 
-def _without_nan(fields: dict[str, object]) -> dict[str, object]:
-    """JSON has no "not a number": what was measured on nothing is null."""
-    return {
-        name: (None if math.isnan(value) else round(value, 4))
-        if isinstance(value, float)
-        else value
-        for name, value in fields.items()
-    }
+def _rounded(value: object) -> object:
+    if not isinstance(value, float):
+        return value
+    return None if math.isnan(value) else round(value, 4)
 
 
 if __name__ == "__main__":

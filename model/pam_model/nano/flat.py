@@ -1,7 +1,7 @@
-"""Simple flat images, drawn with Pillow as anybody would: a second opinion on nano.
+"""Simple flat images drawn with Pillow, to test nano on something it was not trained on.
 
-This shares no drawing code with the world that nano was trained on. Names of shapes and colours are
-the only thing in common.
+No drawing code is shared with the world that nano was trained on, only the names of shapes and
+colours.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image, ImageColor, ImageDraw
+
+from pam_model.nano import words
+from pam_model.nano.texts import Facts
+from pam_model.nano.world import DrawnObject, DrawnScene
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,36 +49,10 @@ _GROUNDS = (
     "#e8e8f0",
     "#303030",
 )
+_SHAPE_NAMES = [word.en for word in words.SHAPES]
+_COLOUR_NAMES = [word.en for word in words.COLOURS]
 _LEAST_DIFFERENCE = 90.0  # between an object's RGB and the ground's
 _GAP = 4  # pixels between objects
-
-
-@dataclass(frozen=True, eq=False)
-class FlatObject:
-    """One object of a flat image.
-
-    Attributes:
-        shape: its English name.
-        colour: its English name.
-        mask: bool `(H, W)`, its pixels.
-    """
-
-    shape: str
-    colour: str
-    mask: npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True, eq=False)
-class FlatImage:
-    """An image and its objects, which do not overlap.
-
-    Attributes:
-        image: uint8 `(H, W, 3)`, RGB.
-        objects: in the order of drawing.
-    """
-
-    image: npt.NDArray[np.uint8]
-    objects: tuple[FlatObject, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,18 +81,26 @@ class _Pen:
         self.draw.rectangle(corners, fill=1)
 
 
-def draw_flat_image(seed: int) -> FlatImage:
+def draw_flat_image(seed: int) -> DrawnScene:
     """Draw 1 to 10 shapes of one colour each, apart from each other, on a simple ground.
 
     Args:
         seed: the same seed gives the same image.
+
+    Returns:
+        Objects of which only the facts shape and colour mean something.
     """
     rng = random.Random(seed)
     width, height = rng.choice(_SIZES)
     ground = rng.choice(_GROUNDS)
     image = _ground(rng, ground, width, height)
-    names = [name for name, code in COLOURS.items() if _differ(code, ground)]
-    objects: list[FlatObject] = []
+    below = ImageColor.getrgb(ground)
+    names = [
+        name
+        for name, code in COLOURS.items()
+        if math.dist(ImageColor.getrgb(code), below) > _LEAST_DIFFERENCE
+    ]
+    objects: list[DrawnObject] = []
     taken: list[tuple[float, float, float]] = []
     for _ in range(rng.randint(1, 10)):
         spot = _free_spot(rng, taken, width, height)
@@ -126,12 +111,14 @@ def draw_flat_image(seed: int) -> FlatImage:
         mask = Image.new("1", (width, height), 0)
         _DRAW[shape](_Pen(ImageDraw.Draw(mask), *spot, rng))
         image.paste(COLOURS[colour], mask=mask)
-        objects.append(FlatObject(shape, colour, np.asarray(mask, dtype=np.bool_)))
-    return FlatImage(np.asarray(image), tuple(objects))
+        facts = Facts(_SHAPE_NAMES.index(shape), _COLOUR_NAMES.index(colour), 0, 0, 0, 0)
+        objects.append(DrawnObject(np.asarray(mask, dtype=np.bool_), facts, (), 1.0))
+    free = ~np.any([thing.mask for thing in objects], axis=0)  # [H, W]
+    return DrawnScene(np.asarray(image), tuple(objects), free)
 
 
 def _ground(rng: random.Random, colour: str, width: int, height: int) -> Image.Image:
-    """Plain (half of them), with noise, faint lines, or a soft gradient."""
+    """A plain ground (every second one), or one with noise, faint lines or a soft gradient."""
     image = Image.new("RGB", (width, height), colour)
     kind = rng.choice(["plain", "plain", "plain", "noise", "lines", "gradient"])
     if kind == "noise":
@@ -147,10 +134,6 @@ def _ground(rng: random.Random, colour: str, width: int, height: int) -> Image.I
         ramp = Image.linear_gradient("L").resize((width, height)).point(lambda v: v // 6)
         image = Image.composite(other, image, ramp)
     return image
-
-
-def _differ(colour: str, ground: str) -> bool:
-    return math.dist(ImageColor.getrgb(colour), ImageColor.getrgb(ground)) > _LEAST_DIFFERENCE
 
 
 def _free_spot(
@@ -171,14 +154,6 @@ def _around(count: int, first: float) -> list[Point]:
     return [(math.cos(step), math.sin(step)) for step in steps]
 
 
-def _circle(pen: _Pen) -> None:
-    pen.disc()
-
-
-def _square(pen: _Pen) -> None:
-    pen.bar(0.7, 0.7)
-
-
 def _triangle(pen: _Pen) -> None:
     equilateral = _around(3, -90)
     isosceles = [(0.0, -0.9), (0.7, 0.7), (-0.7, 0.7)]
@@ -192,10 +167,6 @@ def _star(pen: _Pen) -> None:
     for tip, notch in zip(_around(5, -90), _around(5, -54), strict=True):
         points += [tip, (notch[0] * inner, notch[1] * inner)]
     pen.polygon(points, pen.rng.choice([0, 0, 0, 20, 180]))
-
-
-def _hexagon(pen: _Pen) -> None:
-    pen.polygon(_around(6, pen.rng.choice([0, 30])))
 
 
 def _cross(pen: _Pen) -> None:
@@ -235,11 +206,11 @@ def _arrow(pen: _Pen) -> None:
 
 
 _DRAW: dict[str, Callable[[_Pen], None]] = {
-    "circle": _circle,
-    "square": _square,
+    "circle": _Pen.disc,
+    "square": lambda pen: pen.bar(0.7, 0.7),
     "triangle": _triangle,
     "star": _star,
-    "hexagon": _hexagon,
+    "hexagon": lambda pen: pen.polygon(_around(6, pen.rng.choice([0, 30]))),
     "cross": _cross,
     "heart": _heart,
     "ring": _ring,

@@ -1,4 +1,4 @@
-"""Images whose truth is known, and prompts as people give them, to measure a PAM by."""
+"""Images whose objects are known, with prompts as people give them, to measure a PAM."""
 
 from __future__ import annotations
 
@@ -8,18 +8,16 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from pam_model.nano import words
 from pam_model.nano.flat import draw_flat_image
-from pam_model.nano.texts import Facts
-from pam_model.nano.world import box_around, render_scene
+from pam_model.nano.world import DrawnObject, DrawnScene, box_around, render_scene
 from pam_model.prompts import Prompt
 
 Mask = npt.NDArray[np.bool_]
 
 LEAST_VISIBLE = 0.5
-"""Objects of which less is to be seen are not asked about."""
-_CLICK_INSET = 3.0  # pixels from the object's edge, where it is as wide
-_EMPTY_DISTANCE = 8.0  # pixels that a click on the ground keeps away from objects
+"""Objects of which a smaller fraction is visible are not asked about."""
+_CLICK_INSET = 3.0  # pixels between a click and the object's edge, where the object is wide enough
+_EMPTY_DISTANCE = 8.0  # pixels between a click on the ground and any object
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,18 +25,12 @@ class KnownObject:
     """An object to ask about.
 
     Attributes:
-        mask: bool `(H, W)`, the part of it that is to be seen.
-        facts: what is true of it. Of a flat image's only shape and colour are known.
-        places: other places that may be named.
-        visible: fraction of it that is to be seen, 0 to 1.
-        box: a prompt: a box about as a person would draw it.
-        click: a prompt: a point on it.
+        drawn: its visible mask, and what is true of it.
+        box: a prompt: a box roughly as a person would draw it.
+        click: a prompt: a point on the object.
     """
 
-    mask: Mask
-    facts: Facts
-    places: tuple[int, ...]
-    visible: float
+    drawn: DrawnObject
     box: Prompt
     click: Prompt
 
@@ -58,64 +50,37 @@ class KnownImage:
     empty_click: Prompt | None
 
 
-def known_scene(seed: int, most_objects: int = 2) -> KnownImage:
-    """Draw a scene of the drawn world and ask about some of its objects.
+def known_scene(seed: int) -> KnownImage:
+    """Draw a scene of the drawn world and choose at most two of its objects.
 
     Args:
-        seed: from `world.HELD_OUT_SEED` on, for scenes that nobody trained on.
-        most_objects: how many are asked about, of those at least `LEAST_VISIBLE` visible.
+        seed: from `world.HELD_OUT_SEED` on, for scenes that were not trained on.
     """
-    scene = render_scene(seed)
+    return _with_prompts(render_scene(seed), seed, most_objects=2)
+
+
+def known_flat_image(seed: int) -> KnownImage:
+    """Draw a flat image and choose at most three of its objects."""
+    return _with_prompts(draw_flat_image(seed), seed, most_objects=3)
+
+
+def _with_prompts(scene: DrawnScene, seed: int, most_objects: int) -> KnownImage:
     rng = np.random.default_rng(seed)
     objects = tuple(
-        KnownObject(
-            thing.mask,
-            thing.facts,
-            thing.places,
-            thing.visible,
-            jittered_box(rng, thing.mask),
-            inner_click(rng, thing.mask),
-        )
-        for thing in scene.objects
-        if thing.visible >= LEAST_VISIBLE
+        KnownObject(drawn, jittered_box(rng, drawn.mask), inner_click(rng, drawn.mask))
+        for drawn in scene.objects
+        if drawn.visible >= LEAST_VISIBLE
     )
-    chosen = _some(rng, objects, most_objects)
+    chosen = tuple(objects[index] for index in rng.permutation(len(objects))[:most_objects])
     return KnownImage(scene.image, chosen, ground_click(rng, scene.ground))
 
 
-def known_flat_image(seed: int, most_objects: int = 3) -> KnownImage:
-    """Draw a flat image and ask about some of its objects.
-
-    Args:
-        seed: any.
-        most_objects: how many are asked about.
-    """
-    flat = draw_flat_image(seed)
-    rng = np.random.default_rng(seed)
-    shapes = [word.en for word in words.SHAPES]
-    colours = [word.en for word in words.COLOURS]
-    objects = tuple(
-        KnownObject(
-            thing.mask,
-            Facts(shapes.index(thing.shape), colours.index(thing.colour), 0, 0, 0, 0),
-            (),
-            1.0,
-            jittered_box(rng, thing.mask),
-            inner_click(rng, thing.mask),
-        )
-        for thing in flat.objects
-    )
-    ground = ~np.any([thing.mask for thing in flat.objects], axis=0)
-    chosen = _some(rng, objects, most_objects)
-    return KnownImage(flat.image, chosen, ground_click(rng, ground))
-
-
 def jittered_box(rng: np.random.Generator, mask: Mask) -> Prompt:
-    """Put a box around a mask as a person draws it: a quarter exact, most a little off, some more.
+    """Put a box around a mask as a person does: a quarter exact, most slightly off, some far off.
 
-    The same spread as in training, in pixels of the image.
+    The offsets have the same distribution as in training, in pixels of the image.
     """
-    corners = np.array(box_around(mask)).reshape(2, 2)
+    corners = np.array(box_around(mask)).reshape(2, 2)  # [(low, high), (x, y)]
     sides = corners[1] - corners[0]
     looseness = 0.09 if rng.random() < 0.2 else 0.025
     shift = rng.normal(size=(2, 2)) * (sides * looseness + 1.0)
@@ -126,13 +91,13 @@ def jittered_box(rng: np.random.Generator, mask: Mask) -> Prompt:
 
 
 def inner_click(rng: np.random.Generator, mask: Mask) -> Prompt:
-    """Click on a mask at random, a few pixels inside its edge where it is as wide."""
+    """Click at random on a mask, some pixels inside its edge where it is wide enough."""
     depth = _depth(mask)
     return _click(rng, depth >= min(_CLICK_INSET, float(depth.max())))
 
 
 def ground_click(rng: np.random.Generator, ground: Mask) -> Prompt | None:
-    """Click on the ground away from all objects, or None where there is no such place."""
+    """Click on the ground, away from all objects; None where there is no such place."""
     room = _depth(ground) >= _EMPTY_DISTANCE
     return _click(rng, room) if room.any() else None
 
@@ -147,10 +112,3 @@ def _click(rng: np.random.Generator, where: Mask) -> Prompt:
     rows, columns = np.nonzero(where)
     index = rng.integers(len(rows))
     return Prompt.from_points([(columns[index] + rng.random(), rows[index] + rng.random())])
-
-
-def _some(
-    rng: np.random.Generator, objects: tuple[KnownObject, ...], most: int
-) -> tuple[KnownObject, ...]:
-    order = rng.permutation(len(objects))[:most]
-    return tuple(objects[index] for index in order)

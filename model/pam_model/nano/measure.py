@@ -1,4 +1,4 @@
-"""Measures how well a PAM sees and names images whose truth is known.
+"""Measure how well a PAM segments and names objects of known images.
 
 answers = ask(pam, (known_scene(HELD_OUT_SEED + n) for n in range(500)))
 for measure in scene_measures(answers):
@@ -16,20 +16,20 @@ import numpy as np
 import numpy.typing as npt
 
 from pam_model.nano import texts, words
+from pam_model.nano.texts import QUESTIONS
 from pam_model.options import GenerationOptions
 from pam_model.segments import Segments
 from pam_model.tasks import LANGUAGES, Language, Question, Task
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from pam_model.nano.known import KnownImage, KnownObject
     from pam_model.pam import PAM
 
-QUESTIONS = tuple(Question(task, language) for language in LANGUAGES for task in Task)
 FLAT_QUESTIONS = tuple(q for q in QUESTIONS if q.task in (Task.LABEL, Task.BRIEF))
 NAMES = (*words.SHAPES, *words.OTHER_NOUNS)
-"""The labels that `classify` chooses from: the shapes, and things that the world does not have."""
+"""The labels that `classify` chooses from: the shapes, and things that are never drawn."""
 _IMAGES_AT_ONCE = 16
 _OPTIONS = GenerationOptions(max_new_tokens=96)
 _LABELS = tuple(Question(Task.LABEL, language) for language in LANGUAGES)
@@ -54,8 +54,8 @@ class Measure(NamedTuple):
 
     Attributes:
         name: what is measured.
-        value: 0 to 1; not a number where `objects` is 0.
-        objects: how many objects (or empty clicks) it is the mean of.
+        value: 0 to 1; NaN where `objects` is 0.
+        objects: how many objects (or empty clicks) the mean is over.
         aim: what `value` should reach, or None.
     """
 
@@ -67,14 +67,14 @@ class Measure(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ObjectAnswers:
-    """What a PAM made of one object.
+    """What a PAM found and said about one object.
 
     Attributes:
-        known: the truth.
-        box_iou: IoU of the mask found from the box with the visible mask, in the image's pixels.
+        known: the object.
+        box_iou: IoU of the mask found from the box and the visible mask, in the image's pixels.
         click_iou: the same from one click.
-        from_box: the answer to every question, of the region found from the box.
-        from_click: the label in each language, of the region found from the click.
+        from_box: the answer to every question about the region found from the box.
+        from_click: the label in each language for the region found from the click.
         chosen: index into `NAMES` of the likeliest name in each language, from the box.
     """
 
@@ -87,18 +87,17 @@ class ObjectAnswers:
 
     def is_right(self, question: Question) -> bool:
         """Whether the answer from the box states all that is asked for, and nothing false."""
-        return texts.is_right(
-            self.from_box[question], question, self.known.facts, self.known.places
-        )
+        drawn = self.known.drawn
+        return texts.is_right(self.from_box[question], question, drawn.facts, drawn.places)
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """All that a PAM made of some images.
+    """What a PAM found and said about some images.
 
     Attributes:
         objects: one by one.
-        refused: of every click on the ground, whether the object score was 0 or less.
+        refused: for every click on the ground, whether the object score was 0 or less.
     """
 
     objects: tuple[ObjectAnswers, ...]
@@ -113,12 +112,13 @@ def ask(
     Args:
         pam: to measure.
         images: drawn as they are needed.
-        questions: about each object. Labels are among them in any case.
+        questions: about each object. Labels are always asked for.
     """
     asked = tuple(dict.fromkeys((*_LABELS, *questions)))
     objects: list[ObjectAnswers] = []
     refused: list[bool] = []
-    for group in _groups(iter(images)):
+    stream = iter(images)
+    while group := list(islice(stream, _IMAGES_AT_ONCE)):
         segments = _segment(pam, group)
         known = [thing for image in group for thing in image.objects]
         count = len(known)
@@ -128,7 +128,7 @@ def ask(
 
 
 def scene_measures(answers: Answers) -> list[Measure]:
-    """Everything that is measured on scenes of the drawn world."""
+    """All measures of scenes of the drawn world."""
     measures = _mask_measures(answers)
     for language in LANGUAGES:
         measures += _label_measures(answers, language)
@@ -140,14 +140,14 @@ def scene_measures(answers: Answers) -> list[Measure]:
 
 
 def flat_measures(answers: Answers) -> list[Measure]:
-    """Everything that is measured on flat images."""
+    """All measures of flat images."""
     measures = _mask_measures(answers, "flat: ")
     for language in LANGUAGES:
         measures += _label_measures(answers, language, "flat: ")
         brief = Question(Task.BRIEF, language)
         found = [texts.stated(thing.from_box[brief], language) for thing in answers.objects]
         right = [
-            stated["colour"] == {thing.known.facts.colour}
+            stated["colour"] == {thing.known.drawn.facts.colour}
             for stated, thing in zip(found, answers.objects, strict=True)
         ]
         measures.append(_mean("flat: colour, in brief", right, language))
@@ -155,14 +155,14 @@ def flat_measures(answers: Answers) -> list[Measure]:
 
 
 class GroupReport(NamedTuple):
-    """How the objects of a group fare.
+    """How well the objects of a group are found and named.
 
     Attributes:
-        group: what they have in common.
+        group: what its objects have in common.
         objects: how many there were.
         box_iou: mean.
         click_iou: mean.
-        label_right: fraction, English, from a box.
+        label_right: fraction of right English labels, from a box.
         taken_for: wrong English labels and how often each came, most frequent first.
     """
 
@@ -175,17 +175,17 @@ class GroupReport(NamedTuple):
 
 
 def by_shape(answers: Answers) -> list[GroupReport]:
-    """Split masks and English labels by shape: what is taken for what."""
+    """Group masks and English labels by shape: which shape is taken for which."""
     return [
         _report(word.en, answers, _has("shape", index)) for index, word in enumerate(words.SHAPES)
     ]
 
 
 def by_circumstance(answers: Answers) -> list[GroupReport]:
-    """Split masks and English labels by texture, size and ground, and by what is hidden."""
+    """Group masks and English labels by texture, size and ground, and by what is hidden."""
     groups: dict[str, Callable[[ObjectAnswers], bool]] = {
-        "whole": lambda thing: thing.known.visible >= 0.99,
-        "partly hidden": lambda thing: thing.known.visible < 0.99,
+        "whole": lambda thing: thing.known.drawn.visible >= 0.99,
+        "partly hidden": lambda thing: thing.known.drawn.visible < 0.99,
     }
     for field in ("texture", "size", "ground"):
         for index, word in enumerate(texts.FIELDS[field]):
@@ -208,7 +208,7 @@ def _report(group: str, answers: Answers, belongs: Callable[[ObjectAnswers], boo
 
 
 def by_fact(answers: Answers) -> list[Measure]:
-    """Split detailed captions by the facts they state: which of them come out right."""
+    """Group detailed captions by the facts they state: which facts come out right."""
     measures = []
     for language in LANGUAGES:
         question = Question(Task.DETAILED, language)
@@ -216,8 +216,8 @@ def by_fact(answers: Answers) -> list[Measure]:
             right = []
             for thing in answers.objects:
                 stated = texts.stated(thing.from_box[question], language)[field]
-                places = thing.known.places if field == "place" else ()
-                accepted = {getattr(thing.known.facts, field), *places}
+                places = thing.known.drawn.places if field == "place" else ()
+                accepted = {getattr(thing.known.drawn.facts, field), *places}
                 right.append(len(stated) == 1 and stated <= accepted)
             measures.append(_mean(f"{field} in detailed", right, language))
     return measures
@@ -250,15 +250,15 @@ def _about_objects(
     from_click = pam.describe(clicks, _LABELS, _OPTIONS)
     chosen = {
         language: pam.classify(
-            boxes, [getattr(word, language) for word in NAMES], language=language
+            boxes, [word.name(language) for word in NAMES], language=language
         ).argmax(axis=1)
         for language in LANGUAGES
     }
     return [
         ObjectAnswers(
             thing,
-            box_iou=mask_iou(segments.mask(index), thing.mask),
-            click_iou=mask_iou(segments.mask(count + index), thing.mask),
+            box_iou=mask_iou(segments.mask(index), thing.drawn.mask),
+            click_iou=mask_iou(segments.mask(count + index), thing.drawn.mask),
             from_box=dict(zip(questions, from_box[index], strict=True)),
             from_click=dict(zip(_LABELS, from_click[index], strict=True)),
             chosen={language: int(best[index]) for language, best in chosen.items()},
@@ -283,8 +283,10 @@ def _mask_measures(answers: Answers, prefix: str = "") -> list[Measure]:
 def _label_measures(answers: Answers, language: Language, prefix: str = "") -> list[Measure]:
     question = Question(Task.LABEL, language)
     things = answers.objects
-    from_click = [texts.is_right(t.from_click[question], question, t.known.facts) for t in things]
-    chosen = [thing.chosen[language] == thing.known.facts.shape for thing in things]
+    from_click = [
+        texts.is_right(t.from_click[question], question, t.known.drawn.facts) for t in things
+    ]
+    chosen = [thing.chosen[language] == thing.known.drawn.facts.shape for thing in things]
     return [
         _mean(f"{prefix}label, from a box", [t.is_right(question) for t in things], language),
         _mean(f"{prefix}label, from a click", from_click, language),
@@ -302,9 +304,4 @@ def _average(values: Sequence[float]) -> float:
 
 
 def _has(field: str, index: int) -> Callable[[ObjectAnswers], bool]:
-    return lambda thing: bool(getattr(thing.known.facts, field) == index)
-
-
-def _groups(images: Iterator[KnownImage]) -> Iterator[list[KnownImage]]:
-    while group := list(islice(images, _IMAGES_AT_ONCE)):
-        yield group
+    return lambda thing: bool(getattr(thing.known.drawn.facts, field) == index)

@@ -1,4 +1,8 @@
-"""Draws scenes: images, and which object each pixel shows."""
+"""Draw scenes: images, and maps of which object each pixel shows.
+
+B scenes have `MAX_OBJECTS` = N places for objects each; (u, v) are coordinates in an object's own
+frame, in units of its radius.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ assert [words.GROUNDS[i].en for i in (1, 2, 3, 4)] == ["gradient", "lined", "til
 
 
 def index_maps(scenes: Scenes, height: int, width: int) -> Tensor:
-    """Which object each pixel of the (squashed) image shows.
+    """Find which object each pixel of the (squashed) image shows.
 
     Returns:
         uint8 `(B, height, width)`: 0 for the ground, i + 1 for object i.
@@ -29,7 +33,7 @@ def index_maps(scenes: Scenes, height: int, width: int) -> Tensor:
 
 
 def images(scenes: Scenes, maps: Tensor, generator: torch.Generator | None = None) -> Tensor:
-    """Paint what `index_maps` placed, as a camera sees it.
+    """Paint what `index_maps` placed, as a camera would see it.
 
     Args:
         scenes: B scenes.
@@ -45,17 +49,20 @@ def images(scenes: Scenes, maps: Tensor, generator: torch.Generator | None = Non
 
 
 def visible_fractions(scenes: Scenes, maps: Tensor, samples: int = 48) -> Tensor:
-    """How much of each object is to be seen: not hidden, not beyond the border.
+    """Measure which fraction of each object is visible: not hidden, not beyond the border.
 
     Returns:
         float32 `(B, N)` from 0 to 1, from `samples` x `samples` points of each object.
     """
     batch, height, width = maps.shape
     steps = (torch.arange(samples, device=maps.device) + 0.5) / samples * 2 - 1
-    y, x = (part.reshape(1, 1, -1) for part in torch.meshgrid(steps, steps, indexing="ij"))
-    x, y = x.expand(batch, MAX_OBJECTS, -1), y.expand(batch, MAX_OBJECTS, -1)
-    p = scenes.proportions[..., None]
-    within = inside(scenes.shape[..., None], x, y, (p[:, :, 0], p[:, :, 1], p[:, :, 2]))
+    y, x = (
+        part.reshape(1, 1, -1).expand(batch, MAX_OBJECTS, -1)
+        for part in torch.meshgrid(steps, steps, indexing="ij")
+    )  # each [B, N, samples ** 2], in the object's own frame
+    proportions = scenes.proportions[..., None].unbind(2)
+    within = inside(scenes.shape[..., None], x, y, proportions)
+    # From the object's own frame to pixels: turn, then scale, then squash.
     cos, sin = scenes.turn.cos()[..., None], scenes.turn.sin()[..., None]
     radius = scenes.radius[..., None]
     across = (x * cos - y * sin) * radius / scenes.aspect.sqrt()[:, None, None]
@@ -64,7 +71,9 @@ def visible_fractions(scenes: Scenes, maps: Tensor, samples: int = 48) -> Tensor
     row = ((scenes.centre[..., 1, None] + down) * height).floor()
     framed = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     place = row.clamp(0, height - 1) * width + column.clamp(0, width - 1)
-    shown = maps.flatten(1).gather(1, place.long().flatten(1)).view_as(within)
+    shown = (
+        maps.flatten(1).gather(1, place.long().flatten(1)).view_as(within)
+    )  # [B, N, samples ** 2]
     number = torch.arange(1, MAX_OBJECTS + 1, device=maps.device)[:, None]
     seen = (within & framed & (shown == number)).sum(dim=2)
     return seen / within.sum(dim=2).clamp(min=1)
@@ -78,83 +87,62 @@ def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor
 
 
 def _local(
-    x: Tensor,
-    y: Tensor,
-    centre_x: Tensor,
-    centre_y: Tensor,
-    aspect: Tensor,
-    turn: Tensor,
-    radius: Tensor,
+    x: Tensor, y: Tensor, centre: Tensor, aspect: Tensor, turn: Tensor, radius: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """From fractions of the image to an object's own frame."""
-    across = (x - centre_x) * aspect.sqrt() / radius
-    down = (y - centre_y) * aspect.rsqrt() / radius
+    """From fractions of the image to an object's own frame; `centre` is `(..., 2)`."""
+    across = (x - centre[..., 0]) * aspect.sqrt() / radius
+    down = (y - centre[..., 1]) * aspect.rsqrt() / radius
     cos, sin = turn.cos(), turn.sin()
     return across * cos + down * sin, down * cos - across * sin
 
 
 def _index_maps_at_once(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
-    """All objects at all pixels without a branch: `torch.compile` makes one kernel of it."""
-
-    def per_object(values: Tensor) -> Tensor:
-        return values[..., None, None]
-
+    """Test all objects at all pixels without a branch: `torch.compile` makes one kernel of it."""
     u, v = _local(
         x,
         y,
-        per_object(scenes.centre[..., 0]),
-        per_object(scenes.centre[..., 1]),
+        scenes.centre[:, :, None, None],
         scenes.aspect[:, None, None, None],
-        per_object(scenes.turn),
-        per_object(scenes.radius),
-    )
-    p = scenes.proportions
-    proportions = (per_object(p[..., 0]), per_object(p[..., 1]), per_object(p[..., 2]))
-    within = inside(per_object(scenes.shape), u, v, proportions) & per_object(scenes.present)
+        scenes.turn[..., None, None],
+        scenes.radius[..., None, None],
+    )  # each [B, N, H, W]
+    proportions = scenes.proportions[..., None, None].unbind(2)
+    within = inside(scenes.shape[..., None, None], u, v, proportions)
+    within = within & scenes.present[..., None, None]
     number = torch.arange(1, MAX_OBJECTS + 1, device=x.device, dtype=torch.uint8).view(1, -1, 1, 1)
-    return (within * number).amax(dim=1)
+    return (within * number).amax(dim=1)  # the last object that covers a pixel is on top
 
 
 def _index_map(scenes: Scenes, scene: int, x: Tensor, y: Tensor) -> Tensor:
-    """One scene, one object after the other, each with its own shape's test only."""
+    """Draw one scene on the CPU: each object is tested for its own shape only, ten times less."""
     result = torch.zeros(y.shape[0], x.shape[1], dtype=torch.uint8)
     for i in range(MAX_OBJECTS):
         if not scenes.present[scene, i]:
             continue
-        centre = scenes.centre[scene, i]
         turn, radius = scenes.turn[scene, i], scenes.radius[scene, i]
-        u, v = _local(x, y, centre[0], centre[1], scenes.aspect[scene], turn, radius)
-        p = scenes.proportions[scene, i]
-        within = INSIDE[int(scenes.shape[scene, i])](u, v, (p[0], p[1], p[2]))
+        u, v = _local(x, y, scenes.centre[scene, i], scenes.aspect[scene], turn, radius)  # [H, W]
+        within = INSIDE[int(scenes.shape[scene, i])](u, v, scenes.proportions[scene, i].unbind())
         result = torch.where(within, i + 1, result)
     return result.to(torch.uint8)
 
 
 def _paint(scenes: Scenes, maps: Tensor) -> Tensor:
-    """Give every pixel the paint of what it shows: `(B, 3, H, W)`."""
+    """Paint every pixel with the colour of what it shows: `(B, 3, H, W)`."""
     batch, height, width = maps.shape
     x, y = _grid(height, width, maps.device)
-    top = (maps.long() - 1).clamp(min=0)
+    top = (maps.long() - 1).clamp(min=0)  # [B, H, W]; where the ground shows, any object will do
     scene = torch.arange(batch, device=maps.device)[:, None, None]
 
     def shown(values: Tensor) -> Tensor:
         return values[scene, top]
 
-    turn, radius = shown(scenes.turn), shown(scenes.radius)
-    centre_x, centre_y = shown(scenes.centre[..., 0]), shown(scenes.centre[..., 1])
     aspect = scenes.aspect[:, None, None]
-    u, v = _local(x, y, centre_x, centre_y, aspect, turn, radius)
-    angle, period, phase = (shown(scenes.pattern[..., i]) for i in range(3))
-    patterned = _pattern(shown(scenes.texture), u, v, angle, period, phase)
-    # Where the shape, made smaller by the outline's width, does not reach, the outline is.
-    scale = 1 / (1 - shown(scenes.outline))
-    proportions = (
-        shown(scenes.proportions[..., 0]),
-        shown(scenes.proportions[..., 1]),
-        shown(scenes.proportions[..., 2]),
-    )
-    edge = ~inside(shown(scenes.shape), u * scale, v * scale, proportions)
-    edge = edge & (shown(scenes.outline) > 0)
+    u, v = _local(x, y, shown(scenes.centre), aspect, shown(scenes.turn), shown(scenes.radius))
+    patterned = _pattern(shown(scenes.texture), u, v, *shown(scenes.pattern).unbind(-1))
+    # The outline is where the shape, made smaller by the outline's width, does not reach.
+    outline = shown(scenes.outline)  # [B, H, W]
+    u, v = u / (1 - outline), v / (1 - outline)
+    edge = ~inside(shown(scenes.shape), u, v, shown(scenes.proportions).unbind(-1)) & (outline > 0)
     ground = _ground(scenes, x, y)
     channels = []
     for channel in range(3):
@@ -171,7 +159,7 @@ def _pattern(
     cos, sin = angle.cos(), angle.sin()
     s = (u * cos + v * sin) / period + phase
     t = (v * cos - u * sin) / period + phase
-    across, down = s - s.floor(), t - t.floor()
+    across, down = s - s.floor(), t - t.floor()  # within one cell of the pattern, from 0 to 1
     stripes = across < 0.42
     dots = (across - 0.5) ** 2 + (down - 0.5) ** 2 < 0.3**2
     checks = (across < 0.5) == (down < 0.5)
@@ -183,16 +171,12 @@ def _pattern(
 
 
 def _ground(scenes: Scenes, x: Tensor, y: Tensor) -> list[Tensor]:
-    """The ground's three channels, each `(B, H, W)`, as if nothing stood on it."""
-
-    def per_scene(values: Tensor) -> Tensor:
-        return values[:, None, None]
-
-    aspect = per_scene(scenes.aspect)
-    angle, period, phase = (per_scene(scenes.ground_pattern[:, i]) for i in range(3))
+    """Paint the bare ground: three channels, each `(B, H, W)`."""
+    aspect = scenes.aspect[:, None, None]
+    angle, period, phase = scenes.ground_pattern[:, None, None].unbind(-1)  # each [B, 1, 1]
     cos, sin = angle.cos(), angle.sin()
     across, down = (x - 0.5) * aspect.sqrt(), (y - 0.5) * aspect.rsqrt()
-    s, t = across * cos + down * sin, down * cos - across * sin
+    s, t = across * cos + down * sin, down * cos - across * sin  # [B, H, W]
     span = (aspect.sqrt() * cos.abs() + aspect.rsqrt() * sin.abs()) / 2
     slope = (s / span + 1) / 2
     s, t = s / period + phase, t / period + phase
@@ -201,24 +185,22 @@ def _ground(scenes: Scenes, x: Tensor, y: Tensor) -> list[Tensor]:
     rows = (y * scenes.grain.shape[2]).long()
     columns = (x * scenes.grain.shape[3]).long()
     grain = scenes.grain[:, 0][:, rows, columns] * (0.12 + 0.16 * phase)
-    kind = per_scene(scenes.ground)
+    kind = scenes.ground[:, None, None]
     mix = torch.where(kind == _GRADIENT, slope, torch.where(kind == _LINED, lines, tiles))
     mix = torch.where((kind >= _GRADIENT) & (kind <= _TILED), mix, 0.0)
     channels = []
     for channel in range(3):
-        first = per_scene(scenes.ground_paints[:, 0, channel])
-        second = per_scene(scenes.ground_paints[:, 1, channel])
+        first, second = scenes.ground_paints[:, None, None, :, channel].unbind(-1)
         grainy = (first + grain * torch.where(first > 0.5, -1.0, 1.0)).clamp(0, 1)
         channels.append(torch.where(kind == _GRAINY, grainy, first + (second - first) * mix))
     return channels
 
 
 def _photograph(painted: Tensor, noise: Tensor, camera: Tensor) -> Tensor:
-    """Blur, noise, brightness and contrast."""
-    values = [part.view(-1, 1, 1, 1) for part in camera.unbind(dim=1)]
-    for strength in values[:2]:
+    """Apply blur, noise, brightness and contrast."""
+    *blurs, noise_level, brightness, contrast = camera[:, :, None, None, None].unbind(1)
+    for strength in blurs:
         soft = F.avg_pool2d(F.pad(painted, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
         painted = painted + (soft - painted) * strength
-    noise_level, brightness, contrast = values[2:]
     seen = (painted - 0.5) * contrast + 0.5 + brightness + noise * noise_level
     return seen.clamp(0, 1)

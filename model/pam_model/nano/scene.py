@@ -1,9 +1,9 @@
-"""Scenes of the drawn world: what is in them, as tensors, before anything is drawn.
+"""Sample scenes of the drawn world: descriptions as tensors, before anything is drawn.
 
-Lengths are fractions of the square root of the image's area and places are fractions of its
-width and height, so that a scene means the same at every size and when an image is squashed.
-Everything is sampled without a branch on the data and without a wait for the device, so that a
-whole batch can be made inside a CUDA graph.
+Lengths are fractions of the square root of the image's area, and places are fractions of its width
+and height; so a scene stays the same at every size and when its image is squashed. B scenes have
+`MAX_OBJECTS` = N places for objects each. Sampling has no branch on the data and never waits for
+the device, so that a whole batch can be made inside a CUDA graph.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SHAPE_ODDS = (0.1, 0.1, 0.1, 0.1, 0.12, 0.09, 0.1, 0.09, 0.1, 0.1)
 _LEAST_CONTRAST = 0.3  # between an object and the ground, as a distance in RGB of 0 to 1
 _CANDIDATES = 6
 
-# The usual RGB values of each colour's name; paint is one of them, or lies between two.
+# Usual RGB values for the name of each colour; a paint is one of them, or a mix of two.
 _PAINTS = (
     ((255, 0, 0), (220, 20, 60), (200, 30, 30), (178, 34, 34), (230, 57, 70), (215, 38, 30)),
     ((255, 165, 0), (255, 140, 0), (255, 127, 14), (245, 130, 48), (240, 150, 40), (255, 128, 0)),
@@ -68,7 +68,7 @@ _PAINTS = (
 
 @cache
 def _paint_table(device: torch.device) -> Tensor:
-    """float32 `(colours, 6, 3)`, RGB from 0 to 1; made once, as a CUDA graph cannot."""
+    """float32 `(colours, 6, 3)`, RGB from 0 to 1; a CUDA graph could not copy it from the host."""
     return (torch.tensor(_PAINTS) / 255).to(device)
 
 
@@ -147,7 +147,7 @@ class Random:
 def sample_scenes(
     count: int, device: torch.device, generator: torch.Generator | None = None
 ) -> Scenes:
-    """Make up `count` scenes.
+    """Sample `count` scenes.
 
     Args:
         count: B.
@@ -162,7 +162,7 @@ def sample_scenes(
     size, radius = _sizes(random, count)
     colour, paint = _paints(random, ground_paints)
     texture = random.choice(_TEXTURE_ODDS, count, n)
-    how_many = (random.uniform(count, 1) ** 1.2 * n).floor() + 1
+    how_many = (random.uniform(count, 1) ** 1.2 * n).floor() + 1  # [B, 1]; few are likelier
     period = random.uniform(count, n, low=0.28, high=0.5)
     return Scenes(
         aspect=aspect,
@@ -178,7 +178,7 @@ def sample_scenes(
         ),
         grain=random.uniform(count, 1, GRAIN_CELLS, GRAIN_CELLS, low=-1.0),
         camera=_camera(random, count),
-        # Which places are taken does not depend on the drawing order.
+        # A random choice of places, so that the number says nothing about the drawing order.
         present=random.uniform(count, n).argsort(dim=1) < how_many,
         shape=random.choice(_SHAPE_ODDS, count, n),
         colour=colour,
@@ -208,7 +208,7 @@ def _camera(random: Random, count: int) -> Tensor:
     noise = random.uniform(count, high=0.05) * random.chance(0.5, count)
     brightness = random.uniform(count, low=-0.05, high=0.05)
     contrast = random.uniform(count, low=0.85, high=1.1)
-    plain = random.chance(0.3, count)  # as simple programs draw: not changed at all
+    plain = random.chance(0.3, count)  # unchanged, as drawing programs make images
     camera = torch.stack([blur[:, 0], blur[:, 1], noise, brightness, contrast], dim=1)
     untouched = torch.stack(
         [blur[:, 0], blur[:, 0] * 0, noise * 0, noise * 0, noise * 0 + 1], dim=1
@@ -225,7 +225,7 @@ def _turns(random: Random, count: int) -> Tensor:
 
 
 def _sizes(random: Random, count: int) -> tuple[Tensor, Tensor]:
-    """Sizes and radii `(B, N)`, large ones mostly first: what is drawn first lies underneath."""
+    """Sizes and radii `(B, N)`. Large ones mostly come first, as the first ones lie underneath."""
     shape = (count, MAX_OBJECTS)
     size = random.choice(_SIZE_ODDS, *shape)
     low, high = (
@@ -259,19 +259,20 @@ def _ground_paints(random: Random, ground: Tensor) -> Tensor:
 
 
 def _paints(random: Random, ground_paints: Tensor) -> tuple[Tensor, Tensor]:
-    """Colours `(B, N)` that stand out against the ground, and their paints `(B, N, 3)`."""
+    """Colours `(B, N)` with enough contrast to the ground, and their paints `(B, N, 3)`."""
     count, n, colours = len(ground_paints), MAX_OBJECTS, len(_PAINTS)
     table = _paint_table(random.device)
     each = torch.arange(colours, device=random.device)
     picks = (random.uniform(2, count, n, colours) * table.shape[1]).long()
     first, second = table[each, picks[0]], table[each, picks[1]]
     between = random.uniform(count, n, colours, 1) * random.chance(0.5, count, n, colours, 1)
-    paint = first + (second - first) * between
+    paint = first + (second - first) * between  # [B, N, colours, RGB]: a paint of every colour
     jitter = random.normal(count, n, colours, 3) * 0.025
     paint = (paint + jitter * random.chance(0.6, count, n, colours, 1)).clamp(0, 1)
     middle = ground_paints.mean(dim=1, keepdim=True)
     grounds = torch.cat([ground_paints, middle], dim=1)[:, None, None]  # [B, 1, 1, 3, RGB]
-    contrast = (paint[..., None, :] - grounds).norm(dim=-1).amin(dim=-1)
+    contrast = (paint[..., None, :] - grounds).norm(dim=-1).amin(dim=-1)  # [B, N, colours]
+    # At random among the colours that stand out; else the one that stands out most.
     liking = random.uniform(count, n, colours) + (contrast > _LEAST_CONTRAST) * 2 + contrast * 0.01
     colour = liking.argmax(dim=2)
     chosen = paint.gather(2, colour[..., None, None].expand(-1, -1, 1, 3)).squeeze(2)
@@ -279,7 +280,7 @@ def _paints(random: Random, ground_paints: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _pattern_paint(random: Random, paint: Tensor) -> Tensor:
-    """A darker shade of light paints, a lighter one of dark ones."""
+    """A darker shade of each light paint, and a lighter one of each dark paint."""
     amount = random.uniform(*paint.shape[:2], 1, low=0.32, high=0.5)
     light = paint.mean(dim=2, keepdim=True) > 0.22
     return torch.where(light, paint * (1 - amount), paint + (1 - paint) * amount)
@@ -292,10 +293,10 @@ def _outline_paint(random: Random, paint: Tensor) -> Tensor:
 
 
 def _centres(random: Random, radius: Tensor, aspect: Tensor) -> Tensor:
-    """Centres `(B, N, 2)`: mostly apart from each other, sometimes anywhere, at times cut off."""
+    """Centres `(B, N, 2)`: mostly apart from each other and inside the image, but not always."""
     count, n = radius.shape
     extent = torch.stack([aspect.sqrt(), aspect.rsqrt()], dim=1)[:, None, None]  # [B, 1, 1, 2]
-    # How far from the border the centre stays, in radii: beyond 1 the object is whole.
+    # The distance from the border to the centre in radii; above 1 the object is whole.
     margin = torch.where(
         random.chance(0.85, count, n), 1.02, random.uniform(count, n, low=0.3, high=1.0)
     )
@@ -312,6 +313,7 @@ def _centres(random: Random, radius: Tensor, aspect: Tensor) -> Tensor:
         others = torch.stack(chosen, dim=1)  # [B, index, 2]
         gaps = ((own[:, :, None] - others[:, None]) * extent).norm(dim=3)
         gaps = gaps - radius[:, None, :index] - radius[:, index, None, None]
+        # Of the candidates, take the one with the widest gap to its nearest neighbour.
         best = gaps.amin(dim=2).argmax(dim=1) * careful[:, index]
         chosen.append(own.gather(1, best[:, None, None].expand(-1, 1, 2)).squeeze(1))
     return torch.stack(chosen, dim=1)

@@ -1,9 +1,9 @@
 """The ten shapes as tests of points: is (x, y) inside?
 
 Every shape lies in its own frame: x to the right, y down, centre at (0, 0), within the square from
--1 to 1 and mostly within the circle of radius 1. Three numbers from 0 to 1, its proportions, vary
-it: how deep a star's notches are, how thick a ring is, how long an arrow's head is.
-All functions work on tensors that broadcast against each other and return bool.
+-1 to 1 and mostly within the circle of radius 1. Three numbers from 0 to 1 vary its proportions:
+how deep a star's notches are, how thick a ring is, how long an arrow's head is.
+All functions take tensors that broadcast against each other, and return bool.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-Proportions = tuple[Tensor, Tensor, Tensor]
+    Proportions = Sequence[Tensor]
 
 
 def _circle(x: Tensor, y: Tensor, _p: Proportions) -> Tensor:
@@ -29,7 +29,7 @@ def _square(x: Tensor, y: Tensor, _p: Proportions) -> Tensor:
 
 
 def _triangle(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
-    # A third each: equilateral, isosceles of any height, with a right angle. The apex is on top.
+    # One third each: equilateral, isosceles of any height, right-angled. The apex is on top.
     equilateral, right = p[0] < 1 / 3, p[0] > 2 / 3
     half_base = torch.where(
         equilateral, 0.866, torch.where(right, 0.55 + 0.3 * p[1], 0.5 + 0.4 * p[1])
@@ -44,7 +44,7 @@ def _triangle(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
 
 
 def _star(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
-    # Fold the plane into the half sector of one point, then test against the edge from the tip
+    # Fold the plane into half the sector of one point; then test against the edge from the tip
     # (0, 1) to the notch at 36 degrees.
     fifth = 2 * math.pi / 5
     angle = torch.atan2(x, -y)
@@ -69,7 +69,7 @@ def _cross(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
 
 
 def _heart(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
-    # Two circles beside each other, and the wedge that touches both and ends in the tip.
+    # Two circles side by side, and the wedge that touches both and ends in the tip.
     across = x.abs()
     centre, radius = 0.44 - 0.06 * p[0], 0.48 + 0.03 * p[1]
     rise, tip = 0.3, 0.8 + 0.15 * p[2]  # the circles' centres are `rise` above, the tip below
@@ -79,7 +79,7 @@ def _heart(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
     slant = torch.atan2(centre, depth) + torch.asin(radius / distance)  # of the touching line
     above = tip - y
     in_wedge = across * torch.cos(slant) < above * torch.sin(slant)
-    # Up to the line from the touching point to the circle's centre, and not into the upper dent.
+    # The wedge ends at the line from the touching point to the circle's centre, below the dent.
     length = torch.sqrt(distance**2 - radius**2)
     before_touch = across * torch.sin(slant) + above * torch.cos(slant) < length
     dent = torch.sqrt((radius**2 - centre**2).clamp(min=0.0))

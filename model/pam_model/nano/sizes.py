@@ -1,4 +1,4 @@
-"""How large nano's parts are."""
+"""The sizes of nano."""
 
 from __future__ import annotations
 

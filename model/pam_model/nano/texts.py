@@ -1,4 +1,4 @@
-"""What is said about an object of the drawn world, and how what somebody says is checked."""
+"""Captions of the objects of the drawn world: written, and checked."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from pam_model.nano import words
-from pam_model.tasks import Language, Question, Task
+from pam_model.tasks import LANGUAGES, Language, Question, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+QUESTIONS = tuple(Question(task, language) for language in LANGUAGES for task in Task)
 TEMPLATES = 3
 """Wordings of each caption."""
 
 
 class Facts(NamedTuple):
-    """What is true of one object: indices into the tuples of `words`."""
+    """The facts about one object: indices into the tuples of `words`."""
 
     shape: int
     colour: int
@@ -53,7 +54,7 @@ _BRIEF: dict[Language, tuple[str, ...]] = {
         "这是一个{size}{shape}，{colour}，{texture}。",
     ),
 }
-# In three parts, each of which ends at a mark, so that their tokens can be put together.
+# In three parts that end at punctuation, so that the tokens of the parts can be joined.
 _DETAILED: dict[Language, tuple[tuple[str, str, str], ...]] = {
     "en": (
         (
@@ -86,22 +87,22 @@ _DETAILED: dict[Language, tuple[tuple[str, str, str], ...]] = {
 
 def label(shape: int, language: Language) -> str:
     """Return the shape's name."""
-    return _name(words.SHAPES[shape], language)
+    return words.SHAPES[shape].name(language)
 
 
 def definition(shape: int, language: Language) -> str:
     """Return the shape's name and what it is, as "Name: definition."."""
-    name, meaning = label(shape, language), _name(words.DEFINITIONS[shape], language)
+    name, meaning = label(shape, language), words.DEFINITIONS[shape].name(language)
     return f"{name.capitalize()}: {meaning}." if language == "en" else f"{name}：{meaning}。"
 
 
 def answer(facts: Facts, question: Question, template: int = 0) -> str:
-    """Return what is true of an object, as an answer to `question`.
+    """Return the true answer to a question about an object.
 
     Args:
         facts: of the object.
         question: task and language.
-        template: which of the `TEMPLATES` wordings; labels and definitions have but one.
+        template: which of the `TEMPLATES` wordings; labels and definitions have only one.
     """
     return "".join(answer_parts(facts, question, template))
 
@@ -114,7 +115,7 @@ def answer_parts(facts: Facts, question: Question, template: int) -> tuple[str, 
     if question.task is Task.DEFINITION:
         return (definition(facts.shape, language),)
     names = {
-        field: _name(choices[getattr(facts, field)], language) for field, choices in FIELDS.items()
+        field: choices[getattr(facts, field)].name(language) for field, choices in FIELDS.items()
     }
     if question.task is Task.BRIEF:
         return (_BRIEF[language][template].format(**names),)
@@ -122,18 +123,16 @@ def answer_parts(facts: Facts, question: Question, template: int) -> tuple[str, 
 
 
 def fragments() -> list[str]:
-    """Return every piece that answers are put together from, for the tokenizer to learn."""
+    """Return every piece that answers are made of, for the tokenizer to learn."""
     names = [
-        _name(word, language)
+        name
         for choices in (*FIELDS.values(), words.OTHER_NOUNS)
         for word in choices
-        for language in ("en", "zh")
+        for name in word
     ]
     spaced = [f" {name}" for name in names if name.isascii()]
     definitions = [
-        definition(shape, language)
-        for shape in range(len(words.SHAPES))
-        for language in ("en", "zh")
+        definition(shape, language) for shape in range(len(words.SHAPES)) for language in LANGUAGES
     ]
     patterns = [
         *(pattern for patterns in _BRIEF.values() for pattern in patterns),
@@ -144,25 +143,25 @@ def fragments() -> list[str]:
 
 
 def stated(text: str, language: Language) -> dict[str, set[int]]:
-    """Read the facts that a text states: for each field the indices of the words it names."""
-    found: dict[str, set[int]] = {}
-    for field, choices in FIELDS.items():
-        found[field] = {
+    """Read the facts that a text states: for each field, the indices of the words in the text."""
+    return {
+        field: {
             index
             for index, word in enumerate(choices)
-            if _mentions(text, _name(word, language), language)
+            if _mentions(text, word.name(language), language)
         }
-    return found
+        for field, choices in FIELDS.items()
+    }
 
 
 def is_right(text: str, question: Question, facts: Facts, places: Sequence[int] = ()) -> bool:
-    """Whether a text states all that `question` asks for, and nothing that is false.
+    """Whether a text states all that `question` asks for, and nothing false.
 
     Args:
         text: the answer.
         question: that was asked.
         facts: the truth.
-        places: other places that are also accepted, near the border of two.
+        places: other places that are accepted too, for an object near the border of two.
     """
     if question.task is Task.DEFINITION:
         return text.strip() == definition(facts.shape, question.language)
@@ -175,10 +174,6 @@ def is_right(text: str, question: Question, facts: Facts, places: Sequence[int] 
     if question.task is Task.LABEL:
         return text.strip().lower() == label(facts.shape, question.language)
     return True
-
-
-def _name(word: words.Word, language: Language) -> str:
-    return word.en if language == "en" else word.zh
 
 
 def _mentions(text: str, name: str, language: Language) -> bool:

@@ -1,4 +1,4 @@
-"""Makes nano's tokenizer: a byte-level BPE in Qwen's layout, from the words of the drawn world."""
+"""Train nano's tokenizer: a byte-level BPE in Qwen's layout, from the words of the drawn world."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ def train_tokenizer() -> Tokenizer:
     trainer = BpeTrainer(
         vocab_size=VOCABULARY_SIZE,
         special_tokens=list(SPECIAL_TOKENS),
+        # All bytes, so that no text is unknown.
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -43,7 +44,9 @@ def train_tokenizer() -> Tokenizer:
         after_region(Question(task, language).text) for task in Task for language in LANGUAGES
     ]
     tokenizer.train_from_iterator(
-        [*texts.fragments(), *questions * 4, *[BEFORE_REGION] * 4], trainer
+        # Repeated, because every prompt has them: they should take few tokens.
+        [*texts.fragments(), *questions * 4, *[BEFORE_REGION] * 4],
+        trainer,
     )
     return tokenizer
 
@@ -65,6 +68,6 @@ def save_tokenizer(folder: Path) -> None:
 
 
 def load_tokenizer(folder: Path = EMBEDDED) -> PreTrainedTokenizerFast:
-    """Load what `save_tokenizer` wrote; without a folder, the tokenizer of the embedded nano."""
+    """Load what `save_tokenizer` wrote; by default, the tokenizer of the embedded nano."""
     tokenizer: PreTrainedTokenizerFast = PreTrainedTokenizerFast.from_pretrained(folder)
     return tokenizer

@@ -1,11 +1,14 @@
-"""The words of the drawn world: what can be told apart in it, and what it is called.
+"""The words of the drawn world: the names of all facts about its objects.
 
-An index into one of these tuples is how a scene stores the fact, for example colour 3 is "green".
+A scene stores a fact as an index into one of these tuples; for example, colour 3 is "green".
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pam_model.tasks import Language
 
 
 class Word(NamedTuple):
@@ -13,6 +16,10 @@ class Word(NamedTuple):
 
     en: str
     zh: str
+
+    def name(self, language: Language) -> str:
+        """Return the name in one language."""
+        return self.en if language == "en" else self.zh
 
 
 SHAPES = (
@@ -99,4 +106,4 @@ OTHER_NOUNS = (
     Word("chair", "椅子"),
     Word("flower", "花"),
 )
-"""Things that the drawn world does not have, for lists of labels that hold more than shapes."""
+"""Things that are never drawn, for lists of labels that hold more than shapes."""

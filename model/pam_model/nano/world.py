@@ -1,4 +1,4 @@
-"""The drawn world one scene at a time, as NumPy arrays: for tests, the demo and the evaluation."""
+"""Scenes of the drawn world one by one, as NumPy arrays: for tests, the demo and the evaluation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pam_model.nano.scene import MAX_OBJECTS, Scenes, sample_scenes
 from pam_model.nano.texts import Facts
 
 HELD_OUT_SEED = 3_000_000_000
-"""Seeds from here on are for evaluation; training's are below (`train.setup.scene_seed`)."""
+"""Seeds from here on are for evaluation; training uses those below (`train.setup.scene_seed`)."""
 _PLACE_MARGIN = 0.05
 
 
@@ -22,10 +22,10 @@ class DrawnObject:
     """One object of a scene.
 
     Attributes:
-        mask: bool `(H, W)`, the part of it that is to be seen.
+        mask: bool `(H, W)`, its visible part.
         facts: what is true of it.
-        places: other places that may be named: its centre is near the border of two.
-        visible: fraction of it that is to be seen, 0 to 1.
+        places: other places that are right too, because its centre is near the border of two.
+        visible: the fraction of it that is visible, 0 to 1.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -41,11 +41,11 @@ class DrawnObject:
 
 @dataclass(frozen=True, eq=False)
 class DrawnScene:
-    """An image of the drawn world and what is in it.
+    """An image of the drawn world, and the objects in it.
 
     Attributes:
         image: uint8 `(H, W, 3)`, RGB.
-        objects: that can be seen at all, in drawing order (later ones are on top).
+        objects: those with a visible pixel, in drawing order (later ones are on top).
         ground: bool `(H, W)`, where no object is.
     """
 
@@ -55,17 +55,17 @@ class DrawnScene:
 
 
 def render_scene(seed: int, side: int = 512) -> DrawnScene:
-    """Draw the scene of a seed, always the same, on the CPU.
+    """Draw a scene on the CPU; the same seed always gives the same scene.
 
     Args:
         seed: any; those from `HELD_OUT_SEED` on are for evaluation.
-        side: square root of the image's area in pixels; its aspect comes from the seed.
+        side: square root of the image's area in pixels; the aspect ratio comes from the seed.
     """
     generator = torch.Generator().manual_seed(seed)
     scenes = sample_scenes(1, torch.device("cpu"), generator)
     aspect = float(scenes.aspect[0])
     width, height = round(side * aspect**0.5), round(side / aspect**0.5)
-    maps = render.index_maps(scenes, height, width)
+    maps = render.index_maps(scenes, height, width)  # [1, H, W]
     image = render.images(scenes, maps, generator)[0]
     visible = render.visible_fractions(scenes, maps)[0]
     top = maps[0].numpy()
@@ -81,7 +81,7 @@ def render_scene(seed: int, side: int = 512) -> DrawnScene:
 
 
 def box_around(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    """(x1, y1, x2, y2) in pixels, the tightest box around a mask `(H, W)` that is not empty."""
+    """(x1, y1, x2, y2) in pixels: the tight box around a mask `(H, W)` that is not empty."""
     rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
@@ -98,6 +98,7 @@ def _drawn_object(
     y = (rows.mean() + 0.5) / mask.shape[0]
     x = (columns.mean() + 0.5) / mask.shape[1]
     place = place_of(x, y)
+    # Which thirds the centre falls into when it is moved a little in each direction.
     near = {
         place_of(min(max(x + dx, 0.0), 1.0), min(max(y + dy, 0.0), 1.0))
         for dx in (-_PLACE_MARGIN, 0, _PLACE_MARGIN)

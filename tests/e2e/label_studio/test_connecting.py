@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import subprocess
 
-from label_studio_backend.config.lint import Findings, check_project
+from label_studio_backend.config.lint import LintReport
+from label_studio_backend.config.project_checks import check_project
 from tests.e2e.label_studio import servers
 from tests.e2e.label_studio.pages import ModelSettings, screenshot
 
@@ -22,4 +23,4 @@ def test_the_form_connects_the_backend_to_a_ready_config(api, backend, page):
     connected = api.backend(project)
     assert connected["is_interactive"]
     assert connected["model_version"].startswith("nano")
-    assert check_project(config, None) == Findings()
+    assert check_project(config, None).findings == LintReport()

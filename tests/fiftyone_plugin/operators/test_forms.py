@@ -92,7 +92,7 @@ def test_the_form_counts_only_what_is_missing(operator, scene_dataset):
             {"keep_masks": "mask_path", "mask_folder": "masks"},
             "The folder of the masks is an absolute path",
         ),
-        ("caption_regions", {"more": True, "device": "tpu"}, "PAM_DEVICE is one of"),
+        ("caption_regions", {"more": True, "device": "tpu"}, "PAM_DEVICE must be"),
         ("find_regions", {"field": "ground_truth"}, "has a field 'ground_truth' already"),
         ("find_regions", {"classes_from": "dataset"}, "has no classes"),
         (

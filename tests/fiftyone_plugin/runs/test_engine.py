@@ -12,7 +12,7 @@ from fiftyone_plugin.runs.engine import RegionJob, run
 from fiftyone_plugin.runs.records import list_runs
 from fiftyone_plugin.targets.target import resolve
 from pam_labeling import Settings
-from pam_model import EverythingOptions, Question, Task
+from pam_model import AutomaticMaskOptions, Question, Task
 from pam_model.nano.words import SHAPES
 from tests.fiftyone_plugin.conftest import documents, scene
 from tests.fiftyone_plugin.jobs import (
@@ -218,7 +218,7 @@ def test_classes_of_a_segmentation_become_detections_by_their_names(every_type, 
 def test_everything_is_found_in_images_and_counted_by_image(scene_dataset, annotator):
     dataset = scene_dataset(0, 1)
     answers = AttributeMapping({Question(Task.LABEL): "label"}, score="confidence", masks=Masks())
-    everything = EverythingOptions(points_per_side=8)
+    everything = AutomaticMaskOptions(points_per_side=8)
     job = RegionJob(
         "find_regions",
         resolve(dataset, field=None),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import fields
 from pathlib import Path
 
 from label_studio_backend.config.labeling_config import LabelingConfig
-from label_studio_backend.config.lint import ATTRIBUTES, Findings, check_config
+from label_studio_backend.config.lint import ATTRIBUTES, LintReport, check_config
 from label_studio_backend.config.options import Options
-from label_studio_backend.config.output_mapping import CHOICE_NAMES, TEXT_NAMES, plan_answer
+from label_studio_backend.config.output_mapping import CHOICE_NAMES, TEXT_NAMES, map_outputs
 
 PAGE = (Path(__file__).parents[3] / "docs" / "label-studio-config.md").read_text(encoding="utf-8")
 
@@ -17,8 +16,8 @@ PAGE = (Path(__file__).parents[3] / "docs" / "label-studio-config.md").read_text
 def test_its_config_works():
     (xml,) = re.findall(r"```xml\n(<View>.*?</View>)\n```", PAGE, flags=re.DOTALL)
     config = LabelingConfig.parse(xml)
-    assert check_config(config, Options()) == Findings()
-    assert plan_answer(config, Options()).shape.name == "mask"
+    assert check_config(config, Options()) == LintReport()
+    assert map_outputs(config, Options()).shape.name == "mask"
 
 
 def test_its_options_can_be_read():
@@ -29,7 +28,7 @@ def test_its_options_can_be_read():
 def test_every_option_has_a_row():
     table = PAGE.split("## Options")[1]
     rows = re.findall(r"^\| `(\w+)` \|", table, flags=re.MULTILINE)
-    assert rows == [option.name for option in fields(Options)]
+    assert rows == list(Options.model_fields)
 
 
 def test_every_attribute_and_every_naming_rule_is_told():

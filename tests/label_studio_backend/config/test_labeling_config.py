@@ -83,9 +83,11 @@ def test_video_is_refused_with_a_sentence():
         ("<View>", "not valid XML: no element found: line 1"),
         ("<View>\x00</View>", "not valid XML"),
         ("<View>\ud800</View>", "not valid XML"),
-        ("<View><a:Image name='i' value='$i'/></View>", "SDK cannot read.*prefix a"),
+        ("<View><a:Image name='i' value='$i'/></View>", "unbound prefix"),
         ("<View>" * 300 + "</View>" * 300, "SDK cannot read.*Excessive depth"),
         ("<View><?x name='a' toName='b'?></View>", r"processing instruction \(<\?x"),
+        (f"<View xmlns='http://x'>{IMAGE}</View>", '<View> .* has the namespace "http://x"'),
+        ("<View xmlns:a='u'><a:Image name='i' value='$i'/></View>", "<Image> .* the namespace"),
         ("<View/>", "shows no image; it needs a tag such as <Image"),
         ("<View><Image value='$i'/></View>", "it needs a name and a value"),
         ("<View><Image name='i' valueList='$i'/></View>", "pages by valueList"),
@@ -185,7 +187,7 @@ def test_a_taxonomy_is_its_paths_from_the_root():
         '<View><Choice/><Choice value="Other" alias="Other"/></View>'
         "</Taxonomy>"
     )
-    assert dict(zip(control.paths, control.path_phrases, strict=True)) == {
+    assert dict(control.nodes) == {
         ("Animal",): ("Animal",),
         ("Animal", "dog"): ("Dog", "dog"),
         ("Animal", "Other"): ("Other",),
@@ -278,7 +280,7 @@ def test_choices_and_taxonomies_in_task_data_complete_the_config():
     tree = [{"value": "A", "children": [{"value": "B"}]}]
     complete = config.for_task({"kinds": [{"value": "more"}], "tree": tree})
     assert [label.value for label in complete.controls[0].labels] == ["own", "more"]
-    assert complete.controls[1].paths == (("A",), ("A", "B"))
+    assert tuple(complete.controls[1].nodes) == (("A",), ("A", "B"))
 
 
 @pytest.mark.parametrize(
@@ -302,7 +304,7 @@ def test_endless_children_in_task_data_are_cut():
     for _ in range(300):
         deep = {"value": "node", "children": [deep]}
     config = config_of('<Taxonomy name="t" toName="image" value="$tree"/>')
-    assert max(map(len, config.for_task({"tree": [deep]}).controls[0].paths)) == 50
+    assert max(map(len, config.for_task({"tree": [deep]}).controls[0].nodes)) == 50
 
 
 def test_a_config_without_labels_in_task_data_stays_itself():

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from label_studio_backend.config.labeling_config import LabelingConfig
-from label_studio_backend.config.lint import Findings, check_config, check_project
+from label_studio_backend.config.lint import LintReport, check_config
 from label_studio_backend.config.options import Options
 from label_studio_backend.config.output_mapping import MAX_CHOICES
+from label_studio_backend.config.project_checks import check_project
 from pam_model.tasks import Task
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -22,19 +23,19 @@ GOOD = BRUSH + POINT
 REGION = 'toName="image" perRegion="true"'
 
 
-def check(tags: str, **options) -> Findings:
+def check(tags: str, **options) -> LintReport:
     xml = f'<View><Image name="image" value="$image"/>{tags}</View>'
     return check_config(LabelingConfig.parse(xml), Options(**options))
 
 
 def test_nothing_is_found_where_nothing_is_wrong():
-    assert check(GOOD) == Findings((), ())
+    assert check(GOOD) == LintReport((), ())
 
 
 @pytest.mark.parametrize("name", ["setup_image_brush.json", "setup_image_polygon.json"])
 def test_the_projects_of_the_fixtures_can_be_answered(name):
     xml = json.loads((FIXTURES / name).read_text())["json"]["schema"]
-    assert check_project(xml, None).errors == ()
+    assert check_project(xml, None).findings.errors == ()
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_a_hint_says_what_will_be_missing(tags, hint):
     ],
 )
 def test_what_is_meant_so_gets_no_hint(tags):
-    assert check(tags) == Findings((), ())
+    assert check(tags) == LintReport((), ())
 
 
 def test_a_background_that_cannot_be_clicked_with_gets_no_hint():
@@ -175,7 +176,7 @@ def test_an_error_says_why_nothing_can_be_answered(tags, options, error):
 
 
 def test_a_setup_that_cannot_be_read_is_told_in_full():
-    findings = check_project("<View>", {"langauge": "en"})
+    findings = check_project("<View>", {"langauge": "en"}).findings
     assert len(findings.errors) == 2
     assert 'Did you mean "language"' in findings.errors[0]
     assert "not valid XML" in findings.errors[1]
@@ -184,12 +185,12 @@ def test_a_setup_that_cannot_be_read_is_told_in_full():
 
 def test_a_video_project_is_told_images_only_so_far():
     xml = json.loads((FIXTURES / "setup_video.json").read_text())["json"]["schema"]
-    (error,) = check_project(xml, None).errors
+    (error,) = check_project(xml, None).findings.errors
     assert "images only so far" in error
 
 
 def test_wrong_options_do_not_hide_what_the_config_lacks():
     xml = f'<View><Image name="image" value="$i"/>{BRUSH}<TextArea name="n" {REGION}/></View>'
-    findings = check_project(xml, {"x": 1})
+    findings = check_project(xml, {"x": 1}).findings
     assert len(findings.errors) == 1
     assert len(findings.hints) == 1

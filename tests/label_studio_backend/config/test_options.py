@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import fields
 
 import pytest
 
@@ -32,7 +31,7 @@ def test_nothing_given_is_the_defaults(given):
 
 
 def test_every_option_is_read():
-    assert set(EVERYTHING) == {option.name for option in fields(Options)}
+    assert set(EVERYTHING) == set(Options.model_fields)
     options = Options.read(EVERYTHING)
     expected = {**EVERYTHING, "tasks": (Task.BRIEF, Task.DEFINITION), "output": "mask"}
     assert {name: getattr(options, name) for name in EVERYTHING} == expected
@@ -72,10 +71,10 @@ def test_null_is_the_default_where_there_may_be_none(key):
         ({"treshold": 1}, '^There is no extra parameter "treshold". Did you mean "'),
         ({"task": 1}, 'Did you mean "tasks"'),
         ({"preset": "large"}, '"preset".*There are: tasks, language, labels, mapping'),
-        ({5: 1}, "There is no extra parameter 5"),
-        ({"tasks": 5}, "^tasks must be a list of label, definition, brief, detailed, not 5.$"),
-        ({"tasks": ["breif"]}, '^tasks holds "breif"; the tasks are label, definition, brief'),
-        ({"tasks": [["brief"]]}, "tasks holds"),
+        ({5: 1}, 'There is no extra parameter "5"'),
+        ({"tasks": 5}, '^tasks must be a list of "label", .* or "detailed", or null, not 5.$'),
+        ({"tasks": ["breif"]}, '^tasks must be a list of .*, not one with "breif".$'),
+        ({"tasks": [["brief"]]}, "^tasks must be a list"),
         ({"language": "de"}, '^language must be "en" or "zh", not "de".$'),
         ({"language": ["en"]}, "^language must be"),
         ({"labels": "closed"}, '^labels must be "project" or "open", not "closed".$'),
@@ -88,11 +87,11 @@ def test_null_is_the_default_where_there_may_be_none(key):
         ({"label_threshold": True}, "^label_threshold must be a number"),
         ({"iou_threshold": "0.5"}, "^iou_threshold must be a number"),
         ({"iou_threshold": float("nan")}, "^iou_threshold must be a number"),
-        ({"iou_threshold": 10**400}, "^iou_threshold must be a number.*00\\.\\.\\.\\.$"),
+        ({"iou_threshold": 10**400}, "^iou_threshold must be a number.*not a huge number.$"),
         ({"polygon_tolerance": -1}, "^polygon_tolerance must be a number of pixels from 0 to 100"),
-        ({"output": ""}, "^output must be a name"),
-        ({"boxes": 3}, "^boxes must be a name, not 3"),
-        ({"max_regions": 0}, "^max_regions must be a whole number of 1 or more, or null, not 0"),
+        ({"output": ""}, "^output must be a text that is not empty"),
+        ({"boxes": 3}, "^boxes must be a text that is not empty, or null, not 3"),
+        ({"max_regions": 0}, "^max_regions must be a whole number of at least 1, or null, not 0"),
         ({"max_regions": 2.0}, "^max_regions must be a whole number"),
         ({"points_per_side": 129}, "^points_per_side must be a whole number from 1 to 128"),
         ({"points_per_side": None}, "^points_per_side must be"),

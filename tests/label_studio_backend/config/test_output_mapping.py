@@ -8,7 +8,7 @@ from label_studio_backend.config.labeling_config import (
     LabelingConfigError,
 )
 from label_studio_backend.config.options import Options
-from label_studio_backend.config.output_mapping import MAX_CHOICES, plan_answer
+from label_studio_backend.config.output_mapping import MAX_CHOICES, map_outputs
 from pam_model.tasks import Question, Task
 
 CLASSES = (
@@ -26,7 +26,7 @@ def config_of(tags: str) -> LabelingConfig:
 def plan_of(tags: str, prompt: str | None = None, **options):
     config = config_of(tags)
     control = None if prompt is None else config.control(prompt)
-    return plan_answer(config, Options(**options), prompt_control=control)
+    return map_outputs(config, Options(**options), prompt_control=control)
 
 
 @pytest.mark.parametrize(

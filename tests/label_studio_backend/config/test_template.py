@@ -8,7 +8,7 @@ from label_studio_sdk.label_interface.interface import LabelInterface
 from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
 from label_studio_backend.config.lint import check_config
 from label_studio_backend.config.options import Options
-from label_studio_backend.config.output_mapping import plan_answer
+from label_studio_backend.config.output_mapping import map_outputs
 from label_studio_backend.config.template import GEOMETRIES, build_config
 from pam_model.tasks import LANGUAGES, Task
 
@@ -38,7 +38,7 @@ def test_a_template_is_valid_and_nothing_is_found_wrong_with_it(geometry, langua
 )
 def test_shapes_are_answered_in_the_geometry_that_was_asked_for(geometry, tag):
     config = LabelingConfig.parse(build_config(AWKWARD, geometry=geometry))
-    plan = plan_answer(config, Options())
+    plan = map_outputs(config, Options())
     assert plan.shape.tag == tag
     assert plan.vocabulary is not None
     assert list(plan.vocabulary.labels) == AWKWARD
@@ -47,7 +47,7 @@ def test_shapes_are_answered_in_the_geometry_that_was_asked_for(geometry, tag):
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_texts_and_labels_are_asked_for_in_the_language(language):
     config = LabelingConfig.parse(build_config(["a"], language=language, texts=list(Task)))
-    plan = plan_answer(config, Options())
+    plan = map_outputs(config, Options())
     assert [text.question for text in plan.texts] == [(task, language) for task in Task]
     assert plan.vocabulary is not None
     assert plan.vocabulary.language == language

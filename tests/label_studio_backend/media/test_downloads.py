@@ -1,26 +1,35 @@
 from __future__ import annotations
 
 import gzip
+import io
 import logging
 import socket
 import time
 import traceback
 import zlib
+from dataclasses import dataclass
 
+import httpcore
 import pytest
 
 from label_studio_backend.media import downloads
-from label_studio_backend.media.downloads import Downloader, Hop, StatusError, Validators
-from label_studio_backend.media.urls import MediaError, Reach, WebAddress
+from label_studio_backend.media.downloads import Downloader, Permit, StatusError, Validators
+from label_studio_backend.media.files import Incoming
+from label_studio_backend.media.urls import MediaError, NetworkZone, Url
 from tests.label_studio_backend.web import TLS, Internet, running
 
 LIMIT = 100_000
 
 
-@pytest.fixture
-def server():
+@pytest.fixture(scope="module")
+def running_server():
     with running() as server:
         yield server
+
+
+@pytest.fixture
+def server(running_server):
+    return running_server.reset()
 
 
 @pytest.fixture
@@ -35,16 +44,25 @@ def downloader():
     downloader.close()
 
 
-def here(address, previous):
-    return Hop(Reach.PRIVATE)
+def here(url, previous):
+    return Permit(NetworkZone.PRIVATE)
 
 
-def anywhere_public(address, previous):
-    return Hop(Reach.PUBLIC)
+def anywhere_public(url, previous):
+    return Permit(NetworkZone.PUBLIC)
 
 
-def get(downloader, url, route=here, *, seconds=10.0, validators=None):
-    return downloader.get(WebAddress.parse(url), route, time.monotonic() + seconds, validators)
+@dataclass
+class Download:
+    content: bytes
+    validators: Validators | None
+
+
+def get(downloader, url, permit=here, *, seconds=10.0, validators=None):
+    incoming = Incoming(io.BytesIO())
+    deadline = time.monotonic() + seconds
+    found = downloader.get(Url.parse(url), permit, deadline, incoming, validators)
+    return Download(incoming.in_memory().read(), found)
 
 
 def test_a_file_comes_with_its_validators_and_no_encoding_is_asked_for(downloader, server):
@@ -68,9 +86,15 @@ def test_connections_are_kept_for_the_next_file(downloader, server):
 def test_a_file_that_has_not_changed_does_not_come_again(downloader, server):
     server.routes["/x"] = lambda request: request.answer(status=304)
     download = get(downloader, f"{server.url}/x", validators=Validators('"1"', "Mon"))
-    assert download.content is None
+    assert (download.content, download.validators) == (b"", None)
     assert server.requests[0].headers["If-None-Match"] == '"1"'
     assert server.requests[0].headers["If-Modified-Since"] == "Mon"
+
+
+def test_validators_need_not_be_ascii(downloader, server):
+    server.serve("/x", ETag='"\xe9"')
+    known = get(downloader, f"{server.url}/x").validators
+    assert get(downloader, f"{server.url}/x", validators=known).content == b"image"
 
 
 def test_an_unasked_304_is_an_error(downloader, server):
@@ -85,11 +109,11 @@ def test_redirects_are_followed_and_each_is_judged(downloader, server):
     server.serve("/d")
     judged = []
 
-    def route(address, previous):
-        judged.append((address.path, previous.path if previous else None))
-        return Hop(Reach.PRIVATE, "Token x" if address.path == "/a" else None)
+    def permit(url, previous):
+        judged.append((url.path, previous.path if previous else None))
+        return Permit(NetworkZone.PRIVATE, "Token x" if url.path == "/a" else None)
 
-    assert get(downloader, f"{server.url}/a", route).content == b"image"
+    assert get(downloader, f"{server.url}/a", permit).content == b"image"
     assert judged == [("/a", None), ("/b", "/a"), ("/d", "/b")]
     assert [r.headers.get("Authorization") for r in server.requests] == ["Token x", None, None]
 
@@ -250,36 +274,36 @@ def test_dripping_does_not_outlast_the_total_time(downloader, server, when):
             request.wfile.write(b"Transfer-Encoding: chunked\r\n\r\n3e8\r\n")
         for _ in range(100):
             request.wfile.write(b"x")
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     server.routes["/x"] = drip
     started = time.monotonic()
     with pytest.raises(MediaError, match="did not deliver the image in time"):
-        get(downloader, f"{server.url}/x", seconds=0.4)
-    assert 0.3 < time.monotonic() - started < 2
+        get(downloader, f"{server.url}/x", seconds=0.2)
+    assert 0.15 < time.monotonic() - started < 2
 
 
 def test_redirects_share_the_total_time(downloader, server):
     def slow(request):
-        time.sleep(0.2)
+        time.sleep(0.08)
         request.answer(status=302, Location="/x")
 
     server.routes["/x"] = slow
     started = time.monotonic()
     with pytest.raises(MediaError, match="in time"):
-        get(downloader, f"{server.url}/x", seconds=0.5)
+        get(downloader, f"{server.url}/x", seconds=0.2)
     assert time.monotonic() - started < 2
 
 
 def test_a_silence_is_named(downloader, server, monkeypatch):
-    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.1)
     server.routes["/x"] = lambda request: time.sleep(1)
-    with pytest.raises(MediaError, match=r"127\.0\.0\.1:\d+ fell silent for 0.2 s"):
+    with pytest.raises(MediaError, match=r"127\.0\.0\.1:\d+ fell silent for 0.1 s"):
         get(downloader, f"{server.url}/x")
 
 
 def test_a_silence_in_the_middle_is_named(downloader, server, monkeypatch):
-    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.2)
+    monkeypatch.setattr(downloads, "SILENCE_SECONDS", 0.1)
 
     def pause(request):
         request.send_response(200)
@@ -294,11 +318,11 @@ def test_a_silence_in_the_middle_is_named(downloader, server, monkeypatch):
 
 
 def test_a_host_that_does_not_answer_is_named(downloader, internet, monkeypatch):
-    def wait(address, timeout, **kwargs):
-        raise TimeoutError("timed out")
+    def wait(*args, **kwargs):
+        raise httpcore.ConnectTimeout("timed out")
 
     internet.names["example.org"] = ["93.184.215.14"]
-    monkeypatch.setattr("label_studio_backend.media.guarded_http.create_connection", wait)
+    monkeypatch.setattr(httpcore.SyncBackend, "connect_tcp", wait)
     with pytest.raises(MediaError, match=r"http://example\.org did not answer within 5 s"):
         get(downloader, "http://example.org/x", anywhere_public)
 
@@ -317,7 +341,7 @@ def test_what_comes_compressed_though_unasked_is_decompressed(downloader, server
 
 
 def test_a_gzip_bomb_does_not_go_off(downloader, server):
-    server.serve("/x", gzip.compress(bytes(50 << 20)), Content_Encoding="gzip")
+    server.serve("/x", gzip.compress(bytes(20 << 20), 1), Content_Encoding="gzip")
     with pytest.raises(MediaError, match="larger than 100,000 bytes"):
         get(downloader, f"{server.url}/x")
 
@@ -349,7 +373,11 @@ def test_of_a_file_longer_than_its_length_nothing_more_is_read(downloader, serve
 
 
 def test_what_is_not_http_is_named(downloader, server):
-    server.routes["/x"] = lambda request: request.wfile.write(b"SSH-2.0-x\r\n")
+    def answer(request):
+        request.wfile.write(b"SSH-2.0-x\r\n")
+        request.close_connection = True
+
+    server.routes["/x"] = answer
     with pytest.raises(MediaError, match="cannot be connected to, or hung up|proper HTTP"):
         get(downloader, f"{server.url}/x")
 
@@ -388,7 +416,7 @@ def test_an_error_names_the_host_and_what_to_do(downloader, server, status, advi
         (401, "Token secret", "token is not accepted.*personal access token"),
         (403, "Token secret", "may not see it"),
         (404, "Token secret", "storage that it came from is not connected"),
-        (500, "Token secret", "look at its log; so it also answers for deleted uploads"),
+        (500, "Token secret", "look at its log; it also answers so for deleted uploads"),
         (401, None, "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"),
         (403, None, "set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"),
     ],
@@ -401,7 +429,7 @@ def test_an_error_of_label_studio_is_about_its_token(
         get(
             downloader,
             f"{server.url}/x",
-            lambda *_: Hop(Reach.PRIVATE, authorization, label_studio=True),
+            lambda *_: Permit(NetworkZone.PRIVATE, authorization, label_studio=True),
         )
     assert "secret" not in str(caught.value)
     assert caught.value.authorization == authorization
@@ -418,7 +446,9 @@ def test_no_link_or_token_is_in_tracebacks_or_the_log(downloader, server, caplog
     server.redirect("/a", f"/b?X-Amz-Signature={secret}")
     server.routes["/b"] = lambda request: request.connection.shutdown(socket.SHUT_RDWR)
     with pytest.raises(MediaError) as caught:
-        get(downloader, f"{server.url}/a", lambda *_: Hop(Reach.PRIVATE, f"Token {secret}"))
+        get(
+            downloader, f"{server.url}/a", lambda *_: Permit(NetworkZone.PRIVATE, f"Token {secret}")
+        )
     assert server.requests[1].path.endswith(secret)
     assert secret not in "".join(traceback.format_exception(caught.value))
     assert secret not in caplog.text
@@ -428,15 +458,19 @@ def test_the_log_of_a_good_download_has_no_query(downloader, server, caplog):
     caplog.set_level(logging.DEBUG)
     server.serve("/b")
     get(downloader, f"{server.url}/b?X-Amz-Signature=secret")
-    assert "GET /b?…" in caplog.text
     assert "secret" not in caplog.text
 
 
-@pytest.fixture
-def secure_server():
+@pytest.fixture(scope="module")
+def running_secure_server():
     with running(tls=True) as server:
-        server.serve("/x")
         yield server
+
+
+@pytest.fixture
+def secure_server(running_secure_server):
+    running_secure_server.reset().serve("/x")
+    return running_secure_server
 
 
 def test_tls_is_verified_for_the_name_not_the_address(internet, secure_server):
@@ -460,21 +494,21 @@ def test_dripping_over_tls_does_not_outlast_the_total_time(internet, secure_serv
     def drip(request):
         for _ in range(100):
             request.wfile.write(b"x")
-            time.sleep(0.05)
+            time.sleep(0.02)
 
     secure_server.routes["/x"] = drip
     internet.names["pictures.test"] = ["127.0.0.1"]
     downloader = Downloader(LIMIT, TLS / "certificate.pem")
     started = time.monotonic()
     with pytest.raises(MediaError, match="in time"):
-        get(downloader, f"https://pictures.test:{secure_server.port}/x", seconds=0.5)
+        get(downloader, f"https://pictures.test:{secure_server.port}/x", seconds=0.3)
     assert time.monotonic() - started < 2
     downloader.close()
 
 
 def post(downloader, url):
     deadline = time.monotonic() + 10
-    return downloader.post_json(WebAddress.parse(url), Reach.PRIVATE, {"a": "b"}, deadline)
+    return downloader.post_json(Url.parse(url), NetworkZone.PRIVATE, {"a": "b"}, deadline)
 
 
 def test_json_is_posted_and_answered(downloader, server):

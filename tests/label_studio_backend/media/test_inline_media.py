@@ -5,9 +5,8 @@ import os
 
 import pytest
 
-from label_studio_backend.media import inline_media
-from label_studio_backend.media.inline_media import image_text, read_data_uri, read_local_file
-from label_studio_backend.media.urls import MediaError, WebAddress
+from label_studio_backend.media.inline_media import find_local_file, image_text, read_data_uri
+from label_studio_backend.media.urls import MediaError, Url
 
 CONTENT = bytes(range(256))
 
@@ -16,13 +15,13 @@ CONTENT = bytes(range(256))
     ("value", "found"),
     [
         (None, "nothing"),
-        ("", "nothing"),
-        (" \n", "only spaces"),
-        (["/a.jpg", "/b.jpg"], "a list of 2"),
+        ("", "an empty text"),
+        (" \n", "an empty text"),
+        (["/a.jpg", "/b.jpg"], "a list"),
         ({"url": "/a.jpg"}, "an object"),
-        (7, "a number"),
-        (1.5, "a number"),
-        (True, "true or false"),
+        (7, "a number or truth value"),
+        (1.5, "a number or truth value"),
+        (True, "a number or truth value"),
     ],
 )
 def test_what_is_no_text_is_named(value, found):
@@ -46,12 +45,10 @@ def test_spaces_around_a_value_do_not_matter():
     ],
 )
 def test_a_data_uri_is_decoded(uri):
-    assert read_data_uri(uri, 256) == CONTENT
+    assert read_data_uri(uri, 256).read() == CONTENT
 
 
-@pytest.mark.parametrize("block", range(1, 9))
-def test_a_long_data_uri_is_decoded_in_blocks(block, monkeypatch):
-    monkeypatch.setattr(inline_media, "_BLOCK", block)
+def test_a_data_uri_may_be_percent_encoded_in_part_or_as_a_whole():
     letters = base64.urlsafe_b64encode(CONTENT).decode()
     for text in (
         ";base64," + letters,
@@ -60,7 +57,7 @@ def test_a_long_data_uri_is_decoded_in_blocks(block, monkeypatch):
         "," + "".join(f"%{byte:02x}" for byte in CONTENT),
         "," + "".join(chr(byte) if 48 <= byte < 58 else f"%{byte:02X}" for byte in CONTENT),
     ):
-        assert read_data_uri(f"data:image/png{text}", 10_000) == CONTENT
+        assert read_data_uri(f"data:image/png{text}", 10_000).read() == CONTENT
 
 
 @pytest.mark.parametrize(
@@ -83,7 +80,7 @@ def test_a_data_uri_that_is_damaged_or_too_large_is_refused(uri, complaint):
 
 
 def local(name):
-    return WebAddress.parse(f"http://localhost:8080/data/local-files/?d={name}")
+    return Url.parse(f"http://localhost:8080/data/local-files/?d={name}")
 
 
 @pytest.fixture
@@ -99,7 +96,7 @@ def root(tmp_path):
     "name", ["a%20b/x.jpg", "a+b/x.jpg", "/a%20b/x.jpg", "a%20b/../a%20b/x.jpg"]
 )
 def test_a_local_file_is_read_below_its_folder(root, name):
-    assert read_local_file(root, local(name), 256) == CONTENT
+    assert find_local_file(root, local(name), 256).read() == CONTENT
 
 
 @pytest.mark.parametrize(
@@ -107,15 +104,15 @@ def test_a_local_file_is_read_below_its_folder(root, name):
 )
 def test_a_local_file_outside_of_the_folder_is_refused(root, name):
     with pytest.raises(MediaError, match="is outside"):
-        read_local_file(root, local(name), 256)
+        find_local_file(root, local(name), 256)
 
 
 def test_a_link_out_of_the_folder_is_refused_and_one_within_is_followed(root):
     (root / "out.jpg").symlink_to("../secret.txt")
     (root / "in.jpg").symlink_to("a b/x.jpg")
-    assert read_local_file(root, local("in.jpg"), 256) == CONTENT
+    assert find_local_file(root, local("in.jpg"), 256).read() == CONTENT
     with pytest.raises(MediaError, match="is outside"):
-        read_local_file(root, local("out.jpg"), 256)
+        find_local_file(root, local("out.jpg"), 256)
 
 
 @pytest.mark.parametrize(
@@ -130,22 +127,41 @@ def test_a_link_out_of_the_folder_is_refused_and_one_within_is_followed(root):
 )
 def test_a_local_file_that_cannot_be_read_is_named(root, name, complaint):
     with pytest.raises(MediaError, match=complaint):
-        read_local_file(root, local(name), 256)
+        find_local_file(root, local(name), 256)
 
 
 def test_links_that_lead_in_a_circle_are_no_local_file(root):
     (root / "a.jpg").symlink_to("b.jpg")
     (root / "b.jpg").symlink_to("a.jpg")
     with pytest.raises(MediaError, match="cannot be read"):
-        read_local_file(root, local("a.jpg"), 256)
+        find_local_file(root, local("a.jpg"), 256)
 
 
 def test_a_pipe_is_no_local_file_and_does_not_block(root):
     os.mkfifo(root / "pipe.jpg")
     with pytest.raises(MediaError, match="is not a regular file"):
-        read_local_file(root, local("pipe.jpg"), 256)
+        find_local_file(root, local("pipe.jpg"), 256)
+
+
+def test_what_takes_the_place_of_a_local_file_before_it_is_read_is_not_followed(root):
+    path = root / "a b" / "x.jpg"
+    file = find_local_file(root, local("a%20b/x.jpg"), 256)
+    path.unlink()
+    path.symlink_to(root.parent / "secret.txt")
+    with pytest.raises(OSError, match="symbolic links"):
+        file.read()
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(FileNotFoundError, match="not a regular file"):
+        file.read()
+
+
+def test_a_local_file_that_grew_is_read_up_to_its_old_size(root):
+    file = find_local_file(root, local("a%20b/x.jpg"), 256)
+    (root / "a b" / "x.jpg").write_bytes(2 * CONTENT)
+    assert file.read() == CONTENT
 
 
 def test_a_local_file_that_is_too_large_is_refused(root):
     with pytest.raises(MediaError, match="larger than 255 bytes"):
-        read_local_file(root, local("a%20b/x.jpg"), 255)
+        find_local_file(root, local("a%20b/x.jpg"), 255)

@@ -42,7 +42,7 @@ def clock(monkeypatch):
 def test_a_legacy_token_is_sent_as_it_is():
     credentials = Credentials(f" {LEGACY}\n", Refresher())
     assert credentials.header(LATER) == f"Token {LEGACY}"
-    assert not credentials.renewed(f"Token {LEGACY}", LATER)
+    assert credentials.header(LATER, refused=f"Token {LEGACY}") == f"Token {LEGACY}"
 
 
 def test_an_access_token_is_a_bearer_token():
@@ -80,15 +80,17 @@ def test_a_refused_access_token_is_renewed(clock):
     credentials = Credentials(personal_access_token(), refresh)
     first = credentials.header(LATER)
     clock.now += 100
-    assert credentials.renewed(first, LATER)
-    assert credentials.header(LATER) != first
+    second = credentials.header(LATER, refused=first)
+    assert second != first
+    assert credentials.header(LATER) == credentials.header(LATER, refused=first) == second
     assert refresh.calls == 2
 
 
 def test_a_brand_new_access_token_that_is_refused_is_not_renewed(clock):
     refresh = Refresher()
     credentials = Credentials(personal_access_token(), refresh)
-    assert not credentials.renewed(credentials.header(LATER), LATER)
+    first = credentials.header(LATER)
+    assert credentials.header(LATER, refused=first) == first
     assert refresh.calls == 1
 
 
@@ -112,7 +114,8 @@ def test_threads_that_were_refused_at_once_refresh_once(clock):
     first = credentials.header(LATER)
     clock.now += 100
     with ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(lambda _: credentials.renewed(first, LATER), range(4)))
+        renewed = set(pool.map(lambda _: credentials.header(LATER, refused=first), range(4)))
+    assert len(renewed - {first}) == len(renewed) == 1
     assert refresh.calls == 2
 
 

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from label_studio_backend.media.urls import AllowedHosts, MediaError, Reach, WebAddress, refusal
+from label_studio_backend.media.urls import AllowedHosts, MediaError, NetworkZone, Url, refusal
 
 PUBLIC = ["8.8.8.8", "93.184.215.14", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 PRIVATE = [
@@ -54,46 +54,48 @@ NEVER = [
 
 
 @pytest.mark.parametrize("address", PUBLIC)
-@pytest.mark.parametrize("reach", Reach)
-def test_public_addresses_may_be_connected_to(address, reach):
-    assert refusal(ip_address(address), reach) is None
+@pytest.mark.parametrize("zone", NetworkZone)
+def test_public_addresses_may_be_connected_to(address, zone):
+    assert refusal(ip_address(address), zone) is None
 
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_private_addresses_are_for_hosts_that_the_administrator_names(address):
-    assert refusal(ip_address(address), Reach.PUBLIC) is not None
-    assert refusal(ip_address(address), Reach.PRIVATE) is None
+    assert refusal(ip_address(address), NetworkZone.PUBLIC) is not None
+    assert refusal(ip_address(address), NetworkZone.PRIVATE) is None
 
 
 @pytest.mark.parametrize("address", NEVER)
-@pytest.mark.parametrize("reach", Reach)
-def test_some_addresses_are_never_connected_to(address, reach):
-    assert refusal(ip_address(address), reach) is not None
+@pytest.mark.parametrize("zone", NetworkZone)
+def test_some_addresses_are_never_connected_to(address, zone):
+    assert refusal(ip_address(address), zone) is not None
 
 
 def test_the_reason_names_the_kind_of_address():
-    assert refusal(ip_address("169.254.169.254"), Reach.PRIVATE) == "a cloud metadata address"
-    assert refusal(ip_address("127.0.0.1"), Reach.PUBLIC) == "a loopback address"
-    assert refusal(ip_address("2002:a00:1::"), Reach.PUBLIC) == "a private address inside IPv6"
+    assert refusal(ip_address("169.254.169.254"), NetworkZone.PRIVATE) == "a cloud metadata address"
+    assert refusal(ip_address("127.0.0.1"), NetworkZone.PUBLIC) == "a loopback address"
+    assert (
+        refusal(ip_address("2002:a00:1::"), NetworkZone.PUBLIC) == "a private address inside IPv6"
+    )
 
 
 def test_an_address_is_taken_apart():
-    address = WebAddress.parse(" HTTPS://Images.Example.ORG.:8443/a b/ü.jpg?x=1#top ")
+    address = Url.parse(" HTTPS://Images.Example.ORG.:8443/a b/ü.jpg?x=1#top ")
     assert (address.scheme, address.host, address.port) == ("https", "images.example.org", 8443)
-    assert address.url == "https://images.example.org:8443/a%20b/%C3%BC.jpg?x=1"
+    assert address.text == "https://images.example.org:8443/a%20b/%C3%BC.jpg?x=1"
 
 
 def test_an_ipv6_host_keeps_its_brackets_in_the_address():
-    address = WebAddress.parse("http://[2606:4700::1111]:8080/x")
+    address = Url.parse("http://[2606:4700::1111]:8080/x")
     assert address.host == "2606:4700::1111"
-    assert address.url == "http://[2606:4700::1111]:8080/x"
+    assert address.text == "http://[2606:4700::1111]:8080/x"
 
 
 def test_what_is_shown_of_an_address_leaves_the_query_out():
-    address = WebAddress.parse("https://s3.example.org/image.jpg?X-Amz-Signature=secret")
+    address = Url.parse("https://s3.example.org/image.jpg?X-Amz-Signature=secret")
     assert str(address) == "https://s3.example.org/image.jpg?…"
     assert "secret" not in repr(address)
-    assert len(str(WebAddress.parse("https://s3.example.org/" + 1000 * "x"))) < 300
+    assert len(str(Url.parse("https://s3.example.org/" + 1000 * "x"))) < 300
 
 
 @pytest.mark.parametrize(
@@ -123,51 +125,51 @@ def test_what_is_shown_of_an_address_leaves_the_query_out():
 )
 def test_addresses_that_mean_something_else_than_they_seem_are_refused(text):
     with pytest.raises(MediaError) as caught:
-        WebAddress.parse(text)
+        Url.parse(text)
     assert "secret" not in str(caught.value)
 
 
 def test_a_redirect_may_be_relative():
-    address = WebAddress.parse("http://example.org/a/b?c=1")
-    assert address.join("../x?y=2").url == "http://example.org/x?y=2"
-    assert address.join("//other.example/z").url == "http://other.example/z"
+    address = Url.parse("http://example.org/a/b?c=1")
+    assert address.join("../x?y=2").text == "http://example.org/x?y=2"
+    assert address.join("//other.example/z").text == "http://other.example/z"
 
 
 @pytest.mark.parametrize("location", ["file:///etc/passwd", "gopher://x/", "http://[::1/x"])
 def test_a_redirect_to_something_else_than_the_web_is_refused(location):
     with pytest.raises(MediaError, match=r"http://example.org/a\?… redirects to where"):
-        WebAddress.parse("http://example.org/a?secret").join(location)
+        Url.parse("http://example.org/a?secret").join(location)
 
 
 @pytest.mark.parametrize(
-    ("pattern", "url", "reach"),
+    ("pattern", "url", "zone"),
     [
-        ("example.org", "https://example.org/x", Reach.PRIVATE),
-        ("Example.ORG", "http://example.org/x", Reach.PRIVATE),
+        ("example.org", "https://example.org/x", NetworkZone.PRIVATE),
+        ("Example.ORG", "http://example.org/x", NetworkZone.PRIVATE),
         ("example.org", "http://example.org:8080/x", None),
         ("example.org", "https://example.org:80/x", None),
         ("example.org", "https://sub.example.org/x", None),
         ("example.org", "https://notexample.org/x", None),
         ("example.org", "https://example.org.evil.example/x", None),
-        ("example.org:8080", "http://example.org:8080/x", Reach.PRIVATE),
+        ("example.org:8080", "http://example.org:8080/x", NetworkZone.PRIVATE),
         ("example.org:8080", "http://example.org/x", None),
-        ("*.example.org", "https://a.b.example.org/x", Reach.PUBLIC),
+        ("*.example.org", "https://a.b.example.org/x", NetworkZone.PUBLIC),
         ("*.example.org", "https://example.org/x", None),
         ("*.example.org", "https://evilexample.org/x", None),
-        ("*.example.org:9000", "https://a.example.org:9000/x", Reach.PUBLIC),
-        ("192.168.1.5:9000", "http://192.168.1.5:9000/x", Reach.PRIVATE),
+        ("*.example.org:9000", "https://a.example.org:9000/x", NetworkZone.PUBLIC),
+        ("192.168.1.5:9000", "http://192.168.1.5:9000/x", NetworkZone.PRIVATE),
         ("192.168.1.5", "http://3232235781/x", None),
-        ("::1", "http://[::1]/x", Reach.PRIVATE),
-        ("[::1]:9000", "http://[::1]:9000/x", Reach.PRIVATE),
+        ("::1", "http://[::1]/x", NetworkZone.PRIVATE),
+        ("[::1]:9000", "http://[::1]:9000/x", NetworkZone.PRIVATE),
     ],
 )
-def test_allowed_hosts_are_matched_exactly_by_port_and_by_subdomain(pattern, url, reach):
-    assert AllowedHosts([pattern]).reach(WebAddress.parse(url)) is reach
+def test_allowed_hosts_are_matched_exactly_by_port_and_by_subdomain(pattern, url, zone):
+    assert AllowedHosts([pattern]).zone(Url.parse(url)) is zone
 
 
 def test_a_host_that_is_named_exactly_may_be_private_even_if_a_wildcard_matches_too():
     allowed = AllowedHosts(["*.example.org", "nas.example.org"])
-    assert allowed.reach(WebAddress.parse("http://nas.example.org/")) is Reach.PRIVATE
+    assert allowed.zone(Url.parse("http://nas.example.org/")) is NetworkZone.PRIVATE
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,15 @@ from typer.testing import CliRunner
 from label_studio_backend.api_client import Api
 from label_studio_backend.commands import app
 from label_studio_backend.config.options import Options, OptionsError
-from label_studio_backend.media.task_media import TaskMedia
+from label_studio_backend.media.images import Images
+from label_studio_backend.media.task_media import MediaError, TaskMedia
+from label_studio_backend.predictor import Predictor
 from label_studio_backend.prelabel import command
 from label_studio_backend.prelabel.selection import number_filter
 from label_studio_backend.server.backend import Backend
 from label_studio_backend.settings import ServerSettings
 from label_studio_backend.translation.model_versions import usual_version
+from pam_labeling import CheckpointError, Settings
 from pam_model.nano.words import SHAPES
 from pam_model.tasks import Task
 from tests.label_studio_backend.conftest import Kept, png
@@ -49,11 +52,36 @@ def fake(monkeypatch, tmp_path):
         monkeypatch.setenv("PAM_THREADS", "1")
         monkeypatch.setenv("OMP_NUM_THREADS", "1")
         yield fake
-        logging.getLogger("label_studio_backend.server.model_loader").setLevel(logging.NOTSET)
+        logging.getLogger("label_studio_backend.model_loader").setLevel(logging.NOTSET)
 
 
 @pytest.fixture
-def prelabel(fake):
+def warm(monkeypatch, annotator):
+    """The embedded model is there already."""
+    load = Settings.open_annotator
+
+    def open_annotator(settings):
+        return Kept(annotator) if settings.model == "nano" else load(settings)
+
+    monkeypatch.setattr(Settings, "open_annotator", open_annotator)
+
+
+@pytest.fixture
+def quick_waits(monkeypatch):
+    """What the program waits for a server that is away passes 50 times as fast."""
+    wait = Api.wait
+    monkeypatch.setattr(Api, "wait", lambda api, seconds: wait(api, seconds / 50))
+
+
+@pytest.fixture
+def model():
+    """An annotator that its backend may close."""
+    with Settings(model="nano").open_annotator() as opened:
+        yield opened
+
+
+@pytest.fixture
+def prelabel(fake, warm):
     def prelabel(*arguments):
         return CliRunner().invoke(app, ["prelabel", "--project", "1", *QUICK, *arguments])
 
@@ -155,7 +183,7 @@ def test_tasks_can_be_chosen(prelabel, fake, arguments, tasks):
 
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(prelabel, fake, monkeypatch):
-    monkeypatch.setattr(command, "open_backend", None)
+    monkeypatch.setattr(command, "open_predictor", None)
     fake.project["label_config"] = CONFIG.replace(' smart="true"', "")
     fake.add_prediction(2, VERSION)
     result = prelabel("--dry-run", "--limit", "2")
@@ -189,11 +217,9 @@ def test_failed_tasks_are_listed_and_the_others_done(prelabel, fake, tmp_path):
     assert "404" in failed[3]
 
 
-def test_answers_that_get_lost_double_and_lose_nothing(prelabel, fake, monkeypatch):
+def test_answers_that_get_lost_double_and_lose_nothing(prelabel, fake, quick_waits):
     post = ("POST", "/api/predictions")
     fake.faults += [Fault(*post, saves=True), Fault(*post, 502), Fault(*post, 504, saves=True)]
-    wait = Api.wait
-    monkeypatch.setattr(Api, "wait", lambda api, seconds: wait(api, seconds / 50))
     assert prelabel().exit_code == 0
     assert fake.count(VERSION) == each(1)
 
@@ -262,25 +288,36 @@ def test_a_second_interrupt_does_not_wait(prelabel, fake, monkeypatch):
 
 
 def test_an_interrupt_while_the_model_is_loaded(prelabel, fake, monkeypatch):
-    class Loading:
-        def __enter__(self):
-            return self
+    loaded = threading.Event()
 
-        def __exit__(self, *_):
-            pass
+    def load(_):
+        os.kill(os.getpid(), signal.SIGTERM)
+        loaded.wait(30)
+        raise CheckpointError("too late")
 
-        def predict_task(self, *_, **__):
-            raise AssertionError
-
-        def load(self):
-            pass
-
-        def health(self):
-            os.kill(os.getpid(), signal.SIGTERM)
-            return {"state": "loading", "error": None}
-
-    monkeypatch.setattr(command, "open_backend", lambda *_: Loading())
+    monkeypatch.setattr(Settings, "open_annotator", load)
     assert prelabel().exit_code == 130
+    assert fake.predictions == {}
+    loaded.set()
+
+
+def test_an_interrupt_does_not_wait_for_a_task_that_takes_long(model, prelabel, fake, monkeypatch):
+    arrived = threading.Event()
+
+    def fetch(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+        arrived.wait(60)
+        raise MediaError("too late")
+
+    monkeypatch.setattr(Settings, "open_annotator", lambda _: model)
+    monkeypatch.setattr(Images, "get", fetch)
+    began = time.monotonic()
+    result = prelabel("--task", "1")
+    assert time.monotonic() - began < 30
+    arrived.set()
+    assert result.exit_code == 130
+    assert "0 tasks pre-annotated" in result.output
+    assert "failed" not in result.output
     assert fake.predictions == {}
 
 
@@ -346,7 +383,7 @@ def test_a_server_that_is_away_for_too_long(prelabel, fake):
     assert "the same command goes on from there" in result.output
 
 
-def test_the_token_is_never_shown(prelabel, fake):
+def test_the_token_is_never_shown(prelabel, fake, quick_waits):
     fake.faults += [Fault("GET", "/api/projects", 502), Fault("GET", "/data", 500)]
     results = [prelabel("--limit", "1"), prelabel("--api-key", TOKEN, "--filter", "x")]
     assert all(TOKEN not in result.output + repr(result.exception) for result in results)
@@ -363,6 +400,6 @@ def test_options_are_read_as_json_or_as_text():
 
 def test_predictions_are_named_as_the_backend_names_its_own(annotator, tmp_path):
     settings = ServerSettings(media_cache_dir=tmp_path)
-    kept = Kept(annotator)
-    with Backend(lambda: kept, TaskMedia(settings.media), settings, model="a/nano") as backend:
+    media = TaskMedia(settings.media)
+    with Backend(Predictor(lambda: Kept(annotator), media, model="a/nano"), settings) as backend:
         assert usual_version("a/nano") == backend.model_version

@@ -2,14 +2,15 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import deque
 
 import pytest
 
 from label_studio_backend.api_client import AccessError, Api, StoppedError, UnreachableError
-from label_studio_backend.prelabel.run import Run
+from label_studio_backend.prelabel.run import run
 from label_studio_backend.prelabel.sink import PredictionSink, Written
 from label_studio_backend.prelabel.source import Todo
-from pam_labeling import ImageError
+from pam_labeling import ClosedError, ImageError
 from tests.label_studio_backend.fake_label_studio import TOKEN, FakeLabelStudio, Fault
 
 
@@ -33,16 +34,13 @@ def sink(fake, stop):
 
 class Watcher:
     def __init__(self):
-        self.written, self.failures, self.ticks = [], {}, 0
+        self.written, self.failures = [], {}
 
     def wrote(self, written):
         self.written.append(written)
 
     def failed(self, failure):
         self.failures[failure.task] = failure.reason
-
-    def tick(self):
-        self.ticks += 1
 
 
 @pytest.fixture
@@ -54,12 +52,33 @@ def todos(count=30):
     return (Todo({"id": number}) for number in range(1, count + 1))
 
 
-def empty(task):
-    return {"result": []}
+def one_by_one(predict):
+    """What `Predictor.predict_many` does, some tasks ahead, around a function of one task."""
+
+    def predict_many(tasks, ahead=3):
+        pending = deque()
+
+        def predicted(todo, read):
+            try:
+                return todo, predict(read())
+            except Exception as error:  # noqa: BLE001
+                return todo, error
+
+        for todo, read in tasks:
+            pending.append(predicted(todo, read))
+            if len(pending) > ahead:
+                yield pending.popleft()
+        yield from pending
+
+    return predict_many
+
+
+empty = one_by_one(lambda task: {"result": []})
 
 
 def test_predicts_and_writes_all(fake, sink, watcher, stop):
-    Run(todos(), lambda task: {"result": [{"id": str(task["id"])}]}, sink, watcher, stop=stop)()
+    predict = one_by_one(lambda task: {"result": [{"id": str(task["id"])}]})
+    run(todos(), predict, sink, watcher, stop=stop)
     assert fake.count("v") == dict.fromkeys(range(1, 31), 1)
     assert all(p["result"] == [{"id": str(p["task"])}] for p in fake.predictions.values())
     assert watcher.written == [Written.CREATED] * 30
@@ -67,12 +86,12 @@ def test_predicts_and_writes_all(fake, sink, watcher, stop):
 
 def test_replaces_what_a_task_says(fake, sink, watcher, stop):
     old = fake.add_prediction(1, "v")
-    Run([Todo({"id": 1}, (old,))], empty, sink, watcher, stop=stop)()
+    run([Todo({"id": 1}, (old,))], empty, sink, watcher, stop=stop)
     assert watcher.written == [Written.REPLACED]
 
 
 def test_stops_at_the_limit(fake, sink, watcher, stop):
-    Run(todos(), empty, sink, watcher, stop=stop, limit=7)()
+    run(todos(), empty, sink, watcher, stop=stop, limit=7)
     assert sum(fake.count("v").values()) == 7
 
 
@@ -87,35 +106,24 @@ def test_tasks_that_fail_do_not_stop_the_others(fake, sink, watcher, stop):
         return {"result": []}
 
     del fake.tasks[6]
-    Run(todos(), predict, sink, watcher, stop=stop)()
-    assert sum(fake.count("v").values()) == 26
+    run(todos(8), one_by_one(predict), sink, watcher, stop=stop)
+    assert sum(fake.count("v").values()) == 4
     assert watcher.failures.pop(6).startswith("Label Studio answers 400")
     assert watcher.failures == {3: "the file is no image", 4: "KeyError: 4", 5: "ValueError"}
 
 
-def test_several_tasks_are_under_way_but_not_all(fake, sink, watcher, stop):
-    lock, under_way, most, taken = threading.Lock(), 0, 0, 0
+def test_tasks_are_taken_a_little_ahead_of_the_writes(fake, sink, watcher, stop):
+    taken = 0
 
     def source():
         nonlocal taken
-        for todo in todos():
+        for todo in todos(12):
             taken += 1
+            assert taken <= len(watcher.written) + 4
             yield todo
 
-    def predict(task):
-        nonlocal under_way, most
-        with lock:
-            under_way += 1
-            most = max(most, under_way)
-            assert taken <= task["id"] + 12
-        time.sleep(0.02)
-        with lock:
-            under_way -= 1
-        return {"result": []}
-
-    Run(source(), predict, sink, watcher, stop=stop, ahead=3)()
-    assert most == 3
-    assert watcher.failures == {}
+    run(source(), empty, sink, watcher, stop=stop)
+    assert len(watcher.written) == 12
 
 
 def test_what_is_finished_is_written_when_it_is_stopped(fake, sink, watcher, stop):
@@ -127,44 +135,40 @@ def test_what_is_finished_is_written_when_it_is_stopped(fake, sink, watcher, sto
         predicted.append(task["id"])
         return {"result": []}
 
-    Run(todos(), predict, sink, watcher, stop=stop)()
+    run(todos(), one_by_one(predict), sink, watcher, stop=stop)
     assert 8 <= len(predicted) < 30
     assert {task for task, number in fake.count("v").items() if number} == set(predicted)
 
 
-def test_stopping_does_not_wait_for_a_task_that_takes_long(fake, sink, watcher, stop):
-    begun, finish = threading.Event(), threading.Event()
-
+def test_tasks_that_stopping_cuts_short_are_no_failures(fake, sink, watcher, stop):
     def predict(task):
-        begun.set()
-        finish.wait(10)
-        return {"result": []}
+        if task["id"] < 3:
+            return {"result": []}
+        stop.set()
+        raise ClosedError("the annotator was closed")
 
-    threading.Thread(target=lambda: begun.wait() and stop.set()).start()
-    began = time.monotonic()
-    Run(todos(), predict, sink, watcher, stop=stop)()
-    assert time.monotonic() - began < 5
-    assert fake.predictions == {}
-    finish.set()
+    run(todos(), one_by_one(predict), sink, watcher, stop=stop)
+    assert sum(fake.count("v").values()) == 2
+    assert watcher.failures == {}
 
 
-def test_is_told_that_time_passes(sink, watcher, stop):
+def test_a_closed_annotator_is_a_failure_where_nobody_stopped(sink, watcher, stop):
     def predict(task):
-        time.sleep(0.5)
-        return {"result": []}
+        raise ClosedError("the annotator was closed")
 
-    Run(todos(1), predict, sink, watcher, stop=stop)()
-    assert watcher.ticks > 0
+    run(todos(2), one_by_one(predict), sink, watcher, stop=stop)
+    assert watcher.failures == dict.fromkeys((1, 2), "the annotator was closed")
 
 
 @pytest.mark.parametrize("error", [AccessError("no"), UnreachableError("away"), KeyError("bug")])
-def test_a_source_that_breaks_ends_the_run(fake, sink, watcher, stop, error):
+def test_a_source_that_breaks_ends_the_run_after_what_is_finished(fake, sink, watcher, stop, error):
     def source():
         yield from todos(2)
         raise error
 
     with pytest.raises(type(error)):
-        Run(source(), empty, sink, watcher, stop=stop)()
+        run(source(), empty, sink, watcher, stop=stop)
+    assert sum(fake.count("v").values()) == 2
 
 
 def test_a_source_that_is_stopped_ends_the_run_quietly(fake, sink, watcher, stop):
@@ -173,17 +177,23 @@ def test_a_source_that_is_stopped_ends_the_run_quietly(fake, sink, watcher, stop
         stop.set()
         raise StoppedError("stopped")
 
-    Run(source(), empty, sink, watcher, stop=stop)()
+    run(source(), empty, sink, watcher, stop=stop)
+    assert sum(fake.count("v").values()) == 2
 
 
-def test_a_server_that_goes_away_for_good_ends_the_run_and_its_threads(sink, watcher, stop, fake):
+def test_a_server_that_goes_away_for_good_ends_the_run(sink, watcher, stop, fake):
     fake.faults += [Fault("GET", "/api/predictions", 503)] * 99
+    closed = []
+
+    def predict_many(tasks):
+        try:
+            yield from empty(tasks)
+        finally:
+            closed.append(True)
+
     with pytest.raises(UnreachableError):
-        Run(todos(), empty, sink, watcher, stop=stop)()
-    deadline = time.monotonic() + 5
-    while any(thread.name.startswith("prelabel") for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+        run(todos(), predict_many, sink, watcher, stop=stop)
+    assert closed  # which cancels what is queued
 
 
 def test_late_doubles_are_removed_at_the_end(fake, sink, watcher, stop):
@@ -193,5 +203,5 @@ def test_late_doubles_are_removed_at_the_end(fake, sink, watcher, stop):
         time.sleep(0.03)
         return {"result": []}
 
-    Run(todos(), predict, sink, watcher, stop=stop, ahead=1)()
+    run(todos(), one_by_one(predict), sink, watcher, stop=stop)
     assert fake.count("v") == dict.fromkeys(range(1, 31), 1)

@@ -102,11 +102,11 @@ def test_filters_are_spelled_as_the_data_manager_does(api, text, item):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("train", "'train' is no filter: write COLUMN"),
-        ("=3", "is no filter"),
+        ("train", "'train' is not a filter: write COLUMN"),
+        ("=3", "is not a filter"),
         ("colour=red", "no column 'colour' to filter by; they have created_at, data.image"),
-        ("id=three", "id is compared with 'three', no number"),
-        ("created_at>soon", "compared with 'soon', no time such as"),
+        ("id=three", "id is compared with 'three', which is not a number"),
+        ("created_at>soon", "compared with 'soon', which is not a time such as"),
     ],
 )
 def test_filters_that_cannot_be(api, text, sentence):

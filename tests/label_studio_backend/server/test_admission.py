@@ -1,4 +1,4 @@
-"""Who may work, who waits, and who is told that it is busy."""
+"""Which requests work, which wait, and which are told "busy"."""
 
 from __future__ import annotations
 
@@ -7,36 +7,36 @@ import time
 
 import pytest
 
-from label_studio_backend.server.admission import NoTurnError, Turns
+from label_studio_backend.server.admission import ConcurrencyLimit
+from pam_labeling.errors import BusyError
 
 
-def test_a_turn_is_given_back_after_work_and_after_an_error():
-    turns = Turns(1, 0.0, "clicks")
-    with turns.turn():
+def test_a_slot_is_given_back_after_work_and_after_an_error():
+    limit = ConcurrencyLimit(1, 0.0, "clicks")
+    with limit.slot():
         pass
-    with pytest.raises(KeyError), turns.turn():
+    with pytest.raises(KeyError), limit.slot():
         raise KeyError
-    with turns.turn():
+    with limit.slot():
         pass
 
 
-def test_a_turn_that_does_not_come_in_time_is_busy_with_a_time_to_retry():
-    turns = Turns(1, 0.05, "clicks")
-    with turns.turn():
+def test_a_slot_that_does_not_become_free_in_time_is_busy():
+    limit = ConcurrencyLimit(1, 0.05, "clicks")
+    with limit.slot():
         start = time.monotonic()
-        with pytest.raises(NoTurnError, match="busy: 1 clicks are being worked on") as caught:
-            turns.turn().__enter__()
+        with pytest.raises(BusyError, match="1 clicks are being worked on"):
+            limit.slot().__enter__()
     assert 0.04 < time.monotonic() - start < 2
-    assert (caught.value.status, caught.value.retry_after) == (503, 5)
 
 
 def test_more_than_may_wait_are_told_at_once():
-    turns = Turns(1, 30.0, "clicks")
+    limit = ConcurrencyLimit(1, 30.0, "clicks")
     leave = threading.Event()
     inside = [threading.Event(), threading.Event()]
 
     def work(arrived):
-        with turns.turn():
+        with limit.slot():
             arrived.set()
             leave.wait(30)
 
@@ -45,10 +45,10 @@ def test_more_than_may_wait_are_told_at_once():
     inside[0].wait(30)
     waiting = threading.Thread(target=work, args=(inside[1],))
     waiting.start()
-    _until(lambda: turns._inside._value == 0)
+    _until(lambda: limit._inside._value == 0)
     start = time.monotonic()
-    with pytest.raises(NoTurnError):
-        turns.turn().__enter__()
+    with pytest.raises(BusyError):
+        limit.slot().__enter__()
     assert time.monotonic() - start < 5
     leave.set()
     working.join()

@@ -11,8 +11,9 @@ import time
 import pytest
 import requests
 
-from label_studio_backend.errors import UnavailableError
 from label_studio_backend.server.app import reason_phrase
+from pam_labeling.errors import UnavailableError
+from tests.label_studio_backend.answers import until
 from tests.label_studio_backend.conftest import FIXTURES
 
 WEBHOOKS = sorted(path.stem for path in FIXTURES.glob("webhook_*.json"))
@@ -175,7 +176,12 @@ def milliseconds(url, path, body=None):
     return 1000 * elapsed
 
 
-def test_health_and_setup_answer_within_50_ms_while_the_model_loads(open_backend, serve, traffic):
+def is_quick(times):
+    """Whether 9 of 10 answers came within 300 ms."""
+    return statistics.quantiles(times, n=10, method="inclusive")[-1] < 300
+
+
+def test_health_and_setup_answer_within_300_ms_while_the_model_loads(open_backend, serve, traffic):
     go = threading.Event()
     backend = open_backend(open_annotator=lambda: go.wait(60) and Stuck(), loading_seconds=0.01)
     url = serve(backend)
@@ -183,8 +189,8 @@ def test_health_and_setup_answer_within_50_ms_while_the_model_loads(open_backend
         setup = traffic("setup_basic_auth")
         assert requests.get(f"{url}/health", timeout=30).json()["state"] == "loading"
         assert requests.get(f"{url}/ready", timeout=30).status_code == 503
-        assert statistics.median(milliseconds(url, "/health") for _ in range(15)) < 50
-        assert statistics.median(milliseconds(url, "/setup", setup) for _ in range(15)) < 50
+        assert is_quick(milliseconds(url, "/health") for _ in range(15))
+        assert is_quick(milliseconds(url, "/setup", setup) for _ in range(15))
         sent = traffic("predict_interactive_kp_positive")
         answer = requests.post(f"{url}/predict", json=sent, timeout=30)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
@@ -200,7 +206,7 @@ def test_a_model_that_cannot_be_loaded_is_told_where_an_admin_sees_it(
         raise ValueError("PAM-7B is no checkpoint")
 
     backend = open_backend(open_annotator=fail)
-    backend._loader._settled.wait(30)
+    until(lambda: backend.health()["state"] == "failed")
     client = client_of(backend)
     health = client.get("/health")
     assert (health.status_code, health.json["status"]) == (200, "DOWN")
@@ -248,7 +254,7 @@ def test_health_answers_and_surplus_clicks_are_busy_while_all_predictions_are_ta
         flood = [threading.Thread(target=click) for _ in range(20)]
         for one in flood:
             one.start()
-        assert statistics.median(milliseconds(url, "/health") for _ in range(15)) < 50
+        assert is_quick(milliseconds(url, "/health") for _ in range(15))
         for one in flood:
             one.join()
         answer = requests.post(f"{url}/predict", json=sent, timeout=30)
@@ -265,7 +271,7 @@ def test_health_answers_and_surplus_clicks_are_busy_while_all_predictions_are_ta
     assert backend.metrics.registry.get_sample_value("pam_busy_total") == 21
 
 
-def test_health_answers_within_50_ms_while_the_model_works(backend, serve, traffic):
+def test_health_answers_within_300_ms_while_the_model_works(backend, serve, traffic):
     url = serve(backend)
     sent = traffic("predict_interactive_kp_positive")
     stop = threading.Event()
@@ -278,7 +284,7 @@ def test_health_answers_within_50_ms_while_the_model_works(backend, serve, traff
     clicks.start()
     try:
         milliseconds(url, "/health")
-        assert statistics.median(milliseconds(url, "/health") for _ in range(30)) < 50
+        assert is_quick(milliseconds(url, "/health") for _ in range(30))
     finally:
         stop.set()
         clicks.join()
@@ -294,5 +300,5 @@ def test_a_body_of_many_megabytes_does_not_keep_health_waiting(backend, serve, t
         target=lambda: [requests.post(f"{url}/predict", data=body, timeout=60) for _ in range(5)]
     )
     posts.start()
-    assert statistics.median(milliseconds(url, "/health") for _ in range(20)) < 50
+    assert is_quick(milliseconds(url, "/health") for _ in range(20))
     posts.join()

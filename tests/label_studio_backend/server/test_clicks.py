@@ -158,12 +158,12 @@ def test_several_objects_in_one_click_keep_their_own_labels(client, traffic):
         (
             lambda sent: sent["params"]["context"]["result"][0].update(from_name="nosuch"),
             400,
-            "come from 'nosuch', which is no tag",
+            'it comes from "nosuch"',
         ),
         (
             lambda sent: sent["params"].update(context={"result": [3, None]}),
             400,
-            "come from nowhere",
+            "it comes from nowhere",
         ),
         (
             lambda sent: sent["params"]["context"]["result"][0].update(value={"x": "left"}),
@@ -178,6 +178,20 @@ def test_a_click_that_cannot_be_answered_says_why(client, backend, traffic, chan
     answer = client.post("/predict", json=sent)
     assert answer.status_code == status, answer.json
     assert said in answer.json["error"]
+
+
+@pytest.mark.parametrize("kind", [ValueError, KeyError, TypeError, IndexError])
+def test_a_fault_of_ours_is_never_told_as_a_fault_of_the_request(
+    client, backend, monkeypatch, traffic, caplog, kind
+):
+    def fail(*_, **__):
+        raise kind("operands could not be broadcast")
+
+    monkeypatch.setattr(backend._predictor._translator, "prediction", fail)
+    answer = client.post("/predict", json=traffic("predict_interactive_kp_positive"))
+    assert answer.status == f"500 {kind.__name__}: see the backend's log"
+    assert "Traceback" in caplog.text
+    assert metric(backend, "failures_total", kind=kind.__name__) == 1
 
 
 def test_neither_body_nor_token_nor_presigned_address_is_logged(client, traffic, caplog):

@@ -2,15 +2,31 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from label_studio_backend.metrics import Metrics
-from label_studio_backend.server import result_cache
 from label_studio_backend.server.result_cache import ResultCache, result_key
 
 
-def cache(max_bytes=1000):
-    return ResultCache(max_bytes, Metrics())
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def cache(max_bytes=1000, clock=time.monotonic):
+    return ResultCache(max_bytes, Metrics(), clock=clock)
 
 
 def test_what_is_finished_is_found_again():
@@ -48,10 +64,9 @@ def put(results, key, prediction, *, fetched):
     results.claim(key)
     if not fetched:
         results.leave(key, fetched=False)
-    kept = results.finish(key, prediction)
+    results.finish(key, prediction)
     if fetched:
         results.leave(key, fetched=True)
-    return kept
 
 
 def is_kept(results, key):
@@ -63,7 +78,7 @@ def is_kept(results, key):
     return not mine
 
 
-def test_of_what_was_fetched_what_was_used_longest_ago_is_forgotten_within_the_limit():
+def test_the_fetched_prediction_used_longest_ago_is_forgotten_within_the_limit():
     results = cache(max_bytes=40)
     for key in (b"a", b"b"):
         put(results, key, {"result": [1, 2]}, fetched=True)
@@ -73,51 +88,63 @@ def test_of_what_was_fetched_what_was_used_longest_ago_is_forgotten_within_the_l
     assert [is_kept(results, key) for key in (b"a", b"b", b"c")] == [True, False, True]
 
 
-def test_what_nobody_has_fetched_stays_when_what_was_fetched_later_goes():
+def test_an_unfetched_prediction_is_never_forgotten_for_others():
     results = cache(max_bytes=40)
     put(results, b"unfetched", {"result": [1, 2]}, fetched=False)
-    put(results, b"fetched", {"result": [1, 2]}, fetched=True)
-    put(results, b"more", {"result": [3, 4]}, fetched=True)
-    kept = [is_kept(results, key) for key in (b"unfetched", b"fetched", b"more")]
-    assert kept == [True, False, True]
+    for number in range(10):
+        put(results, b"fetched %d" % number, {"result": [1, 2]}, fetched=True)
+        put(results, b"unfetched %d" % number, {"result": [1, 2]}, fetched=False)
+    assert is_kept(results, b"unfetched")
+    assert all(is_kept(results, b"unfetched %d" % number) for number in range(10))
 
 
-def test_work_that_would_be_lost_is_known_before_and_told_after():
-    results = cache(max_bytes=40)
-    assert put(results, b"a", {"result": [1, 2]}, fetched=False)
-    assert not results.would_lose(b"b", ahead=0)
-    assert results.would_lose(b"b", ahead=1)
-    assert put(results, b"b", {"result": [1, 2]}, fetched=False)
-    assert results.would_lose(b"c", ahead=0)
-    assert not put(results, b"c", {"result": [1, 2]}, fetched=False)
-    assert [is_kept(results, key) for key in (b"a", b"b", b"c")] == [True, True, False]
+def test_work_that_nobody_waits_for_begins_only_where_there_is_room():
+    results = cache(max_bytes=32)
+    put(results, b"a", {"result": [1, 2]}, fetched=False)
+    assert results.may_begin(b"c")
+    put(results, b"b", {"result": [1, 2]}, fetched=False)
+    assert not results.may_begin(b"c")
+    results.claim(b"c")
+    assert results.may_begin(b"c")
+    assert not results.may_begin(b"d")
 
 
-def test_whoever_waits_gets_a_prediction_that_has_no_place():
-    results = cache(max_bytes=20)
+def test_whoever_waits_gets_a_prediction_that_has_no_room():
+    results = cache(max_bytes=16)
     put(results, b"a", {"result": [1, 2]}, fetched=False)
     future, _ = results.claim(b"b")
-    assert not results.would_lose(b"b", ahead=0)
-    assert results.finish(b"b", {"result": [1, 2]})
+    results.finish(b"b", {"result": [1, 2]})
     assert future.result() == {"result": [1, 2]}
+    results.leave(b"b", fetched=True)
+    assert results.nbytes == 16
 
 
-def test_after_a_loss_there_is_place_again_when_something_is_fetched():
-    results = cache(max_bytes=40)
-    put(results, b"a", {"result": []}, fetched=False)
-    assert not put(results, b"large", {"result": list(range(12))}, fetched=False)
-    assert results.would_lose(b"b", ahead=0)
-    results.claim(b"a")
-    results.leave(b"a", fetched=True)
-    assert not results.would_lose(b"b", ahead=0)
-
-
-def test_what_nobody_will_fetch_any_more_leaves_its_place(monkeypatch):
-    results = cache(max_bytes=20)
+def test_room_is_waited_for_until_something_is_fetched():
+    results = cache(max_bytes=16)
     put(results, b"a", {"result": [1, 2]}, fetched=False)
-    assert results.would_lose(b"b", ahead=0)
-    monkeypatch.setattr(result_cache, "_KEEP_SECONDS", -1.0)
-    assert not results.would_lose(b"b", ahead=0)
+    assert not results.wait_for_room([b"b"], 0.0)
+    with ThreadPoolExecutor(1) as thread:
+        waits = thread.submit(results.wait_for_room, [b"b"], 30.0)
+        results.claim(b"a")
+        results.leave(b"a", fetched=True)
+        assert waits.result()
+
+
+def test_room_is_waited_for_until_somebody_waits_for_that_work():
+    results = cache(max_bytes=0)
+    assert not results.wait_for_room([b"a", b"b"], 0.0)
+    with ThreadPoolExecutor(1) as thread:
+        waits = thread.submit(results.wait_for_room, [b"a", b"b"], 30.0)
+        results.claim(b"b")
+        assert waits.result()
+
+
+def test_an_unfetched_prediction_leaves_its_room_after_an_hour(clock):
+    results = cache(max_bytes=16, clock=clock)
+    put(results, b"a", {"result": [1, 2]}, fetched=False)
+    assert not results.may_begin(b"b")
+    clock.now += 3601
+    assert results.may_begin(b"b")
     assert results.nbytes == 0
 
 
@@ -125,15 +152,16 @@ def test_a_prediction_larger_than_the_limit_still_reaches_those_who_wait():
     results = cache(max_bytes=0)
     future, _ = results.claim(b"a")
     results.finish(b"a", {"result": []})
+    results.leave(b"a", fetched=True)
     assert future.result() == {"result": []}
     assert results.nbytes == 0
 
 
-def test_what_is_old_is_made_anew(monkeypatch):
-    results = cache()
-    results.claim(b"a")
-    results.finish(b"a", {"result": []})
-    monkeypatch.setattr(result_cache, "_KEEP_SECONDS", -1.0)
+def test_an_old_prediction_is_made_anew(clock):
+    results = cache(clock=clock)
+    put(results, b"a", {"result": []}, fetched=True)
+    assert is_kept(results, b"a")
+    clock.now += 3601
     assert results.claim(b"a")[1]
     assert results.nbytes == 0
 

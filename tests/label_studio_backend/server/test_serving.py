@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import re
@@ -93,7 +94,7 @@ def test_without_the_platforms_packages_the_command_says_what_to_install(monkeyp
 
 def test_a_setting_that_cannot_be_used_is_wrong_usage(monkeypatch):
     monkeypatch.setenv("THREADS", "none")
-    with pytest.raises(CommandError, match="THREADS is a whole number"):
+    with pytest.raises(CommandError, match="THREADS must be a whole number"):
         serving.serve({}, {})
     monkeypatch.setenv("THREADS", "1")
     monkeypatch.setenv("PAM_DEVICE", "abacus")
@@ -105,6 +106,8 @@ def test_a_setting_that_cannot_be_used_is_wrong_usage(monkeypatch):
         serving.serve({}, {})
 
 
+# waitress leaves the socket of a server that cannot listen to the collector.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_port_that_is_taken_is_told(monkeypatch, tmp_path, caplog):
     monkeypatch.setenv("PAM_MEDIA_CACHE_DIR", str(tmp_path))
     monkeypatch.setenv("WORKERS", "4")
@@ -112,8 +115,15 @@ def test_a_port_that_is_taken_is_told(monkeypatch, tmp_path, caplog):
         port = taken.getsockname()[1]
         with pytest.raises(CommandError, match=f"cannot listen on 127.0.0.1:{port}"):
             serving.serve({}, {"port": port, "model_threads": 1})
+    gc.collect()
     assert "LABEL_STUDIO_URL is not set" in caplog.text
     assert "WORKERS is not used" in caplog.text
+
+
+def test_a_host_that_nobody_knows_is_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("PAM_MEDIA_CACHE_DIR", str(tmp_path))
+    with pytest.raises(CommandError, match="cannot listen on no such host:9090"):
+        serving.serve({}, {"host": "no such host", "model_threads": 1})
 
 
 @pytest.mark.parametrize(
@@ -170,6 +180,7 @@ def asked(process, url, until, seconds=90):
             answer = requests.post(f"{url}/setup", json=SETUP, timeout=10)
             last = time.perf_counter()
         except requests.ConnectionError:  # it does not listen yet
+            time.sleep(0.02)
             continue
         assert answer.status_code == 200
         states.append(health.json()["state"])
@@ -178,9 +189,9 @@ def asked(process, url, until, seconds=90):
 
 
 def assert_quick(milliseconds):
-    # Of an idle machine all are within 50 ms; tests run on busy ones. Label Studio waits 1 s.
-    assert np.median(milliseconds) < 50
-    assert np.percentile(milliseconds, 95) < 250
+    # 300 ms is the aim; tests run on busy machines. Label Studio waits 1 s for /health, then gives
+    # the backend up.
+    assert np.percentile(milliseconds, 90) < 300
     assert max(milliseconds) < 1000
 
 
@@ -190,16 +201,6 @@ def test_a_label_studio_that_is_away_is_told_at_the_start(caplog):
     assert "cannot be fetched now" in caplog.text
     serving.check_access(ServerSettings())  # says LABEL_STUDIO_URL elsewhere
     assert len(caplog.messages) == 1
-
-
-def test_the_program_serves_until_it_is_told_to_end(tmp_path):
-    with program(tmp_path) as (process, url):
-        asked(process, url, lambda states: "ready" in states)
-        assert requests.get(f"{url}/health", timeout=10).json()["model"] == "nano"
-        process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=30)
-    assert process.returncode == 0
-    assert f"listening on {url}" in log
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -214,14 +215,8 @@ def test_the_program_ends_as_told_also_while_the_model_loads(tmp_path, number):
     assert "terminate called" not in log
 
 
-def test_health_and_setup_are_answered_quickly_also_while_nano_really_loads(tmp_path):
-    with program(tmp_path) as (process, url):
-        states, milliseconds = asked(process, url, lambda states: states.count("ready") >= 100)
-    assert states.count("loading") >= 3
-    assert_quick(milliseconds)
-
-
-def test_health_and_setup_are_answered_quickly_also_while_large_batches_arrive(tmp_path):
+def large_batch():
+    """A batch of tasks with large masks and polygons, and images that cannot be had."""
     rle = {"type": "brushlabels", "value": {"format": "rle", "rle": [17, 200] * 50_000}}
     points = [[number / 7, number / 9] for number in range(20_000)]
     outline = {"type": "polygonlabels", "value": {"points": points}}
@@ -229,17 +224,31 @@ def test_health_and_setup_are_answered_quickly_also_while_large_batches_arrive(t
     tasks = [{"id": number, **task} for number in range(15)]
     body = json.dumps({"tasks": tasks, "label_config": SETUP["schema"], "project": "9.1"}).encode()
     assert len(body) > 15e6
-    answers = []
+    return body
 
-    def send():
-        answers.extend(requests.post(f"{url}/predict", body, timeout=60) for _ in range(3))
 
+def test_the_program_answers_quickly_from_its_start_to_its_end(tmp_path):
+    """One process: its start is what costs time."""
     with program(tmp_path) as (process, url):
-        asked(process, url, lambda states: "ready" in states)
-        sender = threading.Thread(target=send)
+        states, milliseconds = asked(process, url, lambda states: states.count("ready") >= 30)
+        assert states.count("loading") >= 3
+        assert_quick(milliseconds)
+        assert requests.get(f"{url}/health", timeout=10).json()["model"] == "nano"
+
+        body, answers = large_batch(), []
+        sender = threading.Thread(
+            target=lambda: answers.extend(
+                requests.post(f"{url}/predict", body, timeout=60) for _ in range(3)
+            )
+        )
         sender.start()
         _, milliseconds = asked(process, url, lambda _: not sender.is_alive())
         sender.join()
-    assert [answer.status_code for answer in answers] == [200] * 3
-    assert all("LABEL_STUDIO_URL" in result["error"] for result in answers[0].json()["results"])
-    assert_quick(milliseconds)
+        assert_quick(milliseconds)
+        assert [answer.status_code for answer in answers] == [200] * 3
+        assert all("LABEL_STUDIO_URL" in one["error"] for one in answers[0].json()["results"])
+
+        process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert f"listening on {url}" in log

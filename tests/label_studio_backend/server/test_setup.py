@@ -35,7 +35,7 @@ def test_options_are_known_after_a_restart_without_a_setup(open_backend, client_
     ("change", "said"),
     [
         (('value="object"', f'value="{"one " * 150}"'), 'The label "one one .* has more tokens'),
-        (("<View>", '<View xmlns="http://www.w3.org/1999/xhtml">'), "has a namespace .xmlns"),
+        (("<View>", '<View xmlns="http://www.w3.org/1999/xhtml">'), "has the namespace .* .xmlns"),
         (('value="$image"', 'value="$"'), "names no key of task data"),
     ],
 )

@@ -7,8 +7,9 @@ import json
 import pytest
 
 from label_studio_backend.config.labeling_config import LabelingConfig
-from label_studio_backend.translation.predictions import PredictionError, check_prediction
+from label_studio_backend.translation.predictions import PredictionError
 from tests.label_studio_backend.conftest import FIXTURES
+from tests.label_studio_backend.prediction_check import check_prediction
 
 
 def recorded(name):

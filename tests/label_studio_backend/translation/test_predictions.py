@@ -18,19 +18,15 @@ from label_studio_sdk.converter.brush import decode_rle
 
 from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.options import Options
-from label_studio_backend.config.output_mapping import plan_answer
-from label_studio_backend.translation.predictions import (
-    Answer,
-    PredictionError,
-    check_prediction,
-    write_prediction,
-)
-from label_studio_backend.translation.prompts import Pointed, read_regions
+from label_studio_backend.config.output_mapping import map_outputs
+from label_studio_backend.translation.predictions import Answer, PredictionError, write_prediction
+from label_studio_backend.translation.prompts import RegionPrompt, task_prompts
 from label_studio_backend.translation.rle import encode
 from pam_labeling.regions import Provenance, Region, Scores
 from pam_labeling.vocabulary import Choice
 from pam_model.prompts import Prompt
 from pam_model.tasks import Task
+from tests.label_studio_backend.prediction_check import check_prediction
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SIZE = (64, 48)
@@ -79,12 +75,12 @@ def region(mask=None, label="Dog", iou=0.9, share=0.5, choices=True):
 
 
 def clicked(label=None, region_id=None, prompt=None):
-    return Pointed(prompt or Prompt.from_points([(20, 12)]), label, "kp", region_id)
+    return RegionPrompt(prompt or Prompt.from_points([(20, 12)]), label, "kp", region_id)
 
 
 def predict(config, *answers, **options):
     options = Options(**options)
-    plan = plan_answer(config, options)
+    plan = map_outputs(config, options)
     prediction = write_prediction(answers, plan, options, model_version="nano (pam-labeling 0)")
     check_prediction(prediction, config, SIZE)
     json.dumps(prediction, allow_nan=False)
@@ -278,7 +274,7 @@ _MASKS = arrays(np.bool_, (SIZE[1], SIZE[0]), elements=st.booleans(), fill=st.ju
 
 def again(config, prediction):
     task = {"predictions": [{"result": prediction["result"], "model_version": "another"}]}
-    return read_regions(task, config, SIZE, Options())
+    return task_prompts(task, config, SIZE, Options(), image="image")
 
 
 @settings(deadline=None)

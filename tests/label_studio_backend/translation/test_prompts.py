@@ -16,12 +16,14 @@ from label_studio_sdk.converter.brush import mask2rle
 
 from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.options import Options
+from label_studio_backend.config.output_mapping import map_outputs
 from label_studio_backend.translation import prompts
+from label_studio_backend.translation.drawn_regions import drawn_regions
 from label_studio_backend.translation.prompts import (
     MAX_POINTS,
     PromptDataError,
-    read_context,
-    read_regions,
+    click_prompts,
+    task_prompts,
 )
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
@@ -76,6 +78,16 @@ def disc():
     return mask.astype(bool)
 
 
+def read_context(results, config, size, image="image"):
+    regions = drawn_regions(results, config)
+    return click_prompts([region for region in regions if region.image == image], size)
+
+
+def read_regions(task, config, size, options):
+    image = map_outputs(config, options).image.name
+    return task_prompts(task, config, size, options, image=image)
+
+
 def read(*results):
     return read_context(list(results), CONFIG, SIZE)
 
@@ -114,12 +126,6 @@ def test_captured_rectangles(name):
     (pointed,) = read_context(sent["params"]["context"]["result"], config, SIZE)
     assert pointed.prompt.box == pytest.approx((64, 384, 320, 624), abs=1)
     assert pointed.label == "object"
-
-
-def test_the_empty_context_after_submit_points_at_nothing():
-    sent = body("predict_interactive_empty_context_on_submit")
-    config = LabelingConfig.parse(sent["label_config"])
-    assert read_context(sent["params"]["context"]["result"], config, SIZE) == []
 
 
 def test_an_annotation_as_captured_becomes_a_prompt_for_each_region():
@@ -286,10 +292,9 @@ def test_the_image_may_be_named():
 @pytest.mark.parametrize(
     ("result", "message"),
     [
-        (shape("unknown", BOX), "Nothing in this request"),
         (shape("rect", None), 'RectangleLabels "rect": the result has no value'),
         (shape("rect", BOX | {"width": -1}), '"width" is -1'),
-        (shape("rect", BOX | {"x": math.nan}), '"x" is nan'),
+        (shape("rect", BOX | {"x": math.nan}), '"x" is NaN'),
         (shape("rect", BOX | {"width": 1e-300, "rotation": 30}), "is empty"),
         (shape("poly", {"points": [[200, 200], [300, 200], [300, 300]]}), "outside the image"),
         (shape("poly", {"points": 3}), "points"),
@@ -325,7 +330,7 @@ def test_what_is_no_list_is_refused(results):
 
 
 def regions(task, options=None):
-    return read_regions(task, CONFIG, SIZE, options or Options(), image="image")
+    return read_regions(task, CONFIG, SIZE, options or Options())
 
 
 def with_box(x, **more):
@@ -478,7 +483,7 @@ def assert_sound(read_it, size):
 
 def regions_of_any(results, size):
     task = {"annotations": [{"result": results}], "drafts": results, "data": {"boxes": results}}
-    return read_regions(task, CONFIG, size, Options(boxes="boxes"), image="image")
+    return read_regions(task, CONFIG, size, Options(boxes="boxes"))
 
 
 # --- many

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -10,8 +13,10 @@ from label_studio_backend.config.options import Options
 from label_studio_backend.errors import RequestError
 from label_studio_backend.media.task_media import Access
 from label_studio_backend.metrics import Metrics
+from label_studio_backend.translation.drawn_regions import PromptDataError
+from label_studio_backend.translation.predictions import PredictionError
 from label_studio_backend.translation.translator import Translator, image_value
-from pam_labeling import LoadedImage
+from pam_labeling import Annotation, LoadedImage, Refusal, Scores
 
 CONFIG = LabelingConfig.parse(
     """<View><Image name="image" value="$image"/>
@@ -21,6 +26,7 @@ CONFIG = LabelingConfig.parse(
     </KeyPointLabels></View>"""
 )
 TASK = {"id": 7, "data": {"image": "/data/upload/1/a.png"}}
+FIXTURES = Path(__file__).parents[1] / "fixtures"
 NOBODY = Access(None, None)
 
 
@@ -50,7 +56,7 @@ def click(label, x=50.0):
 def test_a_label_that_was_chosen_and_can_stay_is_not_scored(translator):
     work = translator.click(TASK, [click("dog")], CONFIG, Options(), NOBODY)
     assert work.request.vocabulary is None
-    assert work.pointed[0].prompt.points.tolist() == [[30.0, 20.0]]
+    assert work.regions[0].prompt.points.tolist() == [[30.0, 20.0]]
 
 
 def test_a_chosen_label_that_the_answer_cannot_have_is_replaced_by_the_likeliest(translator):
@@ -64,8 +70,31 @@ def test_without_keep_label_pam_chooses_also_where_somebody_did(translator):
 
 
 def test_prompts_of_a_tag_that_is_not_there_are_refused(translator):
-    with pytest.raises(RequestError, match="'lost', which is no tag on an image"):
+    with pytest.raises(PromptDataError, match='Nothing in this request .* comes from "lost"'):
         translator.click(TASK, [click("dog") | {"from_name": "lost"}], CONFIG, Options(), NOBODY)
+
+
+@pytest.mark.parametrize("prompts", [[3], [{}], [{"from_name": ["point"]}, None]])
+def test_what_is_no_prompt_at_all_is_refused(translator, prompts):
+    with pytest.raises(PromptDataError, match="Nothing in this request"):
+        translator.click(TASK, prompts, CONFIG, Options(), NOBODY)
+
+
+def test_the_empty_context_after_submit_points_at_nothing(translator):
+    sent = json.loads(
+        (FIXTURES / "predict_interactive_empty_context_on_submit.json").read_text(encoding="utf-8")
+    )["json"]
+    config = LabelingConfig.parse(sent["label_config"])
+    prompts = sent["params"]["context"]["result"]
+    assert translator.click(TASK, prompts, config, Options(), NOBODY) is None
+
+
+def test_what_the_sdk_refuses_for_this_config_is_not_sent(translator, monkeypatch):
+    work = translator.click(TASK, [click("dog")], CONFIG, Options(), NOBODY)
+    refusal = Refusal(work.request.prompts[0], "nothing there", Scores(0.1, 0.1))
+    monkeypatch.setattr(LabelingConfig, "errors_of", lambda config, prediction: ["no such tag"])
+    with pytest.raises(PredictionError, match="label_studio_sdk refuses .*: no such tag"):
+        translator.prediction(work, Annotation((60, 40), (refusal,)), model_version="x")
 
 
 def test_an_image_may_lie_deeper_in_the_data():

@@ -98,14 +98,14 @@ def test_weights_without_language_model_are_refused(name):
         pam_config(ALONE, tensors)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(key=st.sampled_from(sorted(ALONE)), value=JSON)
 def test_any_value_ends_in_a_config_or_in_a_clear_error(key, value):
     with suppress(CheckpointError):
         pam_config({**ALONE, key: value}, TENSORS)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(key=st.sampled_from(sorted(ALONE["sam2"])), value=JSON)
 def test_any_value_in_the_section_of_sam_does_so_too(key, value):
     with suppress(CheckpointError):

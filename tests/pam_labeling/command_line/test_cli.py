@@ -200,7 +200,7 @@ def test_options_choose_the_model_and_override_the_environment(images, opened, m
         (["--max-regions", "2", "--box", "1,1,9,9"], "--max-regions is for everything"),
         (["--threshold", "0.5"], "--threshold is for labels of your own"),
         (["--output", "out.csv"], "FILE.json or FILE.coco.json, not out.csv"),
-        (["--device", "gpu"], "PAM_DEVICE is one of"),
+        (["--device", "gpu"], "PAM_DEVICE must be a text such as"),
         (["--nonsense"], "No such option"),
     ],
 )

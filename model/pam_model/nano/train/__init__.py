@@ -1,1 +1,1 @@
-"""The program that trained nano. Its parts (losses, loop, state) serve fine-tuning as well."""
+"""The program that trains nano. Its losses, loop and state can serve fine-tuning too."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network, save_checkpoint
 from pam_model.nano import render
@@ -17,17 +16,16 @@ from pam_model.nano.sizes import nano_config
 from pam_model.nano.tokenizer import load_tokenizer, save_tokenizer
 from pam_model.nano.train.answers import AnswerTables
 from pam_model.nano.train.batch import Drawing, make_batch
-from pam_model.nano.train.loop import Schedule, Trainer
+from pam_model.nano.train.loop import STATE_FILE, Schedule, Trainer
 from pam_model.nano.train.objective import Objective
 from pam_model.nano.train.setup import (
     compile_parts,
+    freeze_video_parts,
     fresh_network,
     interpolate_positions_linearly,
     scene_seed,
     skip_position_codes,
-    trained_parameters,
 )
-from pam_model.nano.train.state import FlatParameters
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,15 +40,24 @@ _SECONDS_TO_FINISH = 12.0  # writing files
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.resume is not None and not (options.resume / STATE_FILE).is_file():
+        parser.error(
+            f"--resume: {options.resume} has no {STATE_FILE} (state-*.safetensors of version 0.1 "
+            "cannot be read: start from the checkpoint beside them, with --weights)"
+        )
     device = torch.device(options.device)
     _say(f"torch {torch.__version__} on {device}")
     save_tokenizer(options.output / "tokenizer")
     tokenizer = load_tokenizer(options.output / "tokenizer")
-    network = _network(options, tokenizer)
+    network = fresh_network(nano_config(), tokenizer, options.seed)
+    if options.weights is not None:
+        start = load_network(load_checkpoint(options.weights), dtype=torch.float32)
+        network.load_state_dict(start.state_dict())
     trainer = _trainer(network, options, device)
     if options.resume is not None:
-        _put_back(network, trainer.load(options.resume))
+        trainer.load(options.resume)
         _say(f"resumed after {trainer.steps} steps, {trainer.trained_seconds:.0f} s")
     torch.manual_seed(scene_seed(options.seed, trainer.steps))
     trainer.prepare()
@@ -59,31 +66,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.profile:
         _profile(trainer)
     if options.save_state:
-        trainer.save(options.output, _frozen(network), compact=not options.exact)
+        trainer.save(options.output)
     trainer.parameters.use_average()
     _export(network, tokenizer, options.output / "nano")
     _say(f"written to {options.output}; {_memory(device)}")
 
 
-def _network(options: argparse.Namespace, tokenizer: PreTrainedTokenizerBase) -> PAMNetwork:
-    network = fresh_network(nano_config(), tokenizer, options.seed)
-    if options.weights is not None:
-        start = load_network(load_checkpoint(options.weights), dtype=torch.float32)
-        network.load_state_dict(start.state_dict())
-    return network
-
-
 def _trainer(network: PAMNetwork, options: argparse.Namespace, device: torch.device) -> Trainer:
     """Put a fresh network on its device, in the dtype to compute with, and a trainer around it."""
-    trained = trained_parameters(network)
+    freeze_video_parts(network)
     network.to(device)
     if device.type == "cuda":
         torch.backends.cudnn.benchmark = True  # shapes never change
         network.cast(torch.bfloat16)
     skip_position_codes(network)
     interpolate_positions_linearly(network)
-    objective = Objective(network).to(device)
-    parameters = FlatParameters([*trained, *objective.heads.parameters()])
     make = partial(
         make_batch,
         options.images,
@@ -92,7 +89,7 @@ def _trainer(network: PAMNetwork, options: argparse.Namespace, device: torch.dev
         drawing=_compile(network, options.compile),
         side=network.config.image_size,
     )
-    return Trainer(objective, parameters, make)
+    return Trainer(Objective(network).to(device), make)
 
 
 def _train(trainer: Trainer, options: argparse.Namespace) -> None:
@@ -122,14 +119,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--compile", choices=("none", "drawing", "all"), default="all", help="what to compile")
     add("--profile", action="store_true", help="print where the GPU's time goes")
-    add("--resume", type=Path, help="folder with the state-*.safetensors of an earlier call")
+    add("--resume", type=Path, help="folder with the state.pt of an earlier call")
     add(
         "--weights",
         type=Path,
         help="a checkpoint of nano's sizes to start from, instead of random weights",
     )
-    add("--save-state", action="store_true", help="write state-*.safetensors, for --resume")
-    add("--exact", action="store_true", help="the state takes 16 bytes a parameter instead of 7")
+    add("--save-state", action="store_true", help="write state.pt, for --resume")
+    add("--exact", action="store_true", help="has no effect: the state is always exact now")
     return parser
 
 
@@ -144,21 +141,6 @@ def _compile(network: PAMNetwork, what: str) -> Drawing:
             for part in (render.index_maps, render.images, render.visible_fractions)
         )
     )
-
-
-def _frozen(network: PAMNetwork) -> dict[str, Tensor]:
-    """Everything of the model that is not trained: parts for video, and position codes."""
-    fixed = {n: p for n, p in network.named_parameters() if not p.requires_grad}
-    state = network.state_dict()
-    buffers = {n: b for n, b in network.named_buffers() if n in state}
-    return {**fixed, **buffers}
-
-
-@torch.no_grad()
-def _put_back(network: PAMNetwork, frozen: dict[str, Tensor]) -> None:
-    places = {**dict(network.named_parameters()), **dict(network.named_buffers())}
-    for name, value in frozen.items():
-        places[name].copy_(value)
 
 
 def _export(network: PAMNetwork, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The answers of the drawn world as tables of tokens: a GPU puts the texts together itself."""
+"""The answers of the drawn world as tables of tokens, which a GPU joins to texts by itself."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from pam_model.nano import texts, words
-from pam_model.nano.texts import TEMPLATES, Facts
+from pam_model.nano.texts import QUESTIONS, TEMPLATES, Facts
 from pam_model.tasks import END, LANGUAGES, Question, Task, after_region
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from pam_model.language import Tokenizer
     from pam_model.nano.scene import Random
 
-QUESTIONS = tuple(Question(task, language) for language in LANGUAGES for task in Task)
 _ODDS = {Task.LABEL: 0.2, Task.DEFINITION: 0.1, Task.BRIEF: 0.34, Task.DETAILED: 0.36}
 _LOOKS = (len(words.SIZES), len(words.COLOURS), len(words.TEXTURES), len(words.SHAPES))
 
 
 class FactTensors(NamedTuple):
-    """As `texts.Facts`, of N objects: each int64 `(N,)`."""
+    """`texts.Facts` of N objects: each int64 `(N,)`."""
 
     shape: Tensor
     colour: Tensor
@@ -46,29 +44,11 @@ class Texts(NamedTuple):
     supervised: Tensor
 
 
-class _Rows:
-    """Token rows of different lengths, collected and then padded to one table."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self.tokenizer = tokenizer
-        self.rows: list[list[int]] = [[]]  # row 0 is empty: a part that a text does not have
-
-    def add(self, lines: Sequence[str]) -> int:
-        """Append one row a line; return the index of the first."""
-        first = len(self.rows)
-        self.rows += [self.tokenizer.encode(line, add_special_tokens=False) for line in lines]
-        return first
-
-    def table(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Return ids `(rows, longest)` and lengths `(rows,)`."""
-        longest = max(map(len, self.rows))
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in self.rows])
-        lengths = torch.tensor([len(row) for row in self.rows])
-        return ids.to(device), lengths.to(device)
-
-
 class AnswerTables:
     """Every question and answer of the drawn world, in tokens on one device.
+
+    All parts of texts are rows of one table. A text is made of five rows: question, opening, place,
+    ground and end token; texts without a place or ground take row 0, which is empty.
 
     Args:
         tokenizer: of the model.
@@ -76,25 +56,34 @@ class AnswerTables:
     """
 
     def __init__(self, tokenizer: Tokenizer, device: torch.device) -> None:
-        rows = _Rows(tokenizer)
-        self._questions = rows.add([after_region(question.text) for question in QUESTIONS])
-        self._end = rows.add([END])
-        openings, places, grounds = [], [], []
+        rows: list[list[int]] = [[]]
+        firsts, longest = [], 0
         for question in QUESTIONS:
-            openings.append(rows.add(_openings(question)))
-            places.append(rows.add(_details(question, 1, len(words.PLACES))))
-            grounds.append(rows.add(_details(question, 2, len(words.GROUNDS))))
-        self._ids, self._lengths = rows.table(device)
-        self._openings, self._places, self._grounds = (
-            torch.tensor(firsts, device=device) for firsts in (openings, places, grounds)
-        )
+            starts, length = [], 0
+            for lines in (
+                [after_region(question.text)],
+                _openings(question),
+                _details(question, 1, len(words.PLACES)),
+                _details(question, 2, len(words.GROUNDS)),
+                [END],
+            ):
+                starts.append(len(rows))
+                rows += [tokenizer.encode(line, add_special_tokens=False) for line in lines]
+                length += max(map(len, rows[starts[-1] :]), default=0)
+            firsts.append(starts)
+            longest = max(longest, length)
+        self.length = -(-longest // 8) * 8
+        """Tokens of each sampled text, the longest one rounded up to a multiple of 8."""
+        self._lengths = torch.tensor([len(row) for row in rows], device=device)  # [rows]
+        tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
+        self._ids = pad_sequence(tensors, batch_first=True).to(device)  # [rows, longest row]
+        self._firsts = torch.tensor(firsts, device=device)  # [questions, 5]
         tasks = [question.task for question in QUESTIONS]
         self._captions = torch.tensor(
             [task in (Task.BRIEF, Task.DETAILED) for task in tasks], device=device
-        )
+        )  # [questions]
         self._detailed = torch.tensor([task is Task.DETAILED for task in tasks], device=device)
         self._odds = tuple(_ODDS[task] / len(LANGUAGES) for task in tasks)
-        self.length = self._longest_text()
 
     def sample(self, facts: FactTensors, random: Random) -> Texts:
         """Ask one random question about each of N objects, and answer it truly.
@@ -103,55 +92,39 @@ class AnswerTables:
             Texts of `length` tokens each.
         """
         count = len(facts.shape)
-        question = random.choice(self._odds, count)
-        template = (random.uniform(count) * TEMPLATES).long()
+        question = random.choice(self._odds, count)  # [N]
+        template = (random.uniform(count) * TEMPLATES).long()  # [N]
+        # The rows of openings are in the order of `_openings`: the shape changes fastest.
         look = (facts.size * _LOOKS[1] + facts.colour) * _LOOKS[2] + facts.texture
         look = (template * _LOOKS[0] * _LOOKS[1] * _LOOKS[2] + look) * _LOOKS[3] + facts.shape
-        caption, detailed = self._captions[question], self._detailed[question]
-        opening = self._openings[question] + torch.where(caption, look, facts.shape)
-        place = self._places[question] + template * len(words.PLACES) + facts.place
-        ground = self._grounds[question] + template * len(words.GROUNDS) + facts.ground
-        parts = (
-            self._questions + question,
-            opening,
-            place * detailed,
-            ground * detailed,
-            torch.full_like(question, self._end),
+        asked, opening, place, ground, end = self._firsts[question].unbind(dim=1)  # each [N]
+        detailed = self._detailed[question]
+        return self._join(
+            (
+                asked,
+                opening + torch.where(self._captions[question], look, facts.shape),
+                (place + template * len(words.PLACES) + facts.place) * detailed,
+                (ground + template * len(words.GROUNDS) + facts.ground) * detailed,
+                end,
+            )
         )
-        return self._join(parts)
 
     def _join(self, parts: tuple[Tensor, ...]) -> Texts:
-        """Put rows of the table one after the other; the first is the question."""
+        """Put rows of the table one after the other; each part is `(N,)`, the first a question."""
         count = len(parts[0])
-        # One column more than is kept: where the padding of a row is thrown.
+        # The padding of a row is written to one column more than is kept.
         ids = torch.zeros(count, self.length + 1, dtype=torch.long, device=parts[0].device)
         steps = torch.arange(self._ids.shape[1], device=ids.device)
         end = torch.zeros_like(parts[0])
         for part in parts:
-            lengths = self._lengths[part]
-            places = torch.where(steps < lengths[:, None], end[:, None] + steps, self.length).clamp(
-                max=self.length
-            )
-            ids.scatter_(1, places, self._ids[part])
+            lengths = self._lengths[part]  # [N]
+            places = torch.where(steps < lengths[:, None], end[:, None] + steps, self.length)
+            ids.scatter_(1, places.clamp(max=self.length), self._ids[part])
             end = end + lengths
         steps = torch.arange(self.length, device=ids.device)
-        start = self._lengths[parts[0]]
-        supervised = (steps >= start[:, None]) & (steps < end[:, None])
-        return Texts(ids[:, :-1] * (steps < end[:, None]), supervised)
-
-    def _longest_text(self) -> int:
-        """Tokens of the longest question, answer and end token, rounded up to a multiple of 8."""
-        starts = [*self._openings.tolist(), len(self._lengths)]
-        longest = 0
-        for index in range(len(QUESTIONS)):
-            place, ground = int(self._places[index]), int(self._grounds[index])
-            total = int(self._lengths[self._questions + index]) + 1
-            total += int(self._lengths[starts[index] : place].max())
-            if bool(self._detailed[index]):
-                total += int(self._lengths[place:ground].max())
-                total += int(self._lengths[ground : starts[index + 1]].max())
-            longest = max(longest, total)
-        return -(-longest // 8) * 8
+        written = steps < end[:, None]  # [N, length]
+        supervised = (steps >= self._lengths[parts[0]][:, None]) & written
+        return Texts(ids[:, :-1] * written, supervised)
 
 
 def _openings(question: Question) -> list[str]:
@@ -167,7 +140,7 @@ def _openings(question: Question) -> list[str]:
 
 
 def _details(question: Question, part: int, count: int) -> list[str]:
-    """The place's (part 1) or the ground's (part 2) clause; none where there are no details."""
+    """The clauses of the place (part 1) or the ground (part 2); only detailed captions have any."""
     if question.task is not Task.DETAILED:
         return []
     return [

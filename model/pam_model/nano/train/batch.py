@@ -2,11 +2,12 @@
 
 Sizes never depend on the data and nothing waits for the device, so that a batch can be made inside
 a CUDA graph. An image has `REGIONS` prompts; with B images, slot s asks about image s % B, and
-each kind of prompt has a fixed run of slots.
+each kind of prompt has a fixed run of slots. S is the side of the square images in pixels.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,14 +21,16 @@ from pam_model.nano.train.answers import AnswerTables, FactTensors, Texts
 from pam_model.segmenter import BOX_LABELS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    PointsAndLabels = tuple[Tensor, Tensor]  # float32 (n, K, 2) and int64 (n, K)
 
 REGIONS = 4
 MAP_STRIDE = 16
 _PLACE_STRIDE = 4
 _LEAST_VISIBLE = 0.5
 _LEAST_PIXELS = 32
-# Kinds of prompts in the order of their slots, and how many of them there are.
+# Kinds of prompts in the order of their slots, and the fraction of each.
 _SHARES = (
     ("click", 0.29),
     ("empty", 0.09),
@@ -37,11 +40,11 @@ _SHARES = (
     ("three points", 0.05),
     ("mask", 0.10),
 )
-_CHEBYSHEV_REACH = 4  # cells of 2 pixels that a click on the ground keeps away from objects
+_CHEBYSHEV_REACH = 4  # cells of 2 pixels between a click on the ground and any object
 
 
 class PointPrompts(NamedTuple):
-    """A run of prompts with as many points each.
+    """A run of prompts with the same number of points.
 
     Attributes:
         first: the slot of the first; the others follow.
@@ -55,7 +58,7 @@ class PointPrompts(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """What the cells of the image embedding show; int64 `(B, h, w)`, -1 where there is nothing.
+    """What the cells of the image embedding show; int64 `(B, h, w)`, -1 for no clear object.
 
     Attributes:
         shape, colour, texture, size: of the object at the cell's centre.
@@ -97,7 +100,7 @@ class Batch:
 
 
 class Drawing(NamedTuple):
-    """The parts of the renderer that a compiler may replace by faster ones."""
+    """The functions of the renderer, which may be replaced by compiled ones."""
 
     index_maps: Callable[[Scenes, int, int], Tensor] = render.index_maps
     images: Callable[[Scenes, Tensor, torch.Generator | None], Tensor] = render.images
@@ -117,13 +120,10 @@ def slot_counts(images: int) -> dict[str, int]:
 
 def of_slots(values: Tensor, first: int, count: int) -> Tensor:
     """Rows of per-image values `(B, ...)` for a run of slots: slot s asks about image s % B."""
-    pieces, images = [], len(values)
-    while count > 0:
-        start = first % images
-        piece = values[start : min(start + count, images)]
-        pieces.append(piece)
-        first, count = first + len(piece), count - len(piece)
-    return torch.cat(pieces)
+    start = first % len(values)
+    rounds = math.ceil((start + count) / len(values))
+    # Not by indices: the gradient of a slice is a copy, and that of an index a slow addition.
+    return torch.cat([values] * rounds)[start : start + count]
 
 
 def make_batch(
@@ -148,19 +148,18 @@ def make_batch(
     random = Random(device, generator)
     counts = slot_counts(images)
     scenes = sample_scenes(images, device, generator)
-    maps = drawing.index_maps(scenes, side, side)
-    seen = drawing.images(scenes, maps, generator) * 255
-    visible = drawing.visible_fractions(scenes, maps)
-    image = torch.arange(images * REGIONS, device=device) % images
+    maps = drawing.index_maps(scenes, side, side)  # [B, S, S]
+    seen = drawing.images(scenes, maps, generator) * 255  # [B, 3, S, S]
+    visible = drawing.visible_fractions(scenes, maps)  # [B, objects]
+    image = torch.arange(images * REGIONS, device=device) % images  # [N]
     chosen = _choose(random, scenes, visible).T.flatten()  # [N]: slot s is region s // B
-    masks = maps[image] == (chosen + 1)[:, None, None]
+    masks = maps[image] == (chosen + 1)[:, None, None]  # [N, S, S]
     empty = torch.zeros(len(image), dtype=torch.bool, device=device)
     empty[counts["click"] : counts["click"] + counts["empty"]] = True
     facts = _facts(scenes, image, chosen, masks)
-    points = _prompts(random, maps, masks, image, counts)
     return Batch(
         images=seen,
-        points=points,
+        points=_prompts(random, maps, masks, image, counts),
         masks=_roughen(random, masks[-counts["mask"] :]),
         truth=masks & ~empty[:, None, None],
         is_object=~empty & (masks.sum(dim=(1, 2)) >= _LEAST_PIXELS),
@@ -172,21 +171,22 @@ def make_batch(
 
 
 def _choose(random: Random, scenes: Scenes, visible: Tensor) -> Tensor:
-    """`REGIONS` objects of each image `(B, 4)` that are there and well visible; some repeat."""
-    good = scenes.present & (visible >= _LEAST_VISIBLE)
-    order = (random.uniform(*good.shape) + good + 0.5 * scenes.present).argsort(
-        dim=1, descending=True
-    )
+    """Choose `REGIONS` well visible objects of each image, `(B, 4)`; if there are fewer, repeat."""
+    good = scenes.present & (visible >= _LEAST_VISIBLE)  # [B, objects]
+    # In random order: first the good ones, then those that are hidden, then empty places.
+    liking = random.uniform(*good.shape) + good + 0.5 * scenes.present
+    order = liking.argsort(dim=1, descending=True)
     rank = torch.arange(REGIONS, device=good.device)[None, :]
-    rank = rank % good.sum(dim=1, keepdim=True).clamp(min=1)
+    rank = rank % good.sum(dim=1, keepdim=True).clamp(min=1)  # [B, 4]
     return order.gather(1, rank)
 
 
 def _facts(scenes: Scenes, image: Tensor, chosen: Tensor, masks: Tensor) -> FactTensors:
-    areas = F.avg_pool2d(masks[:, None].float(), _PLACE_STRIDE)[:, 0]
+    areas = F.avg_pool2d(masks[:, None].float(), _PLACE_STRIDE)[:, 0]  # [N, S / 4, S / 4]
     cells = areas.shape[-1]
     steps = (torch.arange(cells, device=areas.device) + 0.5) / cells
-    total = areas.sum(dim=(1, 2)).clamp(min=1e-6)
+    total = areas.sum(dim=(1, 2)).clamp(min=1e-6)  # [N]
+    # The centre of mass, as fractions of the image, says in which of the nine places it is.
     x = (areas.sum(dim=1) * steps).sum(dim=1) / total
     y = (areas.sum(dim=2) * steps).sum(dim=1) / total
     place = (y * 3).long().clamp(0, 2) * 3 + (x * 3).long().clamp(0, 2)
@@ -204,106 +204,104 @@ def _prompts(
     random: Random, maps: Tensor, masks: Tensor, image: Tensor, counts: dict[str, int]
 ) -> tuple[PointPrompts, ...]:
     """Runs of prompts of one, two and three points, in the order of `_SHARES`."""
-    ends = dict(zip(counts, torch.tensor(list(counts.values())).cumsum(0).tolist(), strict=True))
-    slots = {kind: slice(ends[kind] - count, ends[kind]) for kind, count in counts.items()}
-    clicks = _pick(random, _inner(masks[slots["click"]]))
-    ground = _pick(random, _open_ground(maps)[image[slots["empty"]]])
-    one = torch.cat([clicks, ground])[:, None]
-    labels_of_one = torch.ones(len(one), 1, dtype=torch.long, device=maps.device)
-    box, box_labels = _boxes(random, masks[slots["box"]])
-    two, two_labels = _several_points(random, masks[slots["two points"]], 2)
-    framed = masks[slots["box and point"]]
-    corners, corner_labels = _boxes(random, framed)
-    extra, extra_labels = _either(random, framed)
-    three, three_labels = _several_points(random, masks[slots["three points"]], 3)
-    runs = (
-        (one, labels_of_one),
-        (torch.cat([box, two]), torch.cat([box_labels, two_labels])),
-        (
-            torch.cat([torch.cat([corners, extra], dim=1), three]),
-            torch.cat([torch.cat([corner_labels, extra_labels], dim=1), three_labels]),
-        ),
+    of = dict(zip(counts, torch.split(masks, list(counts.values())), strict=True))
+    click = _on(random, of["click"])
+    images_of_empty = image[counts["click"] : counts["click"] + counts["empty"]]
+    empty = _pick(random, _open_ground(maps)[images_of_empty])[:, None]  # [n, 1, 2]
+    box = _boxes(random, of["box"])
+    two, three, framed = of["two points"], of["three points"], of["box and point"]
+    one_point = _joined([click, (empty, torch.ones_like(empty[..., 0], dtype=torch.long))], dim=0)
+    two_points = _joined(
+        [box, _joined([_on(random, two), _on_or_beside(random, two)], dim=1)], dim=0
     )
-    prompts, start = [], 0
-    for points, labels in runs:
-        prompts.append(PointPrompts(start, points, labels))
-        start += len(points)
-    return tuple(prompts)
+    three_points = _joined(
+        [
+            _joined([_boxes(random, framed), _on_or_beside(random, framed)], dim=1),
+            _joined([_on(random, three), *(_on_or_beside(random, three) for _ in range(2))], dim=1),
+        ],
+        dim=0,
+    )
+    second = len(one_point[0])
+    return (
+        PointPrompts(0, *one_point),
+        PointPrompts(second, *two_points),
+        PointPrompts(second + len(two_points[0]), *three_points),
+    )
 
 
-def _several_points(random: Random, masks: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    first = _pick(random, _inner(masks))[:, None]
-    points, labels = [first], [torch.ones(len(masks), 1, dtype=torch.long, device=masks.device)]
-    for _ in range(count - 1):
-        point, label = _either(random, masks)
-        points.append(point)
-        labels.append(label)
-    return torch.cat(points, dim=1), torch.cat(labels, dim=1)
+def _joined(parts: Sequence[PointsAndLabels], dim: int) -> PointsAndLabels:
+    """Join prompts one after the other (0), or the points of the same prompts (1)."""
+    points, labels = zip(*parts, strict=True)
+    return torch.cat(points, dim=dim), torch.cat(labels, dim=dim)
 
 
-def _either(random: Random, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """A point on the object, or (two of five) one beside it: `(n, 1, 2)` and labels `(n, 1)`."""
+def _on(random: Random, masks: Tensor) -> PointsAndLabels:
+    """A point on each object."""
+    points = _pick(random, _inner(masks))[:, None]  # [n, 1, 2]
+    return points, torch.ones_like(points[..., 0], dtype=torch.long)
+
+
+def _on_or_beside(random: Random, masks: Tensor) -> PointsAndLabels:
+    """A point on each object, or (two of five) beside it."""
     beside = random.chance(0.4, len(masks))
     weights = torch.where(beside[:, None, None], _nearby(masks), _inner(masks))
     return _pick(random, weights)[:, None], (~beside).long()[:, None]
 
 
-def _half(masks: Tensor) -> Tensor:
-    """Every second pixel: `(n, S / 2, S / 2)` float."""
-    return masks[:, ::2, ::2].float()
-
-
 def _inner(masks: Tensor) -> Tensor:
     """Weights of clicks on the object: its pixels, those inside more than those at the edge."""
-    small = _half(masks)
+    small = masks[:, ::2, ::2].float()  # [n, S / 2, S / 2]
     around = F.avg_pool2d(small[:, None], 5, stride=1, padding=2)[:, 0]
     return small * (0.02 + around**3)
 
 
 def _nearby(masks: Tensor) -> Tensor:
     """Weights of clicks beside the object: within a tenth of the image, not on it."""
-    small = _half(masks)
-    coarse = F.max_pool2d(small[:, None], 8)
-    reach = F.interpolate(F.max_pool2d(coarse, 7, stride=1, padding=3), scale_factor=8.0)[:, 0]
-    touched = F.max_pool2d(small[:, None], 3, stride=1, padding=1)[:, 0]
-    return (1 - touched) * (1e-3 + reach)
+    small = masks[:, ::2, ::2].float()[:, None]  # [n, 1, S / 2, S / 2]
+    coarse = F.max_pool2d(small, 8)  # [n, 1, S / 16, S / 16]
+    reach = F.interpolate(F.max_pool2d(coarse, 7, stride=1, padding=3), scale_factor=8.0)
+    touched = F.max_pool2d(small, 3, stride=1, padding=1)
+    return ((1 - touched) * (1e-3 + reach))[:, 0]
 
 
 def _open_ground(maps: Tensor) -> Tensor:
-    """Weights of clicks on the ground: where no object is near; `(B, S / 2, S / 2)`."""
+    """Weights of clicks on the ground: high where no object is near; `(B, S / 2, S / 2)`."""
     things = (maps[:, ::2, ::2] > 0).float()
     reach = 2 * _CHEBYSHEV_REACH + 1
     near = F.max_pool2d(things[:, None], reach, stride=1, padding=_CHEBYSHEV_REACH)[:, 0]
+    # Where there is no free ground at all, any pixel of the ground must do.
     return (1 - near) + 1e-4 * (1 - things)
 
 
 def _pick(random: Random, weights: Tensor) -> Tensor:
-    """One pixel for each map of every second pixel, in proportion to its weights: `(n, 2)`."""
+    """Draw one point from each map of weights of every second pixel: x and y, `(n, 2)`."""
     side = weights.shape[-1]
-    flat = weights.flatten(1)
-    # The largest of u ** (1 / weight) falls on each pixel in proportion to its weight.
+    flat = weights.flatten(1)  # [n, pixels]
+    # The largest of u ** (1 / weight) falls on each pixel in proportion to its weight; so there is
+    # no cumulative sum, and no wait for the device as in torch.multinomial.
     keys = torch.log(random.uniform(*flat.shape, low=1e-7)) / flat.clamp(min=1e-12)
-    best = keys.argmax(dim=1)
+    best = keys.argmax(dim=1)  # [n]
     point = torch.stack([best % side, best // side], dim=1).float() * 2
     return point + random.uniform(len(flat), 2)
 
 
-def _boxes(random: Random, masks: Tensor) -> tuple[Tensor, Tensor]:
-    """Boxes around the masks as a person draws them: corners `(n, 2, 2)` and their labels."""
+def _boxes(random: Random, masks: Tensor) -> PointsAndLabels:
+    """Boxes around the masks as a person draws them, as two corners each."""
     side = masks.shape[-1]
     steps = torch.arange(side, device=masks.device, dtype=torch.float32)
     ends = []
     for axis in (1, 2):  # columns (x), then rows (y)
-        taken = masks.any(dim=axis)
+        taken = masks.any(dim=axis)  # [n, S]
         low = torch.where(taken, steps, side).amin(dim=1)
         high = torch.where(taken, steps + 1, 0).amax(dim=1)
         ends.append(torch.stack([low, high], dim=1))
     corners = torch.stack(ends, dim=2)  # [n, (low, high), (x, y)]
-    sides = (corners[:, 1] - corners[:, 0])[:, None].clamp(min=4)
+    sides = (corners[:, 1] - corners[:, 0])[:, None].clamp(min=4)  # [n, 1, (x, y)]
     looseness = torch.where(random.chance(0.2, len(masks), 1, 1), 0.09, 0.025)
     exact = random.chance(0.25, len(masks), 1, 1)
     shift = random.normal(len(masks), 2, 2) * (sides * looseness + 1.0)
     shift = shift.clamp(-0.25 * sides, 0.25 * sides) * ~exact
+    # Filled on the device: inside a CUDA graph nothing can be copied from the host.
     labels = [torch.full((len(masks),), label, device=masks.device) for label in BOX_LABELS]
     return (corners + shift).clamp(0, side), torch.stack(labels, dim=1)
 
@@ -320,7 +318,7 @@ def _dense(scenes: Scenes, maps: Tensor, visible: Tensor) -> Dense:
     shown = maps[:, centre::MAP_STRIDE, centre::MAP_STRIDE].long()  # [B, h, w]
     scene = torch.arange(len(maps), device=maps.device)[:, None, None]
     index = (shown - 1).clamp(min=0)
-    clear = (shown > 0) & (visible[scene, index] > 0.35)
+    clear = (shown > 0) & (visible[scene, index] > 0.35)  # [B, h, w]
 
     def facts(values: Tensor) -> Tensor:
         return torch.where(clear, values[scene, index], -1)

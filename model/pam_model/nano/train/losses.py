@@ -1,4 +1,4 @@
-"""What training minimises: masks, their scores, words, and (from scratch only) helper heads."""
+"""The losses of training: masks, their scores, words, and helper heads."""
 
 from __future__ import annotations
 
@@ -8,22 +8,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pam_model.nano import words
+from pam_model.nano.texts import FIELDS
 
 if TYPE_CHECKING:
     from pam_model.nano.train.answers import FactTensors
     from pam_model.nano.train.batch import Dense
 
 _BCE_WEIGHT, _DICE_WEIGHT = 8.0, 1.0
-_SIZES_OF_FACTS = {
-    "shape": len(words.SHAPES),
-    "colour": len(words.COLOURS),
-    "texture": len(words.TEXTURES),
-    "size": len(words.SIZES),
-    "place": len(words.PLACES),
-    "ground": len(words.GROUNDS),
-}
-_LOCAL = ("shape", "colour", "texture", "size")
+_LOCAL_FIELDS = ("shape", "colour", "texture", "size")  # facts that a single cell can show
 
 
 class MaskLosses(NamedTuple):
@@ -34,7 +26,7 @@ class MaskLosses(NamedTuple):
         others: of the best of tokens 1 to 3.
         iou: error of the predicted IoU, over all four tokens.
         object: whether there is an object.
-        reached: the IoU of token 0, which is watched and not minimised.
+        reached: the IoU of token 0, which is reported and not minimised.
     """
 
     mask: Tensor
@@ -49,8 +41,8 @@ def mask_losses(
 ) -> MaskLosses:
     """Losses of the mask decoder, at full size.
 
-    Cells of 4 pixels can say more than one bit each: their logits are resized as they are in use,
-    and compared with the pixels, so that thin points and edges come out between the cells.
+    The logits of cells of 4 pixels are resized as in use and compared with the pixels, so that the
+    model learns to place edges and thin points between the cells.
 
     Args:
         logits: float32 `(N, 4, h, w)`, of all four tokens.
@@ -59,15 +51,15 @@ def mask_losses(
         truth: bool `(N, S, S)`, the object's pixels.
         is_object: bool `(N,)`; where false only the object score is trained.
     """
-    weight = is_object.float()
+    weight = is_object.float()  # [N]
     total = weight.sum().clamp(min=1)
     logits = F.interpolate(logits, size=truth.shape[-2:], mode="bilinear", align_corners=False)
-    target = truth[:, None].float().expand_as(logits)
-    each = _BCE_WEIGHT * F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(
-        dim=(2, 3)
-    ) + _DICE_WEIGHT * dice_loss(logits, target)  # [N, 4]
-    true_iou = iou(logits.detach() > 0, truth[:, None])
+    target = truth[:, None].float().expand_as(logits)  # [N, 4, S, S]
+    bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(2, 3))
+    each = _BCE_WEIGHT * bce + _DICE_WEIGHT * dice_loss(logits, target)  # [N, 4]
+    true_iou = iou(logits.detach() > 0, truth[:, None])  # [N, 4]
     iou_error = F.smooth_l1_loss(iou_scores, true_iou, reduction="none", beta=0.1).mean(dim=1)
+    # Of tokens 1 to 3 only the best is trained, so that they learn different readings of a prompt.
     return MaskLosses(
         mask=(each[:, 0] * weight).sum() / total,
         others=(each[:, 1:].amin(dim=1) * weight).sum() / total,
@@ -79,7 +71,7 @@ def mask_losses(
 
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """1 - Dice coefficient of `(..., h, w)` logits and fractions, over the last two axes."""
-    probability = logits.sigmoid()
+    probability = logits.sigmoid()  # [..., h, w]
     overlap = (probability * target).sum(dim=(-2, -1))
     total = probability.sum(dim=(-2, -1)) + target.sum(dim=(-2, -1))
     return 1 - (2 * overlap + 1) / (total + 1)
@@ -100,15 +92,18 @@ def word_loss(logits: Tensor, ids: Tensor, supervised: Tensor) -> Tensor:
         ids: int64 `(N, T)`.
         supervised: bool `(N, T)`; answers without any token do not count.
     """
-    each = F.cross_entropy(logits.float().flatten(0, 1), ids.flatten(), reduction="none")
+    each = F.cross_entropy(logits.float().flatten(0, 1), ids.flatten(), reduction="none")  # [N * T]
     weight = supervised.float()
+    # [N]: by answers first, so that a label counts as much as a long caption.
     per_answer = (each.view_as(weight) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
     answers = supervised.any(dim=1).float()
     return (per_answer * answers).sum() / answers.sum().clamp(min=1)
 
 
 class HelperHeads(nn.Module):
-    """Read the facts straight from features, to teach them early; thrown away after training.
+    """Linear heads that read the facts straight from features, which teaches the features early.
+
+    They are thrown away after training.
 
     Args:
         width: channels of the features.
@@ -116,17 +111,12 @@ class HelperHeads(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.region = nn.ModuleDict(
-            {name: nn.Linear(width, count) for name, count in _SIZES_OF_FACTS.items()}
-        )
-        self.mask = nn.ModuleDict(
-            {name: nn.Linear(width, _SIZES_OF_FACTS[name]) for name in _LOCAL}
-        )
-        self.cell = nn.ModuleDict(
-            {name: nn.Linear(width, _SIZES_OF_FACTS[name]) for name in _LOCAL}
+        self.region, self.mask, self.cell = (
+            nn.ModuleDict({name: nn.Linear(width, len(FIELDS[name])) for name in names})
+            for names in (FIELDS, _LOCAL_FIELDS, _LOCAL_FIELDS)
         )
         self.thing = nn.Linear(width, 2)
-        self.image = nn.Linear(width, _SIZES_OF_FACTS["ground"])
+        self.image = nn.Linear(width, len(FIELDS["ground"]))
 
     def region_loss(
         self, semantic: Tensor, mask_tokens: Tensor, facts: FactTensors, is_object: Tensor
@@ -134,24 +124,25 @@ class HelperHeads(nn.Module):
         """Facts of N regions from the semantic tokens `(N, S, C)` and mask tokens `(N, 2, C)`.
 
         Returns:
-            The loss, and the fraction of shapes that the semantic tokens show rightly.
+            The loss, and the fraction of shapes that are read rightly from the semantic tokens.
         """
-        pooled = semantic.float().mean(dim=1)
+        pooled = semantic.float().mean(dim=1)  # [N, C]
         weight = is_object.float()
         total = weight.sum().clamp(min=1)
-        losses = []
-        for name, head in self.region.items():
-            losses.append(F.cross_entropy(head(pooled), getattr(facts, name), reduction="none"))
-        for name, head in self.mask.items():
-            for token in mask_tokens.float().unbind(dim=1):
-                part = F.cross_entropy(head(token), getattr(facts, name), reduction="none")
-                losses.append(0.5 * part)
+        losses = [
+            scale * F.cross_entropy(head(features), getattr(facts, name), reduction="none")
+            for scale, heads, features in (
+                (1.0, self.region, pooled),
+                *((0.5, self.mask, token) for token in mask_tokens.float().unbind(dim=1)),
+            )
+            for name, head in heads.items()
+        ]  # each [N]
         loss = (torch.stack(losses).sum(dim=0) * weight).sum() / total
         right = (self.region["shape"](pooled).argmax(dim=1) == facts.shape).float()
         return loss, (right * weight).sum() / total
 
     def dense_loss(self, embedding: Tensor, dense: Dense, ground: Tensor) -> Tensor:
-        """Facts of the cells of embeddings `(B, C, h, w)`, and of each image its ground."""
+        """Facts of the cells of embeddings `(B, C, h, w)`, and the kind of each image's ground."""
         cells = embedding.float().permute(0, 2, 3, 1)  # [B, h, w, C]
         loss = F.cross_entropy(self.thing(cells).flatten(0, 2), dense.thing.flatten())
         for name, head in self.cell.items():
@@ -160,6 +151,7 @@ class HelperHeads(nn.Module):
                 head(cells).flatten(0, 2), target, reduction="sum", ignore_index=-1
             )
             loss = loss + each / (target >= 0).sum().clamp(min=1)
-        outside = (dense.thing == 0).float()[..., None]
+        outside = (dense.thing == 0).float()[..., None]  # [B, h, w, 1]
+        # [B, C]: the mean of the cells that show the ground.
         pooled = (cells * outside).sum(dim=(1, 2)) / outside.sum(dim=(1, 2)).clamp(min=1)
         return loss + F.cross_entropy(self.image(pooled), ground)

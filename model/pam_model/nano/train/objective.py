@@ -1,4 +1,4 @@
-"""A network and its training batch -> one loss, and numbers to watch."""
+"""The objective of training: a network and a batch -> one loss, and metrics to report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ METRICS = (*WEIGHTS, "mask_iou", "shape_right", "tokens_right")
 
 
 class Objective(nn.Module):
-    """The whole of training's forward pass.
+    """The whole forward pass of training.
 
     Args:
         network: to train.
@@ -45,6 +45,7 @@ class Objective(nn.Module):
         """Return the loss, and float32 `(len(METRICS),)`, without a wait for the device."""
         network = self.network
         features = network.segmenter.encode(batch.images)
+        # Mask prompts are the last slots. Their masks are given, so only the others have losses.
         found = self._segment(features, batch)
         pointed = sum(len(run.points) for run in batch.points)
         masks = mask_losses(
@@ -61,10 +62,9 @@ class Objective(nn.Module):
         )
         dense = self.heads.dense_loss(features.embedding, batch.dense, batch.ground)
         parts = {**masks._asdict(), "words": words, "region": region, "dense": dense}
-        loss = torch.stack([WEIGHTS[name] * parts[name] for name in WEIGHTS]).sum()
-        watched = [parts[name] for name in WEIGHTS]
-        watched += [masks.reached, shape_right, right]
-        return loss, torch.stack([value.detach().float() for value in watched])
+        loss = torch.stack([weight * parts[name] for name, weight in WEIGHTS.items()]).sum()
+        metrics = (*(parts[name] for name in WEIGHTS), masks.reached, shape_right, right)
+        return loss, torch.stack([value.detach().float() for value in metrics])
 
     def _segment(self, features: FeatureMaps, batch: Batch) -> DecoderOutput:
         """Decode every run of prompts; mask logits are those of the point and box prompts only."""
@@ -82,25 +82,23 @@ class Objective(nn.Module):
             _features_of(features, len(batch.is_object) - len(batch.masks), len(batch.masks)),
             batch.masks,
         )
-        logits = torch.cat([output.mask_logits for output in outputs])
-        joined = (
-            torch.cat(parts) for parts in zip(*(o[1:] for o in (*outputs, masked)), strict=True)
-        )
-        return DecoderOutput(logits, *joined)
+        logits = torch.cat([output.mask_logits for output in outputs])  # [N - masks, 4, h, w]
+        rest = zip(*(output[1:] for output in (*outputs, masked)), strict=True)
+        return DecoderOutput(logits, *map(torch.cat, rest))
 
     def _words(self, visual_rows: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss of the answers, and the fraction of their tokens that come out right."""
+        """Loss of the answers, and the fraction of their tokens that are predicted rightly."""
         language, texts = self.network.language, batch.texts
         start = language.qwen2.model.embed_tokens(self.before_ids).expand(len(visual_rows), -1, -1)
         # The last token is never read, only predicted.
         asked = language.qwen2.model.embed_tokens(texts.ids[:, :-1])
-        rows = torch.cat([start, visual_rows.to(start.dtype), asked.to(start.dtype)], dim=1)
-        # Padding is on the right, so that the causal mask alone is enough: transformers is told so,
-        # because looking for padding would make the host wait for the device.
+        rows = torch.cat([start, visual_rows.to(start.dtype), asked], dim=1)  # [N, length, hidden]
+        # Padding is on the right, so the causal mask alone is enough. Saying so keeps transformers
+        # from looking for padding, which would make the host wait for the device.
         hidden = language.qwen2.model(
             inputs_embeds=rows, attention_mask={"full_attention": None}, use_cache=False
         ).last_hidden_state
-        logits = language.qwen2.lm_head(hidden[:, -asked.shape[1] :])
+        logits = language.qwen2.lm_head(hidden[:, -asked.shape[1] :])  # [N, T - 1, vocabulary]
         supervised = texts.supervised[:, 1:] & batch.is_object[:, None]
         targets = texts.ids[:, 1:]
         loss = word_loss(logits, targets, supervised)

@@ -1,4 +1,4 @@
-"""A nano with fresh weights, and which of them are trained on still images."""
+"""Build a nano with fresh weights, and prepare it for training on still images."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from pam_model.config import PAMConfig
 
-# Parts that only a video needs; they stay as they are.
+# Parameters that only a video needs; training leaves them as they are.
 _OF_VIDEO = (
     "segmenter.sam2.memory_",
     "segmenter.sam2.no_memory_positional_encoding",
@@ -43,7 +43,7 @@ def fresh_network(config: PAMConfig, tokenizer: PreTrainedTokenizerBase, seed: i
 
 
 def scene_seed(seed: int, steps: int) -> int:
-    """Return the seed of the scenes of a call: new for each, and none of those held out.
+    """Return the seed of a call's scenes: another for each call, and never a held-out one.
 
     Args:
         seed: of the whole training.
@@ -52,20 +52,16 @@ def scene_seed(seed: int, steps: int) -> int:
     return (seed * 1_000_003 + steps + 1) % HELD_OUT_SEED
 
 
-def trained_parameters(network: PAMNetwork) -> list[nn.Parameter]:
-    """The parameters that still images train; the others are frozen."""
-    trained = []
+def freeze_video_parts(network: PAMNetwork) -> None:
+    """Train only the parameters that still images reach."""
     for name, parameter in network.named_parameters():
         parameter.requires_grad_(not name.startswith(_OF_VIDEO))
-        if parameter.requires_grad:
-            trained.append(parameter)
-    return trained
 
 
 @torch.no_grad()
 def _initialise(sam2: Sam2VideoModel) -> None:
-    # transformers draws all weights with a deviation of 0.02: for layers as narrow as these that
-    # makes every signal vanish, and training slow to start.
+    # transformers draws all weights with a standard deviation of 0.02. In layers as narrow as
+    # these, every signal would vanish and training would start slowly.
     for name, module in sam2.named_modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             fan_in = module.weight[0].numel()
@@ -77,7 +73,7 @@ def _initialise(sam2: Sam2VideoModel) -> None:
     nn.init.normal_(backbone.pos_embed, std=0.1)
     nn.init.normal_(backbone.pos_embed_window, std=0.1)
     nn.init.normal_(sam2.prompt_encoder.no_mask_embed.weight, std=0.1)
-    # Where a mask is empty the layer norms see biases alone; were those 0, gradients would explode.
+    # For an empty mask the layer norms see only biases. If all were 0, gradients would explode.
     for part in (sam2.mask_downsample, *sam2.prompt_encoder.mask_embed.children()):
         if isinstance(part, nn.Conv2d) and part.bias is not None:
             nn.init.normal_(part.bias, std=0.5)
@@ -89,7 +85,7 @@ def _initialise(sam2: Sam2VideoModel) -> None:
 
 @torch.no_grad()
 def _tie_queries_to_keys(module: nn.Module) -> None:
-    """Start cross attention between prompt and image where positions agree."""
+    """Let cross attention start where positions of prompt and image agree."""
     attention: Any
     for name, attention in module.named_children():
         if "token_to_image" in name or "image_to_token" in name:
@@ -98,7 +94,7 @@ def _tie_queries_to_keys(module: nn.Module) -> None:
 
 
 def skip_position_codes(network: PAMNetwork) -> None:
-    """Leave out the position codes of the neck: only a video's memory reads them."""
+    """Do not compute the position codes of the neck, which only a video's memory reads."""
     neck = network.segmenter.sam2.vision_encoder.neck
     nothing = torch.empty(0, device=network.segmenter.pixel_mean.device)
     neck.position_encoding.forward = lambda *_: nothing
@@ -107,7 +103,7 @@ def skip_position_codes(network: PAMNetwork) -> None:
 def interpolate_positions_linearly(network: PAMNetwork) -> None:
     """Compute the trunk's position codes by a matrix product instead of `F.interpolate`.
 
-    The result is the same; on a GPU the gradient of the bicubic kernel, which adds 16,384 cells
+    The result is the same. On a GPU the gradient of bicubic interpolation, which adds 16,384 cells
     into 49, takes longer than a whole stage of the trunk.
     """
     backbone = network.segmenter.sam2.vision_encoder.backbone
@@ -118,7 +114,9 @@ def interpolate_positions_linearly(network: PAMNetwork) -> None:
     weights = weights.to(backbone.pos_embed.device)  # [side * side, cells * cells]
 
     def position_codes(size: tuple[int, int]) -> Tensor:
-        coarse = (backbone.pos_embed.flatten(2).float() @ weights).view(1, -1, *size)
+        coarse = (backbone.pos_embed.flatten(2).float() @ weights).view(
+            1, -1, *size
+        )  # [1, C, h, w]
         window = backbone.pos_embed_window
         repeats = [a // b for a, b in zip(coarse.shape, window.shape, strict=True)]
         codes: Tensor = coarse.to(window.dtype) + window.tile(repeats)
@@ -128,9 +126,9 @@ def interpolate_positions_linearly(network: PAMNetwork) -> None:
 
 
 def compile_parts(network: PAMNetwork) -> None:
-    """Replace the blocks of the trunk and of the language model by compiled ones.
+    """Compile the blocks of the trunk and of the language model.
 
-    They are most of the work; compiling the rest would take longer than it saves.
+    They do most of the work; compiling the rest would take longer than it saves.
     """
     torch._dynamo.config.recompile_limit = 128
     trunk = network.segmenter.sam2.vision_encoder.backbone

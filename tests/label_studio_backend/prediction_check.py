@@ -1,10 +1,14 @@
-"""The last look at a prediction, because Label Studio saves nearly everything it is sent."""
+"""What is right about a prediction: tests hold ours against it.
+
+Label Studio saves nearly everything it is sent, so its own checks are not enough.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.config.output_mapping import SHAPE_TYPES, describe, is_nested
+from label_studio_backend.config.output_mapping import SHAPES, is_nested
+from label_studio_backend.translation.predictions import MIN_ID_LENGTH, PredictionError
 from label_studio_backend.translation.rle import decode
 from pam_labeling.errors import MaskError
 
@@ -14,9 +18,6 @@ if TYPE_CHECKING:
     from label_studio_backend.config.labeling_config import Control, LabelingConfig
     from label_studio_backend.translation.geometry import Size
 
-MIN_ID_LENGTH = 10
-"""Label Studio's own ids have 10 characters; shorter ones collide."""
-
 _PERCENTS = {
     "rectangle": ("x", "y", "width", "height"),
     "ellipse": ("x", "y", "radiusX", "radiusY"),
@@ -24,10 +25,6 @@ _PERCENTS = {
 }
 _SIDES = ("width", "height", "radiusX", "radiusY")
 _MOST_ERRORS = 5
-
-
-class PredictionError(ValueError):
-    """A prediction that would not be right to send; the message says what is wrong with it."""
 
 
 def check_prediction(prediction: Mapping[str, Any], config: LabelingConfig, size: Size) -> None:
@@ -67,7 +64,7 @@ def _check(prediction: Mapping[str, Any], config: LabelingConfig, size: Size) ->
         if control is None:
             raise PredictionError(f'The config has no tag "{result["from_name"]}" on an image.')
         _check_frame(result, control, size)
-        _check_score(describe(control), result["score"])
+        _check_score(str(control), result["score"])
         _check_value(result["value"], control, size)
         regions.setdefault(result["id"], []).append(control.name)
     for region_id, names in regions.items():
@@ -75,7 +72,7 @@ def _check(prediction: Mapping[str, Any], config: LabelingConfig, size: Size) ->
 
 
 def _check_frame(result: Mapping[str, Any], control: Control, size: Size) -> None:
-    name = describe(control)
+    name = str(control)
     region_id = result["id"]
     _require(
         isinstance(region_id, str) and len(region_id) >= MIN_ID_LENGTH,
@@ -93,12 +90,12 @@ def _check_region(region_id: str, names: Sequence[str], config: LabelingConfig) 
         len(set(names)) == len(names), f"The id {region_id!r} is shared by more than one region."
     )
     types = [control.type for control in map(config.control, names) if control is not None]
-    shapes = sum(kind in SHAPE_TYPES for kind in types)
+    shapes = sum(kind.removesuffix("labels") in SHAPES for kind in types)
     _require(shapes == 1, f"The region {region_id!r} has {shapes} shapes; it must have one.")
 
 
 def _check_value(value: Mapping[str, Any], control: Control, size: Size) -> None:
-    name = describe(control)
+    name = str(control)
     kind = control.type.removesuffix("labels")
     if control.type.endswith("labels"):
         allowed = {label.value for label in control.labels if not label.background}
@@ -109,7 +106,7 @@ def _check_value(value: Mapping[str, Any], control: Control, size: Size) -> None
         _require(not is_nested(control), f"{name} is nested, which label_studio_sdk cannot check.")
     elif control.type == "taxonomy":
         paths = [tuple(path) for path in value["taxonomy"]]
-        _require_known(name, paths, set(control.paths), at_least=1)
+        _require_known(name, paths, set(control.nodes), at_least=1)
     elif control.type == "textarea":
         texts = value["text"]
         filled = all(isinstance(text, str) and text.strip() for text in texts)

@@ -1,0 +1,222 @@
+"""The predictor: from tasks of Label Studio to predictions.
+
+It owns the model, the media and the translator between them. The HTTP backend and `prelabel` both
+stand on it.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+
+from label_studio_backend.media.images import Images
+from label_studio_backend.media.task_media import MediaError, TaskMedia
+from label_studio_backend.metrics import Metrics
+from label_studio_backend.model_loader import ModelLoader
+from label_studio_backend.settings import ServerSettings
+from label_studio_backend.translation.model_versions import usual_version
+from label_studio_backend.translation.translator import Translator
+from pam_labeling import LazyRequest, Priority
+from pam_labeling.command_line.exit_codes import CommandError
+from pam_labeling.errors import SettingsError
+from pam_labeling.media import MAX_PIXELS
+from pam_labeling.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+
+    from label_studio_backend.config.labeling_config import LabelingConfig
+    from label_studio_backend.config.options import Options
+    from label_studio_backend.media.task_media import Access
+    from label_studio_backend.translation.translator import Work
+    from pam_labeling import Annotator, Outcome, Request
+
+K = TypeVar("K")
+Prediction = dict[str, Any]
+
+
+class Predictor:
+    """Predicts tasks; safe to use from any thread.
+
+    Args:
+        open_annotator: loads the model; called once by `load`, in a thread of its own.
+        media: fetches the images of tasks.
+        model: the checkpoint that `open_annotator` loads, for the name that predictions carry.
+        image_cache_bytes: how much of decoded images is kept in memory.
+        max_pixels: the largest image that is read.
+
+    Attributes:
+        metrics: what is counted.
+        loader: loads the model.
+        images: decodes images, and keeps some.
+        name: the checkpoint's name.
+        model_version: the name that predictions carry. It is the same before the model is loaded,
+            because Label Studio skips tasks that have a prediction of the version that `/setup`
+            names.
+    """
+
+    def __init__(
+        self,
+        open_annotator: Callable[[], Annotator],
+        media: TaskMedia,
+        *,
+        model: str = "nano",
+        image_cache_bytes: int = 512 << 20,
+        max_pixels: int = MAX_PIXELS,
+    ) -> None:
+        self.metrics = Metrics()
+        self.loader = ModelLoader(open_annotator)
+        self.images = Images(
+            media, self.metrics, max_bytes=image_cache_bytes, max_pixels=max_pixels
+        )
+        self.name = Path(model).name
+        self.model_version = usual_version(model)
+        self._media = media
+        self._translator = Translator(self.images, self.metrics)
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop after the step in progress; what waits fails."""
+        self.loader.close()
+        self._media.close()
+
+    def click(
+        self,
+        task: Mapping[str, Any],
+        prompts: Sequence[Any],
+        config: LabelingConfig,
+        options: Options,
+        access: Access,
+        *,
+        deadline: float,
+        loading_seconds: float,
+    ) -> Prediction:
+        """Answer a click.
+
+        Args:
+            task: its id and data.
+            prompts: the results that an annotator drew.
+            config: the labelling config.
+            options: the project's options.
+            access: the Label Studio that asks.
+            deadline: `time.monotonic()` after which to give up.
+            loading_seconds: how long to wait for a model that still loads.
+
+        Returns:
+            The prediction: result, score, model_version. Its result is [] where no object is.
+
+        Raises:
+            InputError: this click cannot be answered; the message says why.
+            UnavailableError: not now.
+        """
+        work = self._translator.click(task, prompts, config, options, access)
+        if work is None:
+            return {"result": []}
+        annotator = self.loader.wait(loading_seconds)
+        left = max(0.0, deadline - time.monotonic())
+        with self.metrics.stage("model"):
+            annotation = annotator.annotate(work.request, priority=Priority.CLICK, timeout=left)
+        return self._translator.prediction(work, annotation, model_version=self.model_version)
+
+    def predict_many(
+        self,
+        tasks: Iterable[tuple[K, Callable[[], Mapping[str, Any]]]],
+        config: LabelingConfig,
+        options: Options,
+        access: Access,
+        *,
+        priority: Priority = Priority.BATCH,
+        loading_seconds: float | None = None,
+    ) -> Generator[tuple[K, Prediction | Exception], None, None]:
+        """Pre-annotate many tasks, and give each one's prediction, or its error, in their order.
+
+        Images are fetched and tasks translated in the annotator's reader threads, a little ahead of
+        the model.
+
+        Args:
+            tasks: a key for each task, and a function that reads it as Label Studio exports tasks:
+                id, data, annotations, drafts, predictions. Consumed as the work goes on.
+            config: the labelling config.
+            options: the project's options.
+            access: the Label Studio that the tasks are in.
+            priority: WATCHED where somebody looks at the task meanwhile.
+            loading_seconds: how long to wait for a model that still loads; None: to the end.
+
+        Raises:
+            UnavailableError: the model is still loading, or could not be loaded.
+        """
+        annotator = self.loader.wait(loading_seconds)
+        works: dict[K, Work] = {}
+
+        def translate(key: K, read: Callable[[], Mapping[str, Any]]) -> Request:
+            work = works[key] = self._translator.task(read(), config, options, access)
+            return work.request
+
+        requests = (LazyRequest(key, partial(translate, key, read)) for key, read in tasks)
+        with closing(annotator.annotate_many(requests, priority=priority)) as outcomes:
+            for outcome in outcomes:
+                yield outcome.key, self._result(works.pop(outcome.key, None), outcome)
+
+    def _result(self, work: Work | None, outcome: Outcome) -> Prediction | Exception:
+        try:
+            if outcome.error is not None:
+                raise outcome.error
+            assert work is not None
+            assert outcome.annotation is not None
+            return self._translator.prediction(
+                work, outcome.annotation, model_version=self.model_version
+            )
+        except Exception as error:  # noqa: BLE001 - this task's failure; the others go on
+            return error
+
+
+def read_settings(
+    model: Mapping[str, Any], server: Mapping[str, Any]
+) -> tuple[Settings, ServerSettings]:
+    """Settings of the model and of the server from the environment.
+
+    Args:
+        model: settings by name that win over the environment where they are not None.
+        server: the same for the server.
+
+    Raises:
+        CommandError: a setting that cannot be used.
+    """
+    try:
+        return Settings.from_environment(**model), ServerSettings.from_environment(**server)
+    except SettingsError as error:
+        raise CommandError(str(error)) from error
+
+
+def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
+    """A predictor that can load the model.
+
+    Raises:
+        CommandError: settings of media that cannot be used.
+    """
+
+    def open_annotator() -> Annotator:
+        torch.set_num_threads(server.model_threads)
+        return model.open_annotator()
+
+    try:
+        media = TaskMedia(server.media)
+    except (MediaError, OSError) as error:
+        raise CommandError(str(error)) from error
+    return Predictor(
+        open_annotator,
+        media,
+        model=model.model,
+        image_cache_bytes=server.image_cache_bytes,
+        max_pixels=model.max_pixels,
+    )

@@ -1,0 +1,97 @@
+"""Prompts as SAM 2.1 takes them: points in pixels of the square image, and their labels."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pam_model.segmenter import BOX_LABELS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pam_model.prompts import Prompt
+
+MASK_PASS = -1
+"""The decoder pass of prompts that are masks."""
+
+
+def decoder_pass(prompt: Prompt) -> int:
+    """Which pass a prompt belongs to: all of a pass have as many points, or are masks.
+
+    A padding point would change an answer.
+    """
+    if prompt.cropped is not None:
+        return MASK_PASS
+    return len(prompt.points) + 2 * (prompt.box is not None)
+
+
+def point_tensors(
+    prompts: Sequence[Prompt], size: tuple[int, int], side: int
+) -> tuple[Tensor, Tensor]:
+    """Points and labels of P prompts with K points each: a box's corners first, then the clicks.
+
+    Args:
+        prompts: all of one pass, none a mask.
+        size: (width, height) of the upright image in pixels.
+        side: of the square image that SAM sees, in pixels.
+
+    Returns:
+        float32 `(1, P, K, 2)` in pixels of the square, and int64 `(1, P, K)` with SAM's labels.
+    """
+    points, labels = [], []
+    for prompt in prompts:
+        own, signs = prompt.points, prompt.point_labels.astype(np.int64)  # [K, 2], [K]
+        corners = prompt.box_corners
+        if corners is not None:
+            # SAM knows upright boxes only: of a turned one, the box around it.
+            upright = np.stack([corners.min(axis=0), corners.max(axis=0)])  # [2, 2]
+            own, signs = np.concatenate([upright, own]), np.concatenate([BOX_LABELS, signs])
+        points.append(own)
+        labels.append(signs)
+    scale = side / np.array(size, dtype=np.float32)
+    return (
+        torch.from_numpy(np.stack(points) * scale)[None],  # [1, P, K, 2]
+        torch.from_numpy(np.stack(labels))[None],  # [1, P, K]
+    )
+
+
+def confine_to_turned_boxes(
+    logits: Tensor, prompts: Sequence[Prompt], size: tuple[int, int]
+) -> Tensor:
+    """Cut masks `(P, 1, 4 h, 4 w)` at the turned boxes they were prompted with.
+
+    Args:
+        logits: of each prompt's mask, over the square image.
+        prompts: P prompts.
+        size: (width, height) of the upright image in pixels.
+    """
+    turned = [index for index, prompt in enumerate(prompts) if prompt.angle % 90 != 0]
+    if not turned:
+        return logits
+    logits = logits.clone()
+    for index in turned:
+        inside = _inside_turned_box(prompts[index], size, logits.shape[-1])  # [4 h, 4 w]
+        logits[index, 0] = torch.minimum(logits[index, 0], inside.to(logits.device))
+    return logits
+
+
+def _inside_turned_box(prompt: Prompt, size: tuple[int, int], cells: int) -> Tensor:
+    """How far inside a turned box each cell of a map lies, negative outside: `(cells, cells)`.
+
+    Measured in cells, so that the straight edge survives being resized to the image.
+    """
+    assert prompt.box is not None
+    x1, y1, x2, y2 = prompt.box
+    steps = (torch.arange(cells) + 0.5) / cells
+    x = steps[None, :] * size[0] - (x1 + x2) / 2  # [1, cells], in pixels from the box's centre
+    y = steps[:, None] * size[1] - (y1 + y2) / 2  # [cells, 1]
+    turn = math.radians(prompt.angle)
+    along = x * math.cos(turn) + y * math.sin(turn)  # [cells, cells], in the box's own frame
+    across = y * math.cos(turn) - x * math.sin(turn)
+    inside = torch.minimum((x2 - x1) / 2 - along.abs(), (y2 - y1) / 2 - across.abs())
+    return inside * (cells / max(size))
