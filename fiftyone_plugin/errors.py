@@ -1,7 +1,9 @@
-"""What the plugin says when it cannot do what it was asked."""
+"""The plugin's own error."""
 
 from __future__ import annotations
 
+from pam_labeling.errors import InputError
 
-class PluginError(ValueError):
+
+class PluginError(InputError):
     """A sentence for the person at the form or the log: what is wrong, and what to do."""

@@ -1,4 +1,4 @@
-"""One annotator for each model and device of the process, kept while it may be wanted again."""
+"""A pool of annotators: one for each model and device, kept while it may be wanted again."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pam_labeling import Settings, SettingsError
+from pam_labeling.errors import InputError
 from pam_model import CheckpointError
 from pam_model.checkpoints.hub import check_name
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from pam_labeling import Annotator
 
+
 MODELS = ("nano", "PAM-1.5B", "PAM-3B")
 """The checkpoints that the forms offer; a folder or a hub id may be typed instead."""
 
@@ -29,7 +31,7 @@ _IDLE_SECONDS = 600.0
 
 
 @dataclass
-class _Entry:
+class _Lent:
     annotator: Annotator | None = None
     users: int = 0
     timer: threading.Timer | None = None
@@ -50,7 +52,7 @@ class AnnotatorPool:
     def __init__(self, idle_seconds: float | None = None) -> None:
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
-        self._entries: dict[Settings, _Entry] = {}
+        self._entries: dict[Settings, _Lent] = {}
 
     def __len__(self) -> int:
         """How many annotators are loaded."""
@@ -66,6 +68,7 @@ class AnnotatorPool:
         """
         entry = self._enter(settings)
         try:
+            # A lock for each entry: loading takes minutes, and other models are lent meanwhile.
             with entry.loading:
                 if entry.annotator is None:
                     entry.annotator = _load(settings)
@@ -78,20 +81,20 @@ class AnnotatorPool:
         for settings in list(self._entries):
             self._close_if_idle(settings)
 
-    def _enter(self, settings: Settings) -> _Entry:
+    def _enter(self, settings: Settings) -> _Lent:
         with self._lock:
             known = settings in self._entries
-        if not known:
+        if not known:  # another model: the idle ones make room before it is loaded
             self.close()
         with self._lock:
-            entry = self._entries.setdefault(settings, _Entry())
+            entry = self._entries.setdefault(settings, _Lent())
             entry.users += 1
             if entry.timer is not None:
                 entry.timer.cancel()
                 entry.timer = None
             return entry
 
-    def _leave(self, settings: Settings, entry: _Entry) -> None:
+    def _leave(self, settings: Settings, entry: _Lent) -> None:
         seconds = idle_seconds() if self._idle_seconds is None else self._idle_seconds
         with self._lock:
             entry.users -= 1
@@ -107,6 +110,7 @@ class AnnotatorPool:
     def _close_if_idle(self, settings: Settings) -> None:
         with self._lock:
             entry = self._entries.get(settings)
+            # The timer may fire while somebody borrows the annotator again.
             if entry is None or entry.users:
                 return
             del self._entries[settings]
@@ -173,7 +177,7 @@ def idle_seconds() -> float:
 def _load(settings: Settings) -> Annotator:
     try:
         return settings.open_annotator()
-    except (CheckpointError, OSError, ImportError, RuntimeError, ValueError) as error:
+    except (CheckpointError, InputError, OSError, ImportError, RuntimeError) as error:
         raise _unusable(settings.model, error) from error
 
 

@@ -1,5 +1,4 @@
-"""Where labels are kept, and what may be written there: attributes are declared before they are
-set.
+"""Fields of labels: where they are kept, and what may be written there.
 
 FiftyOne shows an attribute in its sidebar, filters and tooltips only once the dataset's schema
 knows it, and takes any name and any type for one that it does not know. So names and types are
@@ -156,8 +155,9 @@ def label_field(
     field = dataset.get_field(f"frames.{name}" if frames else name)
     if field is None:
         if create is None:
+            known = ", ".join(map(repr, dataset.get_field_schema(embedded_doc_type=fo.Label)))
             raise PluginError(
-                f"{dataset.name} has no field {name!r}; it has {', '.join(_label_fields(dataset))}."
+                f"{dataset.name} has no field {name!r}; it has {known or 'no field of labels'}."
             )
         _check_name(name, "a field")
         _check_sample_name(name)
@@ -179,11 +179,6 @@ def _label_field(dataset: Any, name: str, frames: bool, found: Any) -> LabelFiel
     list_name = found._LABEL_LIST_FIELD
     element = found._fields[list_name].field.document_type
     return LabelField(dataset, name, frames, found, element, f"{name}.{list_name}", in_list=True)
-
-
-def _label_fields(dataset: Any) -> list[str]:
-    schema = dataset.get_field_schema(embedded_doc_type=fo.Label)
-    return [repr(name) for name in schema] or ["no field of labels"]
 
 
 def undeclared(place: LabelField, attributes: Iterable[Attribute]) -> dict[str, Attribute]:
@@ -325,6 +320,7 @@ def _check_values(place: LabelField, attribute: Attribute) -> None:
     """Refuse values of another kind that were written without a declaration."""
     fits = [{"$type": kind} for kind in [*_BSON[attribute.kind], "null"]]
     condition = {attribute.name: {"$exists": True}, "$nor": [{attribute.name: fit} for fit in fits]}
+    # In a list both conditions have to hold of one label, hence $elemMatch.
     query = (
         {place.root: {"$elemMatch": condition}}
         if place.in_list

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from pam_labeling.regions import Region
 
     Mask = npt.NDArray[np.bool_]
-    Box = tuple[float, float, float, float]
+
+Box = tuple[float, float, float, float]
 
 
 def pixel_box(bounding_box: Sequence[float], size: tuple[int, int]) -> Box:

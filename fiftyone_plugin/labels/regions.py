@@ -15,22 +15,21 @@ import cv2
 import fiftyone as fo
 import numpy as np
 
-from pam_labeling.errors import ImageError
+from pam_labeling.errors import InputError
 from pam_labeling.media import read_mask
-from pam_model import Prompt, PromptError
+from pam_model import Prompt
 
 from ..errors import PluginError
-from .instance_masks import mask_in_box, pixel_box, place_mask, relative_box, save_mask
+from .instance_masks import Box, mask_in_box, pixel_box, place_mask, relative_box, save_mask
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import numpy.typing as npt
 
     from pam_labeling.regions import Region
 
-    from .instance_masks import Box
 
 LABEL_TYPES: tuple[type[Any], ...] = (
     fo.Detections,
@@ -220,7 +219,7 @@ def _region(label: Any, size: tuple[int, int], *, use_masks: bool) -> LabelRegio
         else:
             prompt = _keypoint_prompt(label, size)
         prompt.check(size)
-    except (PluginError, PromptError, ImageError) as error:
+    except InputError as error:
         return UnusableLabel(label.id, str(error), label.label, label)
     return LabelRegion(label.id, prompt, label.label, label)
 
@@ -288,6 +287,7 @@ def _turned_box(corners: npt.NDArray[np.float64]) -> Prompt | None:
         corners = corners[:4]
     if len(corners) != 4:
         return None
+    # A rectangle: its diagonals are equally long and halve each other.
     first, second = corners[2] - corners[0], corners[3] - corners[1]
     diagonal = float(np.hypot(*first))
     slack = 0.01 * diagonal
@@ -300,6 +300,7 @@ def _turned_box(corners: npt.NDArray[np.float64]) -> Prompt | None:
     if min(width, height) <= slack:
         return None
     angle = math.degrees(math.atan2(across[1], across[0]))
+    # Turned by at most 45 degrees: a quarter turn only swaps width and height.
     quarters = round(angle / 90)
     if quarters % 2:
         width, height = height, width
@@ -327,8 +328,10 @@ def _classes(
         return [UnusableLabel(segmentation.id, str(error), None, segmentation)]
     is_rgb = values.ndim == 3
     if is_rgb:
+        # (H, W), one number for each colour
         values = (values[..., 0] << 16) + (values[..., 1] << 8) + values[..., 2]
     height, width = values.shape
+    # The mask may have another resolution than the image: the cell below each pixel's centre.
     rows = (np.arange(size[1]) * 2 + 1) * height // (2 * size[1])
     columns = (np.arange(size[0]) * 2 + 1) * width // (2 * size[0])
     placed = values[np.ix_(rows, columns)]
@@ -336,6 +339,7 @@ def _classes(
     if len(found) > MAX_CLASSES:
         reason = f"its mask has {len(found):,} values: more than {MAX_CLASSES:,} are no classes"
         return [UnusableLabel(segmentation.id, reason, None, segmentation)]
+    names: dict[int, str] = {value: f"#{value:06x}" if is_rgb else str(value) for value in found}
     return [
         LabelRegion(
             f"{segmentation.id}:{name}",
@@ -343,13 +347,8 @@ def _classes(
             mask_targets.get(name if is_rgb else value),
             segmentation,
         )
-        for value, name in _named(found, is_rgb=is_rgb)
+        for value, name in names.items()
     ]
-
-
-def _named(values: Sequence[int], *, is_rgb: bool) -> Iterator[tuple[int, str]]:
-    for value in values:
-        yield value, f"#{value:06x}" if is_rgb else str(value)
 
 
 def _class_map(segmentation: Any) -> npt.NDArray[np.int64]:

@@ -1,4 +1,4 @@
-"""The operators, one to a file."""
+"""The operators: those that run the model have a file each."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from typing import Any
 
 from .caption_regions import CaptionRegions
 from .caption_selected import CaptionSelected
-from .compare_runs import CompareRuns
 from .find_regions import FindRegions
 from .label_regions import LabelRegions
-from .list_runs import ListRuns
+from .run_operators import CompareRuns, ListRuns, StopRun, UndoRun
 from .segment_regions import SegmentRegions
-from .stop_run import StopRun
-from .undo_run import UndoRun
 
 OPERATORS: tuple[type[Any], ...] = (
     CaptionRegions,

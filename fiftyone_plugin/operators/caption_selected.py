@@ -1,4 +1,4 @@
-"""The labels that are selected in a sample, captioned in one click."""
+"""The operator `caption_selected`: one click captions the labels selected in a sample."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 from fiftyone.operators import types
+
+from pam_labeling.errors import InputError
 
 from ..errors import PluginError
 from ..targets.target import selected_fields
@@ -52,7 +54,7 @@ class CaptionSelected(CaptionRegions):
         try:
             options = self.options_of(ctx)
             plan = self.plan(options, context_target(ctx, options))
-        except PluginError as error:
+        except InputError as error:
             return _warning(ctx, str(error))
         return self.begin(ctx, plan, " ".join(_unfit(ctx, options.field).values()))
 

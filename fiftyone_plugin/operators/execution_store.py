@@ -1,4 +1,4 @@
-"""The last settings of each operator, and wishes that a run stop, in FiftyOne's execution store.
+"""FiftyOne's execution store: the last settings of each operator, and requests to stop a run.
 
 They go with the dataset when it is deleted, and are no part of it: nothing of the user's own is
 touched.

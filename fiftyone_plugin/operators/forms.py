@@ -135,7 +135,8 @@ class Form:
         if not names:
             return None
         first = self.default("field")
-        chosen = _selected_field(self.ctx)
+        selected = {label.get("field") for label in self.ctx.selected_labels or []}
+        chosen = next(iter(selected)) if len(selected) == 1 else None
         default = next((name for name in (chosen, first) if name in names), names[0])
         choices = types.DropdownView()
         for name in names:
@@ -193,7 +194,7 @@ class Form:
         if optional:
             offered = {"none": ("No classes", ""), **offered}
         known = self.default("classes")
-        first = "none" if optional else OWN_CLASSES
+        first: str = "none" if optional else OWN_CLASSES
         if known is not None:
             first = OWN_CLASSES if known == OWN_CLASSES else "list"
         self.enum("classes_from", offered, first, "Choose a class from")
@@ -290,8 +291,3 @@ def default_target(ctx: Any, *, labels: bool = True) -> str:
     if ctx.selected:
         return "selected_samples"
     return "view" if ctx.has_custom_view else "dataset"
-
-
-def _selected_field(ctx: Any) -> str | None:
-    fields = {label.get("field") for label in ctx.selected_labels or []}
-    return next(iter(fields)) if len(fields) == 1 else None

@@ -1,4 +1,4 @@
-"""A class of a list for each region, and which labels may be wrong."""
+"""The operator `label_regions`: a class of a list for each region; finds suspect labels."""
 
 from __future__ import annotations
 
@@ -8,18 +8,13 @@ from fiftyone import ViewField as F
 
 from ..runs.saved_views import save_view
 from .model_operator import ModelOperator
-from .options import OWN_CLASSES, LabelOptions
-from .plans import plan_labels
+from .options import LabelOptions
+from .plans import Plan, plan_labels
+from .python_call import python_call
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pam_model.tasks import Language
-
     from ..runs.records import RunRecord
-    from ..targets.missing import Only
     from .forms import Form
-    from .plans import Plan, Resolve
 
 
 class LabelRegions(ModelOperator):
@@ -28,81 +23,21 @@ class LabelRegions(ModelOperator):
     title = "Label regions"
     description = "A class of your own list for each region, with confidence; finds wrong labels"
     name_in_plugin = "label_regions"
+    plan = staticmethod(plan_labels)
     options_type = LabelOptions
 
-    def __call__(
-        self,
-        collection: Any,
-        *,
-        field: str,
-        classes: Sequence[str] | str = OWN_CLASSES,
-        attribute: str = "pam_label",
-        score: str | None = "pam_score",
-        threshold: float = 0.0,
-        language: Language = "en",
-        only_disagreeing: bool = False,
-        saved_view: str | None = None,
-        only: Only = "all",
-        all_slices: bool = False,
-        model: str | None = None,
-        device: str | None = None,
-        batch_size: int | None = None,
-        delegate: bool = False,
-        progress: bool | None = None,
-    ) -> dict[str, Any]:
+    __call__ = python_call(
+        LabelOptions,
         """Choose a class for each region of a field.
 
-            foo.get_operator("@pam-labeling/pam/label_regions")(
-                dataset, field="ground_truth", classes=["cat", "dog"], saved_view="suspects"
-            )
-
-        Args:
-            collection: a dataset or any view; only what it shows is labelled.
-            field: as of `caption_regions`.
-            classes: the list; "dataset" for `dataset.classes[field]`, `default_classes`, or else
-                the labels in use. A list of a single class gives everything that class, with
-                score 1.
-            attribute: where the chosen class goes; "label" replaces the label itself.
-            score: the attribute for the class's share of the list, from 0 to 1; None for none.
-            threshold: the score under which no class is chosen, from 0 to 1.
-            language: en or zh: the language of the classes.
-            only_disagreeing: write the class only where it is another than the label (upper and
-                lower case count as the same). The score is written everywhere.
-            saved_view: save a view of this name of the regions whose label is another than the
-                chosen class.
-            only: as of `caption_regions`. With `score=None` regions without a class of the list
-                are looked at again by each run, as nothing tells that they were.
-            all_slices: as of `caption_regions`. So also the rest.
-
-        Returns:
-            The run's record; of a delegated run `{"id": ...}`.
-
-        Raises:
-            PluginError: it cannot be done; the sentence says why, and what to do.
-        """
-        options = LabelOptions(
-            field=field,
-            classes=classes if isinstance(classes, str) else tuple(classes),
-            attribute=attribute,
-            score=score,
-            threshold=threshold,
-            language=language,
-            only_disagreeing=only_disagreeing,
-            saved_view=saved_view,
-            only=only,
-            all_slices=all_slices,
-            model=model,
-            device=device,
-            batch_size=batch_size,
+        foo.get_operator("@pam-labeling/pam/label_regions")(
+            dataset, field="ground_truth", classes=["cat", "dog"], saved_view="suspects"
         )
-        return self.call(collection, options, delegate=delegate, progress=progress)
-
-    def plan(self, options: Any, resolve: Resolve) -> Plan:
-        """As `ModelOperator.plan`."""
-        return plan_labels(options, resolve)
+        """,
+    )
 
     def define(self, form: Form) -> None:
-        """As `ModelOperator.define`."""
+        """Fill the form, but for target and model."""
         form.field()
         form.classes(optional=False)
         form.language()

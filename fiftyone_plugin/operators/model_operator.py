@@ -1,4 +1,4 @@
-"""What the operators that run the model share: the form's end, the App, workers, and calls."""
+"""The base of the operators that run the model: form, App, workers, and calls from Python."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import logging
 import time
 from abc import abstractmethod
 from contextlib import ExitStack, closing
-from dataclasses import fields
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import fiftyone as fo
 import fiftyone.operators as foo
+from cachetools import TTLCache
+
+from pam_labeling.errors import InputError
 
 from ..errors import PluginError
-from ..runs.records import read_run
-from ..targets.target import resolve, resolve_context
+from ..runs.records import RunRecord, read_run
+from ..targets.target import Target, TargetCounts, resolve, resolve_context
 from .execution_store import is_stop_wanted, recall, remember
 from .forms import Form, default_target, params_of
 
@@ -23,17 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from ..runs.engine import Progress
-    from ..runs.records import RunRecord
-    from ..targets.missing import Gaps
-    from ..targets.target import Counts, Target
-    from .options import Options
+    from ..targets.missing import OverwritePolicy
+    from .options import RunOptions
     from .plans import Plan, Resolve
 
 logger = logging.getLogger(__name__)  # FiftyOne shows those of plugins
 
 _SECONDS_BETWEEN = 0.5  # between two messages of progress: each is a request, or a write
-_COUNTED_SECONDS = 5  # a form is resolved anew with every key that is pressed
-_COUNTED_KEPT = 64
+# A form is resolved anew with every key that is pressed.
+_COUNTED: TTLCache[tuple[Any, ...], TargetCounts] = TTLCache(maxsize=64, ttl=5)
 
 
 class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
@@ -42,7 +42,9 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
     title: ClassVar[str]
     description: ClassVar[str]
     icon: ClassVar[str] = "/assets/icon.svg"
-    options_type: ClassVar[type[Options]]
+    name_in_plugin: ClassVar[str]  # without the plugin's name
+    options_type: ClassVar[type[RunOptions]]
+    plan: ClassVar[Any]  # of plans.py: (options, Resolve) -> Plan
     takes_labels: ClassVar[bool] = True
     unlisted: ClassVar[bool] = False
 
@@ -60,19 +62,6 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             unlisted=self.unlisted,
             view_target=False,
         )
-
-    @property
-    @abstractmethod
-    def name_in_plugin(self) -> str:
-        """The operator's name without the plugin's."""
-
-    @abstractmethod
-    def plan(self, options: Any, resolve: Resolve) -> Plan:
-        """A run of these options.
-
-        Raises:
-            PluginError: it cannot be done; the sentence says why.
-        """
 
     @abstractmethod
     def define(self, form: Form) -> None:
@@ -93,7 +82,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             options = self.options_of(ctx, form)
             plan = self.plan(options, context_target(ctx, options))
             form.notice("amount", amount_of(plan))
-        except PluginError as error:
+        except InputError as error:
             form.refuse(str(error))
         return form.finish(self.title, self.description, "Run")
 
@@ -134,13 +123,13 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         self.after(plan, steps.record)
         yield ctx.ops.reload_dataset()
         failed = steps.record.counts.failed
-        sentence = " ".join(part for part in (told(steps.record), note) if part)
+        sentence = " ".join(part for part in (describe_run(steps.record), note) if part)
         yield ctx.ops.notify(sentence, variant="warning" if failed else "success")
 
-    def call(
-        self, collection: Any, options: Options, *, delegate: bool, progress: bool | None
+    def run_from_python(
+        self, collection: Any, options: RunOptions, *, delegate: bool, progress: bool | None
     ) -> dict[str, Any]:
-        """What a call from Python does.
+        """Plan and run, or queue, what a call from Python asks for.
 
         Returns:
             The run's record; of a delegated run `{"id": ...}` of the operation.
@@ -151,8 +140,10 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         plan = self.plan(options, collection_target(collection, options))
         counts = plan.job.target.count()
         refuse_empty(plan, counts)
+        # Checked here already: who queues a run does not see the worker's refusal.
         if delegate:
-            ctx = {"view": _view(collection), "params": self.delegated_params(options)}
+            view = collection.view() if isinstance(collection, fo.Dataset) else collection
+            ctx = {"view": view, "params": delegated_params(options)}
             result = foo.execute_operator(self.uri, ctx, request_delegation=True)
             return {"id": str(result.result["id"])}
         remember(plan.job.target.dataset, self.name_in_plugin, options.to_params())
@@ -161,7 +152,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         with closing(iter(steps)) as reports, ExitStack() as stack:
             bar = None
             for report in reports:
-                if bar is None and report.key:
+                if bar is None and report.key:  # the first report says only that the model loads
                     bar = fo.ProgressBar(report.total, progress, iters_str=counted)
                     stack.enter_context(bar)
                 elif bar is not None:
@@ -170,16 +161,16 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         _tell(steps.record, counts)
         return steps.record.to_dict()
 
-    def delegated_params(self, options: Options) -> dict[str, Any]:
-        """The parameters of a delegated call: the view that travels with it is the target."""
-        defaults = {each.name: each.default for each in fields(options)}
-        chosen = {}
-        for name, value in options.to_params().items():
-            if value is not None:
-                chosen[name] = value
-            elif defaults[name] is not None:  # None itself would be taken for "not said"
-                chosen[name] = ""
-        return {**chosen, "target": "view"}
+
+def delegated_params(options: RunOptions) -> dict[str, Any]:
+    """The parameters of a delegated call: the view that travels with it is the target."""
+    defaults = type(options).model_construct().to_params()
+    chosen = {
+        name: "" if value is None else value  # None itself would be taken for "not said"
+        for name, value in options.to_params().items()
+        if value != defaults.get(name)
+    }
+    return {**chosen, "target": "view"}
 
 
 class Steps:
@@ -203,6 +194,7 @@ class Steps:
         dataset = self._plan.job.target.dataset
         asked = time.monotonic()
         with closing(self._plan.run()) as run:
+            # Not a for loop, which would drop the record that the generator returns.
             while True:
                 try:
                     progress = next(run)
@@ -234,7 +226,7 @@ def share(progress: Progress) -> float:
     return progress.done / progress.total if progress.total else 0.0
 
 
-def told(record: RunRecord) -> str:
+def describe_run(record: RunRecord) -> str:
     """What became of a run, in a sentence."""
     counts = record.counts
     if record.operator == "find_regions" or counts.added:
@@ -247,7 +239,7 @@ def told(record: RunRecord) -> str:
     return f"{record.operator}: {text}{failed}. Undo it as {record.key}."
 
 
-def refuse_empty(plan: Plan, counts: Counts) -> None:
+def refuse_empty(plan: Plan, counts: TargetCounts) -> None:
     """Refuse a run that has nothing to work on; one that has nothing left to do is welcome.
 
     Raises:
@@ -263,7 +255,7 @@ def refuse_empty(plan: Plan, counts: Counts) -> None:
     )
 
 
-def _tell(record: RunRecord, counts: Counts) -> None:
+def _tell(record: RunRecord, counts: TargetCounts) -> None:
     """Log what a caller from Python would else find out only in the record."""
     failed = record.counts.failed
     if failed:
@@ -278,10 +270,10 @@ def _tell(record: RunRecord, counts: Counts) -> None:
         logger.info("Nothing is left to do.")
 
 
-def context_target(ctx: Any, options: Options) -> Resolve:
+def context_target(ctx: Any, options: RunOptions) -> Resolve:
     """Resolves a field in what the App shows and has selected."""
 
-    def find(field: str | None, gaps: Gaps) -> Target:
+    def find(field: str | None, policy: OverwritePolicy) -> Target:
         slices: Any = "all" if options.all_slices else None
         where: Any = options.target
         shown = ctx
@@ -296,17 +288,17 @@ def context_target(ctx: Any, options: Options) -> Resolve:
                 selected_labels=ctx.selected_labels,
                 group_slice=ctx.group_slice,
             )
-        return resolve_context(shown, field=field, where=where, slices=slices, gaps=gaps)
+        return resolve_context(shown, field=field, where=where, slices=slices, policy=policy)
 
     return find
 
 
-def collection_target(collection: Any, options: Options) -> Resolve:
+def collection_target(collection: Any, options: RunOptions) -> Resolve:
     """Resolves a field in a dataset or view."""
 
-    def find(field: str | None, gaps: Gaps) -> Target:
+    def find(field: str | None, policy: OverwritePolicy) -> Target:
         slices: Any = "all" if options.all_slices else None
-        return resolve(collection, field=field, slices=slices, gaps=gaps)
+        return resolve(collection, field=field, slices=slices, policy=policy)
 
     return find
 
@@ -324,24 +316,10 @@ def amount_of(plan: Plan) -> str:
     return f"{regions} in {images}."
 
 
-_COUNTED: dict[tuple[Any, ...], Counts] = {}
-
-
-def _count(target: Target) -> Counts:
-    """A target's count, counted anew only every few seconds while a form is edited."""
-    state = (
-        target.dataset._doc.id,
-        repr(target.collection.view()._serialize()),
-        target.field,
-        target.gaps,
-        int(time.monotonic() / _COUNTED_SECONDS),
-    )
+def _count(target: Target) -> TargetCounts:
+    """A target's count, which may be some seconds old."""
+    collection = repr(target.collection.view()._serialize())
+    state = (target.dataset._doc.id, collection, target.field, target.policy)
     if state not in _COUNTED:
-        if len(_COUNTED) >= _COUNTED_KEPT:
-            _COUNTED.clear()
         _COUNTED[state] = target.count()
     return _COUNTED[state]
-
-
-def _view(collection: Any) -> Any:
-    return collection.view() if isinstance(collection, fo.Dataset) else collection

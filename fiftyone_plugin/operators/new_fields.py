@@ -1,22 +1,20 @@
-"""Fields that a run makes: whether it may, and whether it goes on with one that was begun."""
+"""New fields of runs: may a run make the field, or go on with one that another run began?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ..errors import PluginError
-from ..runs.records import list_runs
-from ..targets.missing import Gaps
+from ..runs.records import UNDONE, RunRecord, list_runs
+from ..targets.missing import Only, OverwritePolicy
 
 if TYPE_CHECKING:
-    from ..runs.records import RunRecord
-    from ..targets.missing import Only
     from ..targets.target import Target
 
 
-def gaps_of(only: Only, new_field: str) -> Gaps:
+def policy_of(only: Only, new_field: str) -> OverwritePolicy:
     """Which regions (or images) are open where the answers go to a new field."""
-    return Gaps(only, new_field=new_field.removeprefix("frames."))
+    return OverwritePolicy(only, new_field=new_field.removeprefix("frames."))
 
 
 def path_of(target: Target, new_field: str) -> str:
@@ -44,7 +42,7 @@ def check_new_field(operator: str, target: Target, new_field: str, only: Only) -
         record
         for record in list_runs(dataset)
         if (record.operator, record.field) == (operator, path)
-        and record.state not in ("undoing", "undone")
+        and record.state not in UNDONE
         and (target.field is None or _source(record) == target.field)
     ]
     there = f"{dataset.name} has a field {path!r} already"

@@ -1,110 +1,31 @@
-"""What a person chooses for a run, checked: the same for a form, a call, and what is remembered."""
+"""What a person chooses for a run: one model for forms, Python calls and remembered settings.
+
+A field here is at once the parameter of the Python call, with its help, and the check of its value.
+"""
 
 from __future__ import annotations
 
-import math
 import re
-from dataclasses import asdict, dataclass, field, fields
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pam_model.tasks import LANGUAGES, Language, Question, Task
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_core import PydanticUseDefault
+
+from pam_labeling.validation import CheckedModel
+from pam_model.tasks import Language, Question, Task
 
 from ..errors import PluginError
+from ..targets.missing import Only  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from typing_extensions import Self
 
-    from ..targets.missing import Only
-
-    Reader = Callable[[str, Any], Any]
-
-OptionsT = TypeVar("OptionsT", bound="Options")
-
-TARGETS = ("dataset", "view", "selected_samples", "selected_labels", "current_sample")
-ONLY = ("all", "missing", "empty")
-MASKS = ("instance", "mask_path")
-OWN_CLASSES = "dataset"
+OWN_CLASSES: Literal["dataset"] = "dataset"
 """In place of a class list: the classes that the dataset itself knows for the field."""
 
 _SEPARATOR = re.compile(r"[,，、\n]")
 _NAME = re.compile(r'\s*"((?:[^"]|"")+)"\s*(?=[,，、\n]|$)|([^,，、\n]+)')
-
-
-def text(name: str, value: Any) -> str | None:
-    """A text, or None for an empty one."""
-    if value is not None and not isinstance(value, str):
-        raise PluginError(f"{_spoken(name)} is a text, not {value!r}.")
-    return (value or "").strip() or None
-
-
-def needed(name: str, value: Any) -> str:
-    """A text that is not empty."""
-    found = text(name, value)
-    if found is None:
-        raise PluginError(f"{_spoken(name)} is missing: name one.")
-    return found
-
-
-def one_of(*allowed: str, optional: bool = False) -> Reader:
-    """One of these texts."""
-
-    def read(name: str, value: Any) -> str | None:
-        found = text(name, value)
-        if found in allowed or (optional and found is None):
-            return found
-        raise PluginError(f"{_spoken(name)} is one of {', '.join(allowed)}, not {value!r}.")
-
-    return read
-
-
-def number(low: float, high: float = math.inf, *, whole: bool = False) -> Reader:
-    """A number within limits, or None."""
-
-    def read(name: str, value: Any) -> float | int | None:
-        if value is None or value == "":
-            return None
-        right = isinstance(value, int | float) and not isinstance(value, bool)
-        if not right or not low <= value <= high or (whole and value != int(value)):
-            limits = f"from {low:g} to {high:g}" if math.isfinite(high) else f"from {low:g}"
-            kind = "whole number" if whole else "number"
-            raise PluginError(f"{_spoken(name)} is a {kind} {limits}, not {value!r}.")
-        return int(value) if whole else float(value)
-
-    return read
-
-
-def fallback(reader: Reader, value: float | str) -> Reader:
-    """What another reader reads, and this value where it reads none."""
-    return lambda name, given: value if (found := reader(name, given)) is None else found
-
-
-def yes_or_no(name: str, value: Any) -> bool:
-    """A bool; None is no."""
-    if value is not None and not isinstance(value, bool):
-        raise PluginError(f"{_spoken(name)} is yes or no, not {value!r}.")
-    return bool(value)
-
-
-def class_list(name: str, value: Any) -> tuple[str, ...] | str | None:
-    """Names as a list or as a text (see `names_in`); or `OWN_CLASSES`; or None for no list."""
-    if value is None or value == "":
-        return None
-    if value == OWN_CLASSES:
-        return OWN_CLASSES
-    names = names_in(value) if isinstance(value, str) else value
-    if not isinstance(names, list | tuple) or not all(isinstance(one, str) for one in names):
-        raise PluginError(f"{_spoken(name)} is a list of names, not {value!r}.")
-    found = tuple(dict.fromkeys(one.strip() for one in names if one.strip()))
-    if not found:
-        raise PluginError(f"{_spoken(name)} has no name in it: give one or more.")
-    spelt: dict[str, str] = {}
-    for one in found:
-        other = spelt.setdefault(one.casefold(), one)
-        if other != one:
-            raise PluginError(
-                f"{_spoken(name)} has {other!r} and {one!r}, one class in two spellings: keep one."
-            )
-    return found
 
 
 def names_in(text: str) -> list[str]:
@@ -122,104 +43,134 @@ def text_of(names: Sequence[str]) -> str:
     )
 
 
-def option(reader: Reader, default: Any = None) -> Any:
-    """A dataclass field that `reader` checks."""
-    return field(default=default, metadata={"read": reader})
+def _trimmed(value: Any) -> Any:
+    """A text without spaces around it; None for a blank one, as forms leave them."""
+    return (value.strip() or None) if isinstance(value, str) else value
 
 
-_language = one_of(*LANGUAGES)
+def _or_default(value: Any) -> Any:
+    value = _trimmed(value)
+    if value is None:
+        raise PydanticUseDefault
+    return value
 
 
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What every run of the model has in common.
+def _class_names(value: Any) -> Any:
+    """Names from a list or a text; `OWN_CLASSES` and None as they are."""
+    if value is None or value in ("", OWN_CLASSES):
+        return value or None
+    names = names_in(value) if isinstance(value, str) else value
+    names = list(names) if isinstance(names, Iterable) else [names]
+    if not all(isinstance(name, str) for name in names):
+        raise PluginError(f"classes must be a list of names, not {value!r}.")
+    found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
+    if not found:
+        raise PluginError("The list of classes has no name in it: give one or more.")
+    spelt: dict[str, str] = {}
+    for name in found:
+        other = spelt.setdefault(name.casefold(), name)
+        if other != name:
+            raise PluginError(f"classes has one class in two spellings, {other!r} and {name!r}.")
+    return found
 
-    Attributes:
-        target: which samples or labels: one of `TARGETS`.
-        all_slices: every slice of a grouped dataset, not only the current one.
-        model: nano, PAM-1.5B, PAM-3B, a folder or a hub id; None: as PAM_MODEL says, or nano.
-        device: cpu, cuda, cuda:1, mps; None: the fastest there is.
-        batch_size: how many regions the language model describes at a time.
 
-    Raises:
-        PluginError: a value that cannot be used; the sentence says which and why.
-    """
+Name = Annotated[str, BeforeValidator(_trimmed)]
+Text = Annotated[str | None, BeforeValidator(_trimmed)]
+OrDefault = BeforeValidator(_or_default)
+Classes = Annotated[tuple[str, ...] | Literal["dataset"] | None, BeforeValidator(_class_names)]
+MaskPlace = Literal["instance", "mask_path"]
 
-    target: str = option(one_of(*TARGETS), "view")
-    all_slices: bool = option(yes_or_no, False)
-    model: str | None = option(text)
-    device: str | None = option(text)
-    batch_size: int | None = option(number(1, 4096, whole=True))
 
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            value = each.metadata["read"](each.name, getattr(self, each.name))
-            object.__setattr__(self, each.name, value)
+class RunOptions(CheckedModel):
+    """What every run of the model has in common."""
+
+    error: ClassVar = PluginError
+    noun: ClassVar = "parameter"
+    nothing: ClassVar = ", or None"
+
+    target: Literal["dataset", "view", "selected_samples", "selected_labels", "current_sample"] = (
+        Field(default="view", description="in the App: which samples or labels to work on")
+    )
+    all_slices: bool = Field(
+        default=False, description="all slices of a grouped dataset, not only the one that it shows"
+    )
+    model: Text = Field(
+        default=None,
+        description="nano, PAM-1.5B, PAM-3B, a folder or a hub id; None: PAM_MODEL, or nano",
+    )
+    device: Text = Field(
+        default=None, description="cpu, cuda, cuda:1 or mps; None: the fastest there is"
+    )
+    batch_size: Annotated[int | None, BeforeValidator(_trimmed)] = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="how many regions the language model describes at a time",
+    )
 
     @classmethod
-    def from_params(cls: type[OptionsT], params: Mapping[str, Any]) -> OptionsT:
+    def from_params(cls, params: Mapping[str, Any]) -> Self:
         """Options from an operator's parameters.
 
         Raises:
             PluginError: a parameter that is unknown, missing or of the wrong kind.
         """
-        known = {each.name for each in fields(cls)}
-        unknown = sorted(name for name in params if name not in known)
-        if unknown:
-            raise PluginError(
-                f"There is no parameter {unknown[0]!r}; there are {', '.join(sorted(known))}."
-            )
-        if "field" in known and params.get("field") is None:
+        if "field" in cls.model_fields and params.get("field") is None:
             raise PluginError("A field is missing: name one.")
         return cls(**params)
 
     def to_params(self) -> dict[str, Any]:
         """The options as JSON, as `from_params` reads them."""
-        return {
-            name: list(value) if isinstance(value, tuple) else value
-            for name, value in asdict(self).items()
-        }
+        return self.model_dump(mode="json")
 
 
-@dataclass(frozen=True, kw_only=True)
-class ExistingOptions(Options):
-    """Runs on regions that a field already has.
+class ExistingOptions(RunOptions):
+    """Runs on regions that a field already has."""
 
-    Attributes:
-        field: the field with the regions.
-        only: all, writing over what is there; missing: only answers that are not there; empty:
-            also those that are blank. What has a text of its own stays with both, answer by answer.
-    """
+    field: Name = Field(
+        description="Detections, Detection, Polylines, Polyline, Keypoints, Keypoint or "
+        "Segmentation; a Segmentation's answers are dictionaries, a text for each class"
+    )
+    only: Only = Field(
+        default="all",
+        description='"all" writes over what is there. "missing" writes only the answers that a '
+        'region does not have, so that a stopped run goes on; "empty" also those that are blank. '
+        "What the dataset holds decides, also where the view hides it. A class and its score are "
+        "one answer: with a score, a region where no class was sure enough counts as done",
+    )
 
-    field: str = option(needed, "")
-    only: Only = option(one_of(*ONLY), "all")  # noqa: RUF009 - a field
 
+class WordOptions(RunOptions):
+    """What is said about each region: the attribute that each answer goes to."""
 
-@dataclass(frozen=True, kw_only=True)
-class WordOptions(Options):
-    """What is said about each region: the attribute that each answer goes to, None for no answer.
-
-    Attributes:
-        label: attribute for the open label.
-        definition: attribute for the definition.
-        brief: attribute for the brief caption.
-        detailed: attribute for the detailed caption.
-        language: en or zh.
-        classes: a list to choose a class from, or `OWN_CLASSES`.
-        class_attribute: where the chosen class goes.
-        threshold: the score under which no class is chosen, from 0 to 1.
-        score: attribute for the chosen class's share, or without classes the mask's expected IoU.
-    """
-
-    label: str | None = option(text)
-    definition: str | None = option(text)
-    brief: str | None = option(text)
-    detailed: str | None = option(text)
-    language: Language = option(_language, "en")  # noqa: RUF009 - a field
-    classes: tuple[str, ...] | str | None = option(class_list)
-    class_attribute: str = option(fallback(text, "pam_label"), "pam_label")
-    threshold: float = option(fallback(number(0, 1), 0.0), 0.0)
-    score: str | None = option(text)
+    label: Text = Field(default=None, description="the attribute for the open label; None for none")
+    definition: Text = Field(
+        default=None, description="the attribute for the definition; None for none"
+    )
+    brief: Text = Field(
+        default=None, description="the attribute for the brief caption; None for none"
+    )
+    detailed: Text = Field(
+        default=None, description="the attribute for the detailed caption; None for none"
+    )
+    language: Language = Field(default="en", description="en or zh")
+    classes: Classes = Field(
+        default=None,
+        description="a list to choose each region's class from; \"dataset\" for the dataset's own "
+        "(`dataset.classes[field]`, `default_classes`, or else the labels in use). A list of a "
+        "single class gives everything that class, with score 1",
+    )
+    class_attribute: Annotated[str, OrDefault] = Field(
+        default="pam_label", description='where the chosen class goes; "label" is the label itself'
+    )
+    threshold: Annotated[float, OrDefault] = Field(
+        default=0.0, ge=0, le=1, description="the score under which no class is chosen, from 0 to 1"
+    )
+    score: Text = Field(
+        default=None,
+        description="the attribute for the chosen class's share of the list, from 0 to 1, or "
+        "without classes for the mask's expected IoU; None for none",
+    )
 
     @property
     def questions(self) -> dict[Question, str]:
@@ -233,110 +184,134 @@ class WordOptions(Options):
         return {Question(task, self.language): name for task, name in wanted.items() if name}
 
 
-@dataclass(frozen=True, kw_only=True)
-class MaskOptions(Options):
-    """Where masks go.
+class MaskOptions(RunOptions):
+    """Where masks go."""
 
-    Attributes:
-        mask: instance (in the document) or mask_path (a PNG file each); None: masks are not kept.
-        mask_folder: the folder of the PNG files.
-        tighten: make the boxes tight around the masks; else the boxes stay as they are.
-    """
+    mask: Annotated[MaskPlace | None, BeforeValidator(_trimmed)] = Field(
+        default=None,
+        description='"instance" keeps each mask in the dataset, "mask_path" as a PNG file; None: '
+        "masks are not kept",
+    )
+    mask_folder: Text = Field(
+        default=None, description="the absolute path of the folder of the files"
+    )
+    tighten: bool = Field(
+        default=False,
+        description="make the boxes tight around the masks; else masks are cut at the boxes",
+    )
 
-    mask: str | None = option(one_of(*MASKS, optional=True))
-    mask_folder: str | None = option(text)
-    tighten: bool = option(yes_or_no, False)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check_folder(self) -> Self:
         if self.mask == "mask_path" and self.mask_folder is None:
             raise PluginError(
                 "Masks in files need a folder: name one, or keep them in the dataset."
             )
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
 class CaptionOptions(ExistingOptions, WordOptions, MaskOptions):
-    """`caption_regions`.
+    """`caption_regions`."""
 
-    Attributes:
-        summary: also write one short line for each region into the samples' own field
-            `{field}_captions`, which the App shows on the images and finds words in.
-    """
+    brief: Text = Field(
+        default="caption", description="the attribute for the brief caption; None for none"
+    )
+    summary: bool = Field(
+        default=True,
+        description="also write a line for each region into the samples' field `{field}_captions`",
+    )
 
-    brief: str | None = option(text, "caption")
-    summary: bool = option(yes_or_no, True)
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    @model_validator(mode="after")
+    def _check_questions(self) -> Self:
         if not (self.questions or self.classes):
             raise PluginError(
                 "Nothing is asked: choose a caption, a label, a definition or classes; for masks "
                 "alone use segment_regions."
             )
+        return self
 
 
-@dataclass(frozen=True, kw_only=True)
 class SegmentOptions(ExistingOptions, MaskOptions):
-    """`segment_regions`.
+    """`segment_regions`."""
 
-    Attributes:
-        new_field: Detections in a new field; None: masks on the field's own detections. There,
-            `only` means regions that no detection was made from yet.
-        score: attribute for the mask's expected IoU.
-    """
+    mask: MaskPlace = Field(
+        default="instance",
+        description='"instance" keeps each mask in the dataset, "mask_path" as a PNG file',
+    )
+    new_field: Text = Field(
+        default=None,
+        description='make detections in this field instead; with it only="missing" skips what has '
+        "a detection there already",
+    )
+    score: Text = Field(default=None, description="the attribute for the mask's expected IoU")
 
-    mask: str | None = option(one_of(*MASKS), "instance")
-    new_field: str | None = option(text)
-    score: str | None = option(text)
 
-
-@dataclass(frozen=True, kw_only=True)
 class FindOptions(WordOptions, MaskOptions):
-    """`find_regions`.
+    """`find_regions`."""
 
-    Attributes:
-        field: the new field.
-        points_per_side: clicks along each side of the grid.
-        min_area: the smallest region, as a part of the image.
-        max_regions: the most regions of an image; None: all.
-        only: all; missing: images without the field, to go on with a run that stopped.
-    """
+    field: Name = Field(description="the new field of detections")
+    label: Text = Field(
+        default="label",
+        description='the attribute for the open label; "label" is the label itself; None for none',
+    )
+    class_attribute: Annotated[str, OrDefault] = Field(
+        default="label", description='where the chosen class goes; "label" is the label itself'
+    )
+    score: Text = Field(
+        default="confidence",
+        description="the attribute for the class's share of the list, or without classes for the "
+        "mask's expected IoU; None for none",
+    )
+    mask: MaskPlace = Field(
+        default="instance",
+        description='"instance" keeps each mask in the dataset, "mask_path" as a PNG file',
+    )
+    tighten: bool = Field(default=True, description="new boxes are tight around their masks anyway")
+    points_per_side: Annotated[int, OrDefault] = Field(
+        default=32, ge=1, le=128, description="clicks along each side of the grid"
+    )
+    min_area: Annotated[float, OrDefault] = Field(
+        default=0.0001, ge=0, le=1, description="the smallest region, as a part of the image"
+    )
+    max_regions: Annotated[int | None, BeforeValidator(_trimmed)] = Field(
+        default=None, ge=1, description="the most regions of an image, the surest first; None: all"
+    )
+    only: Literal["all", "missing"] = Field(
+        default="all",
+        description='"all" needs a field that is not there; "missing" goes on with a run that '
+        "stopped: images that have the field already are skipped",
+    )
 
-    field: str = option(needed, "")
-    label: str | None = option(text, "label")
-    class_attribute: str = option(fallback(text, "label"), "label")
-    score: str | None = option(text, "confidence")
-    mask: str | None = option(one_of(*MASKS), "instance")
-    tighten: bool = option(yes_or_no, True)
-    points_per_side: int = option(fallback(number(1, 128, whole=True), 32), 32)
-    min_area: float = option(fallback(number(0, 1), 0.0001), 0.0001)
-    max_regions: int | None = option(number(1, whole=True))
-    only: Only = option(one_of("all", "missing"), "all")  # noqa: RUF009 - a field
 
-
-@dataclass(frozen=True, kw_only=True)
 class LabelOptions(ExistingOptions):
-    """`label_regions`.
+    """`label_regions`."""
 
-    Attributes:
-        classes: the list to choose from, or `OWN_CLASSES`.
-        attribute: where the chosen class goes; `label` replaces the label itself.
-        score: attribute for the chosen class's share of the list.
-        threshold: the score under which no class is chosen, from 0 to 1.
-        language: en or zh: the language of the classes.
-        only_disagreeing: write only where the chosen class is not the present label.
-        saved_view: the name of a saved view of the regions whose label disagrees.
-    """
-
-    classes: tuple[str, ...] | str = option(fallback(class_list, OWN_CLASSES), OWN_CLASSES)
-    attribute: str = option(fallback(text, "pam_label"), "pam_label")
-    score: str | None = option(text, "pam_score")
-    threshold: float = option(fallback(number(0, 1), 0.0), 0.0)
-    language: Language = option(_language, "en")  # noqa: RUF009 - a field
-    only_disagreeing: bool = option(yes_or_no, False)
-    saved_view: str | None = option(text)
-
-
-def _spoken(name: str) -> str:
-    return f"The parameter {name}"
+    classes: Annotated[
+        tuple[str, ...] | Literal["dataset"], BeforeValidator(_class_names), OrDefault
+    ] = Field(
+        default=OWN_CLASSES,
+        description='the list; "dataset" for `dataset.classes[field]`, `default_classes`, or else '
+        "the labels in use. A list of a single class gives everything that class, with score 1",
+    )
+    attribute: Annotated[str, OrDefault] = Field(
+        default="pam_label",
+        description='where the chosen class goes; "label" replaces the label itself',
+    )
+    score: Text = Field(
+        default="pam_score",
+        description="the attribute for the class's share of the list, from 0 to 1. None for none: "
+        'then only="missing" looks at regions without a class of the list again',
+    )
+    threshold: Annotated[float, OrDefault] = Field(
+        default=0.0, ge=0, le=1, description="the score under which no class is chosen, from 0 to 1"
+    )
+    language: Language = Field(default="en", description="en or zh: the language of the classes")
+    only_disagreeing: bool = Field(
+        default=False,
+        description="write the class only where it is another than the label (upper and lower case "
+        "count as the same); the score is written everywhere",
+    )
+    saved_view: Text = Field(
+        default=None,
+        description="save a view of this name of the regions whose label is another than the "
+        "chosen class",
+    )

@@ -1,4 +1,4 @@
-"""From what a person chose to a run that is checked and only needs to begin."""
+"""Plans: a person's options turned into a checked run that only has to begin."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 
-from pam_labeling import Vocabulary, VocabularyError
+from pam_labeling import Settings, Vocabulary, VocabularyError
 from pam_labeling.version import VERSION
 from pam_model import AutomaticMaskOptions, Question, Task
 
@@ -16,26 +16,32 @@ from ..errors import PluginError
 from ..labels.fields import Attribute, Kind
 from ..labels.regions import PROMPT_ID
 from ..models import POOL, check_model, settings_of
-from ..runs.attribute_mapping import Answers, Masks
-from ..runs.engine import Job, Progress, run
+from ..runs.attribute_mapping import AttributeMapping, Masks
+from ..runs.engine import Progress, RegionJob, run
 from ..runs.writer import RunWriter
-from ..targets.missing import Gaps
-from ..targets.target import ALL
+from ..targets.missing import OverwritePolicy
+from ..targets.target import ALL, Target
 from ..targets.views import PATCHES
-from .new_fields import check_new_field, gaps_of, path_of
-from .options import OWN_CLASSES, CaptionOptions, FindOptions, LabelOptions, SegmentOptions
+from .new_fields import check_new_field, path_of, policy_of
+from .options import (
+    OWN_CLASSES,
+    CaptionOptions,
+    ExistingOptions,
+    FindOptions,
+    LabelOptions,
+    MaskOptions,
+    RunOptions,
+    SegmentOptions,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-    from pam_labeling import Settings
     from pam_model.tasks import Language
 
     from ..runs.records import RunRecord
-    from ..targets.target import Target
-    from .options import ExistingOptions, MaskOptions, Options
 
-    Resolve = Callable[[str | None, Gaps], Target]
+    Resolve = Callable[[str | None, OverwritePolicy], Target]
     """Field, and which of its regions are open -> target."""
 
 KEEP_MASKS = (fo.Detections, fo.Detection)
@@ -60,7 +66,7 @@ class Plan:
         attributes: what it writes onto labels.
     """
 
-    job: Job
+    job: RegionJob
     settings: Settings
     attributes: tuple[Attribute, ...]
 
@@ -105,7 +111,8 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
     dataset = resolve(options.field, ALL).dataset
-    answers = Answers(
+    summary = f"{options.field.removeprefix('frames.').replace('.', '_')}_captions"
+    answers = AttributeMapping(
         questions=options.questions,
         vocabulary=_vocabulary(
             options.classes, options.threshold, options.language, dataset, options.field
@@ -113,7 +120,7 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
         class_attribute=options.class_attribute,
         score=options.score,
         masks=_masks(options),
-        summary=_summary_field(options.field) if options.summary else None,
+        summary=summary if options.summary else None,
     )
     return _existing("caption_regions", options, answers, resolve)
 
@@ -128,7 +135,7 @@ def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
     dataset = target.dataset
     if options.saved_view is not None:
         _check_view(options.saved_view, options.attribute, target)
-    answers = Answers(
+    answers = AttributeMapping(
         vocabulary=_vocabulary(
             options.classes, options.threshold, options.language, dataset, options.field
         ),
@@ -145,10 +152,10 @@ def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
-    answers = Answers(score=options.score, masks=_masks(options))
+    answers = AttributeMapping(score=options.score, masks=_masks(options))
     if options.new_field is None:
         return _existing("segment_regions", options, answers, resolve)
-    target = resolve(options.field, gaps_of(options.only, options.new_field))
+    target = resolve(options.field, policy_of(options.only, options.new_field))
     check_new_field("segment_regions", target, options.new_field, options.only)
     plan = _checked("segment_regions", options, answers, target, options.new_field)
     copied = _copied_attributes(target, answers)
@@ -161,7 +168,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
-    target = resolve(None, gaps_of(options.only, options.field))
+    target = resolve(None, policy_of(options.only, options.field))
     if isinstance(target.collection, PATCHES):
         raise PluginError(
             "find_regions looks at whole images: choose the dataset or a view of samples or "
@@ -176,7 +183,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
     label = Question(Task.LABEL, options.language)
     if vocabulary is not None and questions.get(label) == class_attribute:
         del questions[label]  # the class takes the open label's place
-    answers = Answers(
+    answers = AttributeMapping(
         questions=questions,
         vocabulary=vocabulary,
         class_attribute=class_attribute,
@@ -191,25 +198,30 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
     return _checked("find_regions", options, answers, target, options.field, everything)
 
 
-def _existing(operator: str, options: ExistingOptions, answers: Answers, resolve: Resolve) -> Plan:
+def _existing(
+    operator: str, options: ExistingOptions, answers: AttributeMapping, resolve: Resolve
+) -> Plan:
     """Onto the labels of a field, as many as `only` asks for."""
-    target = resolve(options.field, Gaps(options.only, answers.parts))
-    if answers.masks is not None:
-        _check_masks(target.label_type)
+    target = resolve(options.field, OverwritePolicy(options.only, answers.groups))
+    if answers.masks is not None and target.label_type not in KEEP_MASKS:
+        raise PluginError(
+            f"{target.label_type.__name__} keep no instance masks: let segment_regions make "
+            "detections in a new field."
+        )
     return _checked(operator, options, answers, target)
 
 
 def _checked(
     operator: str,
-    options: Options,
-    answers: Answers,
+    options: RunOptions,
+    answers: AttributeMapping,
     target: Target,
     new_field: str | None = None,
     everything: AutomaticMaskOptions | None = None,
 ) -> Plan:
     settings = settings_of(options.model, options.device, options.batch_size)
     check_model(settings)
-    job = Job(
+    job = RegionJob(
         operator=operator,
         target=target,
         answers=answers,
@@ -300,15 +312,7 @@ def _check_view(name: str, attribute: str, target: Target) -> None:
         )
 
 
-def _check_masks(label_type: Any) -> None:
-    if label_type not in KEEP_MASKS:
-        raise PluginError(
-            f"{label_type.__name__} keep no instance masks: let segment_regions make detections in "
-            "a new field."
-        )
-
-
-def _copied_attributes(target: Target, answers: Answers) -> Iterator[Attribute]:
+def _copied_attributes(target: Target, answers: AttributeMapping) -> Iterator[Attribute]:
     """The attributes of a field's labels that detections in a new field take over."""
     label_type = _one_label(target.label_type)
     own = {*label_type._fields_ordered, *fo.Detection._fields_ordered, *answers.names, PROMPT_ID}
@@ -323,7 +327,3 @@ def _one_label(label_type: Any) -> Any:
     """The class of one label of a field."""
     name = getattr(label_type, "_LABEL_LIST_FIELD", None)
     return label_type if name is None else label_type._fields[name].field.document_type
-
-
-def _summary_field(field: str) -> str:
-    return f"{field.removeprefix('frames.').replace('.', '_')}_captions"

@@ -1,4 +1,4 @@
-"""Which fields can be reviewed, and the attribute that keeps the verdicts."""
+"""Fields that can be reviewed, and the attribute that keeps the verdicts."""
 
 from __future__ import annotations
 

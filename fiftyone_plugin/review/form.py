@@ -1,4 +1,4 @@
-"""How the review panel looks: its state as FiftyOne's types."""
+"""The review panel's form: its state as FiftyOne's types."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
-from pam_labeling.errors import ImageError
+from pam_labeling.errors import InputError
 from pam_labeling.media import read_image
 
 from ..errors import PluginError
@@ -44,7 +44,7 @@ def _event(method: Event) -> Event:
     def told(panel: ReviewPanel, ctx: Any) -> None:
         try:
             method(panel, ctx)
-        except PluginError as error:
+        except InputError as error:
             ctx.ops.notify(str(error), variant="error")
 
     return told
@@ -155,7 +155,9 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         place = _place(ctx)
         if place is not None:
             ctx.ops.open_sample(id=place.sample_id)
-            self._select(ctx, place)
+            field = ctx.panel.get_state("subject.field")
+            label = {"label_id": place.label_id, "sample_id": place.sample_id, "field": field}
+            ctx.ops.set_selected_labels([label])
 
     @_event
     def show_frames(self, ctx: Any) -> None:
@@ -222,11 +224,6 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         if moves and ctx.current_sample and ctx.current_sample != item.place.sample_id:
             ctx.ops.open_sample(id=item.place.sample_id)
 
-    def _select(self, ctx: Any, place: Place) -> None:
-        field = ctx.panel.get_state("subject.field")
-        label = {"label_id": place.label_id, "sample_id": place.sample_id, "field": field}
-        ctx.ops.set_selected_labels([label])
-
 
 def register(plugin: Any) -> None:
     """Register the panel with FiftyOne's plugin context."""
@@ -235,10 +232,9 @@ def register(plugin: Any) -> None:
 
 def _captioned(fields: dict[str, Any]) -> str:
     """The field to begin with: one with captions, if there is one."""
-    for name, (texts, _) in fields.items():
-        if any(text in texts for text in _PREFERRED["text"]):
-            return name
-    return next(iter(fields))
+    preferred = set(_PREFERRED["text"])
+    captioned = (name for name, (texts, _) in fields.items() if preferred & set(texts))
+    return next(captioned, next(iter(fields)))
 
 
 def _queue(ctx: Any, sample_id: str | None = None) -> ReviewQueue:
@@ -312,7 +308,7 @@ def _image(item: Item) -> tuple[str | None, str | None]:
     try:
         pixels = read_image(item.filepath).pixels
         region, *_ = regions_of(item.label, (pixels.shape[1], pixels.shape[0]))
-    except (ImageError, PluginError) as error:
+    except InputError as error:
         return None, str(error)
     if not isinstance(region, LabelRegion):
         return None, region.reason

@@ -1,4 +1,4 @@
-"""What a person reviews: the texts on a dataset's regions, one after the other.
+"""The review queue: the texts on a dataset's regions, one after the other.
 
 The verdict is the attribute `reviewed` of each label: "accepted" (the text stands as the model
 wrote it), "edited" (a person changed the text or the label) or "rejected". A rejected text is kept
@@ -17,8 +17,9 @@ from fiftyone import ViewField as F
 
 from ..errors import PluginError
 from ..labels.fields import label_field
-from ..runs.summary_sync import rebuild_summaries
-from .fields import LISTS, REVIEWED, attributes_of, declare, path_of
+from ..labels.regions import single_labels
+from .fields import REVIEWED, attributes_of, declare, path_of
+from .summary_line import renew_summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,7 +95,9 @@ class Item:
     @property
     def disagrees(self) -> bool:
         """Whether the model calls it something else."""
-        return self.model_label is not None and not _same(self.name, self.model_label)
+        return (
+            self.model_label is not None and (self.name or "").lower() != self.model_label.lower()
+        )
 
 
 @dataclass(frozen=True)
@@ -111,7 +114,7 @@ class Decision:
 
 
 @dataclass(frozen=True)
-class Tally:
+class ReviewTally:
     """How far the review is: numbers of regions."""
 
     accepted: int = 0
@@ -146,17 +149,17 @@ class ReviewQueue:
         self._path = path_of(collection, subject.field)
         self._check()
 
-    def tally(self) -> Tally:
+    def tally(self) -> ReviewTally:
         """Count, in the database, the regions that pass every filter but the one of verdicts."""
         view = self._collection
         if self.filters.sample_id is not None:
             view = view.select(self.filters.sample_id)
         view = view.filter_labels(self.subject.field, self._condition(by_verdict=False))
         if REVIEWED not in attributes_of(self._collection, self.subject.field):
-            return Tally(total=view.count(self._path))
+            return ReviewTally(total=view.count(self._path))
         counts = view.count_values(f"{self._path}.{REVIEWED}")
         known = {verdict: counts.get(verdict, 0) for verdict in get_args(Verdict)}
-        return Tally(**known, total=sum(counts.values()))
+        return ReviewTally(**known, total=sum(counts.values()))
 
     def after(self, place: Place | None = None) -> Item | None:
         """The next region after a place (its own verdict does not matter), or from the start.
@@ -204,7 +207,7 @@ class ReviewQueue:
         Raises:
             PluginError: an accepted text without a letter.
         """
-        self.at(item.place)
+        self.at(item.place)  # it may be gone since it was shown
         changes: dict[str, str] = {}
         if verdict != "rejected":
             if text is not None and text.strip() != (item.text or "").strip():
@@ -217,7 +220,7 @@ class ReviewQueue:
         self._set(item.place, {**changes, REVIEWED: verdict})
         if changes:
             place = label_field(self._collection, self.subject.field)
-            rebuild_summaries(place.dataset, [ObjectId(item.document)], frames=place.frames)
+            renew_summary(place, ObjectId(item.document))
         return Decision(verdict, declared)
 
     def _set(self, place: Place, changes: Mapping[str, str | None]) -> None:
@@ -280,11 +283,7 @@ class ReviewQueue:
 
     def _labels(self, sample: Any) -> list[Any]:
         labels = sample[self.subject.field]
-        if labels is None:
-            return []
-        if type(labels) in LISTS:
-            return list(labels[LISTS[type(labels)]] or ())
-        return [labels]
+        return [] if labels is None else single_labels(labels)
 
     def _item(self, sample: Any, label: Any) -> Item:
         subject = self.subject
@@ -317,10 +316,6 @@ class ReviewQueue:
 
 def _value(label: Any, name: str | None) -> Any:
     return label[name] if name is not None and label.has_field(name) else None
-
-
-def _same(one: str | None, other: str | None) -> bool:
-    return (one or "").lower() == (other or "").lower()
 
 
 def _not_empty(text: str, what: str) -> str:

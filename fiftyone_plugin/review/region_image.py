@@ -41,6 +41,7 @@ def draw_region(pixels: Pixels, prompt: Prompt, longest: int = 480) -> Pixels:
     scale = min(longest / max(x2 - x1, y2 - y1), _LARGEST)
     size = max(1, round((x2 - x1) * scale)), max(1, round((y2 - y1) * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    # (h, w, 3), a copy that may be drawn on
     canvas = np.array(cv2.resize(pixels[y1:y2, x1:x2], size, interpolation=method), np.uint8)
     factors = np.array(size) / (x2 - x1, y2 - y1)
     outlines = [

@@ -1,4 +1,7 @@
-"""What is asked about each region, and which attributes the answers become. No database here."""
+"""Attribute mapping: the questions asked about each region, and the attributes for the answers.
+
+Nothing here knows the database.
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from pam_model import Question, Task
 
 from ..errors import PluginError
 from ..labels.fields import OWN, Attribute, Kind
-from ..labels.regions import PROMPT_ID, mask_update
-from ..targets.missing import Part
+from ..labels.regions import PROMPT_ID, LabelRegion, mask_update
+from ..targets.missing import AnswerGroup
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -21,8 +24,6 @@ if TYPE_CHECKING:
 
     from pam_labeling import LoadedImage, Region, Vocabulary
     from pam_model import AutomaticMaskOptions, Prompt
-
-    from ..labels.regions import LabelRegion
 
     Values = dict[str, dict[str, Any]]
 
@@ -53,7 +54,7 @@ class Masks:
 
 
 @dataclass(frozen=True)
-class Answers:
+class AttributeMapping:
     """What is asked about each region, and where it goes.
 
     Attributes:
@@ -99,23 +100,23 @@ class Answers:
         return [*self.questions.values(), *classes, *([self.score] if self.score else [])]
 
     @property
-    def parts(self) -> tuple[Part, ...]:
+    def groups(self) -> tuple[AnswerGroup, ...]:
         """The answers that tell whether a region is done.
 
         A class and its share are one: without a class that the list has, the share says that it was
         looked for. Likewise a mask and its expected IoU.
         """
-        found = [Part((name,), (name,)) for name in self.questions.values()]
+        found = [AnswerGroup((name,), (name,)) for name in self.questions.values()]
         score = () if self.score is None else (self.score,)
         if self.vocabulary is not None:
             chosen = (self.class_attribute, *score)
-            found.append(Part(chosen, chosen))
+            found.append(AnswerGroup(chosen, chosen))
             score = ()
         if self.masks is not None:
             signs = ("mask", "mask_path")
-            found.append(Part(signs, (*signs, "bounding_box", *score)))
+            found.append(AnswerGroup(signs, (*signs, "bounding_box", *score)))
         elif score:
-            found.append(Part(score, score))
+            found.append(AnswerGroup(score, score))
         return tuple(found)
 
     def attributes(self, label_type: type[Any]) -> tuple[Attribute, ...]:
@@ -178,7 +179,8 @@ class Answers:
             PluginError: the mask misses the label's box, or its file cannot be written.
         """
         found = self.words(region)
-        if self.only_disagreeing and (region.label is None or _same(region.label, source.label)):
+        said, present = (region.label or "").casefold(), (source.label or "").casefold()
+        if self.only_disagreeing and (not said or said == present):
             found.pop(self.class_attribute, None)
         if self.masks is not None and (wanted is None or "mask" in wanted):
             box = None if self.masks.tighten else source.document.bounding_box
@@ -239,7 +241,3 @@ def by_label(values: Values, sources: Sequence[LabelRegion]) -> Values:
             before = source.document[name] if source.document.has_field(name) else None
             whole.setdefault(name, dict(before) if isinstance(before, dict) else {})[value] = said
     return merged
-
-
-def _same(one: str, other: str | None) -> bool:
-    return other is not None and one.casefold() == other.casefold()

@@ -1,4 +1,4 @@
-"""One flush, in three bulk steps: read what is there, write it into the journal, change it."""
+"""Bulk writes: one flush reads what is there, writes it into the journal, and changes it."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from ..errors import PluginError
-from .journal import Added, Change, label_stamp, stamp
+from .journal import MISSING, Added, Change, Journal, JournalEntry, label_stamp, stamp
 from .records import utc_now
-from .summaries import classes_of
+from .summaries import Summary, classes_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from bson import ObjectId
 
     from ..labels.fields import LabelField
-    from .journal import Entry, Journal
-    from .summaries import Summary
 
 _TOO_LARGE = frozenset({10334, 17280, 17419, 17420})  # a document of more than 16 MB, for MongoDB
 _MOST_BYTES = 15 * 1024 * 1024  # of values in one operation: the rest of the 16 MB is for paths
@@ -44,7 +42,7 @@ class Pending:
 
 
 @dataclass
-class Outcome:
+class FlushResult:
     """What a flush did.
 
     Attributes:
@@ -73,7 +71,7 @@ def flush(
     error_field: str,
     keep_error: Collection[ObjectId],
     summary: Summary | None = None,
-) -> Outcome:
+) -> FlushResult:
     """Write what waits.
 
     Args:
@@ -84,10 +82,10 @@ def flush(
         keep_error: except in these.
         summary: made anew in documents whose labels get values.
     """
-    outcome = Outcome()
+    outcome = FlushResult()
     classes = {} if summary is None else classes_of(place.dataset, summary)
     before = _read(place, pending, error_field, summary)
-    entries: list[Entry] = []
+    entries: list[JournalEntry] = []
     operations: list[UpdateOne] = []
     for document, wanted in pending.items():
         if document not in before:
@@ -101,6 +99,7 @@ def flush(
             labels = labels_at(found, place.root)
             merged = [{**label, **wanted.labels.get(label["_id"], {})} for label in labels]
             wanted.fields[summary.name] = summary.lines(merged, classes)
+        # More than a reason: the sample has results, so the reason of an earlier run is wrong now.
         if wanted.labels or wanted.added or set(wanted.fields) - {error_field}:
             outcome.results.add(document)
             if found.get(error_field) is not None and document not in keep_error:
@@ -112,6 +111,7 @@ def flush(
         entries.append(journal.entry(document, place.frames, changes, added))
         operations += [*updates, *more]
         outcome.documents.add(document)
+    # First the journal: killed after this line, the values are as they were, and undo finds so.
     journal.write(entries)
     too_large = write(place.documents, place.frames, operations, outcome.documents)
     outcome.refused |= dict.fromkeys(too_large, _FULL)
@@ -139,13 +139,14 @@ def write(
         return []
     too_large = []
     try:
-        collection.bulk_write(operations, ordered=False)
+        collection.bulk_write(operations, ordered=False)  # one refusal stops no other
     except BulkWriteError as refusal:
         for error in refusal.details["writeErrors"]:
             if error["code"] not in _TOO_LARGE:
                 raise PluginError(f"The database refused to write: {error['errmsg']}") from refusal
             too_large.append(operations[error["index"]]._filter["_id"])
     if frames:
+        # FiftyOne keeps one object for each document; people hold them.
         fofr.Frame._reload_docs(collection.name, frame_ids=documents)
     else:
         fos.Sample._reload_docs(collection.name, sample_ids=documents)
@@ -193,11 +194,17 @@ def labels_in(place: LabelField, document: dict[str, Any]) -> list[dict[str, Any
 
 def labels_at(document: Mapping[str, Any], root: str) -> list[dict[str, Any]]:
     """The labels of a document at a path, which leads to a list of them or to one."""
-    found: Any = document
-    for name in root.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
+    found = value_at(document, root)
     labels = found if isinstance(found, list) else [found]
     return [label for label in labels if isinstance(label, dict) and "_id" in label]
+
+
+def value_at(document: Mapping[str, Any], path: str) -> Any:
+    """What a document has at a path; None for nothing."""
+    value: Any = document
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _changes(
@@ -205,7 +212,7 @@ def _changes(
     document: ObjectId,
     wanted: Pending,
     found: dict[str, Any],
-    outcome: Outcome,
+    outcome: FlushResult,
 ) -> tuple[list[Change], list[UpdateOne]]:
     """The journal's lines and the one operation that sets attributes and fields."""
     labels = {label["_id"]: label for label in labels_in(place, found) or () if "_id" in label}
@@ -213,32 +220,27 @@ def _changes(
     values: dict[str, Any] = dict(wanted.fields)
     filters: list[Mapping[str, Any]] = []
     for name, value in wanted.fields.items():
-        changes.append(_change((None, name), found, name, value, ""))
+        changes.append(Change("", None, name, found.get(name, MISSING), stamp(value)))
     for label, attributes in wanted.labels.items():
         if label not in labels:
             outcome.gone += 1
             continue
         outcome.regions += 1
         prefix = place.root
-        if place.in_list:
+        if place.in_list:  # by id, not by index: somebody may have added or deleted labels since
             prefix = f"{place.root}.$[l{len(filters)}]"
             filters.append({f"l{len(filters)}._id": label})
         for name, value in attributes.items():
             values[f"{prefix}.{name}"] = value
-            changes.append(_change((label, name), labels[label], name, value, place.root))
+            old = labels[label].get(name, MISSING)
+            changes.append(Change(place.root, label, name, old, stamp(value)))
     if not values:
         return changes, []
     query: dict[str, Any] = {"_id": document}
-    if not place.in_list and wanted.labels:
+    if not place.in_list and wanted.labels:  # nothing, if another label took its place
         query[f"{place.root}._id"] = next(iter(wanted.labels))
     update = {"$set": {**values, "last_modified_at": utc_now()}}
     return changes, [UpdateOne(query, update, array_filters=filters or None)]
-
-
-def _change(
-    slot: tuple[ObjectId | None, str], found: dict[str, Any], name: str, value: Any, root: str
-) -> Change:
-    return Change(slot, found.get(name), name not in found, stamp(value), root)
 
 
 def _added(
@@ -249,20 +251,12 @@ def _added(
         return [], []
     stamps = {label["_id"]: label_stamp(label) for label in wanted.added}
     made = labels_in(place, found) is None
-    added = Added(
-        field=place.name,
-        root=place.root,
-        labels=stamps,
-        old=found.get(place.name) if made else None,
-        made=made,
-        missing=made and place.name not in found,
-    )
-    if made:
+    old = found.get(place.name, MISSING) if made else None
+    update: dict[str, Any] = {"$set": {"last_modified_at": utc_now()}}
+    if made:  # $push would make a plain list, which FiftyOne could not read
         holder = place.holder_class(**{place.list_name: []}).to_dict()
-        values = {place.name: {**holder, place.list_name: wanted.added}}
-        pushed = {}
+        update["$set"][place.name] = {**holder, place.list_name: wanted.added}
     else:
-        values = {}
-        pushed = {"$push": {place.root: {"$each": wanted.added}}}
-    update = {"$set": {**values, "last_modified_at": utc_now()}, **pushed}
+        update["$push"] = {place.root: {"$each": wanted.added}}
+    added = Added(place.name, place.root, stamps, made, old)
     return [added], [UpdateOne({"_id": document}, update)]

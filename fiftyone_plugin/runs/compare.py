@@ -1,6 +1,6 @@
-"""Two runs side by side: what each wrote onto the regions that both worked on.
+"""Compare two runs: what each wrote onto the regions that both worked on.
 
-It is what the models said, from the journal: also where the other run, or somebody, wrote over it.
+The journal has what the models said, also where another run or a person wrote over it since.
 """
 
 from __future__ import annotations
@@ -137,10 +137,9 @@ def _rows(first: str, second: str) -> Iterator[Row]:
         }
         for entry in entries:
             for change in entry.changes:
-                label, name = change.slot
-                if label is not None:
-                    for region, value in _values(str(label), change.new):
-                        written[entry.journal][region][name] = value
+                if change.label is not None:
+                    for region, value in _values(str(change.label), change.new):
+                        written[entry.journal][region][change.name] = value
         for region, values in written[first].items():
             if region in written[second]:
                 yield Row(str(document), region, values, written[second][region])

@@ -1,29 +1,30 @@
-"""A run from its first image to its record: targets in, annotator, writer out.
+"""The engine: a run from its first image to its record.
 
     for progress in run(job, annotator):
         print(progress.text)
 
-Images are read a little ahead of the model; all regions of an image go in one request. Closing
-the generator, or an exception inside it, leaves everything that was written consistent and the run
-recorded as interrupted.
+The target gives images and labels, the annotator answers, the writer writes. Threads read images
+ahead of the model; all regions of an image go in one request. Closing the generator, or an
+exception inside it, leaves what was written consistent and the run recorded as interrupted.
 """
 
 from __future__ import annotations
 
 import time
-from collections import deque
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 
-from pam_labeling import ImageError, Refusal, Request, read_image
+from pam_labeling import LazyRequest, Refusal, Request, read_image
+from pam_labeling.errors import InputError
 from pam_labeling.media import MAX_PIXELS
 
 from ..errors import PluginError
-from ..labels.regions import PROMPT_ID, LabelRegion, UnusableLabel, detection_of
-from .attribute_mapping import Answers, by_label
+from ..labels.regions import PROMPT_ID, LabelRegion, detection_of
+from .attribute_mapping import AttributeMapping, by_label
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Sequence
@@ -35,12 +36,11 @@ if TYPE_CHECKING:
     from .records import RunRecord
     from .writer import RunWriter
 
-_NO_IMAGE = b""  # fails as soon as it is read: an image that cannot be used keeps its turn
 _SHOWN_REASONS = 5
 
 
 @dataclass(frozen=True)
-class Job:
+class RegionJob:
     """What a run does.
 
     Attributes:
@@ -56,7 +56,7 @@ class Job:
 
     operator: str
     target: Target
-    answers: Answers
+    answers: AttributeMapping
     parameters: dict[str, Any]
     new_field: str | None = None
     use_masks: bool = True
@@ -81,17 +81,42 @@ class Progress:
     key: str = ""
 
 
-@dataclass(frozen=True)
+class _NoRegionsError(InputError):
+    """No label of an image points at anything; the reasons are noted already."""
+
+
+@dataclass
 class _Turn:
-    """An image whose request is under way."""
+    """An image whose request is under way; `regions` and `reasons` are known when it is made."""
 
     work: SampleWork
-    regions: Sequence[LabelRegion] = ()
-    reasons: tuple[str, ...] = ()
-    refused: bool = False
+    regions: list[LabelRegion] = field(default_factory=list)
+    reasons: list[str] = field(default_factory=list)
+
+    @property
+    def document(self) -> str:
+        """The id of the sample or frame."""
+        return self.work.frame_id or self.work.sample_id
+
+    def request(self, job: RegionJob) -> Request:
+        """Read the image and turn its labels into prompts; called by a thread that reads ahead."""
+        image = read_image(self.work.filepath, max_pixels=job.max_pixels)
+        if job.everything is not None:
+            return job.answers.request(image, (), job.everything)
+        for result in self.work.regions(image.size, use_masks=job.use_masks):
+            if isinstance(result, LabelRegion):
+                self.regions.append(result)
+            else:
+                self.reasons.append(f"{result.label_id}: {result.reason}")
+        if not self.regions:  # a request without prompts would look for everything
+            raise _NoRegionsError
+        prompts = tuple(region.prompt for region in self.regions)
+        return job.answers.request(image, prompts, wanted=_wanted(self.work, self.regions))
 
 
-def run(job: Job, annotator: Annotator, writer: RunWriter) -> Generator[Progress, None, RunRecord]:
+def run(
+    job: RegionJob, annotator: Annotator, writer: RunWriter
+) -> Generator[Progress, None, RunRecord]:
     """Do a job, and give its progress after each image.
 
     Args:
@@ -120,59 +145,34 @@ def run(job: Job, annotator: Annotator, writer: RunWriter) -> Generator[Progress
 
 
 class _Runner:
-    def __init__(self, job: Job, annotator: Annotator, writer: RunWriter) -> None:
+    def __init__(self, job: RegionJob, annotator: Annotator, writer: RunWriter) -> None:
         self._job = job
         self._annotator = annotator
         self._writer = writer
-        self._turns: deque[_Turn] = deque()
 
     def work(self) -> Iterator[int]:
         """Do all images; how many regions (or images) are through, after each one."""
         done = 0
-        with closing(self._annotator.annotate_many(self._requests())) as outcomes:
+        turns = (_Turn(work) for works in self._job.target.chunks() for work in works)
+        requests = (LazyRequest(turn, partial(turn.request, self._job)) for turn in turns)
+        with closing(self._annotator.annotate_many(requests)) as outcomes:
             for outcome in outcomes:
-                turn = self._turns.popleft()
+                turn: _Turn = outcome.key
                 self._finish(turn, outcome)
                 done += 1 if self._job.everything else len(turn.work.label_ids)
                 yield done
 
-    def _requests(self) -> Iterator[Request]:
-        for works in self._job.target.chunks():
-            for work in works:
-                turn, request = self._turn(work)
-                self._turns.append(turn)
-                yield request
-
-    def _turn(self, work: SampleWork) -> tuple[_Turn, Request]:
-        job = self._job
-        try:
-            image = read_image(work.filepath, max_pixels=job.max_pixels)
-        except ImageError as error:
-            return _Turn(work, reasons=(str(error),), refused=True), Request(_NO_IMAGE)
-        if job.everything is not None:
-            return _Turn(work), job.answers.request(image, (), job.everything)
-        results = work.regions(image.size, use_masks=job.use_masks)
-        regions = [result for result in results if isinstance(result, LabelRegion)]
-        reasons = tuple(
-            f"{result.label_id}: {result.reason}"
-            for result in results
-            if isinstance(result, UnusableLabel)
-        )
-        if not regions:  # a request without prompts would look for everything
-            return _Turn(work, reasons=reasons, refused=True), Request(_NO_IMAGE)
-        prompts = tuple(region.prompt for region in regions)
-        request = job.answers.request(image, prompts, wanted=_wanted(work, regions))
-        return _Turn(work, regions, reasons), request
-
     def _finish(self, turn: _Turn, outcome: Outcome) -> None:
-        document = turn.work.frame_id or turn.work.sample_id
+        """Write what was found in an image, and why some of it was not."""
         reasons = list(turn.reasons)
         if outcome.annotation is not None:
-            reasons += self._write(document, turn, outcome.annotation)
-        elif not turn.refused:
+            reasons += self._write(turn.document, turn, outcome.annotation)
+        elif not isinstance(outcome.error, _NoRegionsError):
             reasons.append(str(outcome.error) or type(outcome.error).__name__)
         if reasons:
-            self._writer.fail(document, _shortened(reasons))
+            shown, left = reasons[:_SHOWN_REASONS], reasons[_SHOWN_REASONS:]
+            more = [f"and {len(left)} more"] if left else []
+            self._writer.fail(turn.document, "; ".join([*shown, *more]))
 
     def _write(self, document: str, turn: _Turn, annotation: Annotation) -> list[str]:
         """Write what was found; why some of it was not."""
@@ -227,12 +227,6 @@ def _wanted(work: SampleWork, regions: Sequence[LabelRegion]) -> frozenset[str] 
             return None
         found |= names
     return found
-
-
-def _shortened(reasons: Sequence[str]) -> str:
-    shown = "; ".join(reasons[:_SHOWN_REASONS])
-    left = len(reasons) - _SHOWN_REASONS
-    return f"{shown}; and {left} more" if left > 0 else shown
 
 
 def _sentence(done: int, total: int, seconds: float) -> str:

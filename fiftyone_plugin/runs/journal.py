@@ -1,9 +1,9 @@
-"""What was there before: every value that a run changes is written down before the change.
+"""The journal: the value that a run found, written down before the run changes it.
 
 The journal is a collection of its own in FiftyOne's database. One entry holds what one flush
-changes in one document (of a sample, or of a frame). Nothing in it is ever changed, so a run that
-was killed anywhere can be undone, an undo that was killed can be repeated, and a clone of the
-dataset can undo for itself: it shares the journal with its original.
+changes in one document (of a sample, or of a frame). Entries never change. So a run that was killed
+anywhere can be undone, an undo that was killed can be repeated, and a clone of the dataset, which
+shares the journal with its original, can undo for itself.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ NAME = "pam_labeling.journal"
 _DIGEST_ABOVE = 64  # bytes
 _DOCUMENT_LIMIT = 8 * 1024 * 1024  # half of what a document may have
 
-Slot = tuple[ObjectId | None, str]
-"""A label and an attribute of it, or None and a field of the sample."""
+MISSING: Any = object()
+"""Nothing is there, not even null."""
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ class Change:
     """One value that a run sets.
 
     Attributes:
-        slot: where, inside the document.
-        old: what was there, as MongoDB has it; None where `missing`.
-        missing: whether nothing was there, not even null.
+        root: the path of the labels, or "" for a field of the sample.
+        label: the label's id; None for a field of the sample.
+        name: the attribute or field.
+        old: what was there, as MongoDB has it, or `MISSING`.
         new: the stamp of what the run writes.
-        root: the path of the label, or "" for a field of the sample.
     """
 
-    slot: Slot
-    old: Any
-    missing: bool
-    new: Any
     root: str
+    label: ObjectId | None
+    name: str
+    old: Any
+    new: Any
 
 
 @dataclass(frozen=True)
@@ -56,22 +56,20 @@ class Added:
         field: the field.
         root: the path of its list of labels, or the field itself.
         labels: the stamp of each new label, by id.
-        old: the whole field as it was, where it had to be made; else None.
-        made: whether it had to be made.
-        missing: whether the field was not there at all, not even null.
+        made: whether the field had to be made.
+        old: if it was made, what was there instead: null, or `MISSING`; else None.
     """
 
     field: str
     root: str
     labels: dict[ObjectId, Any]
-    old: Any
     made: bool
-    missing: bool
+    old: Any
 
 
 @dataclass(frozen=True)
-class Entry:
-    """What one flush changes in one document."""
+class JournalEntry:
+    """What one flush changes in one document; `at` is the time in nanoseconds."""
 
     journal: str
     document: ObjectId
@@ -98,16 +96,18 @@ def is_digest(value: Any) -> bool:
 
 
 def label_stamp(label: Mapping[str, Any]) -> str:
-    """A digest of a whole label that does not mind nulls and the order of attributes."""
+    """A digest of a whole label, the same for any order of attributes, with or without nulls."""
     plain = {name: label[name] for name in sorted(label) if label[name] is not None}
     return hashlib.blake2b(bson.encode(plain), digest_size=16).hexdigest()
 
 
-def same(one: Any, other: Any) -> bool:
-    """Whether two values or stamps are equal for MongoDB, where NaN is NaN and 1 is not True."""
-    if type(one) is str and type(other) is str:  # nearly always, and much faster
-        return one == other
-    return bool(bson.encode({"": one}) == bson.encode({"": other}))
+def equal(one: Any, other: Any) -> bool:
+    """Whether two values, or a value and a stamp, are the same; `MISSING` equals null."""
+    plain, also = (None if value is MISSING else stamp(value) for value in (one, other))
+    if type(plain) is str and type(also) is str:  # nearly always, and much faster
+        return plain == also
+    # Not ==, for which NaN differs from itself and 1 equals True.
+    return bool(bson.encode({"": plain}) == bson.encode({"": also}))
 
 
 class Journal:
@@ -117,16 +117,20 @@ class Journal:
         self._id = journal
         self._last = 0
         order = [("journal", ASCENDING), ("document", ASCENDING), ("at", ASCENDING)]
-        _collection().create_index(order)
+        _collection().create_index(order)  # does nothing where it is there
 
     def entry(
-        self, document: ObjectId, frames: bool, changes: list[Change], added: list[Added]
-    ) -> Entry:
+        self,
+        document: ObjectId,
+        frames: bool,
+        changes: Sequence[Change],
+        added: Sequence[Added] = (),
+    ) -> JournalEntry:
         """A new entry, later than any before."""
-        self._last = max(time.time_ns(), self._last + 1)
-        return Entry(self._id, document, frames, self._last, tuple(changes), tuple(added))
+        self._last = max(time.time_ns(), self._last + 1)  # clocks may stand still or go back
+        return JournalEntry(self._id, document, frames, self._last, tuple(changes), tuple(added))
 
-    def write(self, entries: Sequence[Entry]) -> None:
+    def write(self, entries: Sequence[JournalEntry]) -> None:
         """Write entries, and return when the database has them."""
         documents = [document for entry in entries for document in _documents(entry)]
         if documents:
@@ -135,14 +139,19 @@ class Journal:
 
 def entries_of(
     journals: Sequence[str], documents: Sequence[ObjectId] | None = None
-) -> Iterator[Entry]:
+) -> Iterator[JournalEntry]:
     """Entries by document, in the order in which they were written; of all or of some documents."""
     query: dict[str, Any] = {"journal": {"$in": list(journals)}}
     if documents is not None:
         query["document"] = {"$in": list(documents)}
     order = [("document", ASCENDING), ("at", ASCENDING)]
-    for document in _collection().find(query, {"_id": False}).sort(order).allow_disk_use(True):
-        yield _entry(document)
+    for found in _collection().find(query, {"_id": False}).sort(order).allow_disk_use(True):
+        changes = [Change(**{"old": MISSING, **each}) for each in found["changes"]]
+        added = []
+        for each in found["added"]:
+            stamps = {label["_id"]: label["stamp"] for label in each["labels"]}
+            added.append(Added(**{"old": MISSING, **each, "labels": stamps}))
+        yield JournalEntry(**{**found, "changes": tuple(changes), "added": tuple(added)})
 
 
 def documents_of(journal: str) -> Iterator[tuple[ObjectId, bool]]:
@@ -160,7 +169,7 @@ def collect(in_use: Callable[[], Iterable[str]]) -> None:
     """Drop the journals that no run of any dataset refers to any more.
 
     Args:
-        in_use: asked after the journals were listed, so that a run that starts meanwhile is safe.
+        in_use: called after the journals are listed, so that a run that starts meanwhile is safe.
     """
     known = set(_collection().distinct("journal"))
     unused = known - set(in_use()) if known else known
@@ -172,73 +181,26 @@ def _collection() -> Any:
     return foo.get_db_conn()[NAME]
 
 
-def _documents(entry: Entry) -> Iterator[dict[str, Any]]:
+def _documents(entry: JournalEntry) -> Iterator[dict[str, Any]]:
     """The entry for MongoDB, in parts where old masks would make it too long for a document."""
-    head = {
-        "journal": entry.journal,
-        "document": entry.document,
-        "frames": entry.frames,
-        "at": entry.at,
-    }
-    size = 0
+    size = 0  # in bytes, of the values that can be long
     part: list[dict[str, Any]] = []
     for change in entry.changes:
         size += len(change.old) if isinstance(change.old, bytes | str) else 0
         if part and size > _DOCUMENT_LIMIT:
-            yield {**head, "changes": part, "added": []}
+            yield {**vars(entry), "changes": part, "added": []}
             size, part = 0, []
-        part.append(_change_document(change))
-    added = [_added_document(one) for one in entry.added]
-    yield {**head, "changes": part, "added": added}
-
-
-def _change_document(change: Change) -> dict[str, Any]:
-    label, name = change.slot
-    document = {"label": label, "name": name, "root": change.root, "new": change.new}
-    if not change.missing:
-        document["old"] = change.old
-    return document
-
-
-def _added_document(added: Added) -> dict[str, Any]:
-    document: dict[str, Any] = {
-        "field": added.field,
-        "root": added.root,
-        "labels": [{"_id": label, "stamp": found} for label, found in added.labels.items()],
-        "made": added.made,
-    }
-    if not added.missing:
-        document["old"] = added.old
-    return document
-
-
-def _entry(document: Mapping[str, Any]) -> Entry:
-    changes = [
-        Change(
-            slot=(change["label"], change["name"]),
-            old=change.get("old"),
-            missing="old" not in change,
-            new=change["new"],
-            root=change["root"],
-        )
-        for change in document["changes"]
-    ]
+        part.append(_present(change))
     added = [
-        Added(
-            field=one["field"],
-            root=one["root"],
-            labels={label["_id"]: label["stamp"] for label in one["labels"]},
-            old=one.get("old"),
-            made=one["made"],
-            missing="old" not in one,
-        )
-        for one in document["added"]
+        {
+            **_present(one),
+            "labels": [{"_id": label, "stamp": found} for label, found in one.labels.items()],
+        }
+        for one in entry.added
     ]
-    return Entry(
-        document["journal"],
-        document["document"],
-        document["frames"],
-        document["at"],
-        tuple(changes),
-        tuple(added),
-    )
+    yield {**vars(entry), "changes": part, "added": added}
+
+
+def _present(record: Change | Added) -> dict[str, Any]:
+    """The attributes of a record, but for an `old` that is `MISSING`."""
+    return {name: value for name, value in vars(record).items() if value is not MISSING}

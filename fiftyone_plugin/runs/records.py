@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from dataclasses import field as default
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import fiftyone.core.odm as foo
 import psutil
 from bson import ObjectId
+from pydantic import TypeAdapter
 from pymongo.errors import PyMongoError
 
 from ..errors import PluginError
-from .summaries import Summary
+from .summaries import Summary  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from fiftyone.core.collections import SampleCollection
 
 State = Literal["running", "finished", "interrupted", "undoing", "undone"]
+
+UNDONE = ("undoing", "undone")
+"""States of a run whose values do not count as written any more."""
 
 METHOD = "@pam-labeling/pam/"
 KEPT_FAILURES = 100
@@ -39,7 +43,7 @@ _GONE = "Its process ended without a word: it was killed, or crashed."
 
 
 @dataclass(frozen=True)
-class Counts:
+class RunCounts:
     """How much a run did.
 
     Attributes:
@@ -59,7 +63,7 @@ class Counts:
 
 
 @dataclass(frozen=True)
-class Failure:
+class SampleFailure:
     """Why a sample has none of the run's results, or not all."""
 
     sample_id: str
@@ -74,8 +78,6 @@ class Undone:
         restored: values that are what they were before the run.
         removed: labels of the run that are gone again.
         kept: values and labels that somebody edited after the run, and that stay.
-        superseded: values that a later run overwrote: that run's stay, and undoing it brings back
-            what was before both.
         missing: values and labels whose sample, label or field is no longer there.
         undeclared: fields and attributes of the run that are gone from the schema.
     """
@@ -83,7 +85,6 @@ class Undone:
     restored: int = 0
     removed: int = 0
     kept: int = 0
-    superseded: int = 0
     missing: int = 0
     undeclared: tuple[str, ...] = ()
 
@@ -102,7 +103,7 @@ class RunRecord:
         started: when, in UTC, as ISO 8601 has it.
         finished: when it ended or was interrupted; None while it runs.
         state: a run whose process is gone is `"interrupted"`, whatever the database says.
-        counts: see `Counts`.
+        counts: see `RunCounts`.
         failures: the first hundred; `counts.failed` counts all.
         reason: why the run ended before it was through; "" unless it did.
         declared: paths in the schema that this run declared.
@@ -125,8 +126,8 @@ class RunRecord:
     started: str
     finished: str | None = None
     state: State = "running"
-    counts: Counts = default(default_factory=Counts)
-    failures: tuple[Failure, ...] = ()
+    counts: RunCounts = default(default_factory=RunCounts)
+    failures: tuple[SampleFailure, ...] = ()
     reason: str = ""
     declared: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
@@ -143,6 +144,7 @@ class RunRecord:
         return asdict(self)
 
 
+_READER = TypeAdapter(RunRecord)
 _UNSAVED: dict[str, RunRecord] = {}
 """How runs of this process ended, by journal, where the database does not know it yet."""
 
@@ -226,7 +228,7 @@ def end(collection: SampleCollection, record: RunRecord, reason: str) -> RunReco
     """
     state: State = "interrupted" if reason else "finished"
     record = replace(record, state=state, reason=reason, finished=now(), seen=now())
-    _UNSAVED[record.journal] = record
+    _UNSAVED[record.journal] = record  # `save` forgets it
     try:
         save(collection, record)
     except PyMongoError:
@@ -244,36 +246,6 @@ def reason_of(error: BaseException | None) -> str:
     return (str(error) or type(error).__name__)[:REASON_LIMIT]
 
 
-def resumed(collection: SampleCollection, fresh: RunRecord) -> RunRecord:
-    """The record of an interrupted run that this process goes on with.
-
-    Args:
-        collection: of the run.
-        fresh: what would be the record of a new run; its key names the run.
-
-    Raises:
-        PluginError: there is no such run, it is not interrupted, or it did something else.
-    """
-    record = read_run(collection, fresh.key)
-    if record.state != "interrupted":
-        raise PluginError(f"The run {record.key!r} is {record.state}: start another one.")
-    if (record.operator, record.field) != (fresh.operator, fresh.field):
-        raise PluginError(
-            f"The run {record.key!r} was {record.operator} on {record.field!r}, not "
-            f"{fresh.operator} on {fresh.field!r}: start another one."
-        )
-    return replace(
-        record,
-        state="running",
-        reason="",
-        finished=None,
-        declared=tuple(dict.fromkeys(record.declared + fresh.declared)),
-        paths=tuple(dict.fromkeys(record.paths + fresh.paths)),
-        process=fresh.process,
-        seen=fresh.seen,
-    )
-
-
 def journals_in_use() -> list[str]:
     """The journals of all runs of all datasets."""
     return [str(journal) for journal in _documents().distinct("config.journal")]
@@ -285,6 +257,7 @@ def is_alive(record: RunRecord) -> bool:
     if host != socket.gethostname():
         return not is_silent(record)
     try:
+        # The start too: a process id is given to another process some time later.
         return bool(abs(psutil.Process(pid).create_time() - start) < 1)
     except psutil.NoSuchProcess:
         return False
@@ -316,18 +289,7 @@ def _config(record: RunRecord) -> dict[str, Any]:
 
 
 def _record(document: Mapping[str, Any]) -> RunRecord:
-    config = document["config"]
-    values = {f.name: config[f.name] for f in fields(RunRecord) if f.name in config}
-    values["counts"] = Counts(**config["counts"])
-    values["failures"] = tuple(Failure(**failure) for failure in config["failures"])
-    if config["undone"] is not None:
-        undone = {**config["undone"], "undeclared": tuple(config["undone"]["undeclared"])}
-        values["undone"] = Undone(**undone)
-    if config.get("summary") is not None:
-        values["summary"] = Summary(**config["summary"])
-    for name in ("declared", "paths", "process"):
-        values[name] = tuple(config[name])
-    record = RunRecord(key=document["key"], **values)
+    record = _READER.validate_python({**document["config"], "key": document["key"]})
     if record.state != "running":
         return record
     if record.journal in _UNSAVED:

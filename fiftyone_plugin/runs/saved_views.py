@@ -1,4 +1,4 @@
-"""The saved view that a run made: known by all that it is, so that undo takes no other."""
+"""The saved view that a run made; a digest of all its parts tells it from other views."""
 
 from __future__ import annotations
 

@@ -1,11 +1,18 @@
-"""Takes declarations back that a run made, where nobody else uses them."""
+"""The dataset's schema: are a run's fields there, and which does nobody use any more?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import fiftyone.core.odm as foo
+
+from ..errors import PluginError
+from ..labels.fields import OWN, LabelField
+from .records import UNDONE, RunRecord
+
 if TYPE_CHECKING:
-    from .records import RunRecord
+    from collections.abc import Collection, Mapping, Sequence
+
 
 _VALUES = [  # MongoDB's types of everything but null that FiftyOne writes
     "string",
@@ -21,6 +28,37 @@ _VALUES = [  # MongoDB's types of everything but null that FiftyOne writes
 ]
 
 
+def check_present(place: LabelField, paths: Collection[str]) -> None:
+    """See that the database still has what a run is writing to.
+
+    MongoDB would take values for a field that is gone, and nobody would see them: the schema does
+    not have it.
+
+    Args:
+        place: where the labels are.
+        paths: what it writes, by its path in the schema.
+
+    Raises:
+        PluginError: the dataset, the field or an attribute is gone, or has another name.
+    """
+    schema = "frame_fields" if place.frames else "sample_fields"
+    found = foo.get_db_conn().datasets.find_one({"_id": place.dataset._doc.id}, [schema])
+    if found is None:
+        raise PluginError("The dataset was deleted while the run was going on.")
+    needed = [path.removeprefix("frames.") for path in paths if path.rsplit(".")[-1] not in OWN]
+    for path in (place.name, *needed):
+        if not _declares(found[schema], path.split(".")):
+            raise PluginError(f"{path!r} was renamed or deleted while the run was going on.")
+
+
+def _declares(fields: Sequence[Mapping[str, Any]], parts: Sequence[str]) -> bool:
+    """Whether a schema, as the database keeps it, has a path."""
+    field = next((field for field in fields if field["name"] == parts[0]), None)
+    if field is None or len(parts) == 1:
+        return field is not None
+    return _declares(field.get("fields") or (), parts[1:])
+
+
 def undeclare(dataset: Any, record: RunRecord, others: list[RunRecord]) -> list[str]:
     """Remove the fields and attributes that undone runs declared and nobody uses any more.
 
@@ -34,13 +72,14 @@ def undeclare(dataset: Any, record: RunRecord, others: list[RunRecord]) -> list[
     Returns:
         The paths that the schema no longer has.
     """
-    undone = [other for other in others if other.state in {"undoing", "undone"}]
+    undone = [other for other in others if other.state in UNDONE]
     in_use = {path for other in others if other not in undone for path in other.paths}
     candidates = set(record.declared)
     for other in undone:
         gone = other.undone.undeclared if other.undone else ()
         candidates |= set(other.declared) - set(gone)
     removed: list[str] = []
+    # Fields before what is inside them: what is inside goes with its field.
     for path in sorted(candidates, key=lambda path: path.count(".")):
         if any(path.startswith(f"{parent}.") for parent in removed):
             removed.append(path)
@@ -69,6 +108,7 @@ def _remove(dataset: Any, path: str) -> None:
     """Remove a field from the schema, and from documents where it is null."""
     collection, inside = _collection(dataset, path)
     frames = inside != path
+    # FiftyOne writes null for what is declared; removing the declaration alone would leave that.
     nulls = collection.find_one({inside: {"$exists": True}}, {"_id": True}) is not None
     if nulls or "." not in inside:
         delete = dataset.delete_frame_field if frames else dataset.delete_sample_field

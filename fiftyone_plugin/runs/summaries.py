@@ -1,4 +1,4 @@
-"""A field of the samples with a short line for each of their regions, as stored on the regions."""
+"""Summaries: a field of the samples with a short line for each of their regions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from ..labels.fields import short_text
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from ..labels.fields import LabelField
 
 _LENGTH = 120
 
@@ -52,11 +51,6 @@ class Summary:
                 yield _line(classes.get(value, value), text)
         elif said:
             yield _line(label.get("label"), said)
-
-
-def summary_of(place: LabelField, name: str, attribute: str) -> Summary:
-    """The summary of an attribute of a field's labels in the field `name` of the samples."""
-    return Summary(name, place.root, attribute, place.frames)
 
 
 def classes_of(dataset: Any, summary: Summary) -> dict[str, str]:

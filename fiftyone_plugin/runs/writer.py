@@ -1,9 +1,9 @@
-"""Writes what a run finds, a few hundred regions at a time.
+"""Write what a run finds, a few hundred regions at a time.
 
 Each flush reads what it is about to change (one query), writes that into the journal, and then sets
 all values of a document by one operation. Killed between any two of these, every document holds all
-of a flush or nothing of it, the journal holds at least what was changed, and `undo_run` and a
-resumed run go on from there. Memory depends on the size of a flush, not on the dataset.
+of a flush or nothing of it, and the journal holds at least what was changed: `undo_run` restores
+it, and another run can do the rest. Memory depends on the size of a flush, not on the dataset.
 """
 
 from __future__ import annotations
@@ -22,10 +22,9 @@ from ..labels.fields import Attribute
 from . import records
 from .bulk_write import DELETED, Pending, flush
 from .journal import Journal, collect
-from .records import KEPT_FAILURES, Failure, RunRecord
-from .renamed_fields import check_present
-from .summaries import summary_of
-from .summary_sync import Summaries
+from .records import KEPT_FAILURES, RunRecord, SampleFailure
+from .schema import check_present
+from .summaries import Summary
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,7 +62,6 @@ class RunWriter:
         model: str = "",
         version: str = "",
         key: str = "",
-        resume: bool = False,
         flush_regions: int = 500,
         flush_seconds: float = 10.0,
     ) -> None:
@@ -73,20 +71,15 @@ class RunWriter:
             collection: a dataset or view.
             field_name: the field of labels, as the collection calls it.
             operator: such as `"caption_regions"`.
-            attributes: what will be written onto labels, also of `fields.OWN`.
-            sample_attributes: what will be written onto samples.
-            create: the class of the field, such as `fo.Detections`, where it may be missing.
-            description: of the field, where it is made.
+            attributes, sample_attributes: what will be written onto labels, and onto samples.
+            create, description: of the field, such as `fo.Detections`, where it may be missing.
             parameters: what to record; values as JSON has them.
-            model: the checkpoint's name.
-            version: the version of pam-labeling.
+            model, version: the checkpoint's name, and the version of pam-labeling.
             key: the run's name; by default the operator and the time.
-            resume: go on with the interrupted run `key`, in its record and its journal.
-            flush_regions: a flush every so many regions.
-            flush_seconds: and whenever the last one was so long ago.
+            flush_regions, flush_seconds: a flush every so many regions, or after that long.
 
         Raises:
-            PluginError: the field, a name, a type or the run's name will not do.
+            PluginError: the field, a name or a type cannot be used.
         """
         self._collection = collection
         self._place = fields.label_field(collection, field_name, create)
@@ -98,7 +91,6 @@ class RunWriter:
         self._missing |= fields.undeclared_on_samples(self._place, sample_attributes)
         self._flush_regions = flush_regions
         self._flush_seconds = flush_seconds
-        self._resume = resume
         self._record = RunRecord(
             key=key,
             operator=operator,
@@ -119,8 +111,6 @@ class RunWriter:
         self._last_results: set[ObjectId] = set()
         self._recently_failed: dict[ObjectId, None] = {}
         self._failure: BaseException | None = None
-        self._names = [attribute.name for attribute in attributes]
-        self._others: Summaries | None = None  # of earlier runs on the same labels
 
     @property
     def record(self) -> RunRecord:
@@ -129,17 +119,10 @@ class RunWriter:
 
     def __enter__(self) -> RunWriter:
         collect(records.journals_in_use)
-        if self._resume:
-            self._record = records.resumed(self._collection, self._record)
-            records.save(self._collection, self._record)
-        else:
-            self._record = records.register(self._collection, self._record)
+        self._record = records.register(self._collection, self._record)
         try:
             self._journal = Journal(self._record.journal)
             self._declare(self._missing)
-            others = Summaries(self._dataset, frames=self._place.frames)
-            if others.depend_on(self._place.root, self._names):
-                self._others = others
         except BaseException as error:
             self._end(error)
             raise
@@ -187,19 +170,6 @@ class RunWriter:
         self._regions += len(values)
         self._flush_if_due()
 
-    def write_sample(self, sample_id: str, values: Mapping[str, Any]) -> None:
-        """Set fields of a sample (of `sample_attributes`).
-
-        Raises:
-            PluginError: a value does not fit its field.
-        """
-        found = {
-            name: self._for_mongo(self._place.field_path(name), value)
-            for name, value in values.items()
-        }
-        self._of(sample_id, found.values()).fields.update(found)
-        self._flush_if_due()
-
     def summarise(self, name: str, attribute: str) -> None:
         """Keep a field of the samples as a line for each label that has a text.
 
@@ -209,7 +179,8 @@ class RunWriter:
             name: of `sample_attributes`.
             attribute: of the labels: the text.
         """
-        self._record = replace(self._record, summary=summary_of(self._place, name, attribute))
+        summary = Summary(name, self._place.root, attribute, self._place.frames)
+        self._record = replace(self._record, summary=summary)
 
     def add_labels(self, sample_id: str, labels: Sequence[fo.Label]) -> None:
         """Add new labels behind those that the field's list has.
@@ -244,6 +215,7 @@ class RunWriter:
             raise
 
     def _flush(self) -> None:
+        # Usually once; again where samples refused their values and get the reason instead.
         while True:
             pending, self._pending = self._pending, {}
             self._regions = self._bytes = 0
@@ -254,11 +226,14 @@ class RunWriter:
             records.save(self._collection, self._record)
             self._last_flush = time.monotonic()
             if not self._pending:
-                return  # else: reasons of samples that refused what was written
+                return
 
     def _write(self, pending: dict[ObjectId, Pending]) -> None:
         if any(ERROR.name in one.fields for one in pending.values()):
-            self._declare_error()
+            # Made when the first sample fails; recorded first, so that undo knows of it.
+            missing = fields.undeclared_on_samples(self._place, [ERROR])
+            self._add_path(self._place.field_path(ERROR.name), missing)
+            self._declare(missing)
         outcome = flush(
             self._place,
             self._journal,
@@ -267,8 +242,6 @@ class RunWriter:
             self._recently_failed.keys(),
             self._record.summary,
         )
-        if self._others is not None:
-            self._others.rebuild([document for document, one in pending.items() if one.labels])
         counts = self._record.counts
         self._record = replace(
             self._record,
@@ -288,12 +261,6 @@ class RunWriter:
             if reason != DELETED:  # or there is no sample left to write the reason into
                 self._of(str(document)).fields[ERROR.name] = reason
 
-    def _declare_error(self) -> None:
-        """Make the field of reasons when the first sample fails, having recorded so."""
-        missing = fields.undeclared_on_samples(self._place, [ERROR])
-        self._add_path(self._place.field_path(ERROR.name), missing)
-        self._declare(missing)
-
     def _declare(self, missing: Mapping[str, Attribute | fields.Labels]) -> None:
         try:
             fields.declare(self._dataset, missing)
@@ -312,7 +279,7 @@ class RunWriter:
     def _note_failure(self, document: ObjectId, reason: str) -> None:
         counts, failures = self._record.counts, self._record.failures
         if len(failures) < KEPT_FAILURES:
-            failures = (*failures, Failure(str(document), reason[: records.REASON_LIMIT]))
+            failures = (*failures, SampleFailure(str(document), reason[: records.REASON_LIMIT]))
         if document not in self._recently_failed:
             counts = replace(counts, failed=counts.failed + 1)
         self._record = replace(self._record, counts=counts, failures=failures)
@@ -328,7 +295,8 @@ class RunWriter:
     def _of(self, sample_id: str, *values: Iterable[Any]) -> Pending:
         """What waits for a sample, which is going to get these values too."""
         pending = self._pending.setdefault(ObjectId(sample_id), Pending())
-        size = sum(_size(value) for each in values for value in each)
+        found = (value for each in values for value in each)
+        size = sum(len(one) if isinstance(one, bytes | str) else 8 for one in found)
         pending.size += size
         self._bytes += size
         return pending
@@ -353,10 +321,6 @@ class RunWriter:
         except ValidationError as error:
             raise PluginError(f"{value!r} does not fit {path!r}: {error}") from error
         return field.to_mongo(value)
-
-
-def _size(value: Any) -> int:
-    return len(value) if isinstance(value, bytes | str) else 8
 
 
 def _paths(

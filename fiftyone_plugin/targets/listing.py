@@ -1,4 +1,4 @@
-"""Which samples and labels there are, as ids: found in the database, kept in a temporary file."""
+"""Lists of the ids of samples and labels, read from the database into a temporary file."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ID_BYTES = 12
 _HEAD = Struct(f"<{_ID_BYTES}sI")
 
 
-class Entry(NamedTuple):
+class ListedSample(NamedTuple):
     """The id of a sample (or video frame), and those of its labels to work on."""
 
     document_id: ObjectId
@@ -50,13 +50,13 @@ class Listing:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[ListedSample]:
         self._file.seek(0)
         while head := self._file.read(_HEAD.size):
             document_id, count = _HEAD.unpack(head)
             ids = self._file.read(_ID_BYTES * count)
             labels = (ids[start : start + _ID_BYTES] for start in range(0, len(ids), _ID_BYTES))
-            yield Entry(ObjectId(document_id), tuple(ObjectId(label) for label in labels))
+            yield ListedSample(ObjectId(document_id), tuple(ObjectId(label) for label in labels))
 
 
 def listing_stages(

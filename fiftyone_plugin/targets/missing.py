@@ -1,7 +1,7 @@
-"""What is filled already and what is open, so that a run can leave alone what is there.
+"""Overwrite policy: which answers a region lacks, so that a run leaves alone what is there.
 
-That is decided by what the dataset holds, never by what a view shows: a view may hide an attribute,
-and a view of patches may be older than the captions.
+The dataset decides, never the view: a view may hide an attribute, and a view of patches may be
+older than the captions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _MASK = frozenset({"mask", "mask_path", "bounding_box"})
 
 
 @dataclass(frozen=True)
-class Part:
+class AnswerGroup:
     """One answer.
 
     Attributes:
@@ -34,24 +34,24 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Gaps:
+class OverwritePolicy:
     """Which regions are open, and which of their attributes.
 
     Attributes:
         only: "all" regions, whatever they have; those where an answer is "missing" (null or not
             there); or those where one is "empty" (missing, or nothing but blanks).
-        parts: the answers that are looked at; one that is open is enough.
+        groups: the answers that are looked at; one that is open is enough.
         new_field: a field of new detections, as the documents have it: open is a label that no
             detection there was made from, or where whole images are looked at, an image that has
             nothing in the field.
     """
 
     only: Only = "all"
-    parts: tuple[Part, ...] = ()
+    groups: tuple[AnswerGroup, ...] = ()
     new_field: str | None = None
 
     def __bool__(self) -> bool:
-        return self.only != "all" and bool(self.parts or self.new_field)
+        return self.only != "all" and bool(self.groups or self.new_field)
 
     def names(self, label: Any, class_value: str | None) -> frozenset[str] | None:
         """The attributes of a label that may be written; None: all.
@@ -60,7 +60,7 @@ class Gaps:
             label: as the dataset holds it.
             class_value: the class of a Segmentation, whose attributes are dictionaries; else None.
         """
-        if not self or not self.parts:
+        if not self or not self.groups:
             return None
 
         def is_open(name: str) -> bool:
@@ -72,9 +72,9 @@ class Gaps:
 
         return frozenset(
             name
-            for part in self.parts
-            if all(is_open(sign) for sign in part.signs)
-            for name in part.names
+            for group in self.groups
+            if all(is_open(sign) for sign in group.signs)
+            for name in group.names
             if name in _MASK or is_open(name)
         )
 
@@ -91,6 +91,7 @@ class Gaps:
             stored = [{"$match": {str(self.new_field): None}}, {"$project": {"_id": True}}]
             kept: dict[str, Any] = {"$match": {"stored.0": {"$exists": True}}}
         else:
+            # Of the labels that the view shows those that are open in the dataset.
             open_ids = label_ids(field, list_name, self._open("$$label"))
             stored = [{"$project": {"labels": open_ids}}]
             found = {"$ifNull": [{"$first": "$stored.labels"}, []]}
@@ -134,8 +135,8 @@ class Gaps:
             return {"$not": [{"$in": [{"$toString": f"{label}._id"}, made]}]}
         return {
             "$or": [
-                {"$and": [self._is_open(f"{label}.{sign}") for sign in part.signs]}
-                for part in self.parts
+                {"$and": [self._is_open(f"{label}.{sign}") for sign in group.signs]}
+                for group in self.groups
             ]
         }
 

@@ -1,4 +1,4 @@
-"""What a run works on: which images, and which labels of them.
+"""Targets: the images and labels that a run works on.
 
 Before the first image the ids of all samples and labels are noted in a temporary file (12 bytes
 each): what the run itself writes cannot move samples into or out of the view it works on, and
@@ -18,21 +18,20 @@ from fiftyone.core.video import FramesView
 
 from ..errors import PluginError
 from ..labels.regions import PROMPT_ID, LabelRegion, LabelResult, class_of, regions_of
-from .listing import Entry, Listing, counting_stages, listing_stages
-from .missing import Gaps
-from .views import GENERATED, PATCHES, check_media, flat, label_type, listed, root_field
+from .listing import ListedSample, Listing, counting_stages, listing_stages
+from .missing import OverwritePolicy
+from .views import GENERATED, PATCHES, Slices, check_media, flat, label_type, listed, root_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from .views import Slices
 
-ALL = Gaps()
+ALL = OverwritePolicy()
 Where = Literal["dataset", "view", "selected_samples", "selected_labels"]
 
 
 @dataclass(frozen=True)
-class Counts:
+class TargetCounts:
     """How much work there is.
 
     Attributes:
@@ -88,18 +87,13 @@ class SampleWork:
         A Segmentation's attribute has a value for each class, `{"7": "a red car", ...}`.
         """
         assert self._target is not None
-        return self._target.gaps.names(region.document, class_of(region.label_id))
+        return self._target.policy.names(region.document, class_of(region.label_id))
 
     def _wants(self, result: LabelResult) -> bool:
         """Whether a region is open; the database cannot tell of a Segmentation's classes."""
         if result.label_id in self.made:
             return False
         return not isinstance(result, LabelRegion) or self.writable(result) != frozenset()
-
-    def address(self, label_id: str, value: Any) -> dict[str, Any]:
-        """One entry of the list that the root dataset's `set_label_values` takes."""
-        place = {"frame_id": self.frame_id} if self.frame_id else {"sample_id": self.sample_id}
-        return {**place, "label_id": label_id, "value": value}
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,14 +106,14 @@ class Target:
         field: the field in the root dataset, as "ground_truth" or "frames.detections"; None: whole
             images.
         label_type: the field's type, one of `LABEL_TYPES`, or None.
-        gaps: which of the labels are to be worked on, by what the dataset holds.
+        policy: which of the labels are to be worked on, by what the dataset holds.
     """
 
     collection: Any
     dataset: Any
     field: str | None
     label_type: Any
-    gaps: Gaps = ALL
+    policy: OverwritePolicy = ALL
 
     @property
     def frames(self) -> bool:
@@ -145,10 +139,10 @@ class Target:
         )
         return named
 
-    def count(self) -> Counts:
+    def count(self) -> TargetCounts:
         """How much work there is now, counted by the database."""
         rows = list(self._rows(counting_stages()))
-        return Counts(rows[0]["samples"], rows[0]["regions"]) if rows else Counts(0, 0)
+        return TargetCounts(rows[0]["samples"], rows[0]["regions"]) if rows else TargetCounts(0, 0)
 
     def chunks(self, size: int = 32) -> Iterator[list[SampleWork]]:
         """The work, at most `size` images at a time, in the collection's order.
@@ -159,7 +153,10 @@ class Target:
         read when it is asked for, and samples that were deleted since are left out.
         """
         with Listing(self._rows([])) as listing:
-            entries = _merged(listing)
+            entries = (
+                ListedSample(document, tuple(label for one in same for label in one.label_ids))
+                for document, same in groupby(listing, attrgetter("document_id"))
+            )
             while page := list(islice(entries, size)):
                 works = self._read(page)
                 if works:
@@ -174,6 +171,8 @@ class Target:
         view, field = self.collection, self.field
         if field is not None and self.frames:
             field = field.removeprefix("frames.")
+        # Patches are copies that know the id of what they were made from; views of frames have the
+        # frames' own ids; of videos only the frames are asked for.
         document_id, list_name, frames_only = "_id", None, False
         if isinstance(view, PATCHES):
             document_id = "_frame_id" if self.frames else "_sample_id"
@@ -183,13 +182,14 @@ class Target:
             kind = label_type(view, f"frames.{field}" if frames_only else field)
             list_name = getattr(kind, "_LABEL_LIST_FIELD", None)
         stages = listing_stages(document_id, field, list_name)
-        if self.gaps and self.label_type is not fo.Segmentation:  # classes: see `SampleWork`
+        if self.policy and self.label_type is not fo.Segmentation:  # classes: see `SampleWork`
             stored = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
+            # A whole dataset shows what is stored: no second look at each document is needed.
             as_stored = not isinstance(view, GENERATED) and not view.view()._stages
             if as_stored:
-                stages = self.gaps.stored_stages(field, stored)
+                stages = self.policy.stored_stages(field, stored)
             else:
-                stages += self.gaps.stages(self._documents.name, field, stored)
+                stages += self.policy.stages(self._documents.name, field, stored)
         # FiftyOne's public `values` would give all ids at once; this is what it is made of.
         rows: Iterator[Mapping[str, Any]] = view._aggregate(
             frames_only=frames_only, post_pipeline=[*stages, *more]
@@ -201,11 +201,12 @@ class Target:
         """The collection of MongoDB: any slice of a group is there, and frames without video."""
         return self.dataset._frame_collection if self.frames else self.dataset._sample_collection
 
-    def _read(self, page: Sequence[Entry]) -> list[SampleWork]:
+    def _read(self, page: Sequence[ListedSample]) -> list[SampleWork]:
         name = self.field.removeprefix("frames.") if self.field else None
         fields = ["filepath", "_sample_id", "frame_number", *([name] if name else [])]
-        if self.gaps and self.gaps.new_field:
-            fields.append(f"{self.gaps.new_field}.detections.{PROMPT_ID}")
+        if self.policy and self.policy.new_field:
+            fields.append(f"{self.policy.new_field}.detections.{PROMPT_ID}")
+        # Read from the dataset, not from the view, which may hide attributes of the labels.
         query = {"_id": {"$in": list({entry.document_id for entry in page})}}
         found = {document["_id"]: document for document in self._documents.find(query, fields)}
         return [
@@ -214,9 +215,11 @@ class Target:
             if entry.document_id in found
         ]
 
-    def _work(self, entry: Entry, document: Mapping[str, Any], name: str | None) -> SampleWork:
+    def _work(
+        self, entry: ListedSample, document: Mapping[str, Any], name: str | None
+    ) -> SampleWork:
         label = document.get(name) if name else None
-        new_field = self.gaps.new_field if self.gaps else None
+        new_field = self.policy.new_field if self.policy else None
         made = (document.get(new_field) or {}).get("detections") or () if new_field else ()
         return SampleWork(
             sample_id=str(document["_sample_id"] if self.frames else document["_id"]),
@@ -230,17 +233,12 @@ class Target:
         )
 
 
-def _merged(entries: Iterable[Entry]) -> Iterator[Entry]:
-    for document_id, same in groupby(entries, attrgetter("document_id")):
-        yield Entry(document_id, tuple(label for entry in same for label in entry.label_ids))
-
-
 def resolve(
     collection: Any,
     *,
     field: str | None,
     slices: Slices = None,
-    gaps: Gaps = ALL,
+    policy: OverwritePolicy = ALL,
 ) -> Target:
     """What to work on in a dataset or a view; only the labels that a view shows are meant.
 
@@ -249,7 +247,7 @@ def resolve(
         field: a label field; "frames.detections" of a video's frames; None: whole images.
         slices: of a grouped dataset: some slices by name, "all" with images, or None: the one
             that the collection shows. The view's filters of the field hold in all of them.
-        gaps: see `Target`.
+        policy: see `Target`.
 
     Raises:
         PluginError: there are no such labels or images; the message says what there is.
@@ -265,7 +263,7 @@ def resolve(
     in_root = root_field(collection, dataset, field)
     check_media(collection, in_root)
     kind = None if in_root is None else label_type(dataset, in_root)
-    return Target(collection, dataset, in_root, kind, gaps)
+    return Target(collection, dataset, in_root, kind, policy)
 
 
 def resolve_context(
@@ -274,7 +272,7 @@ def resolve_context(
     field: str | None,
     where: Where = "view",
     slices: Slices = None,
-    gaps: Gaps = ALL,
+    policy: OverwritePolicy = ALL,
 ) -> Target:
     """What to work on, as it is shown and selected in the App.
 
@@ -283,7 +281,7 @@ def resolve_context(
         field: as of `resolve`.
         where: the dataset, the current view, or what is selected in it.
         slices: as of `resolve`; None: the slice that the App shows.
-        gaps: see `Target`.
+        policy: see `Target`.
 
     Raises:
         PluginError: nothing is selected, or as of `resolve`.
@@ -307,7 +305,7 @@ def resolve_context(
     else:
         collection = _selected_labels(ctx, field, grouped=grouped)
         slices = None
-    return resolve(collection, field=field, slices=slices, gaps=gaps)
+    return resolve(collection, field=field, slices=slices, policy=policy)
 
 
 def selected_fields(selected_labels: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:

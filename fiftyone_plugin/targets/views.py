@@ -1,4 +1,4 @@
-"""The kinds of datasets and views there are, and which of their fields have regions.
+"""Kinds of datasets and views, and their fields with regions.
 
 Views of patches and frames are generated: copies, which are written to in the dataset that they
 were made of. A grouped collection shows one slice at a time.

@@ -223,6 +223,18 @@ def annotator() -> Iterator[Annotator]:
     torch.set_num_threads(threads)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def remembered_answers() -> Iterator[None]:
+    """Operators and zoo models ask the real model about each region once a session."""
+    from fiftyone_plugin import models
+    from tests.fiftyone_plugin.remembering import RememberingAnnotator
+
+    load = models._load
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "_load", lambda settings: RememberingAnnotator(load(settings)))
+        yield
+
+
 @pytest.fixture(scope="session")
 def operator() -> Iterator[Callable[[str], Any]]:
     """Gives the plugin's operators by name, from FiftyOne's registry.

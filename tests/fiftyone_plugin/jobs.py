@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from fiftyone_plugin.operators.plans import Plan
-from fiftyone_plugin.runs.attribute_mapping import Answers
-from fiftyone_plugin.runs.engine import Job, run
-from fiftyone_plugin.targets.missing import Gaps
+from fiftyone_plugin.runs.attribute_mapping import AttributeMapping
+from fiftyone_plugin.runs.engine import RegionJob, run
+from fiftyone_plugin.targets.missing import OverwritePolicy
 from fiftyone_plugin.targets.target import resolve
-from pam_labeling import Settings
+from pam_labeling import LazyRequest, Settings
 from pam_model import Question, Task
 
 BRIEF = Question(Task.BRIEF)
-ANSWERS = Answers({BRIEF: "caption"})
+ANSWERS = AttributeMapping({BRIEF: "caption"})
 CAPTIONS = "ground_truth.detections.caption"
 
 
 def job_on(collection, field="ground_truth", answers=ANSWERS, only="all", **options):
-    target = resolve(collection, field=field, gaps=Gaps(only, answers.parts))
-    return Job("caption_regions", target, answers, {}, **options)
+    target = resolve(collection, field=field, policy=OverwritePolicy(only, answers.groups))
+    return RegionJob("caption_regions", target, answers, {}, **options)
 
 
 def plan_of(job):
@@ -45,10 +47,14 @@ class Recorder:
         self.model_name = annotator.model_name
         self.requests = []
 
+    def make(self, lazy):
+        request = lazy.make()
+        self.requests.append(request)
+        return request
+
     def annotate_many(self, requests):
         def kept():
-            for request in requests:
-                self.requests.append(request)
-                yield request
+            for lazy in requests:
+                yield LazyRequest(lazy.key, partial(self.make, lazy))
 
         return self.annotator.annotate_many(kept())

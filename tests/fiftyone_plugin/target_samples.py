@@ -46,3 +46,9 @@ def context(dataset, view=None, *, selected=(), selected_labels=(), group_slice=
 def selection(view, field, *labels):
     """The App's selection of some labels."""
     return view.filter_labels(field, F("label").is_in(labels))._get_selected_labels(fields=field)
+
+
+def address(work, label_id, value):
+    """One entry of the list that the root dataset's `set_label_values` takes."""
+    place = {"frame_id": work.frame_id} if work.frame_id else {"sample_id": work.sample_id}
+    return {**place, "label_id": label_id, "value": value}

@@ -15,7 +15,7 @@ import pytest
 from fiftyone.plugins.context import PluginContext
 from packaging.requirements import Requirement
 
-from fiftyone_plugin import zoo
+from fiftyone_plugin.zoo import model
 from pam_labeling.version import VERSION
 from tests.fiftyone_plugin.served import PLUGIN, repository
 
@@ -66,7 +66,7 @@ def test_the_plugin_runs_its_own_files_only(loaded, tmp_path):
 
 
 def test_the_zoo_shares_the_models_of_the_plugin_that_is_loaded(loaded):
-    assert zoo._models() is sys.modules[f"{MODULE}.models"]
+    assert model._models() is sys.modules[f"{MODULE}.models"]
 
 
 def test_only_the_zoo_source_names_the_package():

@@ -11,7 +11,7 @@ import fiftyone.plugins as fop
 import fiftyone.zoo as foz
 import pytest
 
-from fiftyone_plugin import zoo
+from fiftyone_plugin.zoo import model as zoo
 from pam_model.nano.words import SHAPES
 from tests.fiftyone_plugin.served import PLUGIN, repository
 
@@ -108,7 +108,7 @@ def test_every_operator_and_panel_is_in_the_table():
 
 
 def test_every_model_and_option_of_the_zoo_is_named():
-    names = [*zoo.CHECKPOINTS, *zoo.ATTRIBUTES.values(), *zoo.PamConfig.__annotations__]
+    names = [*zoo.CHECKPOINTS, *zoo.ATTRIBUTES.values(), *zoo.PamConfig.model_fields]
     assert [name for name in names if f"`{name}`" not in README and name != "checkpoint"] == []
 
 

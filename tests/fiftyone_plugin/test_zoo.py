@@ -15,6 +15,7 @@ import pytest
 from fiftyone_plugin import zoo
 from fiftyone_plugin.models import AnnotatorPool, settings_of
 from fiftyone_plugin.zoo import load_model
+from fiftyone_plugin.zoo.model import CHECKPOINTS
 from tests.fiftyone_plugin.served import PLUGIN, repository
 
 LOADED = "fiftyone.plugins.orgs.pam_labeling.pam.models"
@@ -58,15 +59,15 @@ def test_the_zoo_loads_applies_and_forgets_a_model(source, scene_dataset):
 
 def test_the_models_of_the_manifest_are_those_of_the_source():
     manifest = json.loads((PLUGIN / "zoo" / "manifest.json").read_text())
-    assert {model["base_name"] for model in manifest["models"]} == set(zoo.CHECKPOINTS)
+    assert {model["base_name"] for model in manifest["models"]} == set(CHECKPOINTS)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"text": ["label"]}, "pam-nano has no option text, only prompt_field"),
-        ({"texts": ["caption"]}, "not caption"),
-        ({"language": "de"}, "en or zh, not de"),
+        ({"text": ["label"]}, 'no option "text". Did you mean "texts"'),
+        ({"texts": ["caption"]}, '"detailed", not one with "caption"'),
+        ({"language": "de"}, '"en" or "zh", not "de"'),
         ({"classes": ["a", "a"]}, "'a' is in the list twice"),
         ({"classes": ["a"], "threshold": 2}, "from 0 to 1"),
         ({"device": "abacus"}, "PAM_DEVICE"),
@@ -79,9 +80,9 @@ def test_options_that_mean_nothing_are_refused(options, message):
 
 
 def test_an_unknown_model_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="there is no pam-7b, only pam-nano"):
+    with pytest.raises(ValueError, match="There is no pam-7b, only pam-nano"):
         load_model("pam-7b", "")
-    with pytest.raises(ValueError, match="there is no pam-7b"):
+    with pytest.raises(ValueError, match="There is no pam-7b"):
         zoo.download_model("pam-7b", str(tmp_path / "note"))
 
 
@@ -96,14 +97,17 @@ def test_a_large_model_is_downloaded_by_its_own_name(monkeypatch, tmp_path):
 
 
 def test_a_missing_package_is_named_with_what_to_do(monkeypatch):
+    monkeypatch.delitem(sys.modules, "fiftyone_plugin.zoo.model")
     monkeypatch.setitem(sys.modules, "pam_labeling", None)
     with pytest.raises(ImportError, match=r"pam-labeling.*pip install \."):
         load_model("pam-nano", "")
 
 
-def test_a_missing_package_of_others_keeps_its_name():
-    with pytest.raises(ModuleNotFoundError, match="no_such_package"):
-        zoo._package("no_such_package")
+def test_a_missing_package_of_others_keeps_its_name(monkeypatch):
+    monkeypatch.delitem(sys.modules, "fiftyone_plugin.zoo.model")
+    monkeypatch.setitem(sys.modules, "pydantic", None)
+    with pytest.raises(ModuleNotFoundError, match="pydantic"):
+        load_model("pam-nano", "")
 
 
 def test_the_form_offers_the_fields_with_prompts(source, scene_dataset):
@@ -125,7 +129,7 @@ def test_the_form_offers_fields_of_frames(new_dataset):
 
 
 def test_the_form_says_that_the_package_is_missing(monkeypatch, scene_dataset):
-    monkeypatch.setitem(sys.modules, "fiftyone_plugin.labels.regions", None)
+    monkeypatch.setitem(sys.modules, "fiftyone_plugin.zoo.model", None)
     form = zoo.resolve_input("pam-nano", SimpleNamespace(view=scene_dataset(0).view()))
     assert form.invalid
     assert "pip install" in form.type.properties["missing"].view.label

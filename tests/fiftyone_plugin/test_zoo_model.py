@@ -189,6 +189,7 @@ def fails_on(monkeypatch, is_bad):
         return annotate(self, request, *args)
 
     monkeypatch.setattr(Pipeline, "annotate", failing)
+    monkeypatch.setattr("tests.fiftyone_plugin.remembering.ANSWERS", {})
 
 
 def test_regions_that_fail_together_are_tried_one_by_one(nano, scene_dataset, monkeypatch):

@@ -45,7 +45,8 @@ def test_failures_are_told_in_the_app(operator, scene_dataset):
     assert "; 1 samples with a reason in pam_error" in sentence
 
 
-def test_a_run_that_the_app_leaves_is_interrupted(operator, scene_dataset):
+def test_a_run_that_the_app_leaves_is_interrupted(operator, scene_dataset, monkeypatch):
+    monkeypatch.setattr("fiftyone_plugin.operators.model_operator._SECONDS_BETWEEN", 0.0)
     dataset = scene_dataset(0, 1)
     with closing(operator("caption_regions").execute(context(dataset, {"field": FIELD}))) as steps:
         next(steps)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+
 import pytest
 
 from fiftyone_plugin.errors import PluginError
+from fiftyone_plugin.operators.caption_regions import CaptionRegions
 from fiftyone_plugin.operators.forms import params_of
 from fiftyone_plugin.operators.options import (
     CaptionOptions,
@@ -35,6 +39,7 @@ def test_the_attributes_of_the_questions_that_are_asked():
             '"hot dog, plain", 19" screen, "a ""b"", c"',
             ("hot dog, plain", '19" screen', 'a "b", c'),
         ),
+        ({"cat": 1, "dog": 2}.keys(), ("cat", "dog")),
         (None, None),
         ("", None),
     ],
@@ -60,20 +65,21 @@ def test_options_survive_json(options):
     ("params", "sentence"),
     [
         ({}, "A field is missing"),
-        ({"field": " "}, "The parameter field is missing"),
-        ({"field": 3}, "The parameter field is a text, not 3"),
-        ({"field": "gt", "colour": 1}, "There is no parameter 'colour'"),
-        ({"field": "gt", "only": "some"}, "The parameter only is one of all, missing, empty"),
-        ({"field": "gt", "language": "fr"}, "The parameter language is one of en, zh"),
-        ({"field": "gt", "threshold": 2}, "The parameter threshold is a number from 0 to 1, not 2"),
-        ({"field": "gt", "batch_size": 0}, "The parameter batch_size is a whole number from 1"),
-        ({"field": "gt", "batch_size": True}, "The parameter batch_size is a whole number"),
-        ({"field": "gt", "summary": "yes"}, "The parameter summary is yes or no, not 'yes'"),
-        ({"field": "gt", "classes": []}, "The parameter classes has no name in it"),
-        ({"field": "gt", "classes": ["", " "]}, "The parameter classes has no name in it"),
-        ({"field": "gt", "classes": " , "}, "The parameter classes has no name in it"),
-        ({"field": "gt", "classes": [1]}, "The parameter classes is a list of names"),
-        ({"field": "gt", "mask": "polygon"}, "The parameter mask is one of instance, mask_path"),
+        ({"field": " "}, "field must be a text"),
+        ({"field": 3}, "field must be a text, not 3"),
+        ({"field": "gt", "colour": 1}, 'There is no parameter "colour"'),
+        ({"field": "gt", "only": "some"}, 'only must be "all", "missing" or "empty", not "some"'),
+        ({"field": "gt", "language": "fr"}, 'language must be "en" or "zh"'),
+        ({"field": "gt", "threshold": 2}, "threshold must be a number from 0 to 1, not 2"),
+        ({"field": "gt", "batch_size": 0}, "batch_size must be a whole number from 1 to 4,096"),
+        ({"field": "gt", "batch_size": True}, "batch_size must be a whole number"),
+        ({"field": "gt", "summary": "yes"}, 'summary must be true or false, not "yes"'),
+        ({"field": "gt", "classes": []}, "classes has no name in it"),
+        ({"field": "gt", "classes": ["", " "]}, "classes has no name in it"),
+        ({"field": "gt", "classes": " , "}, "classes has no name in it"),
+        ({"field": "gt", "classes": [1]}, "classes must be a list of names"),
+        ({"field": "gt", "classes": 3}, "classes must be a list of names"),
+        ({"field": "gt", "mask": "polygon"}, 'mask must be "instance" or "mask_path", or None'),
         ({"field": "gt", "mask": "mask_path"}, "Masks in files need a folder"),
         ({"field": "gt", "brief": ""}, "Nothing is asked"),
     ],
@@ -96,12 +102,14 @@ def test_none_in_a_call_means_none_and_not_the_default():
 
 
 def test_a_segmentation_run_always_keeps_masks():
-    with pytest.raises(PluginError, match="The parameter mask is one of instance, mask_path"):
+    with pytest.raises(PluginError, match='mask must be "instance" or "mask_path"'):
         SegmentOptions(field="gt", mask=None)
 
 
 def test_limits_without_an_upper_end_are_said_so():
-    with pytest.raises(PluginError, match="max_regions is a whole number from 1, not 0"):
+    with pytest.raises(
+        PluginError, match="max_regions must be a whole number of at least 1, or None, not 0"
+    ):
         FindOptions(field="new", max_regions=0)
 
 
@@ -129,3 +137,20 @@ def test_masks_that_are_not_kept_and_a_field_that_is_not_new():
 
 def test_what_the_app_adds_is_no_parameter():
     assert params_of({"panel_id": "1", "field": "gt"}) == {"field": "gt"}
+
+
+def test_the_help_of_a_call_is_that_of_its_options():
+    call = CaptionRegions.__call__
+    parameters = inspect.signature(call).parameters
+    assert list(parameters)[:2] == ["self", "collection"]
+    assert parameters["brief"].default == "caption"
+    assert parameters["field"].default is inspect.Parameter.empty
+    assert set(parameters) - {"self"} == {
+        *re.findall(r"^    (\w+): ", call.__doc__, re.MULTILINE),
+    } - {"PluginError"}
+    assert set(CaptionOptions.model_fields) - {"target"} < set(parameters)
+
+
+def test_blank_numbers_are_the_defaults():
+    options = FindOptions(field="new", threshold="", points_per_side=None, max_regions="")
+    assert (options.threshold, options.points_per_side, options.max_regions) == (0, 32, None)

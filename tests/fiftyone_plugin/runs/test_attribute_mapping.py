@@ -8,7 +8,7 @@ import pytest
 
 from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.labels.regions import LabelRegion
-from fiftyone_plugin.runs.attribute_mapping import Answers, Masks, by_label
+from fiftyone_plugin.runs.attribute_mapping import AttributeMapping, Masks, by_label
 from pam_labeling import Provenance, Region, Scores, Vocabulary
 from pam_model import Prompt, Question, Task
 
@@ -34,21 +34,23 @@ def source(label="cat", **attributes):
 
 
 def test_each_answer_goes_to_its_attribute():
-    answers = Answers({BRIEF: "caption", LABEL: "name"}, score="iou")
+    answers = AttributeMapping({BRIEF: "caption", LABEL: "name"}, score="iou")
     values = answers.values(region(brief="a cat", label="cat"), source())
     assert values == {"caption": "a cat", "name": "cat", "iou": 0.9}
 
 
 def test_a_score_is_the_share_where_there_are_classes():
-    answers = Answers(vocabulary=Vocabulary(("cat", "dog")), score="share")
+    answers = AttributeMapping(vocabulary=Vocabulary(("cat", "dog")), score="share")
     assert answers.values(region("dog", 0.7), source()) == {"pam_label": "dog", "share": 0.7}
 
 
 def test_a_class_that_was_not_chosen_clears_an_attribute_but_never_the_label():
     vocabulary = Vocabulary(("cat", "dog"), threshold=0.9)
     undecided = region(None, 0.5)
-    assert Answers(vocabulary=vocabulary).values(undecided, source()) == {"pam_label": None}
-    onto_label = Answers(vocabulary=vocabulary, class_attribute="label")
+    assert AttributeMapping(vocabulary=vocabulary).values(undecided, source()) == {
+        "pam_label": None
+    }
+    onto_label = AttributeMapping(vocabulary=vocabulary, class_attribute="label")
     assert onto_label.values(undecided, source()) == {}
 
 
@@ -57,26 +59,26 @@ def test_a_class_that_was_not_chosen_clears_an_attribute_but_never_the_label():
     [("dog", "cat", True), ("Cat", "cat", False), (None, "cat", False), ("dog", None, True)],
 )
 def test_only_disagreement_is_written(chosen, present, written):
-    answers = Answers(vocabulary=Vocabulary(("cat", "dog")), only_disagreeing=True)
+    answers = AttributeMapping(vocabulary=Vocabulary(("cat", "dog")), only_disagreeing=True)
     assert bool(answers.values(region(chosen, 0.9), source(present))) == written
 
 
 @pytest.mark.parametrize("tighten", [False, True])
 def test_a_mask_is_cut_at_the_box_or_the_box_made_tight(tighten):
-    values = Answers(masks=Masks(tighten=tighten)).values(region(), source())
+    values = AttributeMapping(masks=Masks(tighten=tighten)).values(region(), source())
     assert values["mask"].shape == (4, 4)
     assert ("bounding_box" in values) == tighten
 
 
 def test_a_mask_goes_to_a_file_named_after_its_label(tmp_path):
     given = source()
-    values = Answers(masks=Masks(tmp_path)).values(region(), given)
+    values = AttributeMapping(masks=Masks(tmp_path)).values(region(), given)
     assert values["mask"] is None
     assert values["mask_path"] == str(tmp_path / f"{given.label_id}.png")
 
 
 def test_attributes_are_declared_with_their_kinds_and_descriptions():
-    answers = Answers(
+    answers = AttributeMapping(
         {BRIEF: "caption", Question(Task.DEFINITION, "zh"): "meaning"}, score="iou", masks=Masks()
     )
     found = {one.name: (one.kind, one.description) for one in answers.attributes(fo.Detection)}
@@ -88,7 +90,7 @@ def test_attributes_are_declared_with_their_kinds_and_descriptions():
 
 
 def test_a_segmentation_has_dictionaries():
-    answers = Answers({BRIEF: "caption"}, Vocabulary(("cat",)), score="share")
+    answers = AttributeMapping({BRIEF: "caption"}, Vocabulary(("cat",)), score="share")
     assert {one.kind for one in answers.attributes(fo.Segmentation)} == {"record"}
 
 
@@ -119,9 +121,9 @@ def test_classes_of_one_segmentation_are_joined_and_other_classes_stay():
 )
 def test_attributes_that_would_spoil_something_are_refused(options, sentence):
     with pytest.raises(PluginError, match=sentence):
-        Answers(**options)
+        AttributeMapping(**options)
 
 
 def test_the_label_and_the_confidence_may_be_written():
-    names = Answers({LABEL: "label"}, score="confidence").names
+    names = AttributeMapping({LABEL: "label"}, score="confidence").names
     assert names == ["label", "confidence"]

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fiftyone_plugin.operators.plans import Plan
-from fiftyone_plugin.runs.attribute_mapping import Answers, Masks
-from fiftyone_plugin.runs.engine import Job, run
+from fiftyone_plugin.runs.attribute_mapping import AttributeMapping, Masks
+from fiftyone_plugin.runs.engine import RegionJob, run
 from fiftyone_plugin.runs.records import list_runs
 from fiftyone_plugin.targets.target import resolve
 from pam_labeling import Settings
@@ -104,7 +104,8 @@ def test_all_regions_of_an_image_go_in_one_request(scene_dataset, annotator):
     recorder = Recorder(annotator)
     record_of(job_on(dataset), recorder)
     counts = [len(sample.ground_truth.detections) for sample in dataset]
-    assert [len(request.prompts) for request in recorder.requests] == counts
+    found = [len(request.prompts) for request in recorder.requests]
+    assert sorted(found) == sorted(counts)  # several threads make them
 
 
 def test_instance_masks_are_prompts_unless_they_are_to_be_made(scene_dataset, annotator):
@@ -177,7 +178,7 @@ def test_only_empty_takes_blanks_too(scene_dataset, annotator):
 
 def test_masks_are_written_onto_detections(scene_dataset, annotator):
     dataset = scene_dataset(0, masks=False)
-    record_of(job_on(dataset, answers=Answers(masks=Masks()), use_masks=False), annotator)
+    record_of(job_on(dataset, answers=AttributeMapping(masks=Masks()), use_masks=False), annotator)
     dataset.reload()
     drawn = scene(0)
     for detection, item in zip(dataset.first().ground_truth.detections, drawn.objects, strict=True):
@@ -194,7 +195,7 @@ def test_new_detections_keep_label_attributes_tags_and_index(every_type, annotat
     polyline.label, polyline.tags, polyline.index = "mine", ["good"], 3
     polyline["occluded"] = True
     sample.save()
-    answers = Answers(masks=Masks())
+    answers = AttributeMapping(masks=Masks())
     job = job_on(every_type, "polylines", answers, new_field="regions")
     record = record_of(job, annotator)
     every_type.reload()
@@ -208,7 +209,7 @@ def test_new_detections_keep_label_attributes_tags_and_index(every_type, annotat
 def test_classes_of_a_segmentation_become_detections_by_their_names(every_type, annotator):
     every_type.default_mask_targets = {7: "thing"}
     every_type.save()
-    job = job_on(every_type, "segmentation", Answers(masks=Masks()), new_field="regions")
+    job = job_on(every_type, "segmentation", AttributeMapping(masks=Masks()), new_field="regions")
     record_of(job, annotator)
     every_type.reload()
     assert [one.label for one in every_type.first().regions.detections] == ["thing"]
@@ -216,9 +217,9 @@ def test_classes_of_a_segmentation_become_detections_by_their_names(every_type, 
 
 def test_everything_is_found_in_images_and_counted_by_image(scene_dataset, annotator):
     dataset = scene_dataset(0, 1)
-    answers = Answers({Question(Task.LABEL): "label"}, score="confidence", masks=Masks())
+    answers = AttributeMapping({Question(Task.LABEL): "label"}, score="confidence", masks=Masks())
     everything = AutomaticMaskOptions(points_per_side=8)
-    job = Job(
+    job = RegionJob(
         "find_regions",
         resolve(dataset, field=None),
         answers,
@@ -239,7 +240,7 @@ def test_a_summary_tells_of_all_regions_also_where_only_some_were_captioned(
     scene_dataset, annotator
 ):
     dataset = scene_dataset(0)
-    answers = Answers({BRIEF: "caption"}, summary="lines")
+    answers = AttributeMapping({BRIEF: "caption"}, summary="lines")
     first = dataset.first().ground_truth.detections[0]
     record_of(job_on(dataset, answers=answers), annotator)
     record_of(job_on(dataset.select_labels(ids=[first.id]), answers=answers), annotator)
@@ -280,7 +281,7 @@ def test_all_slices_of_groups_are_captioned(new_dataset, scene_dataset, images, 
         copy["group"] = group.element(name)
         dataset.add_sample(copy)
     target = resolve(dataset, field="ground_truth", slices="all")
-    record = record_of(Job("caption_regions", target, ANSWERS, {}), annotator)
+    record = record_of(RegionJob("caption_regions", target, ANSWERS, {}), annotator)
     assert record.counts.regions == source.count("ground_truth.detections")
     flat = dataset.select_group_slices(["left", "right"])
     assert all(all(captions) for captions in flat.values(CAPTIONS))
@@ -293,7 +294,7 @@ def test_labels_of_video_frames_are_captioned(new_dataset, images, annotator):
         boxes = labels_of_every_type(number)["detections"]
         video.frames[number] = fo.Frame(filepath=str(images(number)), det=boxes)
     dataset.add_sample(video)
-    answers = Answers({BRIEF: "caption"}, summary="lines")
+    answers = AttributeMapping({BRIEF: "caption"}, summary="lines")
     record = record_of(job_on(dataset, "frames.det", answers), annotator)
     assert (record.counts.regions, record.counts.failed) == (2, 0)
     dataset.reload()
@@ -301,7 +302,7 @@ def test_labels_of_video_frames_are_captioned(new_dataset, images, annotator):
         caption = frame.det.detections[0].caption
         assert nano_name(number, 0) in caption
         assert frame.lines == [caption]
-    job = job_on(dataset, "frames.det", Answers(masks=Masks()), new_field="regions")
+    job = job_on(dataset, "frames.det", AttributeMapping(masks=Masks()), new_field="regions")
     assert record_of(job, annotator).counts.added == 2
     dataset.reload()
     assert all(frame.regions.detections for frame in dataset.first().frames.values())

@@ -8,7 +8,7 @@ import fiftyone as fo
 import numpy as np
 import pytest
 
-from fiftyone_plugin.runs.attribute_mapping import Answers, Masks
+from fiftyone_plugin.runs.attribute_mapping import AttributeMapping, Masks
 from fiftyone_plugin.runs.engine import run
 from fiftyone_plugin.runs.records import list_runs
 from fiftyone_plugin.runs.writer import RunWriter
@@ -118,7 +118,8 @@ def test_what_goes_wrong_in_the_model_is_recorded_and_the_run_goes_on(scene_data
     class Failing(Recorder):
         def annotate_many(self, requests):
             for number, outcome in enumerate(super().annotate_many(requests)):
-                failed = Outcome(outcome.request, error=ArithmeticError("not finite"))
+                error = ArithmeticError("not finite")
+                failed = Outcome(outcome.request, error=error, key=outcome.key)
                 yield failed if number == 0 else outcome
 
     dataset = scene_dataset(0, 1)
@@ -131,7 +132,7 @@ def test_what_goes_wrong_in_the_model_is_recorded_and_the_run_goes_on(scene_data
 def test_a_mask_that_cannot_be_written_is_recorded(scene_dataset, annotator, tmp_path):
     dataset = scene_dataset(0)
     (tmp_path / "taken").write_text("a file")
-    answers = Answers(masks=Masks(tmp_path / "taken"))
+    answers = AttributeMapping(masks=Masks(tmp_path / "taken"))
     record = record_of(job_on(dataset, answers=answers), annotator)
     assert (record.counts.regions, record.counts.failed) == (0, 1)
     assert dataset.first().ground_truth.detections[0].id in record.failures[0].reason

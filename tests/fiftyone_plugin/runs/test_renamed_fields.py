@@ -12,7 +12,7 @@ from fiftyone_plugin.runs.writer import RunWriter
 from tests.fiftyone_plugin.boxes import CAPTION, add_frame, add_samples, detections, find
 from tests.fiftyone_plugin.conftest import documents
 
-SHORT = Attribute("short", "text", "In short.")
+SHORT = Attribute("short", "texts", "In short.")
 
 
 @pytest.fixture
@@ -32,13 +32,13 @@ def caption_all(dataset, after_first=None, flush_regions=500):
         key="captions",
         flush_regions=flush_regions,
     ) as writer:
+        writer.summarise("short", "caption")
         for number, (sample, labels) in enumerate(zip(*ids, strict=True)):
             if number == 1 and after_first is not None:
                 writer.flush()
                 after_first()
             texts = {label: {"caption": f"{number}, {index}"} for index, label in enumerate(labels)}
             writer.write(sample, texts)
-            writer.write_sample(sample, {"short": f"sample {number}"})
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_undo_waits_until_a_renamed_field_is_renamed_back(dataset, old, new):
     caption_all(dataset)
     after = documents(dataset)
     dataset.rename_sample_field(old, new)
-    with pytest.raises(PluginError, match=f"'{old}'.* is called '{new}' now: rename it back"):
+    with pytest.raises(PluginError, match=f"'{old}.* is not found.* rename it back"):
         undo_run(dataset, "captions")
     assert read_run(dataset, "captions").state == "finished"
     dataset.rename_sample_field(new, old)
@@ -66,7 +66,7 @@ def test_undo_waits_until_a_renamed_field_is_renamed_back(dataset, old, new):
 def test_undo_waits_for_a_renamed_field_of_new_labels(dataset):
     find(dataset, key="find")
     dataset.rename_sample_field("found", "mine")
-    with pytest.raises(PluginError, match="'found'.* is called 'mine' now"):
+    with pytest.raises(PluginError, match="'found.detections'.* is not found"):
         undo_run(dataset, "find")
     dataset.rename_sample_field("mine", "found")
     undone = undo_run(dataset, "find").undone
@@ -80,15 +80,19 @@ def test_undo_waits_for_a_renamed_field_of_frames(new_dataset):
     with RunWriter(dataset, "frames.boxes", operator="x", attributes=[CAPTION], key="x") as writer:
         writer.write(frame.id, {frame.boxes.detections[0].id: {"caption": "words"}})
     dataset.rename_frame_field("boxes", "regions")
-    with pytest.raises(PluginError, match=r"'frames.boxes'.* is called 'frames.regions' now"):
+    with pytest.raises(PluginError, match=r"'frames.boxes.detections.caption'.* is not found"):
         undo_run(dataset, "x")
 
 
 @pytest.mark.parametrize("path", ["boxes", "boxes.detections.caption", "short"])
-def test_what_was_deleted_does_not_stop_undo(dataset, path):
+def test_what_was_deleted_is_skipped_if_asked(dataset, path):
     caption_all(dataset)
     dataset.delete_sample_field(path)
-    assert undo_run(dataset, "captions").state == "undone"
+    with pytest.raises(PluginError, match="if it was deleted, undo the rest with skip_missing"):
+        undo_run(dataset, "captions")
+    assert undo_run(dataset, "captions", skip_missing=True).state == "undone"
+    schema = dataset.get_field_schema(flat=True)
+    assert not {"boxes.detections.caption", "short"} & set(schema)
 
 
 @pytest.mark.parametrize("flush_regions", [1, 500])

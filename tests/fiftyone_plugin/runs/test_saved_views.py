@@ -51,7 +51,7 @@ def test_a_later_view_of_the_same_name_stays(operator, dataset, label):
 def test_a_view_of_another_run_stays(operator, dataset, label):
     first = label()
     dataset.delete_saved_view("suspects")
-    second = label()
+    second = label(attribute="other", score=None)
     operator("undo_run")(dataset, first)
     assert dataset.list_saved_views() == ["suspects"]
     operator("undo_run")(dataset, second)

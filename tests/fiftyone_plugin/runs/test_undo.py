@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import fiftyone as fo
 import fiftyone.core.odm as foo
+import hypothesis.strategies as st
 import numpy as np
 import pytest
+from bson import ObjectId, json_util
+from hypothesis import given
 
 from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.labels.fields import Attribute
 from fiftyone_plugin.runs import journal
-from fiftyone_plugin.runs.records import list_runs, read_run
-from fiftyone_plugin.runs.undo import undo_run
+from fiftyone_plugin.runs.journal import MISSING, Change, equal
+from fiftyone_plugin.runs.records import list_runs, read_run, save
+from fiftyone_plugin.runs.undo import undo_run, without
 from fiftyone_plugin.runs.writer import RunWriter
 from tests.fiftyone_plugin.boxes import CAPTION, add_samples, caption, detections, find, state
 from tests.fiftyone_plugin.conftest import documents
@@ -106,9 +113,9 @@ def test_samples_labels_and_fields_that_are_gone_are_passed_over(dataset):
     assert undone is not None
     assert (undone.restored, undone.missing) == (3, 3)
     dataset.delete_sample_field("boxes.detections.short")
-    undo_run(dataset, second)
+    undo_run(dataset, second, skip_missing=True)
     dataset.delete_sample_field("boxes")
-    undone = undo_run(dataset, third).undone
+    undone = undo_run(dataset, third, skip_missing=True).undone
     assert undone is not None
     assert (undone.restored, undone.missing) == (0, 6)
 
@@ -117,36 +124,64 @@ def test_added_labels_that_are_gone_are_passed_over(dataset):
     keys = [find(dataset) for _ in range(2)]
     dataset.delete_samples(dataset.first())
     dataset.delete_labels(ids=dataset.first().found.detections[0].id)
-    undone = undo_run(dataset, keys[0]).undone
-    assert undone is not None
-    assert (undone.removed, undone.missing) == (3, 3)
-    dataset.delete_sample_field("found")
     undone = undo_run(dataset, keys[1]).undone
+    assert undone is not None
+    assert (undone.removed, undone.missing) == (4, 2)
+    dataset.delete_sample_field("found")
+    undone = undo_run(dataset, keys[0], skip_missing=True).undone
     assert undone is not None
     assert (undone.removed, undone.missing) == (0, 6)
 
 
-@pytest.mark.parametrize("order", ["abc", "acb", "bac", "bca", "cab", "cba"])
-def test_overlapping_runs_can_be_undone_in_any_order(dataset, order):
-    before = state(dataset)
+def test_overlapping_runs_are_undone_the_newest_first(dataset):
+    before, states = state(dataset), []
     for key in "abc":
+        states.append(state(dataset))
         samples = None if key != "b" else [dataset.first()]
         caption(dataset, key, key=key, samples=samples)
-    for key in order:
+    for key in "cba":
+        for older in "ab"[: "abc".index(key)]:
+            with pytest.raises(PluginError, match=f"newer run '{key}' wrote to 'boxes.*caption'"):
+                undo_run(dataset, older)
+            assert read_run(dataset, older).state == "finished"
         undo_run(dataset, key)
-        left = [other for other in "abc" if read_run(dataset, other).state != "undone"]
-        if left:  # the last run of those that are left, where it wrote
-            assert captions(dataset)[0] == f"{left[-1]} 0"
+        assert state(dataset) == states.pop()
     assert state(dataset) == before
 
 
-def test_undoing_an_older_run_tells_what_a_later_one_holds(dataset):
-    for key in "ab":
-        caption(dataset, key, key=key, samples=[dataset.first()] if key == "b" else None)
-    undone = undo_run(dataset, "a").undone
-    assert undone is not None
-    assert (undone.superseded, undone.restored, undone.undeclared) == (2, 4, ())
-    assert undo_run(dataset, "b").undone.undeclared == ("boxes.detections.caption",)
+def test_runs_on_other_attributes_are_undone_in_any_order(dataset):
+    before = state(dataset)
+    for key in "abc":
+        caption(dataset, key, name=f"caption_{key}", key=key)
+    for key in "bac":
+        undo_run(dataset, key)
+    assert state(dataset) == before
+
+
+def test_a_newer_run_that_is_partly_undone_is_undone_first(dataset):
+    caption(dataset, "a", key="a")
+    caption(dataset, "b", key="b")
+    save(dataset, replace(read_run(dataset, "b"), state="undoing"))
+    with pytest.raises(PluginError, match="The newer run 'b'"):
+        undo_run(dataset, "a")
+
+
+def test_runs_that_wrote_in_turns_leave_what_was_there(dataset):
+    before = state(dataset)
+    sample = dataset.first()
+    label = sample.boxes.detections[0].id
+    options = {"operator": "x", "attributes": [CAPTION]}
+    with (
+        RunWriter(dataset, "boxes", key="a", **options) as first,
+        RunWriter(dataset, "boxes", key="b", **options) as second,
+    ):
+        for writer, text in ((first, "1"), (second, "2"), (first, "3")):
+            writer.write(sample.id, {label: {"caption": text}})
+            writer.flush()
+    undo_run(dataset, "b")
+    assert captions(dataset)[0] == "3"
+    undo_run(dataset, "a")
+    assert state(dataset) == before
 
 
 def test_an_edit_between_two_runs_is_what_comes_back(dataset):
@@ -155,41 +190,41 @@ def test_an_edit_between_two_runs_is_what_comes_back(dataset):
     sample.boxes.detections[0].caption = "mine"
     sample.save()
     second = caption(dataset, "b")
-    undo_run(dataset, first)
     undo_run(dataset, second)
+    assert captions(dataset) == ["mine", *["a 1", "a 0"] * 2, "a 1"]
+    undo_run(dataset, first)
     assert captions(dataset) == ["mine", *[None] * 5]
 
 
-@pytest.mark.parametrize("order", ["fc", "cf"])
-def test_a_run_on_labels_that_another_found(dataset, order):
+def test_a_run_on_labels_that_another_found_is_undone_first(dataset):
     before = state(dataset)
-    keys = {"f": find(dataset)}
-    with RunWriter(dataset, "found", operator="x", attributes=[CAPTION]) as writer:
+    found = find(dataset)
+    with RunWriter(dataset, "found", operator="x", attributes=[CAPTION], key="words") as writer:
         for sample in dataset:
             for label in sample.found.detections:
                 writer.write(sample.id, {label.id: {"caption": "words"}})
-    keys["c"] = writer.record.key
-    for key in order:
-        undo_run(dataset, keys[key])
+    with pytest.raises(PluginError, match="newer run 'words' wrote to 'found.detections.caption'"):
+        undo_run(dataset, found)
+    undo_run(dataset, "words")
+    undo_run(dataset, found)
     assert state(dataset) == before
 
 
-@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
-def test_two_runs_that_found_labels_for_one_field(dataset, order):
+def test_two_runs_that_found_labels_for_one_field(dataset):
     before = state(dataset)
     keys = [find(dataset) for _ in range(2)]
-    undo_run(dataset, keys[order[0]])
+    undo_run(dataset, keys[1])
     assert dataset.count("found.detections") == 6
-    undo_run(dataset, keys[order[1]])
+    undo_run(dataset, keys[0])
     assert state(dataset) == before
 
 
 def test_a_declaration_stays_while_another_run_uses_it(dataset):
     first = caption(dataset, "a", samples=[dataset.first()])
     second = caption(dataset, "b", samples=[dataset.last()])
-    assert undo_run(dataset, first).undone.undeclared == ()
+    assert undo_run(dataset, second).undone.undeclared == ()
     assert dataset.has_field("boxes.detections.caption")
-    assert undo_run(dataset, second).undone.undeclared == ("boxes.detections.caption",)
+    assert undo_run(dataset, first).undone.undeclared == ("boxes.detections.caption",)
 
 
 def test_a_declaration_of_the_user_stays(dataset):
@@ -274,8 +309,8 @@ def test_a_clone_and_its_original_undo_for_themselves(dataset):
         undo_run(dataset, key)
         assert state(dataset) == before
         assert captions(clone) == ["b 0", "b 1"] * 3
-        undo_run(clone, key)
         undo_run(clone, second)
+        undo_run(clone, key)
         moving = {"_dataset_id", "created_at"}
         assert [{k: v for k, v in d.items() if k not in moving} for d in documents(clone)] == [
             {k: v for k, v in d.items() if k not in moving} for d in documents(dataset)
@@ -319,3 +354,108 @@ def test_old_values_longer_than_a_document_are_kept_in_parts(dataset, monkeypatc
     assert [len(entry["changes"]) for entry in found] == [1] * 6
     undo_run(dataset, key)
     assert state(dataset) == before
+
+
+# Runs of earlier versions
+
+
+def test_a_run_of_0_1_0_is_read_and_undone(new_dataset):
+    """Its documents are as that version wrote them: sample, run and journal."""
+    text = (Path(__file__).parents[1] / "data" / "run-0.1.0.json").read_text(encoding="utf-8")
+    found = json_util.loads(text)
+    dataset = add_samples(new_dataset(), 1)
+    dataset.add_sample_field("boxes.detections.caption", fo.StringField)
+    before = state(dataset)[1]
+    dataset.add_sample_field("boxes.detections.pam_label", fo.StringField)
+    dataset.add_sample_field("boxes_captions", fo.ListField, subfield=fo.StringField)
+    dataset.add_sample_field("pam_error", fo.StringField)
+    here = {"_dataset_id": dataset._doc.id}
+    dataset._sample_collection.delete_many({})
+    dataset._sample_collection.insert_many([{**one, **here} for one in found["after"]])
+    runs, entries = foo.get_db_conn().runs, foo.get_db_conn()[journal.NAME]
+    run = {**found["run"][0], **here, "_id": ObjectId()}
+    runs.insert_one(run)
+    dataset._doc.runs["old"] = run["_id"]
+    dataset.save()
+    entries.insert_many(found["journal"])
+    dataset.reload()
+    (record,) = list_runs(dataset)
+    assert (record.version, record.state, record.counts.regions) == ("0.1.0", "finished", 2)
+    undone = undo_run(dataset, "old").undone
+    assert undone is not None
+    assert (undone.restored, undone.removed, undone.kept, undone.missing) == (8, 1, 0, 0)
+    moving = {"_dataset_id", "last_modified_at"}
+    left = [{k: v for k, v in one.items() if k not in moving} for one in documents(dataset)]
+    assert left == [{k: v for k, v in one.items() if k not in moving} for one in found["before"]]
+    assert state(dataset)[1] == before
+
+
+# What a value would be without some runs
+
+
+def written(*values):
+    """Steps of runs A, B, C ... that each wrote a value over the one before."""
+    olds = [MISSING, *values]
+    return [step(run, old, new) for run, old, new in zip("ABCDEFGH", olds, values, strict=False)]
+
+
+def step(run, old, new):
+    return run, Change("", None, "caption", old, new)
+
+
+@pytest.mark.parametrize(
+    ("gone", "steps", "current", "value"),
+    [
+        ("A", written("a"), "a", MISSING),
+        ("A", [step("A", None, "a")], "a", None),
+        ("A", [step("A", "old", "a")], "a", "old"),
+        ("A", written("a"), MISSING, MISSING),
+        ("A", written("a"), None, None),
+        ("A", written("a"), "edited", "edited"),
+        ("A", written("a", "b"), "b", "b"),
+        ("B", written("a", "b"), "b", "a"),
+        ("BA", written("a", "b"), "b", MISSING),
+        ("CB", written("a", "b", "c"), "c", "a"),
+        ("CAB", written("a", "b", "c"), "c", MISSING),
+        ("B", written("a", "b", "c"), "c", "c"),
+        # A and B wrote the same: B's claim stays while B does.
+        ("A", written("a", "a"), "a", "a"),
+        ("B", written("a", "a"), "a", "a"),
+        ("AB", written("a", "a"), "a", MISSING),
+        # Somebody edited between A and B: that is what was there before B.
+        ("BA", [step("A", MISSING, "a"), step("B", "mine", "b")], "b", "mine"),
+        ("A", [step("A", MISSING, "a"), step("B", "mine", "b")], "b", "b"),
+        # B was written after A had been undone.
+        ("BA", [step("A", MISSING, "a"), step("B", MISSING, "b")], "b", MISSING),
+        # A was undone, and C wrote the same as A before B did something else.
+        ("BA", [step("A", "o", "a"), step("C", "o", "a"), step("B", "a", "b")], "b", "a"),
+        # A was killed between its journal and its writing, and went on.
+        ("A", [step("A", "o", "a"), step("A", "o", "a2")], "a2", "o"),
+        ("A", [step("A", "o", "a"), step("A", "a", "a2")], "a2", "o"),
+        # Somebody put A's text back over B's: it goes when A goes.
+        ("BA", written("a", "b"), "a", MISSING),
+        # The run never wrote here.
+        ("Z", written("a"), "a", "a"),
+    ],
+)
+def test_a_value_without_some_runs(gone, steps, current, value):
+    found = without(gone, steps, current)
+    assert found is value or found == value
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 4)), min_size=1, max_size=8),
+    st.permutations("ABC"),
+    st.one_of(st.none(), st.text(max_size=3)),
+)
+def test_all_runs_undone_in_any_order_leave_what_was_there(writes, order, before):
+    """Also where runs write in turns, and the same values."""
+    value, steps = before, []
+    for run, number in writes:
+        steps.append(step(run, value, number))
+        value = number
+    gone = ""
+    for run in order:
+        gone += run
+        value = without(gone, steps, value)
+    assert equal(value, before)

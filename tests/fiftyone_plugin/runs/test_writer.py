@@ -204,10 +204,14 @@ def test_a_field_of_single_labels_takes_no_more(new_dataset):
 
 def test_fields_of_samples_are_written_and_undone(dataset):
     before = documents(dataset)
-    summary = Attribute("summary", "text", "In short.")
-    with RunWriter(dataset, "boxes", operator="x", sample_attributes=[summary]) as writer:
-        writer.write_sample(dataset.first().id, {"summary": "two things"})
-    assert dataset.values("summary") == ["two things", None, None]
+    summary = Attribute("summary", "texts", "In short.")
+    label = dataset.first().boxes.detections[0]
+    with RunWriter(
+        dataset, "boxes", operator="x", attributes=[CAPTION], sample_attributes=[summary]
+    ) as writer:
+        writer.summarise("summary", "caption")
+        writer.write(dataset.first().id, {label.id: {"caption": "words"}})
+    assert dataset.values("summary") == [[f"{label.label}: words"], None, None]
     undo_run(dataset, writer.record.key)
     assert documents(dataset) == before
     assert not dataset.has_field("summary")

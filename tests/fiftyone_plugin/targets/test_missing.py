@@ -8,8 +8,8 @@ import pytest
 from fiftyone import ViewField as F
 
 from fiftyone_plugin.runs.records import list_runs
-from fiftyone_plugin.targets.missing import Gaps, Part
-from fiftyone_plugin.targets.target import Counts, resolve
+from fiftyone_plugin.targets.missing import AnswerGroup, OverwritePolicy
+from fiftyone_plugin.targets.target import TargetCounts, resolve
 from pam_labeling import Request
 from pam_model.nano.words import SHAPES
 from tests.fiftyone_plugin.conftest import scene
@@ -19,7 +19,7 @@ LABELS = "ground_truth.detections"
 NAMES = [shape.en for shape in SHAPES]
 
 
-CAPTIONED = Gaps("missing", (Part(("caption",), ("caption",)),))
+CAPTIONED = OverwritePolicy("missing", (AnswerGroup(("caption",), ("caption",)),))
 
 
 def fill(dataset, name, value, kind=fo.StringField):
@@ -120,8 +120,8 @@ def test_patches_older_than_the_captions_do_not_hide_them(operator, scene_datase
     fill(dataset, "caption", "mine")
     first = dataset.values(f"{LABELS}.id", unwind=True)[0]
     dataset.set_label_values(f"{LABELS}.caption", {first: None})
-    target = resolve(patches, field=FIELD, gaps=CAPTIONED)
-    assert target.count() == Counts(1, 1)
+    target = resolve(patches, field=FIELD, policy=CAPTIONED)
+    assert target.count() == TargetCounts(1, 1)
     operator("caption_regions")(patches, field=FIELD, only="missing")
     assert values(dataset, "caption").count("mine") == dataset.count(LABELS) - 1
 
@@ -135,9 +135,9 @@ def test_frames_are_filled_by_what_the_dataset_holds(new_dataset, images):
         video.frames[number] = fo.Frame(filepath=str(images(number)), det=boxes)
     dataset.add_sample(video, dynamic=True)
     hidden = dataset.exclude_fields("frames.det.detections.caption")
-    assert resolve(hidden, field="frames.det", gaps=CAPTIONED).count() == Counts(2, 2)
+    assert resolve(hidden, field="frames.det", policy=CAPTIONED).count() == TargetCounts(2, 2)
     frames = dataset.to_frames().exclude_fields("det.detections.caption")
-    assert resolve(frames, field="det", gaps=CAPTIONED).count() == Counts(2, 2)
+    assert resolve(frames, field="det", policy=CAPTIONED).count() == TargetCounts(2, 2)
 
 
 def test_a_class_by_hand_gets_no_score_of_another(operator, scene_dataset):
@@ -188,11 +188,11 @@ def test_a_view_of_everything_gives_what_the_dataset_gives(scene_dataset, only):
     fill(dataset, "caption", "x")
     ids = dataset.values(f"{LABELS}.id", unwind=True)
     dataset.set_label_values(f"{LABELS}.caption", {ids[0]: None, ids[1]: " ", ids[-1]: None})
-    gaps = Gaps(only, CAPTIONED.parts)
+    policy = OverwritePolicy(only, CAPTIONED.groups)
     found = [
         [(work.sample_id, work.label_ids) for chunk in target.chunks() for work in chunk]
         for target in (
-            resolve(collection, field=FIELD, gaps=gaps)
+            resolve(collection, field=FIELD, policy=policy)
             for collection in (dataset, dataset.view(), dataset.limit(3), dataset.to_patches(FIELD))
         )
     ]
@@ -205,7 +205,7 @@ def test_a_filter_and_what_is_filled_both_hold(scene_dataset):
     fill(dataset, "caption", None)
     label = dataset.first().ground_truth.detections[0].label
     view = dataset.filter_labels(FIELD, F("label") == label)
-    assert resolve(view, field=FIELD, gaps=CAPTIONED).count().regions == view.count(LABELS)
+    assert resolve(view, field=FIELD, policy=CAPTIONED).count().regions == view.count(LABELS)
     fill(dataset, "caption", "x")
-    assert resolve(view, field=FIELD, gaps=CAPTIONED).count() == Counts(0, 0)
+    assert resolve(view, field=FIELD, policy=CAPTIONED).count() == TargetCounts(0, 0)
     assert list_runs(dataset) == []

@@ -6,7 +6,7 @@ import pytest
 from fiftyone import ViewField as F
 
 from fiftyone_plugin.errors import PluginError
-from fiftyone_plugin.targets.target import Counts, resolve_context, selected_fields
+from fiftyone_plugin.targets.target import TargetCounts, resolve_context, selected_fields
 from tests.fiftyone_plugin.target_samples import add_images, context, label_ids, selection
 
 
@@ -17,21 +17,21 @@ def dataset(new_dataset):
 
 def test_the_context_gives_the_dataset_or_the_view(dataset):
     ctx = context(dataset, dataset.limit(1))
-    assert resolve_context(ctx, field="det", where="dataset").count() == Counts(3, 6)
-    assert resolve_context(ctx, field="det", where="view").count() == Counts(1, 2)
+    assert resolve_context(ctx, field="det", where="dataset").count() == TargetCounts(3, 6)
+    assert resolve_context(ctx, field="det", where="view").count() == TargetCounts(1, 2)
 
 
 def test_the_dataset_of_a_patches_view_is_the_view_it_was_made_of(dataset):
     view = dataset.limit(2).to_patches("det")
     ctx = context(dataset, view.limit(1))
-    assert resolve_context(ctx, field="det", where="dataset").count() == Counts(2, 4)
+    assert resolve_context(ctx, field="det", where="dataset").count() == TargetCounts(2, 4)
 
 
 def test_selected_samples_are_those_of_the_view(dataset):
     view = dataset.filter_labels("det", F("label") == "a")
     ctx = context(dataset, view, selected=dataset.values("id")[1:])
     target = resolve_context(ctx, field="det", where="selected_samples")
-    assert target.count() == Counts(2, 2)
+    assert target.count() == TargetCounts(2, 2)
 
 
 def test_selected_patches_are_their_labels(dataset):
@@ -46,7 +46,7 @@ def test_selected_labels_are_worked_on_whatever_the_view_filters(dataset):
     ctx = context(dataset, dataset.filter_labels("det", F("label") == "a"), selected_labels=chosen)
     target = resolve_context(ctx, field="det", where="selected_labels")
     assert set(label_ids(target)) == {item["label_id"] for item in chosen}
-    assert target.count() == Counts(2, 2)
+    assert target.count() == TargetCounts(2, 2)
 
 
 def test_selected_labels_of_a_patches_view(dataset):

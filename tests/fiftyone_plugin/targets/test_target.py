@@ -16,8 +16,8 @@ from PIL import ExifTags, Image
 from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.labels.regions import LabelRegion, UnusableLabel
 from fiftyone_plugin.targets.listing import Listing
-from fiftyone_plugin.targets.missing import Gaps, Part
-from fiftyone_plugin.targets.target import Counts, resolve
+from fiftyone_plugin.targets.missing import AnswerGroup, OverwritePolicy
+from fiftyone_plugin.targets.target import TargetCounts, resolve
 from fiftyone_plugin.targets.views import label_fields
 from pam_labeling import Request, read_image
 from tests.fiftyone_plugin.conftest import ground_truth, scene
@@ -25,6 +25,7 @@ from tests.fiftyone_plugin.target_samples import (
     BOX,
     SIZE,
     add_images,
+    address,
     detections,
     label_ids,
     works_of,
@@ -36,8 +37,10 @@ def dataset(new_dataset):
     return add_images(new_dataset())
 
 
-def gaps(only, *names):
-    return Gaps(only, tuple(Part((name,), (name,)) for name in names or ("caption",)))
+def policy(only, *names):
+    return OverwritePolicy(
+        only, tuple(AnswerGroup((name,), (name,)) for name in names or ("caption",))
+    )
 
 
 def test_all_labels_of_a_dataset_are_worked_on_in_its_order(scene_dataset):
@@ -73,20 +76,20 @@ def test_counting_is_what_is_worked_on(dataset):
     dataset.add_sample(fo.Sample(filepath="/images/none.png"))
     dataset.add_sample(fo.Sample(filepath="/images/empty.png", det=fo.Detections()))
     target = resolve(dataset, field="det")
-    assert target.count() == Counts(3, 6)
+    assert target.count() == TargetCounts(3, 6)
     assert len(works_of(target)) == 3
 
 
 def test_nothing_to_do_counts_nothing(dataset):
     target = resolve(dataset.match(F("det.detections").length() > 5), field="det")
-    assert target.count() == Counts(0, 0)
+    assert target.count() == TargetCounts(0, 0)
     assert works_of(target) == []
 
 
 def test_whole_images_are_all_samples(dataset):
     dataset.add_sample(fo.Sample(filepath="/images/none.png"))
     target = resolve(dataset.skip(1), field=None)
-    assert target.count() == Counts(3, 0)
+    assert target.count() == TargetCounts(3, 0)
     works = works_of(target)
     assert [work.sample_id for work in works] == dataset.skip(1).values("id")
     assert works[0].regions(SIZE) == []
@@ -108,7 +111,7 @@ def test_a_view_gives_exactly_the_labels_that_it_shows(dataset, stages):
     target = resolve(view, field="det")
     assert [work.sample_id for work in works_of(target)] == view.values("id")
     assert label_ids(target) == Counter(view.values("det.detections.id", unwind=True))
-    assert target.count() == Counts(len(view), view.count("det.detections"))
+    assert target.count() == TargetCounts(len(view), view.count("det.detections"))
 
 
 def test_what_a_run_writes_moves_nothing_out_of_its_view(dataset):
@@ -118,11 +121,11 @@ def test_what_a_run_writes_moves_nothing_out_of_its_view(dataset):
     done = 0
     for chunk in target.chunks(1):
         for work in chunk:
-            values = [work.address(label_id, "done") for label_id in work.label_ids]
+            values = [address(work, label_id, "done") for label_id in work.label_ids]
             dataset.set_label_values("det.detections.caption", values)
             done += len(values)
     assert done == 6
-    assert target.count() == Counts(0, 0)
+    assert target.count() == TargetCounts(0, 0)
 
 
 def test_samples_deleted_meanwhile_are_left_out(dataset):
@@ -140,13 +143,13 @@ def test_only_labels_where_an_attribute_is_missing_or_empty(dataset):
     dataset.set_label_values(
         "det.detections.caption", {ids[0]: "a cat", ids[1]: "", ids[2]: " \n", ids[3]: None}
     )
-    missing = resolve(dataset, field="det", gaps=gaps("missing"))
-    empty = resolve(dataset, field="det", gaps=gaps("empty"))
+    missing = resolve(dataset, field="det", policy=policy("missing"))
+    empty = resolve(dataset, field="det", policy=policy("empty"))
     assert set(label_ids(missing)) == set(ids[3:])
     assert set(label_ids(empty)) == set(ids[1:])
-    assert missing.count() == Counts(2, 3)
-    assert empty.count() == Counts(3, 5)
-    every = resolve(dataset, field="det", gaps=gaps("all"))
+    assert missing.count() == TargetCounts(2, 3)
+    assert empty.count() == TargetCounts(3, 5)
+    every = resolve(dataset, field="det", policy=policy("all"))
     assert set(label_ids(every)) == set(ids)
 
 
@@ -157,7 +160,7 @@ def test_a_label_with_one_open_attribute_is_a_prompt_for_that_attribute_alone(da
     dataset.set_label_values("det.detections.caption", dict.fromkeys(ids[:4], "x"))
     dataset.set_label_values("det.detections.score", dict.fromkeys(ids[:2], 0.5))
     for only in ("missing", "empty"):
-        target = resolve(dataset, field="det", gaps=gaps(only, "caption", "score"))
+        target = resolve(dataset, field="det", policy=policy(only, "caption", "score"))
         assert set(label_ids(target)) == set(ids[2:])
         open_names = {
             region.label_id: set(work.writable(region))
@@ -172,7 +175,7 @@ def test_a_label_with_one_open_attribute_is_a_prompt_for_that_attribute_alone(da
 def test_patches_are_labels_of_their_samples(dataset):
     view = dataset.to_patches("det").match(F("det.label") == "b")
     target = resolve(view, field="det")
-    assert target.count() == Counts(3, 3)
+    assert target.count() == TargetCounts(3, 3)
     works = works_of(target)
     assert [work.sample_id for work in works] == dataset.values("id")
     assert label_ids(target) == Counter(view.values("det.id"))
@@ -189,7 +192,7 @@ def test_a_patches_view_shows_what_was_written_once_refreshed(dataset):
     view = dataset.to_patches("det")
     target = resolve(view, field="det")
     work = works_of(target)[0]
-    values = [work.address(label_id, "seen") for label_id in work.label_ids]
+    values = [address(work, label_id, "seen") for label_id in work.label_ids]
     dataset.set_label_values("det.detections.caption", values)
     target.refresh()
     assert view.count_values("det.caption") == {"seen": 2, None: 4}
@@ -219,13 +222,13 @@ def test_single_labels_are_worked_on(new_dataset):
         ]
     )
     dataset.add_sample_field("one.caption", fo.StringField)
-    target = resolve(dataset, field="one", gaps=gaps("missing"))
-    assert (target.path, target.count()) == ("one", Counts(1, 1))
+    target = resolve(dataset, field="one", policy=policy("missing"))
+    assert (target.path, target.count()) == ("one", TargetCounts(1, 1))
     (work,) = works_of(target)
     (region,) = work.regions(SIZE)
-    dataset.set_label_values("one.caption", [work.address(region.label_id, "x")])
+    dataset.set_label_values("one.caption", [address(work, region.label_id, "x")])
     assert dataset.values("one.caption") == ["x", None]
-    assert target.count() == Counts(0, 0)
+    assert target.count() == TargetCounts(0, 0)
 
 
 @pytest.mark.parametrize(
@@ -243,7 +246,7 @@ def test_every_label_type_is_read_back_from_the_database(new_dataset, field, lab
     dataset = new_dataset()
     dataset.add_sample(fo.Sample(filepath="/images/0.png", **{field: label}))
     target = resolve(dataset, field=field)
-    assert target.count() == Counts(1, 1)
+    assert target.count() == TargetCounts(1, 1)
     (region,) = works_of(target)[0].regions(SIZE)
     assert isinstance(region, LabelRegion)
 
@@ -257,7 +260,7 @@ def test_a_field_inside_a_document_gets_a_sentence_that_helps(new_dataset):
         resolve(dataset, field="meta.det")
     advice = re.search(r"dataset\.clone_sample_field\(.*?\)", str(refusal.value))
     exec(advice[0], {"dataset": dataset})
-    assert resolve(dataset, field="det").count() == Counts(1, 1)
+    assert resolve(dataset, field="det").count() == TargetCounts(1, 1)
 
 
 def test_classes_are_named_by_the_dataset_and_chosen_one_by_one(new_dataset):
@@ -274,9 +277,9 @@ def test_classes_are_named_by_the_dataset_and_chosen_one_by_one(new_dataset):
     assert [region.label for region in work.regions(SIZE)] == [None, "road", None]
     label_id = next(iter(work.label_ids))
     captions = {"1": "blue", "2": " "}
-    dataset.set_label_values("classes.caption", [work.address(label_id, captions)])
+    dataset.set_label_values("classes.caption", [address(work, label_id, captions)])
     for only, values in (("all", "123"), ("missing", "3"), ("empty", "23")):
-        target = resolve(dataset, field="classes", gaps=gaps(only))
+        target = resolve(dataset, field="classes", policy=policy(only))
         regions = works_of(target)[0].regions(SIZE)
         assert [region.label_id for region in regions] == [f"{label_id}:{v}" for v in values]
 
@@ -288,7 +291,7 @@ def test_classes_without_any_attribute_yet_are_missing(new_dataset):
     dataset.add_sample(
         fo.Sample(filepath="/images/1.png", classes=fo.Segmentation(mask_path="/nowhere.png"))
     )
-    target = resolve(dataset, field="classes", gaps=gaps("missing"))
+    target = resolve(dataset, field="classes", policy=policy("missing"))
     found = [region for work in works_of(target) for region in work.regions(SIZE)]
     assert [type(region) for region in found] == [LabelRegion, UnusableLabel]
 

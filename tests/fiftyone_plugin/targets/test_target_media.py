@@ -9,11 +9,12 @@ import pytest
 from fiftyone import ViewField as F
 
 from fiftyone_plugin.errors import PluginError
-from fiftyone_plugin.targets.target import Counts, resolve, resolve_context
+from fiftyone_plugin.targets.target import TargetCounts, resolve, resolve_context
 from fiftyone_plugin.targets.views import label_fields
 from tests.fiftyone_plugin.target_samples import (
     SIZE,
     add_images,
+    address,
     context,
     detections,
     label_ids,
@@ -57,13 +58,13 @@ def videos(new_dataset):
 def test_frames_with_images_are_worked_on(videos):
     target = resolve(videos.filter_labels("frames.det", F("label") == "a"), field="frames.det")
     assert target.frames
-    assert (target.path, target.count()) == ("frames.det.detections", Counts(4, 4))
+    assert (target.path, target.count()) == ("frames.det.detections", TargetCounts(4, 4))
     works = works_of(target)
     assert [work.filepath for work in works] == videos.values("frames.filepath", unwind=True)
     assert [work.frame_number for work in works] == [1, 2, 1, 2]
     assert {work.sample_id for work in works} == set(videos.values("id"))
     videos.add_frame_field("det.detections.caption", fo.StringField)
-    values = [work.address(label_id, "x") for work in works for label_id in work.label_ids]
+    values = [address(work, label_id, "x") for work in works for label_id in work.label_ids]
     videos.set_label_values("frames.det.detections.caption", values)
     assert videos.count_values("frames.det.detections.caption") == {"x": 4, None: 4}
 
@@ -71,11 +72,15 @@ def test_frames_with_images_are_worked_on(videos):
 def test_a_view_of_frames_is_worked_on_in_its_videos(videos):
     view = videos.to_frames().match(F("frame_number") == 2)
     target = resolve(view, field="det")
-    assert (target.field, target.dataset, target.count()) == ("frames.det", videos, Counts(2, 4))
+    assert (target.field, target.dataset, target.count()) == (
+        "frames.det",
+        videos,
+        TargetCounts(2, 4),
+    )
     assert [work.filepath for work in works_of(target)] == view.values("filepath")
     videos.add_frame_field("det.detections.caption", fo.StringField)
     work = works_of(target)[0]
-    values = [work.address(label_id, "x") for label_id in work.label_ids]
+    values = [address(work, label_id, "x") for label_id in work.label_ids]
     videos.set_label_values("frames.det.detections.caption", values)
     target.refresh()
     assert view.count_values("det.detections.caption") == {"x": 2, None: 2}
@@ -84,7 +89,7 @@ def test_a_view_of_frames_is_worked_on_in_its_videos(videos):
 def test_patches_of_frames_are_worked_on_in_their_videos(videos):
     view = videos.to_frames().to_patches("det").match(F("det.label") == "a")
     target = resolve(view, field="det")
-    assert target.count() == Counts(4, 4)
+    assert target.count() == TargetCounts(4, 4)
     works = works_of(target)
     assert [work.frame_id for work in works] == view.values("frame_id")
     assert label_ids(target) == Counter(view.values("det.id"))
@@ -126,7 +131,7 @@ def test_a_group_gives_the_slice_that_is_shown(groups):
         "/images/left-1.png",
     ]
     groups.group_slice = "right"
-    assert resolve(groups, field="det").count() == Counts(2, 4)
+    assert resolve(groups, field="det").count() == TargetCounts(2, 4)
     assert "right" in works_of(resolve(groups, field="det"))[0].filepath
 
 
@@ -137,13 +142,13 @@ def test_some_or_all_slices_with_images(groups, slices, names):
     target = resolve(groups, field="det", slices=slices)
     found = {work.filepath.split("/")[-1].split("-")[0] for work in works_of(target)}
     assert found == names
-    assert target.count() == Counts(2 * len(names), 4 * len(names))
+    assert target.count() == TargetCounts(2 * len(names), 4 * len(names))
 
 
 def test_a_filter_of_labels_holds_in_all_slices(groups):
     view = groups.limit(1).filter_labels("det", F("label") == "a")
     target = resolve(view, field="det", slices="all")
-    assert target.count() == Counts(2, 2)
+    assert target.count() == TargetCounts(2, 2)
     assert all(region.label == "a" for work in works_of(target) for region in work.regions(SIZE))
 
 
@@ -174,22 +179,22 @@ def test_frames_of_a_groups_videos_are_worked_on(mixed_groups):
     dataset = mixed_groups
     with pytest.raises(PluginError, match="'cam' has no videos.*dataset.group_slice = 'vid'"):
         resolve(dataset, field="frames.det")
-    assert resolve(dataset, field="frames.det", slices="all").count() == Counts(1, 2)
+    assert resolve(dataset, field="frames.det", slices="all").count() == TargetCounts(1, 2)
     dataset.group_slice = "vid"
     only_a = dataset.filter_labels("frames.det", F("label") == "a")
-    assert resolve(only_a, field="frames.det", slices="all").count() == Counts(1, 1)
+    assert resolve(only_a, field="frames.det", slices="all").count() == TargetCounts(1, 1)
     target = resolve(dataset, field="frames.det")
     assert [work.filepath for work in works_of(target)] == ["/images/1.png"]
     with pytest.raises(PluginError, match="'vid' has no images.*dataset.group_slice = 'cam'"):
         resolve(dataset, field="det")
-    assert resolve(dataset, field="det", slices="all").count() == Counts(1, 3)
+    assert resolve(dataset, field="det", slices="all").count() == TargetCounts(1, 3)
     frames = dataset.select_group_slices("vid").to_frames()
     target = resolve(frames, field="det")
-    assert (target.field, target.count()) == ("frames.det", Counts(1, 2))
+    assert (target.field, target.count()) == ("frames.det", TargetCounts(1, 2))
     chosen = selection(dataset.select_group_slices("vid"), "frames.det", "a")
     ctx = context(dataset, selected_labels=chosen, group_slice="cam")
     target = resolve_context(ctx, field="frames.det", where="selected_labels")
-    assert target.count() == Counts(1, 1)
+    assert target.count() == TargetCounts(1, 1)
 
 
 def test_dynamic_groups_get_a_sentence_unless_flat(dataset):
@@ -199,19 +204,19 @@ def test_dynamic_groups_get_a_sentence_unless_flat(dataset):
         with pytest.raises(PluginError, match=r"group_by\(\.\.\., flat=True\)"):
             resolve(grouped, field="det", slices=slices)
     flat = dataset.group_by("scene", flat=True)
-    assert resolve(flat, field="det").count() == Counts(3, 6)
+    assert resolve(flat, field="det").count() == TargetCounts(3, 6)
     ctx = context(dataset, grouped, selected=dataset.values("id")[:1])
-    assert resolve_context(ctx, field="det", where="selected_samples").count() == Counts(1, 2)
+    assert resolve_context(ctx, field="det", where="selected_samples").count() == TargetCounts(1, 2)
 
 
 def test_slices_mean_nothing_where_there_are_no_groups(dataset):
-    assert resolve(dataset, field="det", slices="all").count() == Counts(3, 6)
+    assert resolve(dataset, field="det", slices="all").count() == TargetCounts(3, 6)
 
 
 def test_values_are_written_to_any_slice_by_id(groups):
     groups.add_sample_field("det.detections.caption", fo.StringField)
     works = works_of(resolve(groups, field="det", slices="all"))
-    values = [work.address(label_id, "x") for work in works for label_id in work.label_ids]
+    values = [address(work, label_id, "x") for work in works for label_id in work.label_ids]
     groups.set_label_values("det.detections.caption", values)
     flat = groups.select_group_slices(["left", "right"])
     assert flat.count_values("det.detections.caption") == {"x": 8}
@@ -240,7 +245,7 @@ def test_samples_and_labels_selected_in_any_slice(groups):
     ctx = context(groups, selected_labels=selection(right, "det", "a"), group_slice="left")
     target = resolve_context(ctx, field="det", where="selected_labels")
     assert [work.sample_id for work in works_of(target)] == right.values("id")
-    assert target.count() == Counts(1, 1)
+    assert target.count() == TargetCounts(1, 1)
 
 
 def test_patches_selected_in_a_grouped_dataset(groups):
@@ -255,4 +260,4 @@ def test_all_slices_of_the_selected_groups(groups):
     left = groups.values("id")[:1]
     ctx = context(groups, selected=left, group_slice="left")
     target = resolve_context(ctx, field="det", where="selected_samples", slices="all")
-    assert target.count() == Counts(2, 4)
+    assert target.count() == TargetCounts(2, 4)

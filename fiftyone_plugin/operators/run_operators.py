@@ -1,0 +1,336 @@
+"""The operators on runs: list, compare, stop and undo them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import fiftyone.operators as foo
+from fiftyone.operators import types
+
+from ..errors import PluginError
+from ..runs.compare import compare_runs
+from ..runs.records import RunRecord, end, is_silent, list_runs, read_run
+from ..runs.saved_views import delete_view
+from ..runs.undo import undo_run
+from .execution_store import want_stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_SHOWN_ROWS = 200
+_COLUMNS = {
+    "key": "Run",
+    "state": "State",
+    "field": "Field",
+    "model": "Model",
+    "started": "Started (UTC)",
+    "regions": "Regions",
+    "added": "Added",
+    "failed": "Failed",
+    "reason": "Reason, or first failure",
+}
+
+
+class RunOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
+    """An operator on the runs of a dataset.
+
+    Attributes:
+        settings: of FiftyOne's `OperatorConfig`.
+        title: of the form.
+        button: of the form.
+    """
+
+    settings: ClassVar[dict[str, Any]]
+    title: ClassVar[str] = ""
+    button: ClassVar[str] = ""
+
+    @property
+    def config(self) -> Any:
+        """How FiftyOne offers the operator."""
+        return foo.OperatorConfig(**self.settings, view_target=False)
+
+    def fill(self, ctx: Any, inputs: types.Object) -> None:
+        """Fill the form.
+
+        Raises:
+            PluginError: the dataset has no run for it.
+        """
+
+    def resolve_input(self, ctx: Any) -> Any:
+        """The form, or the reason why there is nothing to choose."""
+        inputs = types.Object()
+        try:
+            self.fill(ctx, inputs)
+        except PluginError as error:
+            message = str(error)
+            inputs.view("refusal", types.Error(label=message), invalid=True, error_message=message)
+        view = types.PromptView(label=self.title, submit_button_label=self.button)
+        return types.Property(inputs, view=view)
+
+
+class ListRuns(RunOperator):
+    """Shows what was run on a dataset, with what, and what became of it."""
+
+    settings: ClassVar = {
+        "name": "list_runs",
+        "label": "PAM: List runs",
+        "description": "What was run on the dataset, with which model, and what became of it",
+    }
+
+    def __call__(self, collection: Any) -> list[dict[str, Any]]:
+        """The records of a dataset's runs, oldest first.
+
+        Args:
+            collection: the dataset, or a view on it.
+        """
+        return [record.to_dict() for record in list_runs(collection)]
+
+    def resolve_input(self, ctx: Any) -> Any:
+        """No form."""
+        return None
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """The runs, the newest first, as rows."""
+        rows = [
+            {
+                **{name: getattr(record, name) for name in ("key", "state", "field", "model")},
+                "started": record.started[:19].replace("T", " "),
+                "regions": record.counts.regions,
+                "added": record.counts.added,
+                "failed": record.counts.failed,
+                "reason": record.reason or next((one.reason for one in record.failures), ""),
+                "parameters": record.parameters,
+            }
+            for record in reversed(list_runs(ctx.dataset))
+        ]
+        return {"runs": rows}
+
+    def resolve_output(self, ctx: Any) -> Any:
+        """A table."""
+        outputs = types.Object()
+        if ctx.results.get("runs"):
+            outputs.list("runs", types.Object(), label="Runs", view=_table(_COLUMNS))
+        else:
+            outputs.view("none", types.Notice(label="Nothing was run on this dataset yet."))
+        return types.Property(outputs, view=types.View(label="Runs"))
+
+
+class CompareRuns(RunOperator):
+    """Shows what two runs wrote onto the same regions, such as two models' captions."""
+
+    settings: ClassVar = {
+        "name": "compare_runs",
+        "label": "PAM: Compare two runs",
+        "description": "Two models' captions of the same regions, side by side",
+        "dynamic": True,
+    }
+    title = "Compare two runs"
+    button = "Compare"
+
+    def __call__(
+        self, collection: Any, first: str, second: str, *, limit: int = 1000
+    ) -> dict[str, Any]:
+        """What two runs wrote onto the regions that both worked on.
+
+        Args:
+            collection: the dataset, or a view on it: both runs are compared wholly.
+            first: the key of the one run, as `list_runs` has it.
+            second: the key of the other.
+            limit: how many rows at most.
+
+        Returns:
+            `first` and `second` (the records), `rows` (`sample_id`, `label_id`, and what each wrote
+            by attribute), `regions` and `different` (how many in all), and `view`, the regions.
+
+        Raises:
+            PluginError: there is no such run, they are one, or they have no region in common.
+        """
+        found = compare_runs(collection, first, second, limit=limit)
+        return {**found.to_dict(), "view": found.view}
+
+    def fill(self, ctx: Any, inputs: types.Object) -> None:
+        """Two of the runs."""
+        for name, label, index in (("first", "First run", 1), ("second", "Second run", 0)):
+            _choose_run(ctx, inputs, name, label, lambda run: run.counts.regions > 0, index)
+        inputs.bool("only_different", default=True, label="Only where they differ")
+
+    def execute(self, ctx: Any) -> dict[str, Any]:
+        """Show the regions in the App, and the texts as rows."""
+        found = compare_runs(
+            ctx.dataset,
+            _key(ctx, "first"),
+            _key(ctx, "second"),
+            limit=_SHOWN_ROWS,
+            only_different=bool(ctx.params.get("only_different", True)),
+        )
+        if found.rows:
+            ctx.ops.set_view(found.view)
+        summary = (
+            f"{found.regions:,} regions have both; {found.different:,} of them differ; "
+            f"{len(found.rows):,} are shown."
+        )
+        rows = [
+            {
+                "first": _words(row.first),
+                "second": _words(row.second),
+                "label_id": row.label_id,
+                "sample_id": row.sample_id,
+            }
+            for row in found.rows
+        ]
+        return {"rows": rows, "summary": summary}
+
+    def resolve_output(self, ctx: Any) -> Any:
+        """A table."""
+        outputs = types.Object()
+        outputs.view("note", types.Notice(label=ctx.results.get("summary", "")))
+        columns = {name: str(ctx.params.get(name)) for name in ("first", "second")}
+        view = _table({**columns, "label_id": "Label"})
+        outputs.list("rows", types.Object(), label="Texts", view=view)
+        return types.Property(outputs, view=types.View(label="Two runs"))
+
+
+class StopRun(RunOperator):
+    """Asks a run to stop after the image it is at; what it wrote stays, and can be undone."""
+
+    settings: ClassVar = {
+        "name": "stop_run",
+        "label": "PAM: Stop a run",
+        "description": "Stop a run after the image it is at; what it wrote stays",
+        "dynamic": True,
+    }
+    title = "Stop a run"
+    button = "Stop"
+
+    def __call__(self, collection: Any, key: str) -> None:
+        """Ask a run to stop; one that has written nothing for ten minutes is ended here.
+
+        Args:
+            collection: the dataset, or a view on it.
+            key: the run, as `list_runs` has it.
+
+        Raises:
+            PluginError: there is no such run, or it is not running.
+        """
+        record = read_run(collection, key)
+        if record.state != "running":
+            raise PluginError(f"The run {key!r} is {record.state}: there is nothing to stop.")
+        want_stop(collection._root_dataset, key)
+        if is_silent(record):  # its process may hang, or its machine be gone
+            end(collection, record, "It had written nothing for ten minutes, and was stopped.")
+
+    def fill(self, ctx: Any, inputs: types.Object) -> None:
+        """The runs that are going on."""
+        _choose_run(ctx, inputs, "key", "Run", lambda run: run.state == "running")
+
+    def execute(self, ctx: Any) -> None:
+        """Ask the run, and say so."""
+        key = _key(ctx)
+        self(ctx.dataset, key)
+        ctx.ops.notify(f"{key} stops after the image it is at.", variant="info")
+
+
+class UndoRun(RunOperator):
+    """Restores what a run changed, exactly; what a person edited since then stays."""
+
+    settings: ClassVar = {
+        "name": "undo_run",
+        "label": "PAM: Undo a run",
+        "description": "Restore what a run changed; what somebody edited since then stays",
+        "dynamic": True,
+        "execute_as_generator": True,
+        "allow_delegated_execution": True,
+    }
+    title = "Undo a run"
+    button = "Undo"
+
+    def __call__(self, collection: Any, key: str, *, skip_missing: bool = False) -> dict[str, Any]:
+        """Undo a run. Of the runs that wrote to one field the newest is undone first.
+
+        Args:
+            collection: the dataset, or a view on it: everything that the run did is undone anyway.
+            key: the run, as `list_runs` has it.
+            skip_missing: undo the rest where a field that the run wrote was deleted.
+
+        Returns:
+            The run's record, with what was done in `undone`.
+
+        Raises:
+            PluginError: there is no such run; it is still running, or undone already; a newer run
+                wrote to the same field; or a field is not found.
+        """
+        record = undo_run(collection, key, skip_missing=skip_missing)
+        dataset = collection._root_dataset
+        dataset.reload()  # fields are gone from the schema, and the run may be another process's
+        delete_view(dataset, record)
+        return record.to_dict()
+
+    def fill(self, ctx: Any, inputs: types.Object) -> None:
+        """The runs that can be undone."""
+        _choose_run(ctx, inputs, "key", "Run", lambda run: run.state not in ("running", "undone"))
+        inputs.bool("skip_missing", default=False, label="Undo the rest where a field was deleted")
+
+    def execute(self, ctx: Any) -> Any:
+        """Undo now with messages to the App, or in a worker, whose result is kept."""
+        key, skip_missing = _key(ctx), bool(ctx.params.get("skip_missing"))
+        if ctx.delegated:
+            return self(ctx.dataset, key, skip_missing=skip_missing)
+        return self._in_app(ctx, key, skip_missing)
+
+    def _in_app(self, ctx: Any, key: str, skip_missing: bool) -> Iterator[Any]:
+        yield ctx.ops.set_progress(label=f"Undoing {key}")
+        undone = self(ctx.dataset, key, skip_missing=skip_missing)["undone"]
+        yield ctx.ops.reload_dataset()
+        kept = f"; {undone['kept']:,} edited since then stay" if undone["kept"] else ""
+        sentence = (
+            f"{key} is undone: {undone['restored']:,} values restored, "
+            f"{undone['removed']:,} labels removed{kept}."
+        )
+        yield ctx.ops.notify(sentence, variant="success")
+
+
+def _choose_run(
+    ctx: Any,
+    inputs: types.Object,
+    name: str,
+    label: str,
+    wanted: Callable[[RunRecord], bool],
+    first: int = 0,
+) -> None:
+    """Offer the runs of the dataset that are wanted, the newest first; `first` is chosen."""
+    records = [record for record in reversed(list_runs(ctx.dataset)) if wanted(record)]
+    if len(records) <= first:
+        raise PluginError("The dataset has no run for this yet.")
+    choices = types.DropdownView()
+    for record in records:
+        counts = record.counts
+        done = f"{counts.added:,} added" if counts.added else f"{counts.regions:,} regions"
+        failed = f", {counts.failed:,} failed" if counts.failed else ""
+        line = f"{record.state}: {done}{failed} in {record.field!r} by {record.model}"
+        choices.add_choice(record.key, label=record.key, description=line)
+    inputs.enum(
+        name, choices.values(), default=records[first].key, required=True, label=label, view=choices
+    )
+
+
+def _key(ctx: Any, name: str = "key") -> str:
+    """A run's key from an operator's parameters."""
+    key = ctx.params.get(name)
+    if not isinstance(key, str) or not key:
+        raise PluginError(
+            f"The parameter {name} is missing: give a run's key, as list_runs has it."
+        )
+    return key
+
+
+def _table(columns: dict[str, str]) -> types.TableView:
+    view = types.TableView()
+    for key, label in columns.items():
+        view.add_column(key, label=label)
+    return view
+
+
+def _words(values: dict[str, Any]) -> str:
+    if len(values) == 1:
+        return str(next(iter(values.values())))
+    return "; ".join(f"{name}: {value}" for name, value in values.items())

@@ -1,0 +1,344 @@
+"""PAM as a model of FiftyOne's zoo: its options, its form, and `apply_model`'s answers."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from contextlib import AbstractContextManager, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+
+import fiftyone as fo
+from fiftyone.operators import types
+from pydantic import BeforeValidator, Field
+
+from pam_labeling import LoadedImage, Request, Vocabulary
+from pam_labeling.validation import CheckedModel
+from pam_model import AutomaticMaskOptions, Question, Task
+from pam_model.checkpoints import hub
+from pam_model.tasks import Language
+
+from .. import models
+from ..errors import PluginError
+from ..labels.regions import LABEL_TYPES, LabelRegion, detection_of, regions_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    import numpy as np
+    import numpy.typing as npt
+
+    from pam_labeling import Annotator, Outcome, Prompt, Region
+
+
+logger = logging.getLogger(__name__)
+
+Text = Literal["label", "definition", "brief", "detailed"]
+
+CHECKPOINTS = {"pam-nano": "nano", "pam-1.5b": "PAM-1.5B", "pam-3b": "PAM-3B"}
+"""The zoo's names -> the checkpoints' own."""
+
+ATTRIBUTES = {"definition": "definition", "brief": "caption", "detailed": "detailed_caption"}
+"""Which attribute of a Detection a text goes to; the label is its `label`."""
+
+_PROMPTS = "prompt_field"
+_PLUGIN = "fiftyone.plugins.orgs.pam_labeling.pam"  # how FiftyOne calls the plugin's module
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class PamConfig(CheckedModel):
+    """What a model does with each image.
+
+    Attributes:
+        checkpoint: nano, PAM-1.5B or PAM-3B.
+        prompt_field: the field whose labels are the prompts; None: everything is found.
+            `apply_model` may name another one.
+        texts: what to say about each region: label, definition, brief, detailed.
+        language: en or zh.
+        classes: a label list of your own to choose from; None: open labels.
+        threshold: the score from 0 to 1 under which none of the classes is chosen.
+        use_masks: take a prompt's instance mask as it is; False: segment its box.
+        device: cpu, cuda, cuda:1, mps; None: as `PAM_DEVICE` says, or the fastest there is.
+        batch_size: how many regions the language model describes at once.
+        points_per_side: to find everything, clicks along each side of the image.
+
+    Raises:
+        InputError: an option that does not exist, or a value that cannot be used.
+    """
+
+    checkpoint: str
+    prompt_field: str | None = None
+    texts: Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)] = ("label", "brief")
+    language: Language = "en"
+    classes: Annotated[tuple[str, ...] | None, BeforeValidator(_as_tuple)] = None
+    threshold: float = Field(default=0.0, ge=0, le=1)
+    use_masks: bool = True
+    device: str | None = None
+    batch_size: int | None = Field(default=None, ge=1)
+    points_per_side: int = Field(default=32, ge=1)
+
+    def request(self, image: LoadedImage, prompts: tuple[Prompt, ...]) -> Request:
+        """What the annotator is asked about an image."""
+        texts = [text for text in self.texts if text != "label" or not self.classes]
+        return Request(
+            image,
+            prompts,
+            questions=tuple(Question(Task(text), self.language) for text in texts),
+            vocabulary=self.vocabulary,
+            everything=AutomaticMaskOptions(points_per_side=self.points_per_side),
+        )
+
+    @property
+    def vocabulary(self) -> Vocabulary | None:
+        """The classes to choose from, or None."""
+        if not self.classes:
+            return None
+        return Vocabulary(self.classes, language=self.language, threshold=self.threshold)
+
+
+class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is untyped
+    """PAM, as FiftyOne's `apply_model` takes it.
+
+    An image's answer is a new `fo.Detections` with one Detection for each prompt, in the prompts'
+    order: `label` (the prompt's own where none was asked for, or no class was likely enough); a
+    tight box and an instance mask; `confidence` (the label's share among the classes, or without
+    classes the overlap with the true mask that PAM expects of its own); the texts, as `ATTRIBUTES`
+    names them; `prompt_id`, the id of the prompt's label; and the prompt's `index`, if it has one.
+    What has no answer is named with the reason in the Detections' `pam_errors`.
+
+    Args:
+        config: what to do.
+
+    Raises:
+        InputError: a class list or a setting that cannot be used.
+    """
+
+    media_type = "image"  # FiftyOne gives it videos frame by frame
+    preprocess = False
+    transforms = None  # PAM takes images as they are
+
+    def __init__(self, config: PamConfig) -> None:
+        super().__init__()
+        self.config = config
+        config.vocabulary  # noqa: B018 - refuses wrong classes before the model is loaded
+        self._settings = _models().settings_of(config.checkpoint, config.device, config.batch_size)
+        self._held = ExitStack()
+        self.needs_fields = {}
+
+    @property
+    def ragged_batches(self) -> bool:
+        """True: FiftyOne gives one image at a time, whatever batch size it is told.
+
+        It reads the images of a batch in one go, and one that cannot be read loses them all.
+        PAM batches the regions of an image anyway, not images.
+        """
+        return True
+
+    @property
+    def needs_fields(self) -> dict[str, str]:
+        """Which field of a sample is read: `{"prompt_field": name}`, or none."""
+        return self._fields
+
+    @needs_fields.setter
+    def needs_fields(self, told: Mapping[str, str]) -> None:
+        if unknown := sorted(set(told) - {_PROMPTS}):
+            raise PluginError(
+                f"apply_model does not know {', '.join(unknown)}: of PAM's options it takes only "
+                f"{_PROMPTS}; give the others to load_zoo_model."
+            )
+        # FiftyOne sets what `apply_model` was told. From its App that is nothing.
+        known = {_PROMPTS: self.config.prompt_field, **told}
+        self._fields = {key: name for key, name in known.items() if name}
+
+    def __enter__(self) -> PamModel:
+        """Load PAM and keep it until `__exit__`."""
+        self._held.enter_context(self._lend())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._held.close()
+
+    def predict(self, arg: npt.NDArray[np.uint8], sample: Any = None) -> fo.Detections:
+        """The answer for one image; see the class.
+
+        Args:
+            arg: uint8 `(height, width, 3)`, RGB, upright.
+            sample: the sample, patch or frame that holds the prompts.
+
+        Raises:
+            PluginError: no sample, a field that holds no prompts, or the model cannot be loaded.
+            Exception: what the model raised, where no region of the image could be described.
+        """
+        image = LoadedImage.from_pixels(arg, name=_name(sample))
+        field = self.needs_fields.get(_PROMPTS)
+        if field is None:
+            found = [result for result in self._annotate(image) if not isinstance(result, str)]
+            return fo.Detections(detections=[_detection(region) for region in found])
+        if sample is None:
+            raise PluginError(f"The prompts are in {field} of a sample: predict(arg, sample=...).")
+        labels = sample[field.removeprefix("frames.")]
+        return fo.Detections() if labels is None else self._describe(image, labels)
+
+    def predict_all(
+        self, args: Iterable[npt.NDArray[np.uint8]], samples: Iterable[Any] | None = None
+    ) -> list[fo.Detections | None]:
+        """The answers for many images; None, and a line in the log, for one that fails.
+
+        Args:
+            args: images, each as for `predict` and of its own size.
+            samples: what holds their prompts.
+        """
+        images = list(args)
+        answers: list[fo.Detections | None] = []
+        for image, sample in zip(images, samples or [None] * len(images), strict=True):
+            try:
+                answers.append(self.predict(image, sample=sample))
+            except Exception as error:  # noqa: BLE001, PERF203 - this image's own; the others go on
+                logger.warning("%s: %s", _name(sample), error)
+                answers.append(None)
+        return answers
+
+    def _describe(self, image: LoadedImage, labels: Any) -> fo.Detections:
+        found = regions_of(labels, image.size, use_masks=self.config.use_masks)
+        usable = [label for label in found if isinstance(label, LabelRegion)]
+        errors = [
+            f"{bad.label_id}: {bad.reason}" for bad in found if not isinstance(bad, LabelRegion)
+        ]
+        answer = fo.Detections()
+        results = self._annotate(image, *(label.prompt for label in usable)) if usable else []
+        for label, result in zip(usable, results, strict=True):
+            if isinstance(result, str):
+                errors.append(f"{label.label_id}: {result}")
+            else:
+                answer.detections.append(_detection(result, label))
+        for error in errors:
+            logger.warning("%s: label %s", image.name, error)
+        if errors:
+            answer["pam_errors"] = errors
+        return answer
+
+    def _annotate(self, image: LoadedImage, *prompts: Prompt) -> list[Region | str]:
+        """A region, or why there is none, for each prompt; without prompts all that is found."""
+        ask = self.config.request
+        with self._lend() as annotator:
+            outcomes = list(annotator.annotate_many([ask(image, prompts)]))
+            if outcomes[0].error is not None and len(prompts) > 1:
+                # It may be a single region that fails, or that they are too many at once.
+                outcomes = list(annotator.annotate_many(ask(image, (one,)) for one in prompts))
+        if outcomes[0].error is not None and all(outcome.error for outcome in outcomes):
+            raise outcomes[0].error
+        return [answer for outcome in outcomes for answer in _answers(outcome)]
+
+    def _lend(self) -> AbstractContextManager[Annotator]:
+        lent: AbstractContextManager[Annotator] = _models().POOL.lend(self._settings)
+        return lent
+
+
+def download_model(model_name: str, model_path: str) -> None:
+    """Bring a checkpoint into huggingface_hub's cache, and note at `model_path` where it is.
+
+    Operators and command line use the same copy. What was interrupted goes on where it stopped.
+
+    Raises:
+        ValueError: no such model, no connection or no room; the message says what to do.
+    """
+    checkpoint = _checkpoint(model_name)
+    note = {"checkpoint": checkpoint, "folder": str(hub.download(checkpoint))}
+    Path(model_path).write_text(json.dumps(note, indent=4) + "\n", encoding="utf-8")
+
+
+def load_model(model_name: str, options: dict[str, Any]) -> PamModel:
+    """Load a model of the source.
+
+    Args:
+        model_name: pam-nano, pam-1.5b or pam-3b.
+        options: of `PamConfig`, by name.
+
+    Raises:
+        ValueError: no such model or option, or a value that cannot be used; the checkpoint cannot
+            be loaded.
+    """
+    with PamModel(PamConfig(**options, checkpoint=_checkpoint(model_name))) as model:
+        return model
+
+
+def fill_form(inputs: types.Object, view: Any) -> None:
+    """What FiftyOne's operator for zoo models asks a person about PAM."""
+    frames = view.get_frame_field_schema(embedded_doc_type=LABEL_TYPES) or {}
+    label_fields = view.get_field_schema(embedded_doc_type=LABEL_TYPES)
+    _choice(
+        inputs,
+        _PROMPTS,
+        [*label_fields, *(f"frames.{name}" for name in frames)],
+        label="Prompts",
+        description="Whose labels to describe; nothing: everything in the image is looked for",
+    )
+    _choice(
+        inputs, "texts", get_args(Text), multiple=True, label="Texts", default=["label", "brief"]
+    )
+    _choice(inputs, "language", get_args(Language), label="Language", default="en")
+    inputs.list(
+        "classes",
+        types.String(),
+        label="Classes",
+        description="Choose the label from a list of your own",
+        view=types.AutocompleteView(multiple=True),
+    )
+    inputs.str(
+        "device", label="Device", description="cpu, cuda, cuda:1 or mps; the fastest if empty"
+    )
+
+
+def _choice(
+    inputs: types.Object, name: str, values: Iterable[str], *, multiple: bool = False, **shown: Any
+) -> None:
+    view = types.DropdownView(multiple=multiple)
+    for value in values:
+        view.add_choice(value, label=value)
+    if multiple:
+        inputs.list(name, types.String(), view=view, **shown)
+    else:
+        inputs.enum(name, view.values(), view=view, **shown)
+
+
+def _checkpoint(model_name: str) -> str:
+    if model_name not in CHECKPOINTS:
+        raise PluginError(f"There is no {model_name}, only {', '.join(CHECKPOINTS)}.")
+    return CHECKPOINTS[model_name]
+
+
+def _answers(outcome: Outcome) -> list[Region | str]:
+    if outcome.annotation is None:
+        return [f"{type(outcome.error).__name__}: {outcome.error}"]
+    return [
+        result.reason if hasattr(result, "reason") else result
+        for result in outcome.annotation.results
+    ]
+
+
+def _detection(region: Region, prompt: LabelRegion | None = None) -> fo.Detection:
+    attributes: dict[str, Any] = {
+        ATTRIBUTES[task.value]: text
+        for (task, _), text in region.texts.items()
+        if task.value in ATTRIBUTES
+    }
+    if prompt is not None:
+        attributes["prompt_id"] = prompt.label_id
+        index = getattr(prompt.document, "index", None)
+        attributes |= {} if index is None else {"index": index}
+    score = region.scores.iou if region.scores.label is None else region.scores.label
+    label = region.label or (prompt.label if prompt else None)
+    return detection_of(region, label=label, confidence=score, **attributes)
+
+
+def _name(sample: Any) -> str:
+    return "image" if sample is None else f"sample {sample.id}"
+
+
+def _models() -> Any:
+    # Where FiftyOne has loaded the plugin, its models serve here too: they are large.
+    return sys.modules.get(f"{_PLUGIN}.models") or models
