@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -92,12 +93,12 @@ class Encode(Work["ImageFeatures"]):
         known = {piece.key: self.cache.peek(piece.key) for piece in pieces}
         found = {key: features for key, features in known.items() if features is not None}
         new = {piece.key: piece.image for piece in pieces if piece.key not in found}
-        if new:
-            encoded = self.model.encode_batch(list(new.values()))
-            for key, features in zip(new, encoded, strict=True):
+        waiting = iter(new.items())
+        while some := dict(islice(waiting, self.model.images_per_pass)):
+            for key, features in zip(some, self.model.encode_batch([*some.values()]), strict=True):
                 self.cache.put(key, features)
                 found[key] = features
-        yield from ()
+            yield
         return [found[piece.key] for piece in pieces]
 
 

@@ -112,11 +112,13 @@ class PAM:
 
     @property
     def tokens_per_pass(self) -> int:
-        """How many tokens at once keep the device busy: more take as long each.
-
-        Eight images on a GPU. A CPU is busy with one: few are joined, so that none waits long.
-        """
+        """How many tokens at once keep the device busy: more take as long each."""
         return self.image_tokens * (4 if self.device.type == "cpu" else 8)
+
+    @property
+    def images_per_pass(self) -> int:
+        """How many images to encode at once. A CPU is busy with one, and others wait less."""
+        return 1 if self.device.type == "cpu" else 8
 
     @property
     def image_tokens(self) -> int:

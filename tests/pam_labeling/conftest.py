@@ -94,6 +94,7 @@ class FakePAM:
 
     name = "fake"
     tokens_per_pass = 320
+    images_per_pass = 8
     image_tokens = 40
     region_tokens = 10
 

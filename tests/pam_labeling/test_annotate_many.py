@@ -15,7 +15,7 @@ from PIL import Image
 from pam_labeling.annotator import Annotator, LazyRequest, Request
 from pam_labeling.errors import ClosedError, DeadlineError, ImageError
 from pam_labeling.jobs import Priority
-from pam_labeling.media import LoadedImage
+from pam_labeling.media import LoadedImage, read_image
 from pam_labeling.regions import Region
 from pam_labeling.vocabulary import Vocabulary
 from pam_model import Prompt, Question, Task
@@ -66,23 +66,28 @@ def test_lazy_requests_are_made_by_readers_and_their_errors_are_their_own(annota
     assert all(name.startswith("pam-reader") for name in threads)
 
 
-def test_images_are_read_while_the_model_works(model, tmp_path):
+def test_images_are_read_while_the_model_works(model, tmp_path, monkeypatch):
     paths = [tmp_path / f"{number}.png" for number in range(6)]
     for number, path in enumerate(paths):
         Image.fromarray(draw(("red", number, 0, number + 5, 5))).save(path)
+    all_read, read = threading.Event(), []
+
+    def reads(source, **options):
+        image = read_image(source, **options)
+        read.append(source)
+        if len(read) == len(paths):
+            all_read.set()
+        return image
+
+    monkeypatch.setattr("pam_labeling.annotator.read_image", reads)
     model.gate.clear()
-    with Annotator(model) as annotator:
-        corner = (Prompt.from_box((0, 0, 11, 6)),)
-        batch = annotator.annotate_many(Request(path, corner, key=path) for path in paths)
-        taking = threading.Thread(target=lambda: outcomes.extend(batch))
-        outcomes: list[Any] = []
-        taking.start()
+    with Annotator(model) as annotator, ThreadPoolExecutor(1) as threads:
+        batch = annotator.annotate_many(Request(path, key=path) for path in paths)
+        outcomes = threads.submit(list, batch)
         assert model.entered.wait(20)
-        time.sleep(0.1)
+        assert all_read.wait(20), "while the model is at its first image"
         model.gate.set()
-        taking.join(20)
-    assert [outcome.key for outcome in outcomes] == paths
-    assert max(count for what, count in model.passes if what == "encode") >= 4
+        assert [outcome.key for outcome in outcomes.result(20)] == paths
 
 
 def test_equal_steps_of_a_batch_share_their_passes(model):
@@ -99,6 +104,22 @@ def test_equal_steps_of_a_batch_share_their_passes(model):
     assert ("encode", 8) in model.passes
     assert ("prefill", 8) in model.passes or ("prefill", 9) in model.passes
     assert model.calls["describe"] <= 2
+
+
+def test_on_a_cpu_a_click_waits_for_one_image_of_a_pass(model):
+    """There a pass of several images is no faster, and nobody waits for the whole of it."""
+    model.images_per_pass = 1
+    model.gate.clear()
+    with Annotator(model) as annotator:
+        batch = [annotator.submit(scene(n), priority=Priority.BATCH) for n in (1, 2, 3, 4)]
+        assert model.entered.wait(20)
+        click = annotator.submit(Request(LoadedImage.from_pixels(draw(ground="yellow")), ()))
+        model.gate.set()
+        click.result(20)
+        for future in batch:
+            future.result(20)
+    assert model.order.index("yellow") == 1
+    assert {count for what, count in model.passes if what == "encode"} == {1}
 
 
 def test_questions_of_joined_regions_stay_their_own(model):
