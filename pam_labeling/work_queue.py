@@ -20,6 +20,8 @@ from pam_labeling.jobs import Job, Priority
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pam_labeling.work import Work
+
 _log = logging.getLogger(__name__)
 
 _Job = Job[Any, Any]
@@ -65,7 +67,9 @@ class _Pass:
         if middle == 0:
             self.jobs[0].reply(error=error)
         else:
-            _log.warning("a pass of %d jobs failed and is tried in halves: %r", 2 * middle, error)
+            _log.warning(
+                "a pass failed and is tried in halves (%d jobs): %r", len(self.jobs), error
+            )
             self.halves = [_Pass(self.jobs[:middle]), _Pass(self.jobs[middle:])]
 
 
@@ -74,49 +78,45 @@ class _Line:
 
     def __init__(self, priority: Priority, tokens: int, cost: int) -> None:
         self.waiting: deque[_Job] = deque()
-        self.active: deque[_Job] = deque()  # whose turn is next stands first
-        self.passes: deque[_Pass] = deque()
+        self.begun: deque[_Job | _Pass] = deque()  # whose turn is next stands first
         self._fills_passes = priority is Priority.BATCH
         self._most_tokens = tokens
         self._most_cost = cost
-        self._cost = 0  # of the jobs that were admitted and are not over
+        self._cost = 0  # of the jobs that are begun
 
     def __len__(self) -> int:
-        return len(self.waiting) + len(self.active) + sum(len(one.jobs) for one in self.passes)
+        return len(self.waiting) + sum(len(_jobs(turn)) for turn in self.begun)
 
     def take(self) -> _Job | _Pass | None:
         """What goes on next, taken out of the line, or None if nothing can."""
-        self._admit()
-        if self.passes:
-            return self.passes.popleft()
-        ready = [job for job in self.active if job.is_ready]
+        self._begin()
+        ready = [turn for turn in self.begun if turn.is_ready]
         if not ready:
             return None
         leader = min(ready, key=_stage) if self._fills_passes else ready[0]
         members = self._joined(leader, ready)
+        if not members:
+            self.begun.remove(leader)
+            return leader
         for job in members:
-            self.active.remove(job)
-        return leader if _works_alone(leader) else _Pass(members)
+            self.begun.remove(job)
+        return _Pass(members)
 
     def put_back(self, taken: _Job | _Pass) -> None:
         """Put what `take` gave, and was advanced, at the end of the line."""
-        if isinstance(taken, Job):
-            if taken.is_over:
-                self._cost -= taken.cost
-            else:
-                self.active.append(taken)
-        elif not taken.is_over:
-            self.passes.append(taken)
+        self._begin()  # who came meanwhile goes first
+        if not taken.is_over:
+            self.begun.append(taken)
+        elif isinstance(taken, Job):
+            self._cost -= taken.cost
         else:
-            self.passes.extend(taken.halves)
-            if not taken.halves:
-                self.active.extend(taken.jobs)
+            self.begun.extend(taken.halves or taken.jobs)
 
     def clear(self) -> list[_Job]:
         """Take everything out."""
-        jobs = [*self.waiting, *self.active, *(job for one in self.passes for job in one.jobs)]
-        for part in (self.waiting, self.active, self.passes):
-            part.clear()
+        jobs = [*self.waiting, *(job for turn in self.begun for job in _jobs(turn))]
+        self.waiting.clear()
+        self.begun.clear()
         return jobs
 
     def drop_pointless(self) -> list[_Job]:
@@ -125,34 +125,46 @@ class _Line:
         self.waiting = deque(job for job in self.waiting if job not in pointless)
         return pointless
 
-    def _admit(self) -> None:
+    def _begin(self) -> None:
         for job in [job for job in self.waiting if job.is_ready]:
             # In their order: a large job is not overtaken for ever by small ones.
             if self._cost and self._cost + job.cost > self._most_cost:
                 return
             self.waiting.remove(job)
             self._cost += job.cost
-            self.active.append(job)
+            self.begun.append(job)
 
-    def _joined(self, leader: _Job, ready: Sequence[_Job]) -> list[_Job]:
-        """The leader, and who shares its pass."""
-        if _works_alone(leader) or leader.work is None:
-            return [leader]
-        members, tokens, kind = [leader], leader.work.tokens, leader.work.kind
-        for job in ready:
-            work = None if job is leader or job.is_pointless else job.work
-            if work is not None and work.kind == kind and tokens + work.tokens <= self._most_tokens:
-                members.append(job)
+    def _joined(self, leader: _Job | _Pass, ready: Sequence[_Job | _Pass]) -> list[_Job]:
+        """The leader and who shares its pass, or nobody if it wants no work of the model."""
+        wanted = _wanted(leader)
+        if wanted is None:
+            return []
+        members, tokens = [], wanted.tokens
+        for turn in ready:
+            work = _wanted(turn)
+            if turn is leader:
+                members.append(turn)
+            elif work is None or work.kind != wanted.kind:
+                continue
+            elif tokens + work.tokens <= self._most_tokens:
+                members.append(turn)
                 tokens += work.tokens
-        return members
+        return [job for job in members if isinstance(job, Job)]
 
 
-def _works_alone(job: _Job) -> bool:
-    return job.is_pointless or job.work is None
+def _jobs(turn: _Job | _Pass) -> Sequence[_Job]:
+    return [turn] if isinstance(turn, Job) else turn.jobs
 
 
-def _stage(job: _Job) -> int:
-    return -1 if _works_alone(job) or job.work is None else job.work.stage
+def _wanted(turn: _Job | _Pass) -> Work[Any] | None:
+    """The work that a job waits for; a pass, and a job that nobody waits for, want none."""
+    return None if isinstance(turn, _Pass) or turn.is_pointless else turn.work
+
+
+def _stage(turn: _Job | _Pass) -> int:
+    """What goes first in a batch: a pass that is begun, small steps, and then the early stages."""
+    wanted = _wanted(turn)
+    return -2 if isinstance(turn, _Pass) else -1 if wanted is None else wanted.stage
 
 
 class WorkQueue:
@@ -261,7 +273,7 @@ class WorkQueue:
         deadlines = [
             job.deadline
             for line in self._lines.values()
-            for job in (*line.waiting, *line.active)
+            for job in (*line.waiting, *(j for turn in line.begun for j in _jobs(turn)))
             if job.deadline is not None
         ]
         return _seconds_until(min(deadlines)) if deadlines else None

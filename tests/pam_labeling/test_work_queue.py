@@ -475,3 +475,22 @@ def test_closing_fails_the_jobs_of_a_pass():
     go.set()
     thread.join(20)
     assert all(isinstance(job.future.exception(0), ClosedError) for job in jobs)
+
+
+def test_a_pass_takes_turns_with_others_of_its_priority():
+    queue, log = WorkQueue(9), []
+
+    class Long(Piece):
+        def run(self, pieces):
+            for step in range(3):
+                log.append(f"long{step}")
+                if step == 0:
+                    queue.put(click)
+                yield
+            return ["x"] * len(pieces)
+
+    click = Job(steps(log, "click", 2), Priority.CLICK)
+    job = Job(wanting(Long(log, "a")), Priority.CLICK)
+    queue.put(job)
+    finish(queue, job, click)
+    assert log == ["long0", "click0", "long1", "click1", "long2"]
