@@ -12,26 +12,21 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Generator, Iterable, Sequence
 from concurrent import futures
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pam_labeling.cache import DeviceCache
 from pam_labeling.errors import DeadlineError, PromptError
-from pam_labeling.jobs import Job, Priority
+from pam_labeling.jobs import Job, Priority, Step
 from pam_labeling.media import MAX_PIXELS, LoadedImage, read_image
 from pam_labeling.pipeline import PROMPTS_PER_STEP, Pipeline
+from pam_labeling.regions import Annotation, Refusal, Region
 from pam_labeling.request import LazyRequest, Outcome, Request
 from pam_labeling.work_queue import WorkQueue
+from pam_model import PAM, ImageFeatures, PreparedImage
 from pam_model.prompts import check_prompts
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
-    from concurrent.futures import Future
-
-    from pam_labeling.jobs import Step
-    from pam_labeling.regions import Annotation, Refusal, Region
-    from pam_model import PAM, ImageFeatures, PreparedImage
 
 __all__ = ["Annotator", "LazyRequest", "Outcome", "Request", "Statistics"]
 
@@ -147,7 +142,7 @@ class Annotator:
         priority: Priority = Priority.CLICK,
         timeout: float | None = None,
         wait: bool = False,
-    ) -> Future[Annotation]:
+    ) -> futures.Future[Annotation]:
         """Read and check a request in the calling thread, and queue it.
 
         The future can be cancelled at any time. Its callbacks run in the worker's thread.
@@ -241,7 +236,7 @@ class Annotator:
     ) -> _Item:
         """Let a reader fetch the image, and queue the job that waits for it."""
         item = _Item(request)
-        reading: Future[None] = futures.Future()
+        reading: futures.Future[None] = futures.Future()
         steps = self._annotate_item(item)
         item.job = Job(steps, priority, _deadline(timeout), after=reading)
         try:
@@ -251,7 +246,7 @@ class Annotator:
             item.job.fail(error)
         return item
 
-    def _read(self, item: _Item, reading: Future[None]) -> None:
+    def _read(self, item: _Item, reading: futures.Future[None]) -> None:
         try:
             if not item.job.is_pointless:
                 source = item.source

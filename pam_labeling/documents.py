@@ -8,17 +8,13 @@ from __future__ import annotations
 import json
 import os
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import Any, TypedDict
 
 from pam_labeling.masks import RLE, encode_rle
+from pam_labeling.regions import Annotation, Prompt, Refusal, Region, Scores
 from pam_labeling.version import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
-    from pam_labeling.regions import Annotation, Prompt, Refusal, Region, Scores
 
 FORMAT = "pam-labeling/annotations/2"
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "annotations-2.json"

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ConfigDict, Field
+from typing_extensions import Self
 
 from pam_labeling.errors import SettingsError
 from pam_labeling.validation import CheckedModel
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from typing_extensions import Self
 
 _log = logging.getLogger(__name__)
 

@@ -13,16 +13,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, cast
+from typing import Any, Generic, TypeVar, Union, cast
 
 from pam_labeling.errors import DeadlineError
 from pam_labeling.work import Work
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
 
 Event = TypeVar("Event")
 Result = TypeVar("Result")

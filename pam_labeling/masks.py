@@ -7,23 +7,20 @@ top-left corner of the top-left pixel, so that a mask of the whole image has the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from pam_labeling.errors import MaskError
 from pam_model import CroppedMask
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy.typing as npt
-
-    Mask = npt.NDArray[np.bool_]
-    Box = tuple[int, int, int, int]
+Mask = npt.NDArray[np.bool_]
+Box = tuple[int, int, int, int]
 
 
 _LARGEST_TO_SPECK = 1000

@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from pam_labeling.jobs import Emit
+from pam_labeling.cache import DeviceCache
+from pam_labeling.jobs import Emit, Step
 from pam_labeling.masks import remove_small_components
+from pam_labeling.media import LoadedImage
 from pam_labeling.regions import Annotation, Provenance, Refusal, Region, Scores
+from pam_labeling.request import Request
 from pam_labeling.version import VERSION
+from pam_labeling.vocabulary import Choice, Vocabulary
 from pam_labeling.work import Classify, Describe, Encode, Prefill
-from pam_model import Task, split_definition
+from pam_model import (
+    PAM,
+    CroppedMask,
+    ImageFeatures,
+    Language,
+    PreparedImage,
+    Prompt,
+    Question,
+    RegionContexts,
+    Segments,
+    Task,
+    split_definition,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
-
-    from pam_labeling.cache import DeviceCache
-    from pam_labeling.jobs import Step
-    from pam_labeling.media import LoadedImage
-    from pam_labeling.request import Request
-    from pam_labeling.vocabulary import Choice, Vocabulary
-    from pam_model import (
-        PAM,
-        CroppedMask,
-        ImageFeatures,
-        Language,
-        PreparedImage,
-        Prompt,
-        Question,
-        RegionContexts,
-        Segments,
-    )
-
-    Result = Region | Refusal
-    Steps = Generator[Step[Result], Any, "T"]
+Result = Region | Refusal
+Steps = Generator[Step[Result], Any, "T"]
 
 T = TypeVar("T")
 

@@ -6,24 +6,20 @@ y down, counted from the top-left corner of the top-left pixel.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from pam_labeling.errors import MaskError
 from pam_labeling.masks import check_mask
+from pam_labeling.vocabulary import Choice
 from pam_model.cropped_mask import CroppedMask
 from pam_model.errors import PromptError
 from pam_model.prompts import Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy as np
-    import numpy.typing as npt
-
-    from pam_labeling.vocabulary import Choice
-    from pam_model.tasks import Language, Task
+from pam_model.tasks import Language, Task
 
 __all__ = ["Annotation", "Prompt", "PromptError", "Provenance", "Refusal", "Region", "Scores"]
 

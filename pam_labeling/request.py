@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pam_model import AutomaticMaskOptions, GenerationOptions, Question, Task
+from pam_labeling.media import LoadedImage
+from pam_labeling.regions import Annotation
+from pam_labeling.vocabulary import Vocabulary
+from pam_model import AutomaticMaskOptions, GenerationOptions, Prompt, Question, Task
 from pam_model.renamed import renamed_argument
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from pam_labeling.media import LoadedImage
-    from pam_labeling.regions import Annotation
-    from pam_labeling.vocabulary import Vocabulary
-    from pam_model import Prompt
 
 
 @renamed_argument("picture", "image")

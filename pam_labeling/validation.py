@@ -15,14 +15,12 @@ from __future__ import annotations
 
 import difflib
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pam_labeling.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 __all__ = ["CheckedModel", "listed", "shown", "unknown_name"]
 

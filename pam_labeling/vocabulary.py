@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from pam_labeling.errors import VocabularyError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy.typing as npt
-
-    from pam_model.tasks import Language
+from pam_model.tasks import Language
 
 
 @dataclass(frozen=True)

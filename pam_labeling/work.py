@@ -7,26 +7,24 @@ stages follow one another: images are encoded, regions are read (prefill), answe
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Sequence
+import numpy as np
+import numpy.typing as npt
 
-    import numpy as np
-    import numpy.typing as npt
-
-    from pam_labeling.cache import DeviceCache
-    from pam_model import (
-        PAM,
-        GenerationOptions,
-        ImageFeatures,
-        Language,
-        PreparedImage,
-        Question,
-        RegionContexts,
-        Segments,
-    )
+from pam_labeling.cache import DeviceCache
+from pam_model import (
+    PAM,
+    GenerationOptions,
+    ImageFeatures,
+    Language,
+    PreparedImage,
+    Question,
+    RegionContexts,
+    Segments,
+)
 
 R = TypeVar("R")
 

@@ -12,13 +12,11 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from pam_labeling.errors import BusyError, ClosedError, DeadlineError
 from pam_labeling.jobs import Job, Priority
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _log = logging.getLogger(__name__)
 

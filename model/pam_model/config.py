@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from transformers import Qwen2Config
 from transformers.models.sam2_video.configuration_sam2_video import (
     Sam2VideoConfig,
     Sam2VideoMaskDecoderConfig,
@@ -13,9 +14,6 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 
 PATCH_SIZE = 16
 """Side in pixels of a cell of SAM's image embedding."""
-
-if TYPE_CHECKING:
-    from transformers import Qwen2Config
 
 
 @dataclass(frozen=True)

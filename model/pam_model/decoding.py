@@ -6,17 +6,14 @@ them. With fixed shapes a step is recorded once as a CUDA graph and launched as 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from transformers import DynamicCache, Qwen2ForCausalLM
+from transformers import DynamicCache, Qwen2ForCausalLM
 
 MOST_FIXED_ROWS = 32
 """More rows keep a GPU busy without a graph."""

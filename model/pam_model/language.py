@@ -7,8 +7,9 @@ of a list. Nothing here knows about images.
 from __future__ import annotations
 
 import time
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,15 +22,11 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from pam_model.config import PAMConfig
 from pam_model.decoding import CudaGraphDecoders, Decoder, DynamicDecoder, forward_tokens
 from pam_model.key_values import KeyValues
+from pam_model.options import GenerationOptions
 from pam_model.tasks import BEFORE_REGION, END, after_region
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
-
-    from pam_model.config import PAMConfig
-    from pam_model.options import GenerationOptions
 
 _ROWS_PER_HEAD = 256  # positions whose vocabulary logits are held at once
 _TOKENS_PER_PASS = 512  # tokens of labels scored in one pass

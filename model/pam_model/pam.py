@@ -10,7 +10,8 @@ scores = pam.classify(contexts, ["cat", "dog"])     # a project's own list of la
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,7 @@ from pam_model import devices, everything
 from pam_model.checkpoints import hub
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
 from pam_model.cropped_mask import square_masks
+from pam_model.network import PAMNetwork
 from pam_model.options import AutomaticMaskOptions, GenerationOptions
 from pam_model.prompt_tensors import (
     MASK_PASS,
@@ -33,12 +35,6 @@ from pam_model.prompts import Prompt, check_prompts
 from pam_model.segmenter import DecoderOutput, stability
 from pam_model.segments import ImageFeatures, PreparedImage, RegionContexts, Segments
 from pam_model.tasks import Language, Question, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-    from pathlib import Path
-
-    from pam_model.network import PAMNetwork
 
 _GREEDY = GenerationOptions()
 _USUAL = AutomaticMaskOptions()

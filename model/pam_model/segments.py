@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,7 @@ from torch.nn import functional as F
 
 from pam_model.cropped_mask import CroppedMask
 from pam_model.key_values import KeyValues
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pam_model.segmenter import FeatureMaps
+from pam_model.segmenter import FeatureMaps
 
 Mask = npt.NDArray[np.bool_]
 

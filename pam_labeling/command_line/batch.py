@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 
+from pam_labeling.annotator import Annotator
 from pam_labeling.command_line.overlay import draw_overlay
 from pam_labeling.documents import ImageEntry, failed_entry, image_entry
 from pam_labeling.media import SUFFIXES, read_image
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
-
-    from pam_labeling.annotator import Annotator
-    from pam_labeling.regions import Region
-    from pam_labeling.request import Request
-
+from pam_labeling.regions import Region
+from pam_labeling.request import Request
 
 _LONGEST_STEM = 200  # bytes; most file systems end at 255, and a number and a suffix are to come
 

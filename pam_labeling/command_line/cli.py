@@ -5,10 +5,11 @@ from __future__ import annotations
 import io
 import sys
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from PIL import Image
@@ -16,9 +17,6 @@ from PIL import Image
 from pam_labeling.command_line.exit_codes import CommandError
 from pam_labeling.command_line.terminal import messages_console, shown
 from pam_labeling.version import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 EXIT_CODES = (
     "Exit codes: 0 all done; 1 some images failed (the others are saved); 2 wrong usage; "

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
+from pam_labeling.annotator import Annotator
 from pam_labeling.command_line.batch import annotate_files, image_files
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.prompt_options import parse_prompts
@@ -21,7 +22,7 @@ from pam_labeling.command_line.terminal import (
     results_table,
     shown,
 )
-from pam_labeling.documents import coco_document, document, write_json
+from pam_labeling.documents import Document, ImageEntry, coco_document, document, write_json
 from pam_labeling.errors import SettingsError, VocabularyError
 from pam_labeling.request import Request
 from pam_labeling.settings import Settings
@@ -35,12 +36,6 @@ from pam_model import (
     Question,
     Task,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pam_labeling.annotator import Annotator
-    from pam_labeling.documents import Document, ImageEntry
 
 STDOUT = "-"
 

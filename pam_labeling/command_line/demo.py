@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import typer
 from PIL import Image
 
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.terminal import results_console, shown
 from pam_model.nano.words import SHAPES
 from pam_model.nano.world import HELD_OUT_SEED, DrawnScene, render_scene
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import typer
 
 _SEEDS = tuple(HELD_OUT_SEED + number for number in (0, 1, 14, 5))
 

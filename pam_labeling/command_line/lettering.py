@@ -6,14 +6,10 @@ import re
 from bisect import bisect_right
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from PIL import ImageFont
+from PIL import ImageDraw, ImageFont
 
-if TYPE_CHECKING:
-    from PIL import ImageDraw
-
-    Colour = tuple[int, int, int]
+Colour = tuple[int, int, int]
 
 SIZE = 17
 """The letters' size in pixels."""

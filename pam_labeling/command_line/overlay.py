@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import colorsys
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from pam_labeling.command_line.lettering import SIZE, width_of, wrap, write
+from pam_labeling.regions import Region
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy.typing as npt
-
-    from pam_labeling.regions import Region
-
-    Canvas = npt.NDArray[np.uint8]
-    Colour = tuple[int, int, int]
+Canvas = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
 
 _LONGEST_SIDE = (720, 1600)  # pixels: small images are enlarged, so that words stay legible
 _TINT = 0.3

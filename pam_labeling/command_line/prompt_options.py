@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from pam_labeling.errors import ImageError, PromptError
 from pam_labeling.media import MAX_PIXELS, read_mask
 from pam_labeling.regions import Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 NEXT = "next"
 _SIGNS = {"+": True, "-": False}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,8 +18,6 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pam_labeling.documents import ImageEntry, RegionEntry
 
 _PIPE_WIDTH = 160  # characters, where stdout is no terminal

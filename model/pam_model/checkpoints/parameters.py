@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,6 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from pam_model.checkpoints.tensor_files import listed
 from pam_model.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 _building = threading.RLock()
 

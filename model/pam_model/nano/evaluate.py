@@ -12,9 +12,9 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,13 +23,9 @@ from rich.table import Column, Table
 
 from pam_model.nano import measure
 from pam_model.nano.known import KnownImage, known_flat_image, known_scene
+from pam_model.nano.measure import GroupReport, Measure
 from pam_model.nano.world import HELD_OUT_SEED
 from pam_model.pam import PAM
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from pam_model.nano.measure import GroupReport, Measure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -8,24 +8,21 @@ for measure in scene_measures(answers):
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pam_model.nano import texts, words
+from pam_model.nano.known import KnownImage, KnownObject
 from pam_model.nano.texts import QUESTIONS
 from pam_model.options import GenerationOptions
+from pam_model.pam import PAM
 from pam_model.segments import Segments
 from pam_model.tasks import LANGUAGES, Language, Question, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from pam_model.nano.known import KnownImage, KnownObject
-    from pam_model.pam import PAM
 
 FLAT_QUESTIONS = tuple(q for q in QUESTIONS if q.task in (Task.LABEL, Task.BRIEF))
 NAMES = (*words.SHAPES, *words.OTHER_NOUNS)

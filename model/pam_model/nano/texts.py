@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from pam_model.nano import words
 from pam_model.tasks import LANGUAGES, Language, Question, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 QUESTIONS = tuple(Question(task, language) for language in LANGUAGES for task in Task)
 TEMPLATES = 3
