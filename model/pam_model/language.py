@@ -24,7 +24,7 @@ from transformers.generation.logits_process import (
 
 from pam_model.config import PAMConfig
 from pam_model.decoding import CudaGraphDecoders, Decoder, DynamicDecoder, forward_tokens
-from pam_model.key_values import KeyValues
+from pam_model.key_values import RegionContexts
 from pam_model.options import GenerationOptions
 from pam_model.tasks import BEFORE_REGION, END, after_region
 
@@ -83,16 +83,19 @@ class LanguageModel(nn.Module):
             [start.expand(len(visual_rows), -1, -1), visual_rows.to(start.dtype)], dim=1
         )
 
-    def prefill(self, visual_rows: Tensor) -> KeyValues:
+    def prefill(self, visual_rows: Tensor) -> RegionContexts:
         """Read N regions once: visual rows `(N, rows, hidden)` -> their key/value cache."""
         cache = DynamicCache(config=self.qwen2.config)
         self.qwen2.model(
             inputs_embeds=self.prefix_rows(visual_rows), past_key_values=cache, use_cache=True
         )
-        return KeyValues.of(cache)
+        return RegionContexts.of(cache)
 
     def answer_in_steps(
-        self, regions: KeyValues, questions: Sequence[Sequence[str]], options: GenerationOptions
+        self,
+        regions: RegionContexts,
+        questions: Sequence[Sequence[str]],
+        options: GenerationOptions,
     ) -> Generator[None, None, list[list[str]]]:
         """Answer questions about regions, all in one batch; yields after every few tokens.
 
@@ -112,10 +115,9 @@ class LanguageModel(nn.Module):
         suffixes = [self.ids(after_region(text)) for asked in questions for text in asked]
         answers: list[list[int]] = [[] for _ in suffixes]
         if suffixes:
-            rows = torch.tensor(regions_asked, device=self.qwen2.device)
             # Each question once about each region: the regions are the rows as they are.
             alone = regions_asked == list(range(len(regions)))
-            cache = (regions if alone else regions.select(rows)).cache()
+            cache = (regions if alone else regions.select(regions_asked)).cache()
             for step, tokens in enumerate(self._generate(cache, suffixes, options), start=1):
                 for row, token in tokens:
                     answers[row].append(token)
@@ -164,7 +166,7 @@ class LanguageModel(nn.Module):
 
     def score_in_steps(
         self,
-        regions: KeyValues,
+        regions: RegionContexts,
         question: str,
         candidates: Sequence[str],
         *,
@@ -204,7 +206,7 @@ class LanguageModel(nn.Module):
         first = self.qwen2.model(
             input_ids=asked, past_key_values=cache, use_cache=True
         ).last_hidden_state[:, -1]
-        shared = KeyValues.of(cache)
+        shared = RegionContexts.of(cache)
         start = self.qwen2.lm_head(first).float().log_softmax(dim=-1)  # [N, vocabulary]
         scores = []
         for part in _passes(answers, _TOKENS_PER_PASS):
@@ -213,17 +215,17 @@ class LanguageModel(nn.Module):
             yield
         return torch.cat(scores, dim=1)
 
-    def _score_pass(self, shared: KeyValues, start: Tensor, answers: list[Tensor]) -> Tensor:
+    def _score_pass(self, shared: RegionContexts, start: Tensor, answers: list[Tensor]) -> Tensor:
         lengths = torch.tensor([len(ids) for ids in answers], device=start.device)
         tokens = torch.cat(answers)  # [K]
         owner = torch.arange(len(answers), device=start.device).repeat_interleave(lengths)
         order = torch.arange(len(tokens), device=start.device)
         ends = lengths.cumsum(0) - 1
         visible = (owner[:, None] == owner[None, :]) & (order[:, None] >= order[None, :])
-        visible = F.pad(visible, (shared.length, 0), value=True)  # [K, cached + K]
+        visible = F.pad(visible, (shared.tokens, 0), value=True)  # [K, cached + K]
         blocked = torch.zeros(visible.shape, dtype=self.qwen2.dtype, device=start.device)
         blocked.masked_fill_(~visible, torch.finfo(blocked.dtype).min)
-        positions = shared.length + order - (ends - lengths + 1)[owner]
+        positions = shared.tokens + order - (ends - lengths + 1)[owner]
         with self._dense_attention():
             hidden = self.qwen2.model(
                 input_ids=tokens.expand(len(shared), -1),

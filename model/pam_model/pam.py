@@ -23,6 +23,7 @@ from pam_model import devices, everything
 from pam_model.checkpoints import hub
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
 from pam_model.cropped_mask import square_masks
+from pam_model.key_values import RegionContexts
 from pam_model.network import PAMNetwork
 from pam_model.options import AutomaticMaskOptions, GenerationOptions
 from pam_model.prompt_tensors import (
@@ -33,7 +34,7 @@ from pam_model.prompt_tensors import (
 )
 from pam_model.prompts import Prompt, check_prompts
 from pam_model.segmenter import DecoderOutput, stability
-from pam_model.segments import ImageFeatures, PreparedImage, RegionContexts, Segments
+from pam_model.segments import ImageFeatures, PreparedImage, Segments
 from pam_model.tasks import Language, Question, Task
 
 _GREEDY = GenerationOptions()
@@ -242,7 +243,7 @@ class PAM:
             segments: of any number of images. Everything is one batch: cut long lists.
         """
         rows = self.network.visual_rows(segments.mask_tokens, segments.image_embed)
-        return RegionContexts(self.network.language.prefill(rows))
+        return self.network.language.prefill(rows)
 
     def describe(
         self,
@@ -279,9 +280,7 @@ class PAM:
         It yields after every few tokens. Other answers may be begun and ended meanwhile.
         """
         texts = [[question.text for question in asked] for asked in questions]
-        return (
-            yield from self.network.language.answer_in_steps(contexts.key_values, texts, options)
-        )
+        return (yield from self.network.language.answer_in_steps(contexts, texts, options))
 
     def classify(
         self,
@@ -325,7 +324,7 @@ class PAM:
             raise ValueError("give at least one label to choose from")
         question = Question(Task.LABEL, language).text
         scores = yield from self.network.language.score_in_steps(
-            contexts.key_values, question, labels, deadline=deadline
+            contexts, question, labels, deadline=deadline
         )
         array: npt.NDArray[np.float32] = scores.cpu().numpy()
         return array

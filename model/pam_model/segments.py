@@ -1,4 +1,4 @@
-"""What passes between the stages of PAM: an image's features, segmented regions, read regions."""
+"""What passes between the stages of PAM: an image's features and segmented regions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pam_model.cropped_mask import CroppedMask
-from pam_model.key_values import KeyValues
 from pam_model.segmenter import FeatureMaps
 
 Mask = npt.NDArray[np.bool_]
@@ -140,50 +139,3 @@ class Segments:
             object_pointers=torch.cat([part.object_pointers for part in parts]),
             given=tuple(mask for part in parts for mask in part.given),
         )
-
-
-@dataclass(frozen=True, eq=False)
-class RegionContexts:
-    """N regions as the language model has read them; questions and labels share the reading.
-
-    Attributes:
-        key_values: the language model's cache.
-    """
-
-    key_values: KeyValues
-
-    def __len__(self) -> int:
-        return len(self.key_values)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held on the device."""
-        return self.key_values.nbytes
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that were read of each region; only contexts with as many can be joined."""
-        return self.key_values.length
-
-    def split(self, counts: Sequence[int]) -> list[RegionContexts]:
-        """Cut into parts of so many regions each, which share the memory of the whole."""
-        parts, start = [], 0
-        for count in counts:
-            parts.append(RegionContexts(self.key_values.part(start, start + count)))
-            start += count
-        return parts
-
-    @staticmethod
-    def concatenate(parts: Sequence[RegionContexts]) -> RegionContexts:
-        """The regions of several, one after the other.
-
-        Raises:
-            ValueError: no parts, or parts with different numbers of tokens.
-        """
-        return RegionContexts(KeyValues.concatenate([part.key_values for part in parts]))
-
-    def select(self, indices: Sequence[int]) -> RegionContexts:
-        """The regions with these indices, in this order."""
-        device = self.key_values.layers[0][0].device
-        rows = torch.tensor(list(indices), dtype=torch.long, device=device)
-        return RegionContexts(self.key_values.select(rows))
