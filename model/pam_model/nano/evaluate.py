@@ -110,16 +110,14 @@ def _group_table(title: str, reports: Sequence[GroupReport]) -> Table:
     table = _empty_table(title, "objects that are", *headings)
     table.add_column("taken for")
     for row in reports:
-        mistakes = ", ".join(
-            f"{escape(repr(name[:24]))} {count}" for name, count in islice(row.taken_for.items(), 5)
-        )
+        most = islice(row.taken_for.items(), 5)
         table.add_row(
             row.group,
             str(row.objects),
             _number("IoU", row.box_iou),
             _number("IoU", row.click_iou),
             _number("label", row.label_right),
-            mistakes,
+            ", ".join(f"{escape(repr(name[:24]))} {count}" for name, count in most),
         )
     return table
 

@@ -152,6 +152,11 @@ def stated(text: str, language: Language) -> dict[str, set[int]]:
     }
 
 
+def accepted(field: str, facts: Facts, places: Sequence[int]) -> set[int]:
+    """What may be stated about a field: the fact, and of the place also its neighbours."""
+    return {getattr(facts, field), *(places if field == "place" else ())}
+
+
 def is_right(text: str, question: Question, facts: Facts, places: Sequence[int] = ()) -> bool:
     """Whether a text states all that `question` asks for, and nothing false.
 
@@ -165,9 +170,8 @@ def is_right(text: str, question: Question, facts: Facts, places: Sequence[int] 
         return text.strip() == definition(facts.shape, question.language)
     found = stated(text, question.language)
     for field, values in found.items():
-        accepted = {getattr(facts, field), *(places if field == "place" else ())}
         missing = field in _ASKED[question.task] and not values
-        if missing or not values <= accepted or len(values) > 1:
+        if missing or not values <= accepted(field, facts, places) or len(values) > 1:
             return False
     if question.task is Task.LABEL:
         return text.strip().lower() == label(facts.shape, question.language)
