@@ -20,7 +20,6 @@ from pam_labeling.errors import MaskError
 from pam_model import CroppedMask
 
 Mask = npt.NDArray[np.bool_]
-Box = tuple[int, int, int, int]
 
 
 _LARGEST_TO_SPECK = 1000  # a component this many times smaller than the largest is removed
@@ -101,19 +100,6 @@ def decode_rle(rle: Mapping[str, Any]) -> Mask:
     # COCO counts down the columns, so what is filled row by row is the mask lying on its side.
     columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height)
     return np.ascontiguousarray(columns.T)
-
-
-def box_of(mask: Mask) -> Box:
-    """The tight box `(x1, y1, x2, y2)` around the true pixels, in pixels; x2 and y2 are exclusive.
-
-    Raises:
-        MaskError: not a two-dimensional bool array, or an empty mask.
-    """
-    check_mask(mask)
-    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-    if width == 0:
-        raise MaskError("an empty mask has no box")
-    return int(x), int(y), int(x + width), int(y + height)
 
 
 def polygons_of(mask: Mask, *, tolerance: float = 0.0) -> list[Polygon]:

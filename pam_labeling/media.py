@@ -157,11 +157,10 @@ def _content(
 
 def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
     try:
-        # A pipe or device might never end, so its type is checked before it is read.
         if path.is_dir():
             raise ImageError(f"{name}: this is a folder; name the image files in it")
         size = path.stat().st_size
-        if not path.is_file():
+        if not path.is_file():  # a pipe or a device might never end
             raise ImageError(f"{name}: not a regular file")
         if size > max_bytes:
             raise ImageError(

@@ -1,9 +1,9 @@
-"""Whose turn it is: jobs by priority, in fair turns, equal work of several jobs in one pass.
+"""The queue of jobs: by priority, in fair turns, with equal work of several jobs in one pass.
 
-One thread works. Between two steps it looks again, and a job of a higher priority goes first.
-Within a priority jobs take turns; where several of them wait for equal work of the model, one pass
-does it for all, up to a budget of tokens. A pass never waits for more jobs to come, and only joins
-work of one priority: a click is not slowed down by the batch beside it.
+One thread works. After each step it chooses again, and jobs of a higher priority go first. Within a
+priority jobs take turns. If several of them wait for equal work of the model, one pass does it for
+all, up to a budget of tokens. A pass never waits for more jobs to come, and only joins work of one
+priority, so that a batch does not slow down a click.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class _Pass:
         return True
 
     def advance(self) -> None:
-        """Go on to where others may go first, or to the end: then each job has its reply."""
-        if all(job.is_pointless for job in self.jobs):
+        """Go on to the next pause or to the end; at the end each job has its reply."""
+        if all(job.is_pointless for job in self.jobs):  # nobody reads the results
             self._end(len(self.jobs) * [None])
             return
         try:
@@ -57,7 +57,7 @@ class _Pass:
             job.reply(result)
 
     def _fail(self, error: BaseException) -> None:
-        """Fail the job, or try its halves: one bad piece, or too little memory, spoils no other."""
+        """Fail a single job; of several, try each half: one bad piece must not fail the others."""
         self.is_over = True
         middle = len(self.jobs) // 2
         if middle == 0:
@@ -72,7 +72,7 @@ class _Line:
 
     def __init__(self, priority: Priority, tokens: int, cost: int) -> None:
         self.waiting: deque[_Job] = deque()
-        self.active: deque[_Job] = deque()  # whose turn is next stands first
+        self.active: deque[_Job] = deque()  # the next one first
         self.passes: deque[_Pass] = deque()
         self._fills_passes = priority is Priority.BATCH
         self._most_tokens = tokens
@@ -83,13 +83,14 @@ class _Line:
         return len(self.waiting) + len(self.active) + sum(len(one.jobs) for one in self.passes)
 
     def take(self) -> _Job | _Pass | None:
-        """What goes on next, taken out of the line, or None if nothing can."""
+        """Take out what goes on next; None if nothing can."""
         self._admit()
         if self.passes:
             return self.passes.popleft()
         ready = [job for job in self.active if job.is_ready]
         if not ready:
             return None
+        # A click should not wait for others to catch up; a batch should fill its passes.
         leader = min(ready, key=_stage) if self._fills_passes else ready[0]
         members = self._joined(leader, ready)
         for job in members:
@@ -97,7 +98,7 @@ class _Line:
         return leader if _works_alone(leader) else _Pass(members)
 
     def put_back(self, taken: _Job | _Pass) -> None:
-        """Put what `take` gave, and was advanced, at the end of the line."""
+        """Put back what `take` returned, at the end of the line, after it was advanced."""
         if isinstance(taken, Job):
             if taken.is_over:
                 self._cost -= taken.cost
@@ -125,7 +126,7 @@ class _Line:
 
     def _admit(self) -> None:
         for job in [job for job in self.waiting if job.is_ready]:
-            # In their order: a large job is not overtaken for ever by small ones.
+            # In their order, so that small jobs do not overtake a large one for ever.
             if self._cost and self._cost + job.cost > self._most_cost:
                 return
             self.waiting.remove(job)
@@ -133,7 +134,7 @@ class _Line:
             self.active.append(job)
 
     def _joined(self, leader: _Job, ready: Sequence[_Job]) -> list[_Job]:
-        """The leader, and who shares its pass."""
+        """The leader, and the jobs that share its pass."""
         if _works_alone(leader) or leader.work is None:
             return [leader]
         members, tokens, kind = [leader], leader.work.tokens, leader.work.kind
@@ -154,14 +155,15 @@ def _stage(job: _Job) -> int:
 
 
 class WorkQueue:
-    """Jobs by priority; safe to use from any thread.
+    """Jobs by priority; any thread may use it.
 
     Args:
-        size: how many jobs of each priority may wait to be begun. A batch cannot fill the places
-            of clicks.
+        size: how many jobs of each priority may wait to begin. Each priority has its own places:
+            a batch cannot fill those of clicks.
         tokens_per_pass: how much equal work of several jobs is joined; a larger piece goes alone.
-        cost: how much all jobs of a priority that are begun may cost; a dearer one goes alone. It
-            bounds what they hold on the device, and how long the first waits for the others.
+        cost: the most that the running jobs of a priority may cost together; a job that costs more
+            runs alone. It limits what they hold on the device, and how long the first waits for
+            the others.
     """
 
     def __init__(self, size: int, *, tokens_per_pass: int = 1 << 15, cost: int = 32) -> None:
@@ -216,7 +218,7 @@ class WorkQueue:
             self._put_back(line, turn)
 
     def close(self) -> None:
-        """Accept no more, and fail what waits. The step in progress is not interrupted."""
+        """Accept no more jobs, and fail those that wait. The step in progress is finished."""
         with self._changed:
             self._closed = True
             dropped = [job for line in self._lines.values() for job in line.clear()]

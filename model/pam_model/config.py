@@ -93,8 +93,7 @@ def sam2_config(
         global_blocks: indices of the trunk's blocks that attend to the whole map.
         width: channels of the image embedding, the prompt encoder and the mask decoder.
         decoder_heads: attention heads of the mask decoder; `decoder_mlp` is its MLP.
-        memory_width: channels of the memory of a frame; `memory_layers`, `memory_mlp` and
-            `memory_fuser_mlp` size the memory attention and the memory encoder.
+        memory_width: channels of a frame's memory; `memory_*` size its attention and encoder.
     """
     cells = image_size // PATCH_SIZE
     trunk = {
@@ -110,8 +109,7 @@ def sam2_config(
     }
     return Sam2VideoConfig(
         image_size=image_size,
-        # Meta's yaml says true; PAM never uses it (one mask, of token 0, for every prompt).
-        multimask_output_in_sam=False,
+        multimask_output_in_sam=False,  # Meta's yaml says true; PAM reads one mask, of token 0
         vision_config=_vision_config(trunk, cells, width),
         prompt_encoder_config={"hidden_size": width, "image_size": image_size},
         # An object: transformers 5.17 takes a dictionary for the prompt encoder's.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 
 import torch
 from torch import Tensor
@@ -43,9 +44,13 @@ class RegionContexts:
 
     def split(self, counts: Sequence[int]) -> list[RegionContexts]:
         """Cut into parts of so many regions each, which share the memory of the whole."""
-        sizes = list(counts)
-        layers = [zip(*(both.split(sizes) for both in layer), strict=True) for layer in self.layers]
-        return [RegionContexts(part) for part in zip(*layers, strict=True)]
+        bounds = pairwise([0, *accumulate(counts)])
+        return [
+            RegionContexts(
+                tuple((keys[start:end], values[start:end]) for keys, values in self.layers)
+            )
+            for start, end in bounds
+        ]
 
     @classmethod
     def concatenate(cls, parts: Sequence[RegionContexts]) -> RegionContexts:

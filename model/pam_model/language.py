@@ -24,6 +24,7 @@ from transformers.generation.logits_process import (
 
 from pam_model.config import PAMConfig
 from pam_model.decoding import CudaGraphDecoders, Decoder, DynamicDecoder, forward_tokens
+from pam_model.errors import InputError
 from pam_model.key_values import RegionContexts
 from pam_model.options import GenerationOptions
 from pam_model.tasks import BEFORE_REGION, END, after_region
@@ -189,15 +190,15 @@ class LanguageModel(nn.Module):
             float32 `(N, L)`: mean log-likelihood per token, the end token included.
 
         Raises:
-            ValueError: a candidate has no tokens, or too many.
+            InputError: a candidate has no tokens, or too many.
             TimeoutError: the deadline passed.
         """
         answers = [self.ids(candidate) for candidate in candidates]
         for candidate, ids in zip(candidates, answers, strict=True):
             if not len(ids):
-                raise ValueError(f"the label {candidate!r} is empty")
+                raise InputError(f"the label {candidate!r} is empty")
             if len(ids) > _TOKENS_PER_LABEL:
-                raise ValueError(
+                raise InputError(
                     f"the label {candidate[:40]!r}... is {len(ids)} tokens long, and may be "
                     f"{_TOKENS_PER_LABEL} at most"
                 )

@@ -1,4 +1,4 @@
-"""PAM, the one class that the rest of the house calls.
+"""PAM, the class that other packages use.
 
 pam = PAM.from_pretrained("nano")
 features = pam.encode(image)                      # once per image
@@ -23,6 +23,7 @@ from pam_model import devices, everything
 from pam_model.checkpoints import hub
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
 from pam_model.cropped_mask import square_masks
+from pam_model.errors import InputError
 from pam_model.key_values import RegionContexts
 from pam_model.network import PAMNetwork
 from pam_model.options import AutomaticMaskOptions, GenerationOptions
@@ -82,7 +83,7 @@ class PAM:
 
         Raises:
             CheckpointError: there is no such checkpoint, or it does not fit; all names are given.
-            ValueError: there is no such device, or this build of torch cannot use it.
+            InputError: there is no such device, or this build of torch cannot use it.
         """
         source = hub.resolve(name_or_path, revision=revision)
         place = devices.available(device) if device is not None else devices.best_device()
@@ -132,7 +133,7 @@ class PAM:
             image: as for `encode`.
 
         Raises:
-            ValueError: not an RGB image.
+            InputError: not an RGB image.
         """
         pillow = _as_image(image)
         side = self.network.config.image_size
@@ -146,7 +147,7 @@ class PAM:
             image: upright RGB; uint8 `(height, width, 3)` or a Pillow image.
 
         Raises:
-            ValueError: not an RGB image.
+            InputError: not an RGB image.
         """
         return self.encode_batch([image])[0]
 
@@ -158,7 +159,7 @@ class PAM:
             images: as for `encode`, or prepared.
 
         Raises:
-            ValueError: not an RGB image.
+            InputError: not an RGB image.
         """
         if not images:
             return []
@@ -303,7 +304,7 @@ class PAM:
             included. A softmax over a row gives probabilities within the list.
 
         Raises:
-            ValueError: no labels, or an empty one.
+            InputError: no labels, or one that is empty or too long.
             TimeoutError: the deadline passed.
         """
         return everything.run(
@@ -321,7 +322,7 @@ class PAM:
     ) -> Generator[None, None, npt.NDArray[np.float32]]:
         """`classify` for those who have other work in between: yields after each pass."""
         if not labels:
-            raise ValueError("give at least one label to choose from")
+            raise InputError("give at least one label to choose from")
         question = Question(Task.LABEL, language).text
         scores = yield from self.network.language.score_in_steps(
             contexts, question, labels, deadline=deadline
@@ -388,5 +389,5 @@ def _as_image(image: ImageInput) -> Image.Image:
     if isinstance(image, Image.Image):
         return image if image.mode == "RGB" else image.convert("RGB")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}")
+        raise InputError(f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}")
     return Image.fromarray(image)

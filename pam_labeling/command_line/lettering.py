@@ -1,4 +1,7 @@
-"""Words on images, in Latin, Greek, Cyrillic and Chinese letters, on any machine."""
+"""Write text on images in Latin, Greek, Cyrillic and Chinese letters.
+
+The fonts are part of this package, so that images look the same on every machine.
+"""
 
 from __future__ import annotations
 
@@ -44,8 +47,8 @@ def write(draw: ImageDraw.ImageDraw, text: str, origin: tuple[float, float], ink
 def wrap(text: str, width: float) -> list[str]:
     """Break a text into lines of at most `width` pixels.
 
-    Between words, and also between Chinese characters; a word that is wider than a line is cut.
-    Line breaks of the text itself count as spaces.
+    Lines break between words and between Chinese characters; a word that is wider than a line is
+    cut. Line breaks of the text itself count as spaces.
     """
     lines: list[str] = []
     line = ""
