@@ -32,7 +32,7 @@ from pam_model.tasks import BEFORE_REGION, END, after_region
 _ROWS_PER_HEAD = 256  # positions whose vocabulary logits are held at once
 _TOKENS_PER_PASS = 512  # tokens of labels scored in one pass
 _TOKENS_PER_LABEL = 128
-_TOKENS_PER_STEP = 8  # of each answer, between which others may go first
+_TOKENS_PER_STEP = 8  # of each answer; after so many, other work may go first
 
 
 class Tokenizer(Protocol):
@@ -157,7 +157,7 @@ class LanguageModel(nn.Module):
 
     @contextmanager
     def _decoder(self, cache: DynamicCache, mask: Tensor, new: int) -> Iterator[Decoder]:
-        """What reads up to `new` more tokens a row; nobody else has it meanwhile."""
+        """A decoder for up to `new` more tokens a row; no other answer uses it meanwhile."""
         if not self._graph_decoders.supports(mask):
             yield DynamicDecoder(self.qwen2, cache, mask)
             return

@@ -216,7 +216,7 @@ class PAM:
     def everything_in_steps(
         self, features: ImageFeatures, options: AutomaticMaskOptions = _USUAL
     ) -> Generator[None, None, Segments]:
-        """`find_everything` for those who have other work in between: yields after each pass."""
+        """Like `find_everything`, but yields after each pass, so that other work can go first."""
         points = everything.grid(options.points_per_side, features.size)
         prompts, masks, scores = [], [], []
         for start in range(0, len(points), options.points_per_batch):
@@ -276,9 +276,9 @@ class PAM:
         questions: Sequence[Sequence[Question]],
         options: GenerationOptions = _GREEDY,
     ) -> Generator[None, None, list[list[str]]]:
-        """`describe` with questions for each region, for those who have other work in between.
+        """Like `describe`, but with questions for each region, and in steps.
 
-        It yields after every few tokens. Other answers may be begun and ended meanwhile.
+        It yields after every few tokens. Other answers may begin and end meanwhile.
         """
         texts = [[question.text for question in asked] for asked in questions]
         return (yield from self.network.language.answer_in_steps(contexts, texts, options))
@@ -320,7 +320,7 @@ class PAM:
         language: Language = "en",
         deadline: float | None = None,
     ) -> Generator[None, None, npt.NDArray[np.float32]]:
-        """`classify` for those who have other work in between: yields after each pass."""
+        """Like `classify`, but yields after each pass, so that other work can go first."""
         if not labels:
             raise InputError("give at least one label to choose from")
         question = Question(Task.LABEL, language).text

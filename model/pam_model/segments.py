@@ -1,4 +1,4 @@
-"""What passes between the stages of PAM: an image's features and segmented regions."""
+"""The data between the stages of PAM: an image's features and segmented regions."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class PreparedImage:
 
 @dataclass(frozen=True, eq=False)
 class ImageFeatures:
-    """An image as SAM's encoder saw it; any number of prompts can be put to it.
+    """The features of an encoded image, for any number of prompts.
 
     Attributes:
         size: (width, height) of the upright image in pixels.
@@ -97,7 +97,7 @@ class Segments:
         return mask
 
     def cropped(self, index: int) -> CroppedMask:
-        """The same as `mask`, for those who keep many."""
+        """The mask of one region, stored as its crop, which takes less memory."""
         given = self.given[index]
         return given if given is not None else CroppedMask.from_mask(self.mask(index))
 

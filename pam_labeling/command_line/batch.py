@@ -92,7 +92,5 @@ def _try_overlay(file: str, path: Path, regions: Sequence[Region]) -> OverlayErr
         _, content = cv2.imencode(".png", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         path.write_bytes(content.tobytes())
     except Exception as error:  # noqa: BLE001 - travels to the caller; the annotation is not lost
-        failure = OverlayError(f"cannot write the overlay {path}: {error}")
-        failure.__cause__ = error
-        return failure
+        return OverlayError(f"cannot write the overlay {path}: {error}")
     return None

@@ -193,14 +193,13 @@ def annotate(
     """
     with exit_codes():
         from pam_labeling.command_line import commands  # noqa: PLC0415 - loads torch, which --help does not need
+        from pam_labeling.settings import Settings  # noqa: PLC0415 - loads NumPy and Pillow
 
         request = commands.build_request(
             commands.PromptOptions(box or (), point or (), mask or (), everything, max_regions),
             commands.QuestionOptions(tasks, labels, language, threshold, max_new_tokens),
         )
-        settings = commands.Settings.from_environment(
-            model=model, sam2=sam2, device=device, dtype=dtype
-        )
+        settings = Settings.from_environment(model=model, sam2=sam2, device=device, dtype=dtype)
         code = commands.annotate(
             images,
             request,

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast
 
 import typer
 
@@ -92,7 +91,7 @@ def build_request(where: PromptOptions, what: QuestionOptions) -> Request:
         raise CommandError("--threshold is for labels of your own: name them with --labels")
     if what.language not in LANGUAGES:
         raise CommandError(f"--language is one of {', '.join(LANGUAGES)}, not {what.language!r}")
-    language = cast("Language", what.language)
+    language: Language = what.language
     vocabulary = None
     if what.labels is not None:
         labels = tuple(label.strip() for label in what.labels.split(","))

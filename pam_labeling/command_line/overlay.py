@@ -62,8 +62,7 @@ def _scaled(pixels: Canvas) -> Canvas:
     longest = max(height, width)
     scale = min(max(longest, low), high) / longest
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    if scale == 1:
-        return pixels.copy()
+    # OpenCV gives a new array even at scale 1, so that the caller may draw on it.
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
 

@@ -30,7 +30,19 @@ from pam_model.pam import PAM
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="python -m pam_model.nano.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--checkpoint", default="nano", help="a name or folder, as for PAM.from_pretrained")
+    add("--scenes", type=_count, default=500, help="of the drawn world (default: 500)")
+    add("--flat", type=_count, default=200, help="flat images (default: 200)")
+    add("--device", help="cpu, cuda or mps (default: the best there is)")
+    add("--by-shape", action="store_true", help="also print what is taken for what, and when")
+    add("--json", type=Path, help="write all numbers to this file")
+    options = parser.parse_args(arguments)
     console, progress = Console(), Console(stderr=True)
     pam = PAM.from_pretrained(options.checkpoint, device=options.device)
     began = time.monotonic()
@@ -69,22 +81,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             "groups": {heading: _document(reports) for heading, reports in groups.items()},
         }
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pam_model.nano.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--checkpoint", default="nano", help="a name or folder, as for PAM.from_pretrained")
-    add("--scenes", type=_count, default=500, help="of the drawn world (default: 500)")
-    add("--flat", type=_count, default=200, help="flat images (default: 200)")
-    add("--device", help="cpu, cuda or mps (default: the best there is)")
-    add("--by-shape", action="store_true", help="also print what is taken for what, and when")
-    add("--json", type=Path, help="write all numbers to this file")
-    return parser
 
 
 def _count(text: str) -> int:
