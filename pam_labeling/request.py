@@ -6,13 +6,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pam_labeling.media import LoadedImage
-from pam_labeling.regions import Annotation
 from pam_labeling.vocabulary import Vocabulary
-from pam_model import AutomaticMaskOptions, GenerationOptions, Prompt, Question, Task
+from pam_model import AutomaticMaskOptions, GenerationOptions, Question, Task
 from pam_model.renamed import renamed_argument
+
+if TYPE_CHECKING:  # these load torch, and a request does not need it
+    from pam_labeling.regions import Annotation
+    from pam_model import Prompt
 
 
 @renamed_argument("picture", "image")

@@ -9,22 +9,24 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from pam_labeling.cache import DeviceCache
-from pam_model import (
-    PAM,
-    GenerationOptions,
-    ImageFeatures,
-    Language,
-    PreparedImage,
-    Question,
-    RegionContexts,
-    Segments,
-)
+
+if TYPE_CHECKING:  # these load torch, and whoever names a priority does not need it
+    from pam_model import (
+        PAM,
+        GenerationOptions,
+        ImageFeatures,
+        Language,
+        PreparedImage,
+        Question,
+        RegionContexts,
+        Segments,
+    )
 
 R = TypeVar("R")
 

@@ -21,7 +21,9 @@ def test_torch_is_loaded_only_where_it_is_needed():
     modules = (
         "pam_labeling",
         "pam_labeling.command_line.cli",
+        "pam_labeling.jobs",
         "pam_labeling.media",
+        "pam_labeling.request",
         "pam_labeling.settings",
         "pam_labeling.vocabulary",
         "pam_model",
