@@ -66,10 +66,12 @@ def test_lazy_requests_are_made_by_readers_and_their_errors_are_their_own(annota
     assert all(name.startswith("pam-reader") for name in threads)
 
 
-def test_images_are_read_while_the_model_works(model, tmp_path):
+def test_images_are_read_while_the_model_works(model, tmp_path, monkeypatch):
     paths = [tmp_path / f"{number}.png" for number in range(6)]
     for number, path in enumerate(paths):
         Image.fromarray(draw(("red", number, 0, number + 5, 5))).save(path)
+    read = threading.Semaphore(0)
+    monkeypatch.setattr(model, "prepare", lambda pixels: (read.release(), pixels)[1])
     model.gate.clear()
     with Annotator(model) as annotator:
         corner = (Prompt.from_box((0, 0, 11, 6)),)
@@ -78,7 +80,9 @@ def test_images_are_read_while_the_model_works(model, tmp_path):
         outcomes: list[Any] = []
         taking.start()
         assert model.entered.wait(20)
-        time.sleep(0.1)
+        for _ in paths:
+            assert read.acquire(timeout=20)
+        time.sleep(0.1)  # from what was read last to its job
         model.gate.set()
         taking.join(20)
     assert [outcome.key for outcome in outcomes] == paths
