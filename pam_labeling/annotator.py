@@ -12,39 +12,34 @@ import os
 import threading
 import time
 from collections import deque
+from collections.abc import Generator, Iterable, Sequence
 from concurrent import futures
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pam_labeling.cache import DeviceCache
 from pam_labeling.errors import DeadlineError, PromptError
-from pam_labeling.jobs import Job, Priority
+from pam_labeling.jobs import LATE, Job, Priority, Step
 from pam_labeling.media import MAX_PIXELS, LoadedImage, read_image
 from pam_labeling.pipeline import PROMPTS_PER_STEP, Pipeline
+from pam_labeling.regions import Annotation, Refusal, Region
 from pam_labeling.request import LazyRequest, Outcome, Request
 from pam_labeling.work_queue import WorkQueue
+from pam_model import PAM, ImageFeatures, PreparedImage
 from pam_model.prompts import check_prompts
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
-    from concurrent.futures import Future
-
-    from pam_labeling.jobs import Step
-    from pam_labeling.regions import Annotation, Refusal, Region
-    from pam_model import PAM, ImageFeatures, PreparedImage
 
 __all__ = ["Annotator", "LazyRequest", "Outcome", "Request", "Statistics"]
 
 MOST_TOKENS = 128
 """The longest label that PAM scores, in tokens."""
 
-_AHEAD = 32  # requests of a batch that are read or at work while the caller looks at one
+_AHEAD = 32  # requests of a batch that are read or in work while the caller handles one
 _BYTES_AHEAD = 1 << 28  # of pixels among them; one image is always read, however large
 
 
 @dataclass(frozen=True)
 class Statistics:
-    """How busy an annotator is.
+    """The load of an annotator.
 
     Attributes:
         waiting: requests in the queue.
@@ -60,15 +55,15 @@ class Statistics:
 
 
 class Annotator:
-    """Owns a model and lets any number of threads use it.
+    """Owns a model, which any number of threads can use through it.
 
-    One worker thread does the work in steps (encode, segment, read a few regions, write a few
-    words). Between two steps clicks overtake watched work, and that overtakes batches; requests
-    whose caller has gone (cancelled, or past the deadline) are dropped. Equal steps of several
-    requests are done in one pass. An error belongs to its request alone.
+    One worker thread works in steps (encode, segment, read a few regions, write a few words).
+    Between two steps clicks overtake watched work, and watched work overtakes batches. Requests
+    that were cancelled or are past their deadline are dropped. Equal steps of several requests are
+    done in one pass. An error affects its own request only.
 
     Args:
-        model: nobody else may use it until the annotator is closed.
+        model: nothing else may use it until the annotator is closed.
         queue_size: how many requests of each priority may wait.
         cache_bytes: the limit for kept image features, in bytes on the model's device.
         regions_per_step: how many regions of one request the language model reads at once.
@@ -109,14 +104,14 @@ class Annotator:
 
     @property
     def statistics(self) -> Statistics:
-        """How busy the annotator is now."""
+        """The load of the annotator now."""
         cache = self._cache
         return Statistics(len(self._queue), cache.nbytes, cache.hits, cache.misses)
 
     def too_long(self, phrases: Sequence[str]) -> list[str]:
-        """Those of `phrases` that have more than `MOST_TOKENS` tokens of the model.
+        """The phrases that have more than `MOST_TOKENS` tokens.
 
-        It waits for nobody: the tokenizer is only read.
+        Any thread may call this while the model works: the tokenizer is only read.
         """
         encode = self._model.network.language.tokenizer.encode
         return [
@@ -147,7 +142,7 @@ class Annotator:
         priority: Priority = Priority.CLICK,
         timeout: float | None = None,
         wait: bool = False,
-    ) -> Future[Annotation]:
+    ) -> futures.Future[Annotation]:
         """Read and check a request in the calling thread, and queue it.
 
         The future can be cancelled at any time. Its callbacks run in the worker's thread.
@@ -155,8 +150,8 @@ class Annotator:
         Args:
             request: what to do.
             priority: see `Priority`.
-            timeout: seconds from now after which the future fails with `DeadlineError`; what is
-                late is noticed when its next step comes up.
+            timeout: seconds from now after which the future fails with `DeadlineError`; this is
+                noticed when the next step of the request is due.
             wait: wait for a place in a full queue, instead of raising `BusyError`.
 
         Raises:
@@ -175,7 +170,7 @@ class Annotator:
         priority: Priority = Priority.CLICK,
         timeout: float | None = None,
     ) -> Annotation:
-        """Do a request and wait for its annotation.
+        """Annotate an image and wait for the result.
 
         Args:
             request: what to do.
@@ -184,7 +179,7 @@ class Annotator:
 
         Raises:
             ImageError, PromptError, BusyError, ClosedError: as `submit` does.
-            DeadlineError: the time was over, in the queue or at work.
+            DeadlineError: the time ran out, in the queue or at work.
             Exception: whatever the model raised.
         """
         return _result(self._submit(request, priority, _deadline(timeout), wait=False))
@@ -199,8 +194,8 @@ class Annotator:
         """Read and check a request in the calling thread, and start it.
 
         Returns:
-            A job to iterate over: each region or refusal as soon as it is there. If nobody takes
-            them, the job rests; `cancel` it to leave early, `result` has the whole annotation.
+            A job to iterate over: it gives each region or refusal as soon as it is found, and rests
+            while nobody takes them. `cancel` ends it early; `result` is the whole annotation.
 
         Raises:
             ImageError, PromptError, BusyError, ClosedError: as `submit` does.
@@ -214,7 +209,7 @@ class Annotator:
         priority: Priority = Priority.BATCH,
         timeout: float | None = None,
     ) -> Generator[Outcome, None, None]:
-        """Do many requests, and give each one's annotation or error in their order.
+        """Do many requests, and yield the annotation or error of each in their order.
 
         Images are read by other threads, some ahead of the model; the model does equal work of
         several requests in one pass. Leaving the loop early cancels what is queued.
@@ -241,7 +236,7 @@ class Annotator:
     ) -> _Item:
         """Let a reader fetch the image, and queue the job that waits for it."""
         item = _Item(request)
-        reading: Future[None] = futures.Future()
+        reading: futures.Future[None] = futures.Future()
         steps = self._annotate_item(item)
         item.job = Job(steps, priority, _deadline(timeout), after=reading)
         try:
@@ -251,7 +246,7 @@ class Annotator:
             item.job.fail(error)
         return item
 
-    def _read(self, item: _Item, reading: Future[None]) -> None:
+    def _read(self, item: _Item, reading: futures.Future[None]) -> None:
         try:
             if not item.job.is_pointless:
                 source = item.source
@@ -285,9 +280,9 @@ class Annotator:
         return job
 
     def _image(self, request: Request) -> tuple[LoadedImage, PreparedImage | None]:
-        """Read and check the image; where its features are not known, prepare it for the encoder.
+        """Read and check the image, and prepare it for the encoder unless its features are known.
 
-        Both take milliseconds in which the worker would keep everybody else waiting.
+        In the caller's thread: in the worker's, every other request would wait for it.
         """
         image = request.image
         if not isinstance(image, LoadedImage):
@@ -305,10 +300,10 @@ class _Item:
 
     Attributes:
         source: what the caller gave.
-        request: what became of it, once it was made.
-        image: read and prepared, until it is encoded.
-        nbytes: of the pixels, once they were read.
-        job: does it.
+        request: the request itself, once it was made.
+        image: the image, read and prepared, until the steps take it.
+        nbytes: of the pixels, once they are read.
+        job: the job that does it.
     """
 
     job: Job[Region | Refusal, Annotation]
@@ -320,7 +315,7 @@ class _Item:
         self.nbytes = 0
 
     def outcome(self) -> Outcome:
-        """Wait for what becomes of it."""
+        """Wait for the outcome."""
         key = self.source.key
         try:
             annotation = _result(self.job)
@@ -340,7 +335,7 @@ def _deadline(timeout: float | None) -> float | None:
 
 
 def _result(job: Job[Any, Annotation]) -> Annotation:
-    """Wait for a job; whoever stops waiting cancels the work."""
+    """Wait for a job; if the waiting ends early, cancel it."""
     future, seconds = job.future, None
     if job.deadline is not None:
         seconds = min(max(0.0, job.deadline - time.monotonic()), threading.TIMEOUT_MAX)
@@ -350,5 +345,5 @@ def _result(job: Job[Any, Annotation]) -> Annotation:
         future.cancel()
         raise
     if not future.done() and future.cancel():
-        raise DeadlineError("the time for this request was over before its work was")
+        raise DeadlineError(LATE)
     return future.result()

@@ -1,4 +1,4 @@
-"""A cache of what lies on the model's device, within a limit of bytes."""
+"""A cache for data on the model's device, with a limit in bytes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from cachetools import LRUCache
 
 
 class Sized(Protocol):
-    """What knows its size on the device."""
+    """Anything that knows its size on the device."""
 
     @property
     def nbytes(self) -> int:
@@ -19,15 +19,15 @@ T = TypeVar("T", bound=Sized)
 
 
 class DeviceCache(Generic[T]):
-    """Features by content key; what was used longest ago is forgotten first.
+    """Entries by content key; the least recently used one is dropped first.
 
-    The annotator's worker alone uses it; other threads may ask only whether a key is `in` it.
+    Only the annotator's worker may use it; other threads may only ask whether a key is `in` it.
 
     Args:
         max_bytes: the limit; 0 keeps nothing.
 
     Attributes:
-        hits: how often `get` found something.
+        hits: how often `get` found an entry.
         misses: how often it did not.
     """
 
@@ -50,23 +50,24 @@ class DeviceCache(Generic[T]):
         return int(self._entries.currsize)
 
     def get(self, key: str) -> T | None:
-        """What is kept for `key`, which becomes the most recently used, or None."""
+        """The entry of `key`, which becomes the most recently used one, or None."""
         entry: T | None = self._entries.get(key)
         self.hits += entry is not None
         self.misses += entry is None
         return entry
 
     def peek(self, key: str) -> T | None:
-        """The same, but not counted."""
+        """Like `get`, but not counted as a hit or miss."""
         entry: T | None = self._entries.get(key)
         return entry
 
     def put(self, key: str, entry: T) -> None:
         """Keep an entry, unless it is larger than the whole limit."""
+        # First: an entry that is too large must not leave an older one of its key behind.
         self._entries.pop(key, None)
         if entry.nbytes <= self._entries.maxsize:
             self._entries[key] = entry
 
     def clear(self) -> None:
-        """Forget everything."""
+        """Drop all entries."""
         self._entries.clear()

@@ -1,44 +1,32 @@
-"""Annotations as files: our own JSON, and COCO.
+"""Write annotations as files: our own JSON, and COCO.
 
-`schemas/annotations-2.json` in this package describes the JSON document.
+The file `schemas/annotations-2.json` of this package is the schema of our JSON.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import tempfile
+import uuid
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict
+from typing import Any, TypedDict
 
 from pam_labeling.masks import RLE, encode_rle
+from pam_labeling.regions import Annotation, Prompt, Region, Scores
+from pam_labeling.validation import as_utf8
 from pam_labeling.version import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import Any
-
-    from pam_labeling.regions import Annotation, Prompt, Refusal, Region, Scores
 
 FORMAT = "pam-labeling/annotations/2"
 SCHEMA_FILE = Path(__file__).parent / "schemas" / "annotations-2.json"
 UNLABELLED = "unlabelled"
-"""The COCO category of regions without a label: COCO has none without a category."""
-
-
-class PromptEntry(TypedDict):
-    """A prompt in JSON: points `[x, y, positive]`, box and mask as they were given."""
-
-    points: list[tuple[float, float, bool]]
-    box: list[float] | None
-    angle: float
-    mask: RLE | None
+"""The COCO category of regions without a label; in COCO each region needs a category."""
 
 
 class RegionEntry(TypedDict):
     """A region in JSON. `box` is `[x1, y1, x2, y2]` in pixels, `area` a number of pixels."""
 
-    prompt: PromptEntry | None
+    prompt: dict[str, Any] | None
     box: list[int]
     area: int
     mask: RLE
@@ -48,15 +36,15 @@ class RegionEntry(TypedDict):
 
 
 class RefusalEntry(TypedDict):
-    """A prompt that no region answers, in JSON."""
+    """A prompt without a region in JSON; `reason` says why the model found none."""
 
-    prompt: PromptEntry
+    prompt: dict[str, Any]
     reason: str
     scores: dict[str, float | None]
 
 
 class ImageEntry(TypedDict):
-    """An image in JSON; where `error` says why it failed, there is no size and no region."""
+    """An image in JSON; if it failed, `error` says why, and it has no size and no regions."""
 
     file: str
     width: int | None
@@ -81,11 +69,18 @@ class Document(TypedDict):
 def image_entry(file: str, annotation: Annotation) -> ImageEntry:
     """The JSON entry of an annotated image."""
     return {
-        "file": _valid(file),
+        "file": as_utf8(file),
         "width": annotation.size[0],
         "height": annotation.size[1],
         "regions": [_region_entry(region) for region in annotation.regions],
-        "refusals": [_refusal_entry(refusal) for refusal in annotation.refusals],
+        "refusals": [
+            {
+                "prompt": _prompt_entry(refusal.prompt),
+                "reason": refusal.reason,
+                "scores": _scores_entry(refusal.scores),
+            }
+            for refusal in annotation.refusals
+        ],
         "error": None,
     }
 
@@ -93,12 +88,12 @@ def image_entry(file: str, annotation: Annotation) -> ImageEntry:
 def failed_entry(file: str, error: Exception) -> ImageEntry:
     """The JSON entry of an image that could not be annotated."""
     return {
-        "file": _valid(file),
+        "file": as_utf8(file),
         "width": None,
         "height": None,
         "regions": [],
         "refusals": [],
-        "error": _valid(str(error)) or type(error).__name__,
+        "error": as_utf8(str(error)) or type(error).__name__,
     }
 
 
@@ -122,10 +117,10 @@ def document(
     return {
         "format": FORMAT,
         "version": VERSION,
-        "model": _valid(model),
+        "model": as_utf8(model),
         "language": language,
         "tasks": list(tasks),
-        "labels": None if labels is None else [_valid(label) for label in labels],
+        "labels": None if labels is None else [as_utf8(label) for label in labels],
         "images": list(images),
     }
 
@@ -133,71 +128,58 @@ def document(
 def coco_document(source: Document) -> dict[str, Any]:
     """A document in COCO's object detection format. Failed images are left out.
 
-    Categories are the project's own labels in their order, or else the labels that were found; a
-    region without a label is `unlabelled`. Texts and scores are kept beside COCO's own keys.
+    The categories are the project's own labels in their order, then other labels that were found. A
+    region without a label is `unlabelled`. Texts and scores stand beside COCO's own keys.
     """
     annotated = [image for image in source["images"] if image["error"] is None]
-    regions = [region for image in annotated for region in image["regions"]]
-    names = dict.fromkeys(source["labels"] or ())
-    names.update(dict.fromkeys(region["label"] or UNLABELLED for region in regions))
-    categories = {name: number for number, name in enumerate(names, start=1)}
-    images = [
-        {
-            "id": number,
-            "file_name": image["file"],
-            "width": image["width"],
-            "height": image["height"],
-        }
-        for number, image in enumerate(annotated, start=1)
-    ]
-    owners = [
-        (number, region)
-        for number, image in enumerate(annotated, start=1)
+    owned = [
+        (image_id, region)
+        for image_id, image in enumerate(annotated, start=1)
         for region in image["regions"]
     ]
+    # A dictionary keeps the order, and each name once.
+    names = dict.fromkeys(source["labels"] or ())
+    names.update(dict.fromkeys(region["label"] or UNLABELLED for _, region in owned))
+    categories = {name: number for number, name in enumerate(names, start=1)}
     return {
         "info": {"description": f"{source['model']} by pam-labeling {source['version']}"},
-        "images": images,
+        "images": [
+            {
+                "id": number,
+                "file_name": image["file"],
+                "width": image["width"],
+                "height": image["height"],
+            }
+            for number, image in enumerate(annotated, start=1)
+        ],
         "categories": [
             {"id": number, "name": name, "supercategory": ""} for name, number in categories.items()
         ],
         "annotations": [
             _coco_annotation(number, image_id, categories, region)
-            for number, (image_id, region) in enumerate(owners, start=1)
+            for number, (image_id, region) in enumerate(owned, start=1)
         ],
     }
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write a JSON file wholly or not at all; an older file stays until the new one is complete.
+    """Write a JSON file completely or not at all; an older file stays until the new one is done.
 
     Raises:
         OSError: the folder cannot be written to, or the disk is full.
     """
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    partial = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as stream:
+        with partial.open("x", encoding="utf-8") as stream:
             json.dump(content, stream, ensure_ascii=False, allow_nan=False, indent=1)
             stream.write("\n")
+            # On the disk before the old file goes: a power cut must not leave an empty one.
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files that nobody else may read: give it the usual mode.
-        Path(name).chmod(0o666 & ~_umask())
-        Path(name).replace(path)
+        partial.replace(path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)
         raise
-
-
-def _valid(text: str) -> str:
-    """Text that can be written as UTF-8: names of files and folders on Linux need not be."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 def _region_entry(region: Region) -> RegionEntry:
@@ -209,15 +191,8 @@ def _region_entry(region: Region) -> RegionEntry:
         "mask": encode_rle(region.mask),
         "label": region.label,
         "scores": _scores_entry(region.scores),
+        # The document names its one language, so the task alone is the key.
         "texts": {task.value: text for (task, _), text in region.texts.items()},
-    }
-
-
-def _refusal_entry(refusal: Refusal) -> RefusalEntry:
-    return {
-        "prompt": _prompt_entry(refusal.prompt),
-        "reason": refusal.reason,
-        "scores": _scores_entry(refusal.scores),
     }
 
 
@@ -226,14 +201,14 @@ def _scores_entry(scores: Scores) -> dict[str, float | None]:
     return {"iou": round(scores.iou, 6), "object": round(scores.object, 6), "label": label}
 
 
-def _prompt_entry(prompt: Prompt) -> PromptEntry:
-    mask = prompt.mask
+def _prompt_entry(prompt: Prompt) -> dict[str, Any]:
+    """A prompt in JSON: points `[x, y, positive]`, box and mask as they were given."""
     points = zip(prompt.points.tolist(), prompt.point_labels.tolist(), strict=True)
     return {
         "points": [(x, y, positive) for (x, y), positive in points],
         "box": None if prompt.box is None else list(prompt.box),
         "angle": prompt.angle,
-        "mask": None if mask is None else encode_rle(mask),
+        "mask": None if prompt.cropped is None else encode_rle(prompt.cropped.mask),
     }
 
 
@@ -249,6 +224,7 @@ def _coco_annotation(
         "area": region["area"],
         "segmentation": region["mask"],
         "iscrowd": 0,
+        # Not COCO's own keys; its readers ignore them.
         "scores": region["scores"],
         "texts": region["texts"],
     }

@@ -1,20 +1,17 @@
-"""Base of the settings of the house, which are read from environment variables."""
+"""Settings that are read from environment variables."""
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from pydantic import ConfigDict, Field
+from typing_extensions import Self
 
 from pam_labeling.errors import SettingsError
 from pam_labeling.validation import CheckedModel
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from typing_extensions import Self
 
 _log = logging.getLogger(__name__)
 
@@ -34,13 +31,13 @@ def setting(
     Args:
         default: the value without a variable, or a function that makes it.
         meaning: what it is, for the table of settings.
-        variables: the environment variables; the first that is set counts. None: `PAM_` and the
-            field's name.
-        former: the variable's name in an earlier version, which is still read; "" if it had none.
-        usual: how the table of settings writes the default, where it has no fixed one.
-        verbatim: whether blanks around the text belong to it.
+        variables: the environment variables; the first one that is set counts. By default
+            `PAM_` and the field's name.
+        former: the variable's name in an earlier version, still read with a warning; "" if none.
+        usual: what the table of settings says about the default if it is not a fixed value.
+        verbatim: whether to keep blanks around the text.
         unit: of a number, for messages.
-        field: limits and the like, as `pydantic.Field` has them.
+        field: limits and other arguments of `pydantic.Field`.
     """
     field["default_factory" if callable(default) else "default"] = default
     extra: dict[str, Any] = {
@@ -55,7 +52,7 @@ def setting(
 
 
 class EnvironmentSettings(CheckedModel):
-    """Base of settings, whose fields are made by `setting`.
+    """Base class of settings; `setting` makes their fields.
 
     Raises:
         SettingsError: a value that cannot be used; the message names its environment variable.
@@ -100,6 +97,7 @@ class EnvironmentSettings(CheckedModel):
         values: dict[str, Any] = {}
         for name, variables in cls.variables().items():
             extra = extra_of(cls, name)
+            # The old name last: where both are set, the new one counts.
             for variable in (*variables, extra["former"]):
                 text = environment.get(variable, "") if variable else ""
                 if not text.strip():
@@ -113,7 +111,7 @@ class EnvironmentSettings(CheckedModel):
 
 
 def extra_of(settings: type[EnvironmentSettings], name: str) -> dict[str, Any]:
-    """What `setting` keeps about a field besides pydantic's own."""
+    """What `setting` knows about a field that pydantic does not."""
     extra = settings.model_fields[name].json_schema_extra
-    assert isinstance(extra, dict)
+    assert isinstance(extra, dict)  # pydantic would also take a function
     return extra

@@ -1,4 +1,4 @@
-"""The errors that people meet, as one tree. Platforms catch the three in the second column.
+"""The errors that users meet, as one tree. Platforms catch the three in the second column.
 
 PamError ── InputError (ValueError) ─────────── what was given is wrong
         │   ├── PromptError                     outside its image, empty, contradictory
@@ -6,13 +6,13 @@ PamError ── InputError (ValueError) ─────────── what w
         │   ├── ImageError                      not there, damaged, too large, no image
         │   ├── VocabularyError                 a list of labels that cannot be used
         │   └── SettingsError                   an option or a variable of the environment
-        ├── UnavailableError (RuntimeError) ─── nothing is wrong, but not now
+        ├── UnavailableError (RuntimeError) ─── the input is right, but it cannot be done now
         │   ├── BusyError                       the queue is full
-        │   ├── DeadlineError (TimeoutError)    the time was over before the work was
+        │   ├── DeadlineError (TimeoutError)    the time ran out before the work was done
         │   └── ClosedError                     the annotator was closed
         └── CheckpointError (ValueError) ────── a checkpoint is missing, damaged or not PAM's
 
-Any other exception is a fault in the program, and is never shown as a fault of the person.
+Any other exception is a fault in the program, and is never reported as a fault of the input.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class MaskError(InputError):
 
 
 class ImageError(InputError):
-    """An image that cannot be read; the message has its name."""
+    """An image that cannot be read; the message names it."""
 
 
 class VocabularyError(InputError):
@@ -52,7 +52,7 @@ class SettingsError(InputError):
 
 
 class UnavailableError(PamError, RuntimeError):
-    """Nothing is wrong with what was given, but it cannot be done now."""
+    """The input is right, but the work cannot be done now."""
 
 
 class BusyError(UnavailableError):
@@ -60,7 +60,7 @@ class BusyError(UnavailableError):
 
 
 class DeadlineError(UnavailableError, TimeoutError):
-    """The request's time was over before its work was."""
+    """The request's time ran out before its work was done."""
 
 
 class ClosedError(UnavailableError):

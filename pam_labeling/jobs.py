@@ -1,10 +1,10 @@
-"""Jobs: work that a worker does step by step for somebody who watches or waits.
+"""Jobs: work that the worker does step by step for a caller who watches or waits.
 
-A job's steps are a generator. What it yields says what it needs before it can go on:
+A job's steps are a generator. Each value it yields says what it needs before it can go on:
 
-    None        nothing; the worker may let others go first
-    Emit        an event is handed to whoever iterates over the job
-    Future      data that somebody else makes, an image being read; its result is sent back
+    None        nothing; the worker may let other jobs go first
+    Emit        nothing; the event goes to the caller who iterates over the job
+    Future      data that another thread makes, such as an image; its result is sent back
     Work        a piece of the model's work, see `pam_labeling.work`; its result is sent back
 """
 
@@ -13,32 +13,30 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, cast
+from typing import Any, Generic, TypeVar, Union, cast
 
 from pam_labeling.errors import DeadlineError
 from pam_labeling.work import Work
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
-
 Event = TypeVar("Event")
 Result = TypeVar("Result")
 
-LATE = "the time for this request was over before its work was"
+LATE = "the time for this request was over before its work was done"
 
 
 class Priority(IntEnum):
-    """Who is served first."""
+    """Which jobs go first."""
 
     CLICK = 0
-    """Somebody waits at the screen for one answer."""
+    """A person waits at the screen for one answer."""
     WATCHED = 1
-    """Somebody watches long work go on: a clip being tracked, a task that was just opened."""
+    """A person watches long work: a clip being tracked, a task that was just opened."""
     BATCH = 2
-    """Nobody is watching."""
+    """Nobody watches."""
 
     INTERACTIVE = CLICK
     """The name of `CLICK` in version 0.1."""
@@ -46,7 +44,7 @@ class Priority(IntEnum):
 
 @dataclass(frozen=True)
 class Emit(Generic[Event]):
-    """An event for whoever iterates over the job."""
+    """An event for the caller who iterates over the job."""
 
     event: Event
 
@@ -57,23 +55,23 @@ Step = Union[Work[Any], "Future[Any]", Emit[Event], None]
 class Job(Generic[Event, Result]):
     """Steps, the events they emit on the way, and the result they end in.
 
-    Iterating gives the events as they come and ends with the job, well or badly; `result` then
-    returns the result or raises the error. A job whose outbox is full rests until an event is
-    taken. Leave the loop early with `cancel`; the step in progress is finished first.
+    Iterate to get the events as they come, until the job ends or fails; `result` then returns the
+    result or raises the error. A job with a full outbox rests until an event is taken. To leave the
+    loop early, call `cancel`; the step in progress is finished first.
 
     Args:
         steps: yields steps and returns the result.
         priority: see `Priority`.
-        deadline: `time.monotonic()` after which nobody waits any more, or None.
-        cost: regions whose features the job holds at once; bounds how many jobs run side by side.
-            It may be set until the job begins.
-        outbox: how many events may lie untaken; with 0 nobody listens, and events are dropped.
-        after: what must be done before the job begins; its error is the job's.
+        deadline: `time.monotonic()` after which the job fails with `DeadlineError`, or None.
+        cost: regions whose features the job holds at once, which limits how many jobs run side by
+            side. It may be changed until the job begins.
+        outbox: how many events may wait to be taken; with 0 nobody listens, and they are dropped.
+        after: must be done before the job begins; its error becomes the job's.
 
     Attributes:
-        future: gets the result or the error. It stays pending until then, so that it can be
-            cancelled at any time; the steps that are left are skipped.
-        wants: what the steps yielded last, if it was a `Work` or a `Future`.
+        future: gets the result or the error. Until then it is pending, so it can be cancelled at
+            any time; the steps that are left are skipped.
+        wants: the last value that the steps yielded, if it was a `Work` or a `Future`.
         wake: called when the job may be ready again; the queue that holds it sets it.
     """
 
@@ -104,7 +102,7 @@ class Job(Generic[Event, Result]):
         if after is not None:
             after.add_done_callback(lambda _: self.wake())
 
-    # What the caller sees.
+    # For the caller.
 
     def __iter__(self) -> Iterator[Event]:
         while True:
@@ -127,24 +125,24 @@ class Job(Generic[Event, Result]):
         return self.future.result(timeout)
 
     def cancel(self) -> bool:
-        """Skip the steps that are left; false if the job is over already."""
+        """Skip the steps that are left. False if the job is over already."""
         return self.future.cancel()
 
-    # What the worker sees.
+    # For the worker.
 
     @property
     def is_over(self) -> bool:
-        """Whether the future was answered and no step is left."""
+        """Whether the future has its answer and no step is left."""
         return self._is_over
 
     @property
     def is_late(self) -> bool:
-        """Whether the deadline is past."""
+        """Whether the deadline has passed."""
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     @property
     def is_pointless(self) -> bool:
-        """Whether the caller has gone: cancelled, or past the deadline."""
+        """Whether nobody waits any more: the job was cancelled, or its deadline has passed."""
         return self.future.cancelled() or self.is_late
 
     @property
@@ -158,11 +156,11 @@ class Job(Generic[Event, Result]):
 
     @property
     def work(self) -> Work[Any] | None:
-        """The piece of the model's work that the job waits for, if it does."""
+        """The piece of the model's work that the job waits for, or None."""
         return self.wants if isinstance(self.wants, Work) and self._reply is None else None
 
     def reply(self, value: Any = None, error: BaseException | None = None) -> None:
-        """Hand over the outcome of the work that the job asked for; `advance` goes on with it."""
+        """Set the outcome of the work that the job asked for; `advance` goes on with it."""
         self._reply = value, error
 
     def advance(self) -> None:
@@ -178,11 +176,12 @@ class Job(Generic[Event, Result]):
             self.fail(_late(error) if isinstance(error, TimeoutError) and self.is_late else error)
 
     def fail(self, error: BaseException) -> None:
-        """Answer the future with an error, unless it was answered, and drop the steps."""
+        """End the future with an error, unless it has ended, and drop the steps."""
         if self._is_over:
             return
         self._is_over = True
         self._steps.close()
+        # False if the caller cancelled: a cancelled future takes no result.
         if self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
 
@@ -194,9 +193,10 @@ class Job(Generic[Event, Result]):
         if not self._begun:
             self._begun, value = True, None  # a generator is begun with nothing
         step = self._steps.send(value) if error is None else self._steps.throw(error)
+        # Events take no time: go on until the outbox is full or the steps need something.
         while isinstance(step, Emit) and self._emit(step.event):
             step = next(self._steps)
-        if isinstance(step, Future):
+        if isinstance(step, Future):  # the queue sleeps until it is woken
             step.add_done_callback(lambda _: self.wake())
         if step is None or isinstance(step, Emit):
             self._reply = None, None
@@ -204,7 +204,7 @@ class Job(Generic[Event, Result]):
             self.wants = step
 
     def _emit(self, event: Event) -> bool:
-        """Put an event into the outbox; whether there is room for more."""
+        """Put an event into the outbox, and say whether there is room for more."""
         if self._outbox_size == 0:
             return True
         with self._changed:
@@ -237,4 +237,4 @@ def _late(cause: TimeoutError) -> DeadlineError:
 
 
 def _nobody() -> None:
-    """Nobody waits for a job that is in no queue."""
+    """The `wake` of a job that is in no queue."""

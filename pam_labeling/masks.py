@@ -1,4 +1,4 @@
-"""Masks in the forms other programs read: COCO run lengths, boxes, polygons.
+"""Convert masks to the forms that other programs read: COCO run lengths, boxes, polygons.
 
 A mask is bool `(height, width)` in pixels of the upright image. Coordinates count from the
 top-left corner of the top-left pixel, so that a mask of the whole image has the box
@@ -7,26 +7,22 @@ top-left corner of the top-left pixel, so that a mask of the whole image has the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from pycocotools import mask as coco_mask
 
 from pam_labeling.errors import MaskError
 from pam_model import CroppedMask
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy.typing as npt
-
-    Mask = npt.NDArray[np.bool_]
-    Box = tuple[int, int, int, int]
+Mask = npt.NDArray[np.bool_]
 
 
-_LARGEST_TO_SPECK = 1000
+_LARGEST_TO_SPECK = 1000  # a component this many times smaller than the largest is removed
 
 
 class RLE(TypedDict):
@@ -55,19 +51,19 @@ class Polygon:
 
 
 def remove_small_components(mask: CroppedMask) -> CroppedMask:
-    """Leave out parts of less than a thousandth of the largest part's pixels.
+    """Remove components that have less than a thousandth of the largest one's pixels.
 
-    Segmenters leave a few stray pixels beside an object, and one is enough to spoil its box. Parts
-    are connected through edges or corners.
+    Segmenters leave a few stray pixels beside an object, and a single one spoils its box. Pixels
+    that touch at an edge or a corner belong to one component.
     """
     if mask.is_empty:
         return mask
     _, parts, facts, _ = cv2.connectedComponentsWithStats(mask.crop.view(np.uint8))
-    areas = facts[1:, cv2.CC_STAT_AREA]  # the first is the ground
+    areas = facts[1:, cv2.CC_STAT_AREA]  # [components]; row 0 is the background
     kept = areas * _LARGEST_TO_SPECK >= areas.max()
     if kept.all():
         return mask
-    chosen = np.concatenate([[False], kept])[parts]
+    chosen = np.concatenate([[False], kept])[parts]  # bool, of the crop's shape
     return CroppedMask.from_part(chosen, mask.box[:2], mask.size)
 
 
@@ -97,32 +93,20 @@ def decode_rle(rle: Mapping[str, Any]) -> Mask:
         ) from error
     if height < 1 or width < 1:
         raise MaskError(f"run lengths need a size of at least 1 x 1, not {width} x {height}")
-    # Not by pycocotools: where the runs are too short it returns stray memory.
+    # Not with pycocotools: where the runs are too short, it returns memory that was never written.
     runs = _run_lengths(counts)
     if (runs < 0).any() or runs.sum() != height * width:
         raise MaskError(f"the run lengths do not fill {width} x {height} pixels")
+    # COCO counts down the columns, so what is filled row by row is the mask lying on its side.
     columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height)
     return np.ascontiguousarray(columns.T)
 
 
-def box_of(mask: Mask) -> Box:
-    """The tight box `(x1, y1, x2, y2)` around the true pixels, in pixels; x2 and y2 are exclusive.
-
-    Raises:
-        MaskError: not a two-dimensional bool array, or an empty mask.
-    """
-    check_mask(mask)
-    x, y, width, height = cv2.boundingRect(np.ascontiguousarray(mask).view(np.uint8))
-    if width == 0:
-        raise MaskError("an empty mask has no box")
-    return int(x), int(y), int(x + width), int(y + height)
-
-
 def polygons_of(mask: Mask, *, tolerance: float = 0.0) -> list[Polygon]:
-    """The outlines of each connected part (8 neighbours) of a mask, holes apart.
+    """The outlines of each connected part (8 neighbours) of a mask, with holes listed separately.
 
-    Outlines run a quarter of a pixel inside the mask's edge: with tolerance 0 exactly the mask's
-    pixel centres lie within them, and a single pixel still has an area.
+    Outlines run a quarter of a pixel inside the mask's edge. With tolerance 0 they contain exactly
+    the mask's pixel centres, and a single pixel still has an area.
 
     Args:
         mask: bool `(height, width)`.
@@ -134,7 +118,8 @@ def polygons_of(mask: Mask, *, tolerance: float = 0.0) -> list[Polygon]:
     check_mask(mask)
     if not tolerance >= 0:
         raise MaskError(f"the tolerance is a number of pixels from 0, not {tolerance}")
-    doubled = mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    # findContours runs through pixel centres, which gives a single pixel no area: double the mask.
+    doubled = mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)  # [2 height, 2 width]
     outlines, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     holes: dict[int, list[npt.NDArray[np.float32]]] = {}
     exteriors: dict[int, npt.NDArray[np.float32]] = {}
@@ -142,7 +127,7 @@ def polygons_of(mask: Mask, *, tolerance: float = 0.0) -> list[Polygon]:
         simple = cv2.approxPolyDP(outline, 2 * tolerance, closed=True) if tolerance else outline
         points = simple.reshape(-1, 2).astype(np.float32) * np.float32(0.5) + np.float32(0.25)
         parent = int(hierarchy[0][index][3])
-        if parent < 0:
+        if parent < 0:  # no outline around it
             exteriors[index] = points
         else:
             holes.setdefault(parent, []).append(points)
@@ -150,7 +135,7 @@ def polygons_of(mask: Mask, *, tolerance: float = 0.0) -> list[Polygon]:
 
 
 def check_mask(mask: object) -> None:
-    """Refuse what is no mask.
+    """Refuse anything but a mask.
 
     Raises:
         MaskError: not a two-dimensional bool array.
@@ -163,7 +148,10 @@ def check_mask(mask: object) -> None:
 
 
 def _run_lengths(counts: bytes) -> npt.NDArray[np.int64]:
-    """int64 `(runs,)` from COCO's code: 5 bits a character, and from the third run on differences.
+    """Decode COCO's counts to run lengths, int64 `(runs,)`.
+
+    A character holds 5 bits of a number, the lowest first, and a flag for "more follows". From the
+    fourth run on, a number is the difference to the run before the last.
 
     Raises:
         MaskError: a character outside the code, or a number that is cut off or too long.
@@ -171,15 +159,15 @@ def _run_lengths(counts: bytes) -> npt.NDArray[np.int64]:
     codes = np.frombuffer(counts, dtype=np.uint8).astype(np.int64) - 48
     if len(codes) == 0 or codes.min() < 0 or codes.max() > 63 or codes[-1] & 0x20:
         raise MaskError("the counts are not COCO run lengths")
-    last = np.flatnonzero((codes & 0x20) == 0)
-    first = np.concatenate(([0], last[:-1] + 1))
+    last = np.flatnonzero((codes & 0x20) == 0)  # [runs]: where each number ends ...
+    first = np.concatenate(([0], last[:-1] + 1))  # [runs]: ... and where it begins
     lengths = last - first + 1
-    if lengths.max() > 7:
+    if lengths.max() > 7:  # 35 bits; no image has as many pixels
         raise MaskError("the counts hold a number that is too long")
-    place = np.arange(len(codes)) - np.repeat(first, lengths)
+    place = np.arange(len(codes)) - np.repeat(first, lengths)  # of a character in its number
     values = np.add.reduceat((codes & 0x1F) << (5 * place), first)
     values -= np.where(codes[last] & 0x10, np.int64(1) << (5 * lengths), 0)  # the sign's bit
-    # From the fourth run on, run i is value i plus run i - 2: the first run stands apart.
+    # Run i is value i plus run i - 2, but for the first run, to which nothing is added.
     values[1::2] = np.cumsum(values[1::2])
     values[2::2] = np.cumsum(values[2::2])
     return values

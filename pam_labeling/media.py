@@ -1,27 +1,24 @@
-"""Images as they come, made into what PAM reads: upright 8-bit RGB.
+"""Read image files as what PAM needs: upright 8-bit RGB.
 
-Files are untrusted: only common raster formats are opened, within a limit of pixels, and whatever
-goes wrong while decoding becomes a `ImageError` that names the file.
+Files are not trusted: only common raster formats are opened, up to a limit of pixels, and every
+error of a decoder becomes an `ImageError` that names the file.
 """
 
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pam_labeling.errors import ImageError
-
-if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
-
-    import numpy.typing as npt
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
@@ -30,7 +27,7 @@ MAX_PIXELS = 89_478_485
 """The default limit, and the highest: Pillow itself warns about anything larger."""
 
 _BYTES_PER_PIXEL = 8  # a raw image of four 16-bit channels; no sensible file is larger
-# What turns the stored rows and columns upright, by EXIF orientation.
+# By EXIF orientation: what turns stored rows and columns upright. Each takes (h, w) or (h, w, 3).
 _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: lambda array: array[:, ::-1],
     3: lambda array: array[::-1, ::-1],
@@ -89,8 +86,8 @@ class LoadedImage:
 def content_digest(content: bytes = b"") -> blake2b:
     """A hash whose `hexdigest()` is the key of an image file with this content.
 
-    Whoever reads a file in parts calls `update` with each of them, and gives the key to
-    `read_image`, which then need not hash the content again.
+    To read a file in parts, call `update` with each part and give the key to `read_image`, which
+    then does not hash the content again.
     """
     return blake2b(content, digest_size=16)
 
@@ -104,19 +101,19 @@ def read_image(
 ) -> LoadedImage:
     """Read an image file, or the bytes of one, into upright 8-bit RGB.
 
-    EXIF orientation is applied; transparency is put on white; of an animation the first frame is
-    read; 16-bit grey is scaled by its full range (65,535 is white); CMYK is converted plainly, and
-    colour profiles are not looked at.
+    EXIF orientation is applied. Transparent parts become white. Of an animation the first frame is
+    read. 16-bit grey is scaled by its full range (65,535 is white). CMYK is converted without
+    colour profiles, which are ignored.
 
     Args:
         source: the file's path, or its content.
-        key: the content's digest (`content_digest`), where it is known already.
+        key: the content's digest (`content_digest`), if it is known already.
         name: what messages call it; the path by default.
         max_pixels: the largest width x height that is read.
 
     Raises:
-        ImageError: not there, empty, not one of `FORMATS`, damaged or truncated, larger than the
-            limit, or of a pixel type without an agreed range.
+        ImageError: the file is missing, empty, damaged, truncated, larger than the limit, not one
+            of `FORMATS`, or of a pixel type without a known range of brightness.
     """
     name, content = _content(source, name, max_pixels)
     pixels = _read(content, name, max_pixels, _to_rgb)
@@ -128,8 +125,8 @@ def read_mask(
 ) -> npt.NDArray[np.bool_]:
     """Read an image file as a mask: bool `(height, width)`, upright.
 
-    A pixel belongs to the mask if it is neither black nor transparent; in a JPEG, whose blacks are
-    never quite black, if it is brighter than half.
+    A pixel belongs to the mask if it is neither black nor transparent. In a JPEG, where black is
+    never exactly 0, it must be brighter than half.
 
     Args:
         source: the file's path, or its content.
@@ -163,7 +160,7 @@ def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
         if path.is_dir():
             raise ImageError(f"{name}: this is a folder; name the image files in it")
         size = path.stat().st_size
-        if not path.is_file():
+        if not path.is_file():  # a pipe or a device might never end
             raise ImageError(f"{name}: not a regular file")
         if size > max_bytes:
             raise ImageError(
@@ -219,10 +216,10 @@ def _orientation(image: Image.Image) -> int:
 
 def _to_mask(image: Image.Image, _name: str) -> npt.NDArray[np.bool_]:
     """bool `(height, width)`, not yet upright."""
-    if image.mode[0] in "IF":
+    if image.mode[0] in "IF":  # 16 or 32 bits a pixel: convert("RGBA") would cut off large values
         mask: npt.NDArray[np.bool_] = np.asarray(image) != 0
         return mask
-    pixels = np.asarray(image.convert("RGBA"))
+    pixels = np.asarray(image.convert("RGBA"))  # [height, width, 4]
     darkest = 127 if image.format == "JPEG" else 0
     return (pixels[..., :3] > darkest).any(axis=2) & (pixels[..., 3] > 0)
 
@@ -230,15 +227,15 @@ def _to_mask(image: Image.Image, _name: str) -> npt.NDArray[np.bool_]:
 def _to_rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
     """uint8 `(height, width, 3)`, RGB, not yet upright."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
-        values = np.asarray(image).astype(np.uint32)
+        values = np.asarray(image).astype(np.uint32)  # [height, width]
         grey = ((values + 128) // 257).astype(np.uint8)  # rounded: 65,535 is 255
         transparent = image.info.get("transparency")
         if isinstance(transparent, int):
-            grey[values == transparent] = 255
-        return np.repeat(grey[..., None], 3, axis=2)
+            grey[values == transparent] = 255  # white, like all that is transparent
+        return np.repeat(grey[..., None], 3, axis=2)  # [height, width, 3]
     if image.mode in ("I", "F"):
         raise ImageError(
-            f"{name}: 32-bit pixels have no agreed range of brightness; "
+            f"{name}: 32-bit pixels have no fixed range of brightness; "
             "convert the image to 8 or 16 bits"
         )
     if "transparency" in image.info or image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):

@@ -1,42 +1,39 @@
-"""What a request asks of the model, step by step: from an image and prompts to regions."""
+"""The steps of a request: from an image and prompts to regions with words."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
-from pam_labeling.jobs import Emit
+from pam_labeling.cache import DeviceCache
+from pam_labeling.jobs import Emit, Step
 from pam_labeling.masks import remove_small_components
+from pam_labeling.media import LoadedImage
 from pam_labeling.regions import Annotation, Provenance, Refusal, Region, Scores
+from pam_labeling.request import Request
 from pam_labeling.version import VERSION
+from pam_labeling.vocabulary import Choice, Vocabulary
 from pam_labeling.work import Classify, Describe, Encode, Prefill
-from pam_model import Task, split_definition
+from pam_model import (
+    PAM,
+    CroppedMask,
+    ImageFeatures,
+    Language,
+    PreparedImage,
+    Prompt,
+    Question,
+    RegionContexts,
+    Segments,
+    Task,
+    split_definition,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping, Sequence
-
-    from pam_labeling.cache import DeviceCache
-    from pam_labeling.jobs import Step
-    from pam_labeling.media import LoadedImage
-    from pam_labeling.request import Request
-    from pam_labeling.vocabulary import Choice, Vocabulary
-    from pam_model import (
-        PAM,
-        CroppedMask,
-        ImageFeatures,
-        Language,
-        PreparedImage,
-        Prompt,
-        Question,
-        RegionContexts,
-        Segments,
-    )
-
-    Result = Region | Refusal
-    Steps = Generator[Step[Result], Any, "T"]
+Result = Region | Refusal
+Steps = Generator[Step[Result], Any, "T"]
 
 T = TypeVar("T")
 
@@ -45,7 +42,7 @@ PROMPTS_PER_STEP = 64
 
 
 class Pipeline:
-    """Writes down the work of requests as steps of a job. It keeps nothing of a request.
+    """Turns requests into steps of jobs. It keeps nothing of a request.
 
     Args:
         model: PAM.
@@ -77,7 +74,7 @@ class Pipeline:
         """
         features = self._cache.get(image.key)
         if features is None:
-            if prepared is None:  # they were known, and are forgotten by now
+            if prepared is None:  # the cache had them, and has dropped them since
                 prepared = self._model.prepare(image.pixels)
             features = yield Encode(self._model, self._cache, image.key, prepared)
         results: list[Result] = []
@@ -106,7 +103,8 @@ class Pipeline:
     def _chunk(
         self, request: Request, prompts: Sequence[Prompt | None], segments: Segments
     ) -> Steps[list[Result]]:
-        """A result for each prompt; none for what was found without one and is not there."""
+        """A result for each prompt; without a prompt, only for regions that are there."""
+        # A given mask is the person's own: it keeps its small components.
         masks = [
             segments.cropped(index)
             if _gives_mask(prompt)
@@ -124,7 +122,7 @@ class Pipeline:
         for index, (prompt, scores) in enumerate(zip(prompts, _scores(segments), strict=True)):
             if index in said:
                 results.append(self._region(masks[index], prompt, scores, said[index]))
-            elif prompt is not None:
+            elif prompt is not None:  # a grid click of "find everything" gets no refusal
                 results.append(
                     _refusal(prompt, scores, there=bool(segments.object_scores[index] > 0))
                 )
@@ -152,6 +150,7 @@ class Pipeline:
         if questions:
             answers = yield Describe(self._model, contexts, questions, request.generation)
         words = [_read_answers(questions, texts) for texts in answers]
+        # The vocabulary, which chooses the label itself, is the list without a name.
         lists: list[tuple[str | None, Vocabulary]] = [*request.choices.items()]
         if request.vocabulary is not None:
             lists.append((None, request.vocabulary))
@@ -162,6 +161,7 @@ class Pipeline:
             for _, vocabulary in alike:
                 for phrase in vocabulary.spoken:
                     column.setdefault(phrase, len(column))
+            # [regions, phrases]
             scores = yield Classify(self._model, contexts, tuple(column), language)
             for name, vocabulary in alike:
                 choices = vocabulary.choose(scores[:, [column[p] for p in vocabulary.spoken]])
@@ -171,6 +171,8 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class _Words:
+    """What is said about one region, before it becomes a `Region`."""
+
     label: str | None = None
     label_score: float | None = None
     texts: Mapping[tuple[Task, Language], str] = field(default_factory=dict)
@@ -185,7 +187,7 @@ class _Words:
 def _read_answers(questions: Sequence[Question], answers: Sequence[str]) -> _Words:
     texts: dict[tuple[Task, Language], str] = {}
     labels: list[str] = []
-    implied: list[str] = []
+    implied: list[str] = []  # labels in answers to the question for a definition
     for (task, language), answer in zip(questions, answers, strict=True):
         text = answer.strip()
         if task is Task.DEFINITION:
@@ -194,6 +196,7 @@ def _read_answers(questions: Sequence[Question], answers: Sequence[str]) -> _Wor
         elif task is Task.LABEL:
             labels.append(text)
         texts[task, language] = text
+    # The answer to the question for a label wins over the label in a definition.
     return _Words(label=next((label for label in labels + implied if label), None), texts=texts)
 
 
@@ -204,6 +207,7 @@ def _scores(segments: Segments) -> list[Scores]:
             "needed instead of float16"
         )
     return [
+        # The head that predicts the IoU is not bounded.
         Scores(iou=min(max(float(iou), 0.0), 1.0), object=_sigmoid(float(logit)))
         for iou, logit in zip(segments.iou_scores, segments.object_scores, strict=True)
     ]
@@ -211,7 +215,7 @@ def _scores(segments: Segments) -> list[Scores]:
 
 def _refusal(prompt: Prompt, scores: Scores, *, there: bool) -> Refusal:
     if there:
-        reason = "something is here, but its mask is empty at the image's size: draw a larger box"
+        reason = "the model sees an object here, but its mask has no pixel: draw a larger box"
         return Refusal(prompt, reason, scores)
     reason = (
         f"the model sees no object here (probability {scores.object:.2f}): "
@@ -221,7 +225,7 @@ def _refusal(prompt: Prompt, scores: Scores, *, there: bool) -> Refusal:
 
 
 def _sigmoid(logit: float) -> float:
-    return 1.0 / (1.0 + math.exp(-min(max(logit, -60.0), 60.0)))
+    return 1.0 / (1.0 + math.exp(-min(max(logit, -60.0), 60.0)))  # exp overflows above 709
 
 
 def _gives_mask(prompt: Prompt | None) -> bool:

@@ -1,29 +1,25 @@
-"""The words that everything is translated into: prompts in, annotated regions out.
+"""The types that platforms translate from and to: prompts in, annotated regions out.
 
-Boxes and masks are in pixels of the **upright** image (EXIF orientation applied), x to the right,
-y down, counted from the top-left corner of the top-left pixel.
+Boxes and masks are in pixels of the **upright** image (EXIF orientation applied). x runs right and
+y down from the top-left corner of the top-left pixel.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
 
 from pam_labeling.errors import MaskError
 from pam_labeling.masks import check_mask
+from pam_labeling.vocabulary import Choice
 from pam_model.cropped_mask import CroppedMask
 from pam_model.errors import PromptError
 from pam_model.prompts import Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy as np
-    import numpy.typing as npt
-
-    from pam_labeling.vocabulary import Choice
-    from pam_model.tasks import Language, Task
+from pam_model.tasks import Language, Task
 
 __all__ = ["Annotation", "Prompt", "PromptError", "Provenance", "Refusal", "Region", "Scores"]
 
@@ -33,8 +29,8 @@ class Scores:
     """How sure the model is, each from 0 to 1.
 
     Attributes:
-        iou: the overlap with the true mask that the segmenter expects of its own mask.
-        object: the probability that the prompt points at anything at all.
+        iou: the overlap with the true mask, as the segmenter predicts it.
+        object: the probability that there is an object at the prompt.
         label: the label's share among the project's own labels; None for an open label.
     """
 
@@ -45,12 +41,12 @@ class Scores:
 
 @dataclass(frozen=True)
 class Provenance:
-    """What a region was made by.
+    """Which model and prompt made a region.
 
     Attributes:
         model: the checkpoint's name.
         version: the version of pam-labeling.
-        prompt: what a person pointed at, or None where everything was looked for.
+        prompt: the prompt, or None if everything was to be found.
     """
 
     model: str
@@ -66,11 +62,11 @@ class Region:
         cropped: the mask, not empty; `size`, `box`, `crop`, `mask` and `area` are its own.
         scores: see `Scores`.
         provenance: see `Provenance`.
-        label: the open label, or one of the project's own; None if neither was asked for, or none
-            of the project's own was likely enough.
-        texts: the answers by (task, language). Of a definition only its own part is kept; its label
-            becomes `label` where no other was asked for.
-        choices: what was chosen of each of the request's further lists, by the list's name.
+        label: an open label, or one of the project's own. None if no label was asked for, or no
+            label of the project was likely enough.
+        texts: the answers by (task, language). A definition is kept without its label, which
+            becomes `label` if no other was asked for.
+        choices: the label chosen from each further list of the request, by the list's name.
     """
 
     cropped: CroppedMask
@@ -134,12 +130,12 @@ class Region:
 
 @dataclass(frozen=True)
 class Refusal:
-    """A prompt that no region answers, because the model sees nothing there.
+    """A prompt without a region, because the model sees no object there.
 
     Attributes:
         prompt: the prompt.
         reason: a sentence for the person who gave it.
-        scores: what the segmenter thought; `label` is None.
+        scores: of the segmenter; `label` is None.
     """
 
     prompt: Prompt
@@ -167,5 +163,5 @@ class Annotation:
 
     @property
     def refusals(self) -> tuple[Refusal, ...]:
-        """The prompts that no region answers, in their order."""
+        """The prompts without a region, in their order."""
         return tuple(result for result in self.results if isinstance(result, Refusal))

@@ -1,39 +1,39 @@
-"""What callers ask of the annotator, and what becomes of it."""
+"""Requests to the annotator, and their outcomes."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from pam_labeling.media import LoadedImage
+from pam_labeling.vocabulary import Vocabulary
 from pam_model import AutomaticMaskOptions, GenerationOptions, Question, Task
 from pam_model.renamed import renamed_argument
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
-    from pam_labeling.media import LoadedImage
+if TYPE_CHECKING:  # these load torch, and a request does not need it
     from pam_labeling.regions import Annotation
-    from pam_labeling.vocabulary import Vocabulary
     from pam_model import Prompt
 
 
 @renamed_argument("picture", "image")
 @dataclass(frozen=True)
 class Request:
-    """What to do with one image.
+    """What to segment and describe in one image.
 
     Attributes:
         image: the image, the path of its file, or the file's content.
-        prompts: what to segment, in pixels of the upright image; none: find everything.
-        questions: what to say about each region; none: only masks (and labels of the vocabulary).
+        prompts: what to segment, in pixels of the upright image; without any, find everything.
+        questions: what to ask about each region; without any, give only masks and labels of the
+            vocabulary.
         vocabulary: the project's own labels to choose from, or None for open labels.
-        everything: how to find everything.
+        everything: how to find everything, if there are no prompts.
         generation: how to generate the answers.
-        choices: further lists of the project, by any name; one of each is chosen for every region.
-            Read-only.
-        key: whatever the caller knows the request by; its outcome gives it back.
+        choices: further lists of the project by name; for each region a label of each list is
+            chosen. Read-only.
+        key: the caller's own name for the request; its outcome has the same key.
     """
 
     image: LoadedImage | Path | str | bytes
@@ -46,19 +46,21 @@ class Request:
     key: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        # Frozen: what callers pass may be lists that they change while the request waits.
         object.__setattr__(self, "prompts", tuple(self.prompts))
         object.__setattr__(self, "choices", MappingProxyType(dict(self.choices)))
+        # A question that is asked twice is answered once.
         object.__setattr__(self, "questions", tuple(dict.fromkeys(self.questions)))
 
 
 @dataclass(frozen=True)
 class LazyRequest:
-    """A request that is made when its turn comes near, by a thread that reads images.
+    """A request that a reader thread makes shortly before its turn.
 
     Attributes:
-        key: whatever the caller knows the request by; its outcome gives it back.
-        make: makes the request: downloads an image, turns labels into prompts. Several threads
-            call such functions at the same time. What it raises is the outcome's error.
+        key: the caller's own name for the request; its outcome has the same key.
+        make: makes the request, for example from an image that it downloads. Several threads call
+            such functions at the same time. An exception becomes the outcome's error.
     """
 
     key: Any
@@ -67,12 +69,12 @@ class LazyRequest:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one request of a batch: an annotation or an error, never both.
+    """The outcome of one request of a batch: an annotation or an error, never both.
 
     Attributes:
         request: the request; None if a `LazyRequest` could not be made.
         annotation: what was found.
-        error: why nothing was.
+        error: why there is no annotation.
         key: of the request.
     """
 

@@ -1,4 +1,4 @@
-"""The settings of the model and its queue, which every program of the house shares."""
+"""The settings of the model and its queue, which all programs share."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEVICE = r"^(cpu|cuda|mps)(:\d+)?$"
 
 
 class Settings(EnvironmentSettings):
-    """Where the model comes from, where it computes, and how much may wait.
+    """Which model to load, where it computes, and how many requests may wait.
 
     Raises:
         SettingsError: a value that cannot be used; the message names its environment variable.
@@ -47,7 +47,7 @@ class Settings(EnvironmentSettings):
         None, "`sdpa`, `eager` or `flash_attention_2`.", usual="what suits the device"
     )
     queue_size: int = setting(64, "How many requests of each priority may wait.", ge=1)
-    cache_bytes: int = setting(1 << 30, "How much of encoded images is kept.", ge=0)
+    cache_bytes: int = setting(1 << 30, "How many bytes of encoded images are kept.", ge=0)
     regions_per_step: int = setting(16, "How many regions are described in one batch.", ge=1)
     max_pixels: int = setting(
         MAX_PIXELS, "The largest image that is read, width x height.", ge=1, le=MAX_PIXELS
@@ -59,7 +59,7 @@ class Settings(EnvironmentSettings):
         Raises:
             CheckpointError: the checkpoint is unknown, incomplete or damaged.
         """
-        # Importing torch takes seconds; whoever only reads settings should not wait for it.
+        # Importing torch takes seconds, and reading settings does not need it.
         import torch  # noqa: PLC0415
 
         from pam_labeling.annotator import Annotator  # noqa: PLC0415

@@ -1,30 +1,28 @@
-"""Models whose values people give, and the sentences about values that cannot be used.
+"""Base class of settings and options, and the messages about values that cannot be used.
 
 A class of settings or options derives from `CheckedModel`. Pydantic checks the fields; this module
-turns the first fault into one sentence that says what is wrong and what may be given:
+turns the first error into one sentence that says what is wrong and what is allowed:
 
     points_per_side must be a whole number from 1 to 128, not 129.
     There is no option "treshold". Did you mean "label_threshold"? There are: language, ...
 
-What may be given is read from the field's own type and limits. `Field(examples=[...])` adds "such
-as ..."; `Field(json_schema_extra={"unit": "pixels"})` makes "a number of pixels". A validator that
-raises ValueError writes its sentence itself.
+What is allowed comes from the field's type and limits. `Field(examples=[...])` adds "such as ...",
+and `Field(json_schema_extra={"unit": "pixels"})` makes "a number of pixels". A validator that
+raises ValueError writes the sentence itself.
 """
 
 from __future__ import annotations
 
 import difflib
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Iterable
+from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from pam_labeling.errors import InputError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-__all__ = ["CheckedModel", "listed", "shown", "unknown_name"]
+__all__ = ["CheckedModel", "as_utf8", "listed", "shown", "unknown_name"]
 
 _LONGEST = 60  # characters of a value in a sentence
 _KINDS = {
@@ -55,9 +53,9 @@ class CheckedModel(BaseModel):
 
     error: ClassVar[type[InputError]] = InputError
     noun: ClassVar[str] = "option"
-    """What sentences call a field."""
+    """What messages call a field."""
     nothing: ClassVar[str] = ", or null"
-    """How sentences say that a field may be None."""
+    """What messages add about a field that may be None."""
 
     def __init__(self, /, **given: Any) -> None:
         try:
@@ -67,17 +65,18 @@ class CheckedModel(BaseModel):
 
     @classmethod
     def spoken(cls, field: str) -> str:
-        """What sentences call a field."""
+        """What messages call a field."""
         return field
 
     @classmethod
     def _sentence(cls, error: ValidationError) -> str:
         found = error.errors(include_url=False)[0]
         place = found["loc"]
-        if found["type"] == "value_error":
+        if found["type"] == "value_error":  # our own validator: its message is a sentence
             return str(found["ctx"]["error"])
         if found["type"] == "extra_forbidden":
             return unknown_name(cls.noun, place[0], map(cls.spoken, cls.model_fields))
+        # The JSON schema has the field's type and limits in one uniform form, whatever its type is.
         schema = cls.model_json_schema()
         expected = _expected(schema["properties"][place[0]], schema.get("$defs", {}), cls.nothing)
         name = cls.spoken(str(place[0]))
@@ -99,9 +98,16 @@ def shown(value: object) -> str:
     """A value in a sentence: as JSON, shortened, always fit for UTF-8."""
     if isinstance(value, int) and abs(value) >= 10**20:
         return "a huge number"  # Python refuses to write one of more than 4,300 digits
-    text = json.dumps(value, ensure_ascii=False, default=repr)
-    text = text.encode("utf-8", "replace").decode("utf-8")
+    text = as_utf8(json.dumps(value, ensure_ascii=False, default=repr))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def as_utf8(text: str) -> str:
+    """The text with a question mark for each part that UTF-8 cannot encode.
+
+    Python keeps such bytes of command lines and file names as lone surrogates.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def listed(values: Iterable[object]) -> str:
@@ -111,9 +117,9 @@ def listed(values: Iterable[object]) -> str:
 
 
 def _expected(schema: dict[str, Any], definitions: dict[str, Any], nothing: str = "") -> str:
-    """In words, what a JSON schema of pydantic allows."""
+    """What a JSON schema of pydantic allows, in words."""
     if "anyOf" in schema:
-        # Limits stand in the part; what is said about the field stands beside the parts.
+        # Each part has its own limits; unit and examples of the field stand beside the parts.
         about = {key: value for key, value in schema.items() if key != "anyOf"}
         parts = [about | part for part in schema["anyOf"] if part.get("type") != "null"]
         words = ", or ".join(_expected(part, definitions) for part in parts)

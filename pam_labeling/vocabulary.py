@@ -1,21 +1,17 @@
-"""Choosing a region's label from a project's own list."""
+"""Choose a region's label from a project's own list."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from pam_labeling.errors import VocabularyError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    import numpy.typing as npt
-
-    from pam_model.tasks import Language
+from pam_labeling.validation import as_utf8
+from pam_model.tasks import Language
 
 
 @dataclass(frozen=True)
@@ -40,13 +36,13 @@ class Vocabulary:
     Attributes:
         labels: the labels as the project spells them, each once.
         language: the language of the question that they answer.
-        threshold: the score from 0 to 1 under which no label is chosen.
-        phrases: how the model is asked about a label, where that is not how the project spells it:
+        threshold: from 0 to 1; a region whose best score is lower gets no label.
+        phrases: what the model is asked about a label, if not its spelling in the project:
             "Airplane" for "cls_07", or several names of one class. Read-only.
 
     Raises:
-        VocabularyError: no label; an empty or doubled one, or one that UTF-8 cannot spell; phrases
-            of a label that is not in the list; or a threshold outside 0 to 1.
+        VocabularyError: there is no label, a label is empty, is there twice or is not valid UTF-8,
+            there are phrases for a label outside the list, or the threshold is not from 0 to 1.
     """
 
     labels: tuple[str, ...]
@@ -55,6 +51,7 @@ class Vocabulary:
     phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        # Frozen: callers may pass lists and dictionaries that they change later.
         object.__setattr__(self, "labels", tuple(self.labels))
         phrases = {label: tuple(phrases) for label, phrases in self.phrases.items()}
         object.__setattr__(self, "phrases", MappingProxyType(phrases))
@@ -64,7 +61,7 @@ class Vocabulary:
         for index, label in enumerate(self.labels):
             if not label.strip():
                 raise VocabularyError(f"label {index + 1} of the list is empty")
-            if not _is_unicode(label):
+            if label != as_utf8(label):
                 raise VocabularyError(
                     f"label {index + 1} of the list, {label!r}, is not valid UTF-8"
                 )
@@ -83,7 +80,7 @@ class Vocabulary:
             if not phrases:
                 raise VocabularyError(f"there are no phrases for {label!r}: leave it out")
             for phrase in phrases:
-                if not phrase.strip() or not _is_unicode(phrase):
+                if not phrase.strip() or phrase != as_utf8(phrase):
                     raise VocabularyError(
                         f"the phrase {phrase!r} for {label!r} is empty or not valid UTF-8"
                     )
@@ -94,7 +91,7 @@ class Vocabulary:
 
     @property
     def spoken(self) -> tuple[str, ...]:
-        """Everything that the model is asked about, each once; the columns that `choose` takes."""
+        """All phrases that the model is asked about, each once: the columns that `choose` takes."""
         return tuple(dict.fromkeys(p for label in self.labels for p in self.phrases_of(label)))
 
     def choose(self, log_likelihoods: npt.NDArray[np.floating]) -> list[Choice]:
@@ -107,7 +104,7 @@ class Vocabulary:
             VocabularyError: the array has another shape, or a region without a comparable number.
         """
         spoken = self.spoken
-        values = np.asarray(log_likelihoods, dtype=np.float64)
+        values = np.asarray(log_likelihoods, dtype=np.float64)  # [regions, phrases]
         if values.ndim != 2 or values.shape[1] != len(spoken):
             raise VocabularyError(
                 f"{len(spoken)} phrases need (regions, {len(spoken)}) log-likelihoods, "
@@ -117,6 +114,7 @@ class Vocabulary:
             raise VocabularyError("the model gave log-likelihoods that are not finite numbers")
         if self.phrases:
             column = {phrase: index for index, phrase in enumerate(spoken)}
+            # [regions, labels]: each label takes its best phrase.
             values = np.stack(
                 [
                     values[:, [column[phrase] for phrase in self.phrases_of(label)]].max(axis=1)
@@ -124,6 +122,7 @@ class Vocabulary:
                 ],
                 axis=1,
             )
+        # [regions, labels]; less the maximum, so that exp cannot underflow to 0 everywhere.
         shares = np.exp(values - values.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         return [self._choose(row) for row in shares]
@@ -133,12 +132,3 @@ class Vocabulary:
         score = float(shares[best])
         label = self.labels[best] if score >= self.threshold else None
         return Choice(label, score, shares.astype(np.float32))
-
-
-def _is_unicode(text: str) -> bool:
-    # Bytes of a command line that are no UTF-8 arrive as lone surrogates.
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return False
-    return True

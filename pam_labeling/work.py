@@ -1,23 +1,23 @@
 """Pieces of the model's work. The worker joins equal pieces of different jobs into one pass.
 
-Pieces of one `kind` can share a pass; `tokens` says how much of a pass's budget a piece takes. The
-stages follow one another: images are encoded, regions are read (prefill), answers are decoded.
+Pieces of one `kind` can share a pass; `tokens` is the part of the pass's budget that a piece takes.
+The stages follow one another: images are encoded, regions are read (prefill), answers are decoded.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable, Sequence
+import numpy as np
+import numpy.typing as npt
 
-    import numpy as np
-    import numpy.typing as npt
+from pam_labeling.cache import DeviceCache
 
-    from pam_labeling.cache import DeviceCache
+if TYPE_CHECKING:  # these load torch, and whoever names a priority does not need it
     from pam_model import (
         PAM,
         GenerationOptions,
@@ -36,7 +36,7 @@ class Work(ABC, Generic[R]):
     """A piece of the model's work whose result is an `R`.
 
     Attributes:
-        stage: in a batch, work of an earlier stage goes first, so that later stages fill up.
+        stage: in a batch, earlier stages go first, so that more pieces of later ones can be joined.
     """
 
     stage: ClassVar[int]
@@ -53,7 +53,7 @@ class Work(ABC, Generic[R]):
 
     @abstractmethod
     def run(self, pieces: Sequence[Any]) -> Generator[None, None, list[R]]:
-        """Do all pieces in one pass; others may go first at each yield.
+        """Do all pieces in one pass; at each yield other work may go first.
 
         Args:
             pieces: of one kind, this one among them.
@@ -65,11 +65,11 @@ class Work(ABC, Generic[R]):
 
 @dataclass(frozen=True, eq=False)
 class Encode(Work["ImageFeatures"]):
-    """Encode an image, or take what the cache has by then.
+    """Encode an image, unless the cache has its features by then.
 
     Attributes:
         model: PAM.
-        cache: gets the features.
+        cache: where the features are kept.
         key: the image's content key.
         image: prepared for the encoder.
     """
@@ -89,7 +89,7 @@ class Encode(Work["ImageFeatures"]):
         return self.model.image_tokens
 
     def run(self, pieces: Sequence[Encode]) -> Generator[None, None, list[ImageFeatures]]:
-        # Clicks on one image come together: it is encoded once.
+        # Several clicks on one image may be in one pass: it is encoded once.
         known = {piece.key: self.cache.peek(piece.key) for piece in pieces}
         found = {key: features for key, features in known.items() if features is not None}
         new = {piece.key: piece.image for piece in pieces if piece.key not in found}
@@ -104,7 +104,7 @@ class Encode(Work["ImageFeatures"]):
 
 @dataclass(frozen=True, eq=False)
 class Prefill(Work["RegionContexts"]):
-    """Let the language model read some regions once, for all that is asked about them.
+    """Let the language model read regions once, for all questions about them.
 
     Attributes:
         model: PAM.
@@ -201,7 +201,7 @@ def _join(pieces: Sequence[Describe] | Sequence[Classify]) -> RegionContexts:
 
 
 def _shares(rows: Any, pieces: Sequence[Describe] | Sequence[Classify]) -> list[Any]:
-    """Cut what was found of all regions, one after the other, into each piece's own."""
+    """Cut the rows of all regions into the parts of the pieces, in their order."""
     shares, start = [], 0
     for piece in pieces:
         shares.append(rows[start : start + len(piece.contexts)])

@@ -12,15 +12,12 @@ import logging
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 from pam_labeling.errors import BusyError, ClosedError, DeadlineError
 from pam_labeling.jobs import Job, Priority
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pam_labeling.work import Work
+from pam_labeling.work import Work
 
 _log = logging.getLogger(__name__)
 
@@ -93,6 +90,7 @@ class _Line:
         ready = [turn for turn in self.begun if turn.is_ready]
         if not ready:
             return None
+        # A click should not wait for others to catch up; a batch should fill its passes.
         leader = min(ready, key=_stage) if self._fills_passes else ready[0]
         members = self._joined(leader, ready)
         if not members:
@@ -127,7 +125,7 @@ class _Line:
 
     def _begin(self) -> None:
         for job in [job for job in self.waiting if job.is_ready]:
-            # In their order: a large job is not overtaken for ever by small ones.
+            # In their order, so that small jobs do not overtake a large one for ever.
             if self._cost and self._cost + job.cost > self._most_cost:
                 return
             self.waiting.remove(job)

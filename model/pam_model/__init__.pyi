@@ -1,9 +1,10 @@
 from .cropped_mask import CroppedMask
 from .errors import CheckpointError, InputError, PamError, PromptError
+from .key_values import RegionContexts
 from .options import AutomaticMaskOptions, GenerationOptions
 from .pam import PAM
 from .prompts import Prompt
-from .segments import ImageFeatures, PreparedImage, RegionContexts, Segments
+from .segments import ImageFeatures, PreparedImage, Segments
 from .tasks import LANGUAGES, Definition, Language, Question, Task, split_definition
 
 __all__ = [

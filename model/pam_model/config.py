@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from transformers import Qwen2Config
 from transformers.models.sam2_video.configuration_sam2_video import (
     Sam2VideoConfig,
     Sam2VideoMaskDecoderConfig,
@@ -13,9 +14,6 @@ from transformers.models.sam2_video.configuration_sam2_video import (
 
 PATCH_SIZE = 16
 """Side in pixels of a cell of SAM's image embedding."""
-
-if TYPE_CHECKING:
-    from transformers import Qwen2Config
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,7 @@ def sam2_config(
         global_blocks: indices of the trunk's blocks that attend to the whole map.
         width: channels of the image embedding, the prompt encoder and the mask decoder.
         decoder_heads: attention heads of the mask decoder; `decoder_mlp` is its MLP.
-        memory_width: channels of the memory of a frame; `memory_layers`, `memory_mlp` and
-            `memory_fuser_mlp` size the memory attention and the memory encoder.
+        memory_width: channels of a frame's memory; `memory_*` size its attention and encoder.
     """
     cells = image_size // PATCH_SIZE
     trunk = {
@@ -112,8 +109,7 @@ def sam2_config(
     }
     return Sam2VideoConfig(
         image_size=image_size,
-        # Meta's yaml says true; PAM never uses it (one mask, of token 0, for every prompt).
-        multimask_output_in_sam=False,
+        multimask_output_in_sam=False,  # Meta's yaml says true; PAM reads one mask, of token 0
         vision_config=_vision_config(trunk, cells, width),
         prompt_encoder_config={"hidden_size": width, "image_size": image_size},
         # An object: transformers 5.17 takes a dictionary for the prompt encoder's.

@@ -1,28 +1,25 @@
-"""How answers grow token by token: with shapes that grow, or with fixed ones on a CUDA GPU.
+"""Decode answers token by token: with growing shapes, or with fixed ones on a CUDA GPU.
 
-A step of a few rows is thousands of small kernels, and a GPU waits for the Python that launches
-them. With fixed shapes a step is recorded once as a CUDA graph and launched as a whole.
+A step of a few rows is thousands of small kernels, and the GPU waits for Python to launch them.
+With fixed shapes a step is recorded once as a CUDA graph and launched as a whole.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from transformers import DynamicCache, Qwen2ForCausalLM
+from transformers import DynamicCache, Qwen2ForCausalLM
 
 MOST_FIXED_ROWS = 32
 """More rows keep a GPU busy without a graph."""
 
-_POSITIONS = 256  # a fixed cache holds a multiple of so many
-_GRAPHS = 4  # recorded ones that are kept
+_POSITIONS = 256  # the size of a fixed cache is a multiple of this
+_GRAPHS = 4  # recorded graphs that are kept
 
 
 class Decoder(Protocol):
@@ -36,7 +33,7 @@ class Decoder(Protocol):
 
 
 class DynamicDecoder:
-    """The cache grows with each step, and rows that have ended leave it.
+    """Decodes with a cache that grows with each step. Rows that have ended leave it.
 
     Args:
         qwen2: the language model.
@@ -59,10 +56,10 @@ class DynamicDecoder:
 
 
 class CudaGraphDecoder:
-    """A cache of a fixed size; rows that have ended stay in it, and are not looked at.
+    """Decodes with a cache of a fixed size. Rows that have ended stay in it and are ignored.
 
-    `load` begins an answer, any number of times. It stands in for transformers' cache, of which the
-    model calls `update` alone.
+    Call `load` to begin an answer. To the model this object is transformers' cache, of which it
+    only calls `update`.
 
     Args:
         qwen2: the language model, with `sdpa` attention.
@@ -93,7 +90,7 @@ class CudaGraphDecoder:
             mask: int64 `(rows, positions)` of the cache, 0 at padding.
         """
         rows, length = mask.shape
-        self._cached[..., length:, :] = 0  # what is blocked counts 0 times, which NaN would survive
+        self._cached[..., length:, :] = 0  # blocked values are multiplied by 0, and 0 * NaN is NaN
         for layer, (keys, values, *_) in enumerate(cache):
             self._cached[layer, 0, :rows, :, :length] = keys
             self._cached[layer, 1, :rows, :, :length] = values
@@ -159,22 +156,22 @@ class CudaGraphDecoder:
 
 
 class CudaGraphDecoders:
-    """The recorded decoders of a model, by their shape; those used last are kept."""
+    """The recorded decoders of a model by shape; the most recently used ones are kept."""
 
     def __init__(self, qwen2: Qwen2ForCausalLM) -> None:
         self._qwen2 = qwen2
         self._free: list[tuple[tuple[int, int], CudaGraphDecoder]] = []  # used last stands last
 
     def supports(self, mask: Tensor) -> bool:
-        """Whether rows with this mask, `(rows, positions)`, are decoded faster so."""
+        """Whether a recorded graph is faster for rows with this mask, `(rows, positions)`."""
         recordable = mask.is_cuda and self._qwen2.config._attn_implementation == "sdpa"
         return recordable and len(mask) <= MOST_FIXED_ROWS
 
     @contextmanager
     def lease(self, rows: int, positions: int) -> Iterator[CudaGraphDecoder]:
-        """One with room for so many rows and positions, or some more, for one user at a time.
+        """Lend a decoder with room for at least so many rows and positions.
 
-        An answer may be interrupted for another of the same shape: each has its own.
+        An answer may pause for another of the same shape, so each gets a decoder of its own.
         """
         shape = 1 << (rows - 1).bit_length(), -(-positions // _POSITIONS) * _POSITIONS
         for index, (known, _) in enumerate(self._free):

@@ -7,8 +7,9 @@ of a list. Nothing here knows about images.
 from __future__ import annotations
 
 import time
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,20 +22,17 @@ from transformers.generation.logits_process import (
     TopPLogitsWarper,
 )
 
+from pam_model.config import PAMConfig
 from pam_model.decoding import CudaGraphDecoders, Decoder, DynamicDecoder, forward_tokens
-from pam_model.key_values import KeyValues
+from pam_model.errors import InputError
+from pam_model.key_values import RegionContexts
+from pam_model.options import GenerationOptions
 from pam_model.tasks import BEFORE_REGION, END, after_region
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
-
-    from pam_model.config import PAMConfig
-    from pam_model.options import GenerationOptions
 
 _ROWS_PER_HEAD = 256  # positions whose vocabulary logits are held at once
 _TOKENS_PER_PASS = 512  # tokens of labels scored in one pass
 _TOKENS_PER_LABEL = 128
-_TOKENS_PER_STEP = 8  # of each answer, between which others may go first
+_TOKENS_PER_STEP = 8  # of each answer; after so many, other work may go first
 
 
 class Tokenizer(Protocol):
@@ -86,16 +84,19 @@ class LanguageModel(nn.Module):
             [start.expand(len(visual_rows), -1, -1), visual_rows.to(start.dtype)], dim=1
         )
 
-    def prefill(self, visual_rows: Tensor) -> KeyValues:
+    def prefill(self, visual_rows: Tensor) -> RegionContexts:
         """Read N regions once: visual rows `(N, rows, hidden)` -> their key/value cache."""
         cache = DynamicCache(config=self.qwen2.config)
         self.qwen2.model(
             inputs_embeds=self.prefix_rows(visual_rows), past_key_values=cache, use_cache=True
         )
-        return KeyValues.of(cache)
+        return RegionContexts.of(cache)
 
     def answer_in_steps(
-        self, regions: KeyValues, questions: Sequence[Sequence[str]], options: GenerationOptions
+        self,
+        regions: RegionContexts,
+        questions: Sequence[Sequence[str]],
+        options: GenerationOptions,
     ) -> Generator[None, None, list[list[str]]]:
         """Answer questions about regions, all in one batch; yields after every few tokens.
 
@@ -115,10 +116,9 @@ class LanguageModel(nn.Module):
         suffixes = [self.ids(after_region(text)) for asked in questions for text in asked]
         answers: list[list[int]] = [[] for _ in suffixes]
         if suffixes:
-            rows = torch.tensor(regions_asked, device=self.qwen2.device)
             # Each question once about each region: the regions are the rows as they are.
             alone = regions_asked == list(range(len(regions)))
-            cache = (regions if alone else regions.select(rows)).cache()
+            cache = (regions if alone else regions.select(regions_asked)).cache()
             for step, tokens in enumerate(self._generate(cache, suffixes, options), start=1):
                 for row, token in tokens:
                     answers[row].append(token)
@@ -157,7 +157,7 @@ class LanguageModel(nn.Module):
 
     @contextmanager
     def _decoder(self, cache: DynamicCache, mask: Tensor, new: int) -> Iterator[Decoder]:
-        """What reads up to `new` more tokens a row; nobody else has it meanwhile."""
+        """A decoder for up to `new` more tokens a row; no other answer uses it meanwhile."""
         if not self._graph_decoders.supports(mask):
             yield DynamicDecoder(self.qwen2, cache, mask)
             return
@@ -167,7 +167,7 @@ class LanguageModel(nn.Module):
 
     def score_in_steps(
         self,
-        regions: KeyValues,
+        regions: RegionContexts,
         question: str,
         candidates: Sequence[str],
         *,
@@ -190,15 +190,15 @@ class LanguageModel(nn.Module):
             float32 `(N, L)`: mean log-likelihood per token, the end token included.
 
         Raises:
-            ValueError: a candidate has no tokens, or too many.
+            InputError: a candidate has no tokens, or too many.
             TimeoutError: the deadline passed.
         """
         answers = [self.ids(candidate) for candidate in candidates]
         for candidate, ids in zip(candidates, answers, strict=True):
             if not len(ids):
-                raise ValueError(f"the label {candidate!r} is empty")
+                raise InputError(f"the label {candidate!r} is empty")
             if len(ids) > _TOKENS_PER_LABEL:
-                raise ValueError(
+                raise InputError(
                     f"the label {candidate[:40]!r}... is {len(ids)} tokens long, and may be "
                     f"{_TOKENS_PER_LABEL} at most"
                 )
@@ -207,7 +207,7 @@ class LanguageModel(nn.Module):
         first = self.qwen2.model(
             input_ids=asked, past_key_values=cache, use_cache=True
         ).last_hidden_state[:, -1]
-        shared = KeyValues.of(cache)
+        shared = RegionContexts.of(cache)
         start = self.qwen2.lm_head(first).float().log_softmax(dim=-1)  # [N, vocabulary]
         scores = []
         for part in _passes(answers, _TOKENS_PER_PASS):
@@ -216,17 +216,17 @@ class LanguageModel(nn.Module):
             yield
         return torch.cat(scores, dim=1)
 
-    def _score_pass(self, shared: KeyValues, start: Tensor, answers: list[Tensor]) -> Tensor:
+    def _score_pass(self, shared: RegionContexts, start: Tensor, answers: list[Tensor]) -> Tensor:
         lengths = torch.tensor([len(ids) for ids in answers], device=start.device)
         tokens = torch.cat(answers)  # [K]
         owner = torch.arange(len(answers), device=start.device).repeat_interleave(lengths)
         order = torch.arange(len(tokens), device=start.device)
         ends = lengths.cumsum(0) - 1
         visible = (owner[:, None] == owner[None, :]) & (order[:, None] >= order[None, :])
-        visible = F.pad(visible, (shared.length, 0), value=True)  # [K, cached + K]
+        visible = F.pad(visible, (shared.tokens, 0), value=True)  # [K, cached + K]
         blocked = torch.zeros(visible.shape, dtype=self.qwen2.dtype, device=start.device)
         blocked.masked_fill_(~visible, torch.finfo(blocked.dtype).min)
-        positions = shared.length + order - (ends - lengths + 1)[owner]
+        positions = shared.tokens + order - (ends - lengths + 1)[owner]
         with self._dense_attention():
             hidden = self.qwen2.model(
                 input_ids=tokens.expand(len(shared), -1),

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
+from pam_model.config import PAMConfig
 from pam_model.language import LanguageModel, Tokenizer
 from pam_model.perceiver import SemanticPerceiver, VisualProjector
 from pam_model.segmenter import Segmenter
-
-if TYPE_CHECKING:
-    from pam_model.config import PAMConfig
-
 
 PRECISE_SAM2 = ("prompt_encoder.", "mask_downsample.")
 """Parts of SAM 2.1 that place a prompt: always float32, as bf16 would move points by pixels."""

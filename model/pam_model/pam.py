@@ -1,4 +1,4 @@
-"""PAM, the one class that the rest of the house calls.
+"""PAM, the class that other packages use.
 
 pam = PAM.from_pretrained("nano")
 features = pam.encode(image)                      # once per image
@@ -10,7 +10,8 @@ scores = pam.classify(contexts, ["cat", "dog"])     # a project's own list of la
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Generator, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +23,9 @@ from pam_model import devices, everything
 from pam_model.checkpoints import hub
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
 from pam_model.cropped_mask import square_masks
+from pam_model.errors import InputError
+from pam_model.key_values import RegionContexts
+from pam_model.network import PAMNetwork
 from pam_model.options import AutomaticMaskOptions, GenerationOptions
 from pam_model.prompt_tensors import (
     MASK_PASS,
@@ -31,14 +35,8 @@ from pam_model.prompt_tensors import (
 )
 from pam_model.prompts import Prompt, check_prompts
 from pam_model.segmenter import DecoderOutput, stability
-from pam_model.segments import ImageFeatures, PreparedImage, RegionContexts, Segments
+from pam_model.segments import ImageFeatures, PreparedImage, Segments
 from pam_model.tasks import Language, Question, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-    from pathlib import Path
-
-    from pam_model.network import PAMNetwork
 
 _GREEDY = GenerationOptions()
 _USUAL = AutomaticMaskOptions()
@@ -85,7 +83,7 @@ class PAM:
 
         Raises:
             CheckpointError: there is no such checkpoint, or it does not fit; all names are given.
-            ValueError: there is no such device, or this build of torch cannot use it.
+            InputError: there is no such device, or this build of torch cannot use it.
         """
         source = hub.resolve(name_or_path, revision=revision)
         place = devices.available(device) if device is not None else devices.best_device()
@@ -137,7 +135,7 @@ class PAM:
             image: as for `encode`.
 
         Raises:
-            ValueError: not an RGB image.
+            InputError: not an RGB image.
         """
         pillow = _as_image(image)
         side = self.network.config.image_size
@@ -151,7 +149,7 @@ class PAM:
             image: upright RGB; uint8 `(height, width, 3)` or a Pillow image.
 
         Raises:
-            ValueError: not an RGB image.
+            InputError: not an RGB image.
         """
         return self.encode_batch([image])[0]
 
@@ -163,7 +161,7 @@ class PAM:
             images: as for `encode`, or prepared.
 
         Raises:
-            ValueError: not an RGB image.
+            InputError: not an RGB image.
         """
         if not images:
             return []
@@ -220,7 +218,7 @@ class PAM:
     def everything_in_steps(
         self, features: ImageFeatures, options: AutomaticMaskOptions = _USUAL
     ) -> Generator[None, None, Segments]:
-        """`find_everything` for those who have other work in between: yields after each pass."""
+        """Like `find_everything`, but yields after each pass, so that other work can go first."""
         points = everything.grid(options.points_per_side, features.size)
         prompts, masks, scores = [], [], []
         for start in range(0, len(points), options.points_per_batch):
@@ -248,7 +246,7 @@ class PAM:
             segments: of any number of images. Everything is one batch: cut long lists.
         """
         rows = self.network.visual_rows(segments.mask_tokens, segments.image_embed)
-        return RegionContexts(self.network.language.prefill(rows))
+        return self.network.language.prefill(rows)
 
     def describe(
         self,
@@ -280,14 +278,12 @@ class PAM:
         questions: Sequence[Sequence[Question]],
         options: GenerationOptions = _GREEDY,
     ) -> Generator[None, None, list[list[str]]]:
-        """`describe` with questions for each region, for those who have other work in between.
+        """Like `describe`, but with questions for each region, and in steps.
 
-        It yields after every few tokens. Other answers may be begun and ended meanwhile.
+        It yields after every few tokens. Other answers may begin and end meanwhile.
         """
         texts = [[question.text for question in asked] for asked in questions]
-        return (
-            yield from self.network.language.answer_in_steps(contexts.key_values, texts, options)
-        )
+        return (yield from self.network.language.answer_in_steps(contexts, texts, options))
 
     def classify(
         self,
@@ -310,7 +306,7 @@ class PAM:
             included. A softmax over a row gives probabilities within the list.
 
         Raises:
-            ValueError: no labels, or an empty one.
+            InputError: no labels, or one that is empty or too long.
             TimeoutError: the deadline passed.
         """
         return everything.run(
@@ -326,12 +322,12 @@ class PAM:
         language: Language = "en",
         deadline: float | None = None,
     ) -> Generator[None, None, npt.NDArray[np.float32]]:
-        """`classify` for those who have other work in between: yields after each pass."""
+        """Like `classify`, but yields after each pass, so that other work can go first."""
         if not labels:
-            raise ValueError("give at least one label to choose from")
+            raise InputError("give at least one label to choose from")
         question = Question(Task.LABEL, language).text
         scores = yield from self.network.language.score_in_steps(
-            contexts.key_values, question, labels, deadline=deadline
+            contexts, question, labels, deadline=deadline
         )
         array: npt.NDArray[np.float32] = scores.cpu().numpy()
         return array
@@ -395,5 +391,5 @@ def _as_image(image: ImageInput) -> Image.Image:
     if isinstance(image, Image.Image):
         return image if image.mode == "RGB" else image.convert("RGB")
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}")
+        raise InputError(f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}")
     return Image.fromarray(image)

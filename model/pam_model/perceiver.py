@@ -7,14 +7,13 @@ of h x w cells with C channels, and S semantic tokens (in PAM-3B: h = w = 64, C 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from pam_model.config import PAMConfig
+from pam_model.config import PAMConfig
 
 
 class _Attention(nn.Module):

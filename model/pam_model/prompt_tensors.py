@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from pam_model.prompts import Prompt
 from pam_model.segmenter import BOX_LABELS
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pam_model.prompts import Prompt
 
 MASK_PASS = -1
 """The decoder pass of prompts that are masks."""

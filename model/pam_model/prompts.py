@@ -8,19 +8,15 @@ bottom-right corner of the last pixel.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from pam_model.cropped_mask import CroppedMask
 from pam_model.errors import PromptError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy.typing as npt
 
 _NO_POINTS = np.zeros((0, 2), dtype=np.float32)
 _NO_LABELS = np.zeros((0,), dtype=np.bool_)

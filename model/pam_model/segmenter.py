@@ -8,15 +8,14 @@ In SAM 2.1-large: S = 1024, h = w = 64, C = 256.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
-if TYPE_CHECKING:
-    from pam_model.config import PAMConfig
+from pam_model.config import PAMConfig
 
 PADDING_LABEL = -1
 """The label of a point without a meaning; SAM appends one to every prompt of points."""

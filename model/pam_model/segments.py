@@ -1,9 +1,9 @@
-"""What passes between the stages of PAM: an image's features, segmented regions, read regions."""
+"""The data between the stages of PAM: an image's features and segmented regions."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +12,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pam_model.cropped_mask import CroppedMask
-from pam_model.key_values import KeyValues
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from pam_model.segmenter import FeatureMaps
+from pam_model.segmenter import FeatureMaps
 
 Mask = npt.NDArray[np.bool_]
 
@@ -37,7 +32,7 @@ class PreparedImage:
 
 @dataclass(frozen=True, eq=False)
 class ImageFeatures:
-    """An image as SAM's encoder saw it; any number of prompts can be put to it.
+    """The features of an encoded image, for any number of prompts.
 
     Attributes:
         size: (width, height) of the upright image in pixels.
@@ -102,7 +97,7 @@ class Segments:
         return mask
 
     def cropped(self, index: int) -> CroppedMask:
-        """The same as `mask`, for those who keep many."""
+        """The mask of one region, stored as its crop, which takes less memory."""
         given = self.given[index]
         return given if given is not None else CroppedMask.from_mask(self.mask(index))
 
@@ -144,50 +139,3 @@ class Segments:
             object_pointers=torch.cat([part.object_pointers for part in parts]),
             given=tuple(mask for part in parts for mask in part.given),
         )
-
-
-@dataclass(frozen=True, eq=False)
-class RegionContexts:
-    """N regions as the language model has read them; questions and labels share the reading.
-
-    Attributes:
-        key_values: the language model's cache.
-    """
-
-    key_values: KeyValues
-
-    def __len__(self) -> int:
-        return len(self.key_values)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes held on the device."""
-        return self.key_values.nbytes
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that were read of each region; only contexts with as many can be joined."""
-        return self.key_values.length
-
-    def split(self, counts: Sequence[int]) -> list[RegionContexts]:
-        """Cut into parts of so many regions each, which share the memory of the whole."""
-        parts, start = [], 0
-        for count in counts:
-            parts.append(RegionContexts(self.key_values.part(start, start + count)))
-            start += count
-        return parts
-
-    @staticmethod
-    def concatenate(parts: Sequence[RegionContexts]) -> RegionContexts:
-        """The regions of several, one after the other.
-
-        Raises:
-            ValueError: no parts, or parts with different numbers of tokens.
-        """
-        return RegionContexts(KeyValues.concatenate([part.key_values for part in parts]))
-
-    def select(self, indices: Sequence[int]) -> RegionContexts:
-        """The regions with these indices, in this order."""
-        device = self.key_values.layers[0][0].device
-        rows = torch.tensor(list(indices), dtype=torch.long, device=device)
-        return RegionContexts(self.key_values.select(rows))

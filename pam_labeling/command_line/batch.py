@@ -1,26 +1,21 @@
-"""Many image files through an annotator, one entry for each, whatever becomes of it."""
+"""Annotate many image files: an entry of the document for each, also for those that fail."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import cv2
 
+from pam_labeling.annotator import Annotator
 from pam_labeling.command_line.overlay import draw_overlay
 from pam_labeling.documents import ImageEntry, failed_entry, image_entry
 from pam_labeling.media import SUFFIXES, read_image
-
-if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
-
-    from pam_labeling.annotator import Annotator
-    from pam_labeling.regions import Region
-    from pam_labeling.request import Request
-
+from pam_labeling.regions import Region
+from pam_labeling.request import Request
 
 _LONGEST_STEM = 200  # bytes; most file systems end at 255, and a number and a suffix are to come
 
@@ -30,7 +25,7 @@ class OverlayError(OSError):
 
 
 def image_files(paths: Iterable[Path]) -> list[str]:
-    """The files to annotate: what is named, and of a folder every image in it, sorted by name."""
+    """The files to annotate: the named ones, and all images of named folders, sorted by name."""
     files: list[str] = []
     for path in paths:
         if path.is_dir():
@@ -38,21 +33,21 @@ def image_files(paths: Iterable[Path]) -> list[str]:
             files += sorted(str(file) for file in inside if file.is_file())
         else:
             files.append(str(path))
-    return list(dict.fromkeys(files))
+    return list(dict.fromkeys(files))  # a file that is named twice is annotated once
 
 
 def annotate_files(
     annotator: Annotator, files: Sequence[str], template: Request, *, overlays: Path | None = None
 ) -> Generator[tuple[ImageEntry, OverlayError | None], None, None]:
-    """Annotate files one after the other, and give each one's entry in their order.
+    """Annotate files, and yield an entry for each in their order.
 
-    A file that fails has an entry with its error, and the others go on. Beside the entry is the
-    error of its overlay, if that could not be written; the annotation is whole all the same.
+    If a file fails, its entry has the error, and the others go on. Beside each entry stands the
+    error of its overlay, or None; the annotation is complete even if its overlay fails.
 
     Args:
         annotator: does the work.
         files: paths of image files.
-        template: the request for every image; its own image is not looked at.
+        template: the request for every image; its own image is ignored.
         overlays: the folder to write overlay images to, or None.
     """
     names = {} if overlays is None else overlay_names(files)
@@ -76,9 +71,10 @@ def overlay_names(files: Iterable[str]) -> dict[str, str]:
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
-    numbers: dict[str, int] = {}
+    numbers: dict[str, int] = {}  # the last number of each stem: thousands may be "image.png"
     for file in files:
-        stem = _shortened(Path(file).stem)
+        # Cut between letters, and without the bytes that are not UTF-8.
+        stem = os.fsencode(Path(file).stem)[:_LONGEST_STEM].decode("utf-8", "ignore")
         # Never the image's own name: the overlays' folder may be the images'.
         name, number = f"{stem}.overlay.png", numbers.get(stem.casefold(), 1)
         while name.casefold() in taken:
@@ -90,20 +86,11 @@ def overlay_names(files: Iterable[str]) -> dict[str, str]:
     return names
 
 
-def _shortened(stem: str) -> str:
-    stem = stem[:_LONGEST_STEM]
-    while len(os.fsencode(stem)) > _LONGEST_STEM:
-        stem = stem[:-1]
-    return stem
-
-
 def _try_overlay(file: str, path: Path, regions: Sequence[Region]) -> OverlayError | None:
     try:
         overlay = draw_overlay(read_image(file).pixels, regions)
         _, content = cv2.imencode(".png", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         path.write_bytes(content.tobytes())
     except Exception as error:  # noqa: BLE001 - travels to the caller; the annotation is not lost
-        failure = OverlayError(f"cannot write the overlay {path}: {error}")
-        failure.__cause__ = error
-        return failure
+        return OverlayError(f"cannot write the overlay {path}: {error}")
     return None

@@ -1,24 +1,23 @@
-"""The command line: how the commands are spelled. What they do is in `commands`."""
+"""The command line: names, arguments and options of the commands. `commands` does the work."""
 
 from __future__ import annotations
 
 import io
 import sys
 import warnings
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from PIL import Image
 
-from pam_labeling.command_line.exit_codes import CommandError
+from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.terminal import messages_console, shown
+from pam_labeling.errors import InputError
 from pam_labeling.version import VERSION
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 EXIT_CODES = (
     "Exit codes: 0 all done; 1 some images failed (the others are saved); 2 wrong usage; "
@@ -61,13 +60,13 @@ _Mask = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FILE",
-        help="An image as large as the annotated one, black (or transparent) where the object "
-        "is not. Each is a region.",
+        help="An image as large as the annotated one, black or transparent outside the "
+        "object. Each is a region.",
     ),
 ]
 _Everything = Annotated[
     bool,
-    typer.Option("--everything", help="Find everything, as when nothing is pointed at."),
+    typer.Option("--everything", help="Find everything, as without --box, --point and --mask."),
 ]
 _MaxRegions = Annotated[
     int | None, typer.Option(min=1, help="Of everything, keep this many of the surest regions.")
@@ -143,12 +142,13 @@ def add_platforms() -> None:
 
 @contextmanager
 def exit_codes() -> Iterator[None]:
-    """End a command that raises `CommandError` with its message and its exit code."""
+    """End a command that raises `CommandError` or `InputError` with its message and exit code."""
     try:
         yield
-    except CommandError as error:
+    except (CommandError, InputError) as error:
         messages_console().print(f"[red]error:[/] {shown(str(error))}")
-        raise typer.Exit(error.code) from error
+        code = error.code if isinstance(error, CommandError) else ExitCode.USAGE
+        raise typer.Exit(code) from error
 
 
 def _show_version(wanted: bool) -> None:
@@ -161,7 +161,7 @@ def _show_version(wanted: bool) -> None:
 def _root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Say the version."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
     pass
@@ -189,16 +189,17 @@ def annotate(
 ) -> None:
     """Segment, label and describe objects in images.
 
-    What is pointed at is pointed at in every image, in pixels of the upright image.
+    Boxes, points and masks apply to every image, in pixels of the upright image.
     """
     with exit_codes():
         from pam_labeling.command_line import commands  # noqa: PLC0415 - loads torch, which --help does not need
+        from pam_labeling.settings import Settings  # noqa: PLC0415 - loads NumPy and Pillow
 
         request = commands.build_request(
-            commands.Pointed(box or (), point or (), mask or (), everything, max_regions),
-            commands.Asked(tasks, labels, language, threshold, max_new_tokens),
+            commands.PromptOptions(box or (), point or (), mask or (), everything, max_regions),
+            commands.QuestionOptions(tasks, labels, language, threshold, max_new_tokens),
         )
-        settings = commands.read_settings(model=model, sam2=sam2, device=device, dtype=dtype)
+        settings = Settings.from_environment(model=model, sam2=sam2, device=device, dtype=dtype)
         code = commands.annotate(
             images,
             request,
@@ -217,7 +218,7 @@ def download(
         Path | None, typer.Option(metavar="FOLDER", help="Where to keep it. (The hub's cache.)")
     ] = None,
 ) -> None:
-    """Fetch a checkpoint and its SAM 2.1, going on where an earlier download broke off."""
+    """Fetch a checkpoint and its SAM 2.1; an interrupted download continues."""
     with exit_codes():
         from pam_labeling.command_line import commands  # noqa: PLC0415 - loads torch, which --help does not need
 
@@ -230,7 +231,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where images and overlays go.")] = Path("demo"),
     model: _Model = None,
 ) -> None:
-    """Draw a few images, annotate their files with the commands that it shows."""
+    """Draw a few images and annotate them, showing the commands."""
     with exit_codes():
         from pam_labeling.command_line.demo import run_demo  # noqa: PLC0415 - loads torch
 

@@ -1,16 +1,17 @@
-"""What the commands do, apart from how they are spelled; torch is loaded with this module."""
+"""The work of the commands `annotate` and `download`. This module loads torch."""
 
 from __future__ import annotations
 
 import json
 import os
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 
+from pam_labeling.annotator import Annotator
 from pam_labeling.command_line.batch import annotate_files, image_files
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.prompt_options import parse_prompts
@@ -21,8 +22,8 @@ from pam_labeling.command_line.terminal import (
     results_table,
     shown,
 )
-from pam_labeling.documents import coco_document, document, write_json
-from pam_labeling.errors import SettingsError, VocabularyError
+from pam_labeling.documents import Document, ImageEntry, coco_document, document, write_json
+from pam_labeling.errors import CheckpointError, VocabularyError
 from pam_labeling.request import Request
 from pam_labeling.settings import Settings
 from pam_labeling.vocabulary import Vocabulary
@@ -31,23 +32,16 @@ from pam_model import (
     AutomaticMaskOptions,
     GenerationOptions,
     Language,
-    PromptError,
     Question,
     Task,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from pam_labeling.annotator import Annotator
-    from pam_labeling.documents import Document, ImageEntry
 
 STDOUT = "-"
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked about every region, as it is written on the command line.
+class QuestionOptions:
+    """What to say about every region, as it is written on the command line.
 
     Attributes:
         tasks: comma-separated; None: label and brief, or only brief beside a label list.
@@ -65,12 +59,12 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Pointed:
-    """What is pointed at in every image, as it is written on the command line.
+class PromptOptions:
+    """What to segment in every image, as it is written on the command line.
 
     Attributes:
         boxes: see `parse_prompts`; points and masks likewise.
-        everything: whether everything is to be found.
+        everything: whether to find everything.
         max_regions: of everything, the most regions.
     """
 
@@ -81,37 +75,50 @@ class Pointed:
     max_regions: int | None = None
 
 
-def build_request(pointed: Pointed, asked: Asked) -> Request:
+def build_request(where: PromptOptions, what: QuestionOptions) -> Request:
     """The request for every image; it has no image yet.
 
     Raises:
-        CommandError: an option that makes no sense; the message names it.
+        CommandError: options that contradict each other, or an unknown task or language.
+        InputError: a prompt, a label list or a number that cannot be used.
     """
-    try:
-        prompts = parse_prompts(pointed.boxes, pointed.points, pointed.masks)
-        if prompts and pointed.everything:
-            raise CommandError("--everything stands alone: leave out --box, --point and --mask")
-        if prompts and pointed.max_regions is not None:
-            raise CommandError(
-                "--max-regions is for everything: leave out --box, --point and --mask"
-            )
-        if asked.threshold is not None and asked.labels is None:
-            raise CommandError("--threshold is for labels of your own: name them with --labels")
-        language = _language(asked.language)
-        return Request(
-            "",
-            prompts,
-            _questions(asked, language),
-            _vocabulary(asked, language),
-            AutomaticMaskOptions(max_regions=pointed.max_regions),
-            GenerationOptions(max_new_tokens=asked.max_new_tokens),
-        )
-    except PromptError as error:
-        raise CommandError(str(error)) from error
-    except VocabularyError as error:
-        raise CommandError(f"--labels, --threshold: {error}") from error
-    except ValueError as error:
-        raise CommandError(str(error)) from error
+    prompts = parse_prompts(where.boxes, where.points, where.masks)
+    if prompts and where.everything:
+        raise CommandError("--everything stands alone: leave out --box, --point and --mask")
+    if prompts and where.max_regions is not None:
+        raise CommandError("--max-regions is for everything: leave out --box, --point and --mask")
+    if what.threshold is not None and what.labels is None:
+        raise CommandError("--threshold is for labels of your own: name them with --labels")
+    if what.language not in LANGUAGES:
+        raise CommandError(f"--language is one of {', '.join(LANGUAGES)}, not {what.language!r}")
+    language: Language = what.language
+    vocabulary = None
+    if what.labels is not None:
+        labels = tuple(label.strip() for label in what.labels.split(","))
+        try:
+            vocabulary = Vocabulary(labels, language, what.threshold or 0.0)
+        except VocabularyError as error:
+            raise CommandError(f"--labels, --threshold: {error}") from error
+    return Request(
+        "",
+        prompts,
+        _questions(what, language),
+        vocabulary,
+        AutomaticMaskOptions(max_regions=where.max_regions),
+        GenerationOptions(max_new_tokens=what.max_new_tokens),
+    )
+
+
+def _questions(what: QuestionOptions, language: Language) -> tuple[Question, ...]:
+    tasks = what.tasks
+    if tasks is None:
+        tasks = "label,brief" if what.labels is None else "brief"
+    known = [task.value for task in Task]
+    names = [name.strip() for name in tasks.split(",") if name.strip()]
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise CommandError(f"--tasks are among {', '.join(known)}, not {unknown[0]!r}")
+    return tuple(Question(Task(name), language) for name in names)
 
 
 def annotate(
@@ -131,9 +138,11 @@ def annotate(
     files = image_files(images)
     if not files:
         raise CommandError("there are no image files in the folders you named")
-    writer = _Writer(output)
-    _prepare_folder(overlay)
-    with _open_annotator(settings) as annotator:
+    # Before the model is loaded: nobody should wait for masks that cannot be written.
+    path = None if output in (None, STDOUT) else _output_path(str(output))
+    if overlay is not None:
+        _prepare_folder(overlay)
+    with _load(settings) as annotator:
         entries, code = _collect(annotator, files, request, overlay)
         result = document(
             entries,
@@ -142,8 +151,11 @@ def annotate(
             tasks=[question.task.value for question in request.questions],
             labels=None if request.vocabulary is None else request.vocabulary.labels,
         )
-    code = max(code, writer.write(result))
-    if output != STDOUT:
+    if path is not None:
+        code = max(code, _write(path, result))
+    if output == STDOUT:
+        typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False))
+    else:
         results_console().print(results_table(entries))
     return code
 
@@ -158,43 +170,10 @@ def download(name: str, *, cache_dir: Path | None) -> ExitCode:
 
     try:
         folder = hub.download(name, cache_dir=cache_dir, progress=True)
-    except (ValueError, OSError, RuntimeError) as error:
+    except (CheckpointError, OSError) as error:
         raise CommandError(f"cannot download {name}: {error}", ExitCode.NO_MODEL) from error
     typer.echo(folder)
     return ExitCode.OK
-
-
-def read_settings(**options: str | None) -> Settings:
-    """The settings of the environment, overridden by options that are not None.
-
-    Raises:
-        CommandError: a setting that cannot be used.
-    """
-    try:
-        return Settings.from_environment(None, **options)
-    except SettingsError as error:
-        raise CommandError(str(error)) from error
-
-
-class _Writer:
-    """Where the document goes: checked before the work, written after it."""
-
-    def __init__(self, output: str | None) -> None:
-        self.path = None if output in (None, STDOUT) else _output_path(str(output))
-        self.to_stdout = output == STDOUT
-
-    def write(self, result: Document) -> ExitCode:
-        if self.to_stdout:
-            typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False))
-        if self.path is None:
-            return ExitCode.OK
-        coco = self.path.name.lower().endswith(".coco.json")
-        try:
-            write_json(self.path, coco_document(result) if coco else result)
-        except OSError as error:
-            messages_console().print(f"[red]error:[/] cannot write {shown(str(error))}")
-            return ExitCode.NOT_WRITTEN
-        return ExitCode.OK
 
 
 def _output_path(output: str) -> Path:
@@ -207,9 +186,7 @@ def _output_path(output: str) -> Path:
     return path
 
 
-def _prepare_folder(folder: Path | None) -> None:
-    if folder is None:
-        return
+def _prepare_folder(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -218,23 +195,32 @@ def _prepare_folder(folder: Path | None) -> None:
         raise CommandError(f"cannot write into the folder {folder}", ExitCode.NOT_WRITTEN)
 
 
-@contextmanager
-def _open_annotator(settings: Settings) -> Iterator[Annotator]:
+def _load(settings: Settings) -> Annotator:
     try:
         with messages_console().status(f"loading {shown(settings.model)}"):
-            annotator = settings.open_annotator()
+            return settings.open_annotator()
+    # What torch and transformers raise for a model that this machine cannot run has no one class.
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         raise CommandError(
             f"cannot load the model {settings.model}: {error}", ExitCode.NO_MODEL
         ) from error
-    with annotator:
-        yield annotator
+
+
+def _write(path: Path, result: Document) -> ExitCode:
+    coco = path.name.lower().endswith(".coco.json")
+    try:
+        write_json(path, coco_document(result) if coco else result)
+    except OSError as error:
+        # Told, not raised: the table of the results is still to be printed.
+        messages_console().print(f"[red]error:[/] cannot write {shown(str(error))}")
+        return ExitCode.NOT_WRITTEN
+    return ExitCode.OK
 
 
 def _collect(
     annotator: Annotator, files: Sequence[str], request: Request, overlay: Path | None
 ) -> tuple[list[ImageEntry], ExitCode]:
-    """The entries of all images that were come to, and how it went."""
+    """The entries of the images that were annotated or failed, and the exit code so far."""
     entries: list[ImageEntry] = []
     code = ExitCode.OK
     console = messages_console()
@@ -246,7 +232,9 @@ def _collect(
                 entries.append(entry)
                 progress.advance(bar)
                 if entry["error"] is not None:
-                    console.print(f"[red]failed:[/] {shown(_naming(entry))}")
+                    # Most errors begin with the file's name already.
+                    named = entry["error"].removeprefix(f"{entry['file']}: ")
+                    console.print(f"[red]failed:[/] {shown(entry['file'])}: {shown(named)}")
                     code = max(code, ExitCode.IMAGES_FAILED)
                 if overlay_error is not None:
                     console.print(f"[red]error:[/] {shown(str(overlay_error))}")
@@ -255,35 +243,3 @@ def _collect(
             console.print(f"[red]interrupted[/] after {len(entries)} of {len(files)} images")
             return entries, ExitCode.INTERRUPTED
     return entries, code
-
-
-def _naming(entry: ImageEntry) -> str:
-    """The error of an image with the file's name, once."""
-    error = entry["error"] or ""
-    return error if error.startswith(entry["file"]) else f"{entry['file']}: {error}"
-
-
-def _language(text: str) -> Language:
-    for language in LANGUAGES:
-        if text == language:
-            return language
-    raise CommandError(f"--language is one of {', '.join(LANGUAGES)}, not {text!r}")
-
-
-def _questions(asked: Asked, language: Language) -> tuple[Question, ...]:
-    tasks = asked.tasks
-    if tasks is None:
-        tasks = "label,brief" if asked.labels is None else "brief"
-    known = [task.value for task in Task]
-    names = [name.strip() for name in tasks.split(",") if name.strip()]
-    for name in names:
-        if name not in known:
-            raise CommandError(f"--tasks are among {', '.join(known)}, not {name!r}")
-    return tuple(Question(Task(name), language) for name in names)
-
-
-def _vocabulary(asked: Asked, language: Language) -> Vocabulary | None:
-    if asked.labels is None:
-        return None
-    labels = tuple(label.strip() for label in asked.labels.split(","))
-    return Vocabulary(labels, language, asked.threshold or 0.0)

@@ -1,21 +1,17 @@
-"""A tour with images of nano's drawn world: real files, through the ordinary command."""
+"""The command `demo`: draws images of nano's world, and annotates them by `annotate`."""
 
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import typer
 from PIL import Image
 
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.terminal import results_console, shown
 from pam_model.nano.words import SHAPES
 from pam_model.nano.world import HELD_OUT_SEED, DrawnScene, render_scene
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import typer
 
 _SEEDS = tuple(HELD_OUT_SEED + number for number in (0, 1, 14, 5))
 
@@ -60,7 +56,7 @@ def commands(drawn: list[tuple[Path, DrawnScene]], overlays: Path) -> list[list[
 
 
 def run_demo(folder: Path, model: str, app: typer.Typer) -> ExitCode:
-    """Draw, annotate with each command, print its table, and say where the overlays are.
+    """Draw images, run the commands of the tour on them, and say where the overlays are.
 
     Raises:
         CommandError: the folder cannot be written to.
@@ -86,7 +82,7 @@ def _points(scene: DrawnScene) -> list[str]:
     options: list[str] = []
     for item in scene.objects:
         rows, columns = item.mask.nonzero()
-        middle = len(rows) // 2
+        middle = len(rows) // 2  # some pixel of the object, whatever its shape
         options += ["--point", "next"] if options else []
         options += ["--point", f"{columns[middle]},{rows[middle]}"]
     return options

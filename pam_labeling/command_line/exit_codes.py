@@ -1,4 +1,4 @@
-"""How commands end."""
+"""Exit codes of the commands, and the error that ends one."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ class ExitCode(IntEnum):
 
 
 class CommandError(Exception):
-    """A command cannot be done.
+    """An error that ends a command.
 
     Attributes:
-        code: what the process exits with.
+        code: the exit code of the process.
     """
 
     def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:

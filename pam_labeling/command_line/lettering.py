@@ -1,4 +1,7 @@
-"""Words on images, in Latin, Greek, Cyrillic and Chinese letters, on any machine."""
+"""Write text on images in Latin, Greek, Cyrillic and Chinese letters.
+
+The fonts are part of this package, so that images look the same on every machine.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,10 @@ import re
 from bisect import bisect_right
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from PIL import ImageFont
+from PIL import ImageDraw, ImageFont
 
-if TYPE_CHECKING:
-    from PIL import ImageDraw
-
-    Colour = tuple[int, int, int]
+Colour = tuple[int, int, int]
 
 SIZE = 17
 """The letters' size in pixels."""
@@ -48,8 +47,8 @@ def write(draw: ImageDraw.ImageDraw, text: str, origin: tuple[float, float], ink
 def wrap(text: str, width: float) -> list[str]:
     """Break a text into lines of at most `width` pixels.
 
-    Between words, and also between Chinese characters; a word that is wider than a line is cut.
-    Line breaks of the text itself count as spaces.
+    Lines break between words and between Chinese characters; a word that is wider than a line is
+    cut. Line breaks of the text itself count as spaces.
     """
     lines: list[str] = []
     line = ""

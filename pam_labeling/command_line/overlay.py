@@ -1,26 +1,21 @@
-"""Images with their regions drawn on: tinted masks, outlines, labels, and captions underneath."""
+"""Draw regions on images: tinted masks, outlines and labels, with the captions underneath."""
 
 from __future__ import annotations
 
 import colorsys
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from pam_labeling.command_line.lettering import SIZE, width_of, wrap, write
+from pam_labeling.regions import Region
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    import numpy.typing as npt
-
-    from pam_labeling.regions import Region
-
-    Canvas = npt.NDArray[np.uint8]
-    Colour = tuple[int, int, int]
+Canvas = npt.NDArray[np.uint8]
+Colour = tuple[int, int, int]
 
 _LONGEST_SIDE = (720, 1600)  # pixels: small images are enlarged, so that words stay legible
 _TINT = 0.3
@@ -31,11 +26,10 @@ _MARGIN = 12
 
 
 def draw_overlay(pixels: Canvas, regions: Sequence[Region]) -> Canvas:
-    """Draw regions and what is said about them.
+    """Draw regions and their words on a copy of the image.
 
-    Regions are numbered from 1 in their order. The image is scaled to between 720 and 1,600
-    pixels on its longest side; the strip underneath has a line for each region and text, in as many
-    columns as fit.
+    Regions are numbered from 1 in their order. The longest side is scaled to between 720 and 1,600
+    pixels. The strip underneath has a line for each region and text, in as many columns as fit.
 
     Args:
         pixels: uint8 `(height, width, 3)` RGB, the upright image.
@@ -45,6 +39,7 @@ def draw_overlay(pixels: Canvas, regions: Sequence[Region]) -> Canvas:
         uint8 `(height', width', 3)` RGB.
     """
     canvas = _scaled(pixels)
+    # Small regions are drawn last, or large ones would cover them.
     largest_first = sorted(range(len(regions)), key=lambda index: -regions[index].area)
     for index in largest_first:
         _draw_mask(canvas, regions[index].mask, colour_of(index))
@@ -55,8 +50,8 @@ def draw_overlay(pixels: Canvas, regions: Sequence[Region]) -> Canvas:
 
 
 def colour_of(index: int) -> Colour:
-    """A strong RGB colour for the region with this index; neighbours in number differ most."""
-    hue = (index * 0.618034) % 1.0
+    """A strong RGB colour for the region with this index, unlike those of the next indices."""
+    hue = (index * 0.618034) % 1.0  # steps of the golden ratio fill the circle evenly
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95 if index % 2 == 0 else 0.75)
     return round(red * 255), round(green * 255), round(blue * 255)
 
@@ -67,20 +62,20 @@ def _scaled(pixels: Canvas) -> Canvas:
     longest = max(height, width)
     scale = min(max(longest, low), high) / longest
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    if scale == 1:
-        return pixels.copy()
+    # OpenCV gives a new array even at scale 1, so that the caller may draw on it.
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
 
 
 def _draw_mask(canvas: Canvas, mask: npt.NDArray[np.bool_], colour: Colour) -> None:
     height, width = canvas.shape[:2]
+    # uint8 [height, width] of the canvas
     scaled = cv2.resize(mask.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
     inside = scaled > 0
-    tinted = canvas[inside] * (1 - _TINT) + np.array(colour) * _TINT
+    tinted = canvas[inside] * (1 - _TINT) + np.array(colour) * _TINT  # [pixels, RGB]
     canvas[inside] = tinted.round().astype(np.uint8)
     outlines, _ = cv2.findContours(scaled, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-    # A dark line under the bright one shows on any ground.
+    # A dark line under the bright one stands out from any background.
     cv2.drawContours(canvas, outlines, -1, _INK, thickness=4, lineType=cv2.LINE_AA)
     cv2.drawContours(canvas, outlines, -1, colour, thickness=2, lineType=cv2.LINE_AA)
 
@@ -90,7 +85,7 @@ def _draw_tag(image: Image.Image, original_width: int, region: Region, index: in
     scale = image.width / original_width
     text, *_ = wrap(f"{index + 1} {region.label or ''}", image.width - 16)
     width, height = round(width_of(text)) + 10, SIZE + 8
-    rows, columns = np.nonzero(region.mask)
+    rows, columns = np.nonzero(region.mask)  # row by row: the first pixel is a topmost one
     x = max(0, min(round(columns[0] * scale), image.width - width))
     y = max(0, min(round(rows[0] * scale) - height, image.height - height))
     colour = colour_of(index)
@@ -100,7 +95,7 @@ def _draw_tag(image: Image.Image, original_width: int, region: Region, index: in
 
 
 def _draw_strip(regions: Sequence[Region], width: int) -> Canvas:
-    """The words about each region on white, in as many columns as fit: uint8 `(h, width, 3)`."""
+    """The words of all regions on white, in as many columns as fit: uint8 `(h, width, 3)`."""
     texts = [_sentences(region, index) for index, region in enumerate(regions)]
     indent = _MARGIN + 26
     widest = max((width_of(text) for block in texts for text in block), default=0)
@@ -134,4 +129,5 @@ def _sentences(region: Region, index: int) -> list[str]:
 
 def _on(colour: Colour) -> Colour:
     red, green, blue = colour
+    # Black on bright colours; the weights are those of brightness as people see it.
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)

@@ -1,15 +1,12 @@
-"""Prompts as they are written on a command line."""
+"""Parse the prompts of the command line."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Sequence
 
 from pam_labeling.errors import ImageError, PromptError
 from pam_labeling.media import MAX_PIXELS, read_mask
 from pam_labeling.regions import Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
 
 NEXT = "next"
 _SIGNS = {"+": True, "-": False}
@@ -26,8 +23,8 @@ def parse_prompts(
 
     Args:
         boxes: each `x1,y1,x2,y2` in pixels, one region each.
-        points: each `x,y`, or `x,y,-` for a point beside the object; all of one region, up to the
-            word `next`, which begins another.
+        points: each `x,y`, or `x,y,-` for a point beside the object. They belong to one region; the
+            word `next` begins another.
         masks: image files, one region each; see `read_mask`.
         max_pixels: the largest mask that is read.
 
@@ -57,7 +54,7 @@ def _groups(points: Iterable[str]) -> list[list[str]]:
     if groups == [[]]:
         return []
     if [] in groups:
-        raise PromptError(f"--point {NEXT} stands between the points of two regions")
+        raise PromptError(f"--point {NEXT} belongs between the points of two regions")
     return groups
 
 
@@ -65,6 +62,7 @@ def _clicks(texts: Sequence[str]) -> Prompt:
     points, labels = [], []
     for text in texts:
         place, comma, sign = text.strip().rpartition(",")
+        # Without a sign, the part after the last comma is y.
         signed = bool(comma) and sign.strip() in _SIGNS
         points.append(_numbers("--point", place if signed else text, "x,y or x,y,-", 2, shown=text))
         labels.append(_SIGNS[sign.strip()] if signed else True)
@@ -77,7 +75,7 @@ def _numbers(
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
-        values = []
+        values = []  # refused below, like too few numbers
     if len(values) != count:
         raise PromptError(f"{option} is {form} in pixels, not {shown or text!r}")
     return values

@@ -1,7 +1,8 @@
-"""What people see on the terminal: results on stdout; progress and messages on stderr."""
+"""Output on the terminal: results on stdout, progress and messages on stderr."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -17,20 +18,19 @@ from rich.progress import (
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from pam_labeling.documents import ImageEntry, RegionEntry
 
 _PIPE_WIDTH = 160  # characters, where stdout is no terminal
 
 
 def shown(text: str) -> str:
-    """Text that a terminal shows as it is: no markup, and no control characters to obey."""
+    """Text that the terminal shows literally: without markup and control characters."""
     return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
 
 
 def results_console() -> Console:
     """A console for results, on stdout."""
+    # In a pipe rich would cut lines at 80 characters.
     console = Console(highlight=False)
     return console if console.is_terminal else Console(highlight=False, width=_PIPE_WIDTH)
 

@@ -14,7 +14,7 @@ from pam_model.everything import run
 from pam_model.tasks import after_region
 
 if TYPE_CHECKING:
-    from pam_model.key_values import KeyValues
+    from pam_model.key_values import RegionContexts
     from pam_model.language import LanguageModel
 
 QUESTIONS = ["what?", "a much longer question than the other", "描述"]
@@ -27,7 +27,7 @@ def language(pam: PAM) -> LanguageModel:
 
 
 @pytest.fixture(scope="module")
-def regions(language: LanguageModel) -> KeyValues:
+def regions(language: LanguageModel) -> RegionContexts:
     rows = torch.randn(3, 20, 48, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         return language.prefill(rows)
@@ -35,7 +35,10 @@ def regions(language: LanguageModel) -> KeyValues:
 
 @torch.inference_mode()
 def answer(
-    language: LanguageModel, regions: KeyValues, questions: list[str], options: GenerationOptions
+    language: LanguageModel,
+    regions: RegionContexts,
+    questions: list[str],
+    options: GenerationOptions,
 ) -> list[list[str]]:
     return run(language.answer_in_steps(regions, [questions] * len(regions), options))
 
@@ -44,7 +47,7 @@ def score(language: LanguageModel, *args: Any, **options: Any) -> torch.Tensor:
     return run(language.score_in_steps(*args, **options))
 
 
-def _alone(language: LanguageModel, region: KeyValues, question: str, tokens: int) -> str:
+def _alone(language: LanguageModel, region: RegionContexts, question: str, tokens: int) -> str:
     """The greedy answer without any cache: the whole text is read again for every token."""
     rows = torch.randn(3, 20, 48, generator=torch.Generator().manual_seed(1))
     index = next(
@@ -66,18 +69,18 @@ def _alone(language: LanguageModel, region: KeyValues, question: str, tokens: in
 
 @torch.inference_mode()
 def test_a_batch_answers_like_each_question_alone(
-    language: LanguageModel, regions: KeyValues
+    language: LanguageModel, regions: RegionContexts
 ) -> None:
     together = answer(language, regions, QUESTIONS, GenerationOptions(max_new_tokens=6))
     for index, answers in enumerate(together):
-        one = regions.select(torch.tensor([index]))
+        one = regions.select([index])
         assert answers == [_alone(language, one, question, 6) for question in QUESTIONS]
     assert len({answer for answers in together for answer in answers}) > 1
 
 
 @torch.inference_mode()
 def test_rows_that_end_early_do_not_change_the_others(
-    language: LanguageModel, regions: KeyValues, monkeypatch: pytest.MonkeyPatch
+    language: LanguageModel, regions: RegionContexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = GenerationOptions(max_new_tokens=8)
     before = [a for answers in answer(language, regions, QUESTIONS, options) for a in answers]
@@ -89,7 +92,7 @@ def test_rows_that_end_early_do_not_change_the_others(
 
 
 @torch.inference_mode()
-def test_labels_are_scored_as_one_by_one(language: LanguageModel, regions: KeyValues) -> None:
+def test_labels_are_scored_as_one_by_one(language: LanguageModel, regions: RegionContexts) -> None:
     together = score(language, regions, "label?", LABELS).numpy()
     rows = torch.randn(3, 20, 48, generator=torch.Generator().manual_seed(1))
     for region in range(3):
@@ -106,7 +109,7 @@ def test_labels_are_scored_as_one_by_one(language: LanguageModel, regions: KeyVa
 
 @torch.inference_mode()
 def test_hundreds_of_labels_take_several_passes_and_change_nothing(
-    language: LanguageModel, regions: KeyValues
+    language: LanguageModel, regions: RegionContexts
 ) -> None:
     many = [f"label number {index}" for index in range(150)]
     scores = score(language, regions, "label?", many)
@@ -116,7 +119,7 @@ def test_hundreds_of_labels_take_several_passes_and_change_nothing(
 
 @torch.inference_mode()
 def test_the_cache_of_a_region_is_left_as_it_was(
-    language: LanguageModel, regions: KeyValues
+    language: LanguageModel, regions: RegionContexts
 ) -> None:
     before = [keys.clone() for keys, _ in regions.layers]
     answer(language, regions, QUESTIONS[:1], GenerationOptions(max_new_tokens=3))
@@ -125,17 +128,19 @@ def test_the_cache_of_a_region_is_left_as_it_was(
         assert torch.equal(keys, copy)
 
 
-def test_an_empty_label_is_refused(language: LanguageModel, regions: KeyValues) -> None:
+def test_an_empty_label_is_refused(language: LanguageModel, regions: RegionContexts) -> None:
     with pytest.raises(ValueError, match="the label '' is empty"):
         score(language, regions, "label?", ["cat", ""])
 
 
-def test_a_label_that_is_a_text_is_refused(language: LanguageModel, regions: KeyValues) -> None:
+def test_a_label_that_is_a_text_is_refused(
+    language: LanguageModel, regions: RegionContexts
+) -> None:
     with pytest.raises(ValueError, match="is 500 tokens long, and may be 128 at most"):
         score(language, regions, "label?", ["cat", "x" * 500])
 
 
-def test_a_passed_deadline_ends_the_work(language: LanguageModel, regions: KeyValues) -> None:
+def test_a_passed_deadline_ends_the_work(language: LanguageModel, regions: RegionContexts) -> None:
     late = time.monotonic() - 1
     with pytest.raises(TimeoutError, match="the deadline passed"):
         answer(language, regions, QUESTIONS, GenerationOptions(deadline=late))
@@ -145,18 +150,18 @@ def test_a_passed_deadline_ends_the_work(language: LanguageModel, regions: KeyVa
 
 @torch.inference_mode()
 def test_sampling_repeats_with_its_seed_whatever_else_is_in_the_batch(
-    language: LanguageModel, regions: KeyValues
+    language: LanguageModel, regions: RegionContexts
 ) -> None:
     options = GenerationOptions(max_new_tokens=10, temperature=3.0, top_p=0.95, seed=7)
     together = answer(language, regions, QUESTIONS, options)
-    alone = answer(language, regions.select(torch.tensor([2])), QUESTIONS[1:2], options)
+    alone = answer(language, regions.select([2]), QUESTIONS[1:2], options)
     assert together[2][1] == alone[0][0]
     other = GenerationOptions(max_new_tokens=10, temperature=3.0, top_p=0.95, seed=8)
     assert answer(language, regions, QUESTIONS, other) != together
 
 
 @torch.inference_mode()
-def test_a_tiny_top_p_is_greedy(language: LanguageModel, regions: KeyValues) -> None:
+def test_a_tiny_top_p_is_greedy(language: LanguageModel, regions: RegionContexts) -> None:
     greedy = answer(language, regions, QUESTIONS, GenerationOptions(max_new_tokens=6))
     options = GenerationOptions(max_new_tokens=6, temperature=1.0, top_p=1e-6)
     assert answer(language, regions, QUESTIONS, options) == greedy
@@ -180,19 +185,19 @@ def test_options_out_of_range_are_refused(field: str, value: float) -> None:
 
 
 def test_a_model_that_does_not_give_numbers_says_so(
-    language: LanguageModel, regions: KeyValues, monkeypatch: pytest.MonkeyPatch
+    language: LanguageModel, regions: RegionContexts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows = (1, 320)
     monkeypatch.setattr(
         "pam_model.language.forward_tokens", lambda *_: torch.full(rows, float("nan"))
     )
     with pytest.raises(ArithmeticError, match="not numbers"):
-        answer(language, regions.select(torch.tensor([0])), QUESTIONS[:1], GenerationOptions())
+        answer(language, regions.select([0]), QUESTIONS[:1], GenerationOptions())
 
 
 def test_no_regions_and_no_questions_have_no_answers(
-    language: LanguageModel, regions: KeyValues
+    language: LanguageModel, regions: RegionContexts
 ) -> None:
-    none = regions.select(torch.tensor([], dtype=torch.long))
+    none = regions.select([])
     assert answer(language, none, QUESTIONS, GenerationOptions()) == []
     assert answer(language, regions, [], GenerationOptions()) == [[], [], []]

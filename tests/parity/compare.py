@@ -154,9 +154,7 @@ def _run(
         lambda module, inputs, output: rows.append(output)
     )
     options = GenerationOptions(max_new_tokens=len(case["generated"]))
-    everything.run(
-        language.answer_in_steps(pam.prefill(segments).key_values, [[question]], options)
-    )
+    everything.run(language.answer_in_steps(pam.prefill(segments), [[question]], options))
     hook.remove()
     resized = F.interpolate(segments.mask_logits[:, None], features.size[::-1], mode="bilinear")
     tensors = {

@@ -10,30 +10,25 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from transformers import PreTrainedTokenizerFast, Qwen2Tokenizer
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase, PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from pam_model.checkpoints.config_json import check_depths, pam_config, sam2_from_dict
 from pam_model.checkpoints.files import find_folder, read_json
 from pam_model.checkpoints.parameters import load_parameters, parameters_on_meta
 from pam_model.checkpoints.sam2_names import to_meta, to_transformers
 from pam_model.checkpoints.tensor_files import read_sam2, read_tensors
+from pam_model.config import PAMConfig
 from pam_model.errors import CheckpointError
 from pam_model.network import PRECISE_SAM2, PAMNetwork
 from pam_model.tasks import END
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor
-    from transformers import PreTrainedTokenizerBase
-
-    from pam_model.config import PAMConfig
 
 __all__ = ["Checkpoint", "CheckpointError", "load_checkpoint", "load_network", "save_checkpoint"]
 

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from torch import Tensor
 from transformers import PreTrainedConfig, Qwen2Config
 from transformers.models.sam2.configuration_sam2 import Sam2HieraDetConfig, Sam2VisionConfig
 from transformers.models.sam2_video.configuration_sam2_video import Sam2VideoConfig
 
 from pam_model.config import PAMConfig, PerceiverConfig, sam2_config
 from pam_model.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from torch import Tensor
 
 _MODEL_TYPE = "llava_qwen"
 _PROJECTOR = "mlp2x_gelu"

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from pam_model.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import re
 import shutil
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from filelock import FileLock
@@ -40,9 +41,6 @@ from huggingface_hub.utils.sha import sha_fileobj
 
 from pam_model.checkpoints.files import find_folder, read_json
 from pam_model.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 NANO = Path(__file__).parents[1] / "nano" / "checkpoint"
 _SAM2_REPOSITORY = "facebook/sam2.1-hiera-large"

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -12,9 +12,6 @@ from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from pam_model.checkpoints.tensor_files import listed
 from pam_model.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
 
 _building = threading.RLock()
 
@@ -94,33 +91,28 @@ def load_parameters(
 def _refuse_differences(
     wanted: Mapping[str, Tensor], given: Mapping[str, Tensor], source: str
 ) -> None:
-    missing = [name for name in wanted if name not in given]
-    unexpected = [name for name in given if name not in wanted]
-    misshapen = [
-        f"{name} (is {tuple(given[name].shape)}, must be {tuple(old.shape)})"
-        for name, old in wanted.items()
-        if name in given and given[name].shape != old.shape
-    ]
-    strange = [
-        f"{name} ({tensor.dtype}, {tensor.layout})"
-        for name, tensor in given.items()
-        if name in wanted
-        and (
-            tensor.layout != torch.strided or tensor.is_quantized or not tensor.is_floating_point()
-        )
-    ]
-    faults = [
-        f"{len(names)} {kind}: {listed(names)}"
-        for kind, names in (
-            ("missing", missing),
-            ("unexpected", unexpected),
-            ("of another shape", misshapen),
-            ("not plain floating-point numbers", strange),
-        )
-        if names
-    ]
-    if faults:
-        raise CheckpointError(f"{source}: tensors do not fit the model; " + "; ".join(faults))
+    faults = {
+        "missing": [name for name in wanted if name not in given],
+        "unexpected": [name for name in given if name not in wanted],
+        "of another shape": [
+            f"{name} (is {tuple(given[name].shape)}, must be {tuple(old.shape)})"
+            for name, old in wanted.items()
+            if name in given and given[name].shape != old.shape
+        ],
+        "not plain floating-point numbers": [
+            f"{name} ({tensor.dtype}, {tensor.layout})"
+            for name, tensor in given.items()
+            if name in wanted
+            and (
+                tensor.layout != torch.strided
+                or tensor.is_quantized
+                or not tensor.is_floating_point()
+            )
+        ],
+    }
+    found = [f"{len(names)} {kind}: {listed(names)}" for kind, names in faults.items() if names]
+    if found:
+        raise CheckpointError(f"{source}: tensors do not fit the model; " + "; ".join(found))
 
 
 def _like(

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 import torch
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-    from torch import Tensor
+from torch import Tensor
 
 # Meta's name | transformers' name. {i} and {j} stand for a number, {p} for weight or bias, and
 # {rest} for anything. The first row that fits is taken, so general rows come last.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import TYPE_CHECKING
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -13,9 +13,6 @@ from torch import Tensor
 from pam_model.checkpoints.files import read_json
 from pam_model.checkpoints.sam2_names import POSITION_MATRICES, to_transformers
 from pam_model.errors import CheckpointError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"

@@ -12,9 +12,9 @@ import argparse
 import json
 import math
 import time
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.markup import escape
@@ -23,18 +23,26 @@ from rich.table import Column, Table
 
 from pam_model.nano import measure
 from pam_model.nano.known import KnownImage, known_flat_image, known_scene
+from pam_model.nano.measure import GroupReport, Measure
 from pam_model.nano.world import HELD_OUT_SEED
 from pam_model.pam import PAM
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from pam_model.nano.measure import GroupReport, Measure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command."""
-    options = _parser().parse_args(arguments)
+    parser = argparse.ArgumentParser(
+        prog="python -m pam_model.nano.evaluate",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--checkpoint", default="nano", help="a name or folder, as for PAM.from_pretrained")
+    add("--scenes", type=_count, default=500, help="of the drawn world (default: 500)")
+    add("--flat", type=_count, default=200, help="flat images (default: 200)")
+    add("--device", help="cpu, cuda or mps (default: the best there is)")
+    add("--by-shape", action="store_true", help="also print what is taken for what, and when")
+    add("--json", type=Path, help="write all numbers to this file")
+    options = parser.parse_args(arguments)
     console, progress = Console(), Console(stderr=True)
     pam = PAM.from_pretrained(options.checkpoint, device=options.device)
     began = time.monotonic()
@@ -75,22 +83,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m pam_model.nano.evaluate",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("--checkpoint", default="nano", help="a name or folder, as for PAM.from_pretrained")
-    add("--scenes", type=_count, default=500, help="of the drawn world (default: 500)")
-    add("--flat", type=_count, default=200, help="flat images (default: 200)")
-    add("--device", help="cpu, cuda or mps (default: the best there is)")
-    add("--by-shape", action="store_true", help="also print what is taken for what, and when")
-    add("--json", type=Path, help="write all numbers to this file")
-    return parser
-
-
 def _count(text: str) -> int:
     value = int(text)
     if value < 1:
@@ -114,16 +106,14 @@ def _group_table(title: str, reports: Sequence[GroupReport]) -> Table:
     table = _empty_table(title, "objects that are", *headings)
     table.add_column("taken for")
     for row in reports:
-        mistakes = ", ".join(
-            f"{escape(repr(name[:24]))} {count}" for name, count in islice(row.taken_for.items(), 5)
-        )
+        most = islice(row.taken_for.items(), 5)
         table.add_row(
             row.group,
             str(row.objects),
             _number("IoU", row.box_iou),
             _number("IoU", row.click_iou),
             _number("label", row.label_right),
-            mistakes,
+            ", ".join(f"{escape(repr(name[:24]))} {count}" for name, count in most),
         )
     return table
 

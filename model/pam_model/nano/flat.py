@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageColor, ImageDraw
@@ -17,9 +17,6 @@ from PIL import Image, ImageColor, ImageDraw
 from pam_model.nano import words
 from pam_model.nano.texts import Facts
 from pam_model.nano.world import DrawnObject, DrawnScene
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 Point = tuple[float, float]
 

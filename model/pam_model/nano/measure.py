@@ -8,24 +8,21 @@ for measure in scene_measures(answers):
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pam_model.nano import texts, words
-from pam_model.nano.texts import QUESTIONS
+from pam_model.nano.known import KnownImage, KnownObject
+from pam_model.nano.texts import QUESTIONS, Facts
 from pam_model.options import GenerationOptions
+from pam_model.pam import PAM
 from pam_model.segments import Segments
 from pam_model.tasks import LANGUAGES, Language, Question, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from pam_model.nano.known import KnownImage, KnownObject
-    from pam_model.pam import PAM
 
 FLAT_QUESTIONS = tuple(q for q in QUESTIONS if q.task in (Task.LABEL, Task.BRIEF))
 NAMES = (*words.SHAPES, *words.OTHER_NOUNS)
@@ -85,10 +82,15 @@ class ObjectAnswers:
     from_click: dict[Question, str]
     chosen: dict[Language, int]
 
+    @property
+    def facts(self) -> Facts:
+        """The truth about the object."""
+        return self.known.drawn.facts
+
     def is_right(self, question: Question) -> bool:
         """Whether the answer from the box states all that is asked for, and nothing false."""
-        drawn = self.known.drawn
-        return texts.is_right(self.from_box[question], question, drawn.facts, drawn.places)
+        places = self.known.drawn.places
+        return texts.is_right(self.from_box[question], question, self.facts, places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,10 +147,9 @@ def flat_measures(answers: Answers) -> list[Measure]:
     for language in LANGUAGES:
         measures += _label_measures(answers, language, "flat: ")
         brief = Question(Task.BRIEF, language)
-        found = [texts.stated(thing.from_box[brief], language) for thing in answers.objects]
         right = [
-            stated["colour"] == {thing.known.drawn.facts.colour}
-            for stated, thing in zip(found, answers.objects, strict=True)
+            texts.stated(thing.from_box[brief], language)["colour"] == {thing.facts.colour}
+            for thing in answers.objects
         ]
         measures.append(_mean("flat: colour, in brief", right, language))
     return [*measures, _mean("flat: empty click refused", answers.refused)]
@@ -177,25 +178,26 @@ class GroupReport(NamedTuple):
 def by_shape(answers: Answers) -> list[GroupReport]:
     """Group masks and English labels by shape: which shape is taken for which."""
     return [
-        _report(word.en, answers, _has("shape", index)) for index, word in enumerate(words.SHAPES)
+        _report(word.en, (thing for thing in answers.objects if thing.facts.shape == index))
+        for index, word in enumerate(words.SHAPES)
     ]
 
 
 def by_circumstance(answers: Answers) -> list[GroupReport]:
     """Group masks and English labels by texture, size and ground, and by what is hidden."""
-    groups: dict[str, Callable[[ObjectAnswers], bool]] = {
-        "whole": lambda thing: thing.known.drawn.visible >= 0.99,
-        "partly hidden": lambda thing: thing.known.drawn.visible < 0.99,
-    }
+    groups: dict[str, list[ObjectAnswers]] = {"whole": [], "partly hidden": []}
     for field in ("texture", "size", "ground"):
-        for index, word in enumerate(texts.FIELDS[field]):
-            groups[f"{field} {word.en}"] = _has(field, index)
-    return [_report(name, answers, belongs) for name, belongs in groups.items()]
+        groups.update({f"{field} {word.en}": [] for word in texts.FIELDS[field]})
+    for thing in answers.objects:
+        groups["whole" if thing.known.drawn.visible >= 0.99 else "partly hidden"].append(thing)
+        for field in ("texture", "size", "ground"):
+            word = texts.FIELDS[field][getattr(thing.facts, field)]
+            groups[f"{field} {word.en}"].append(thing)
+    return [_report(name, things) for name, things in groups.items()]
 
 
-def _report(group: str, answers: Answers, belongs: Callable[[ObjectAnswers], bool]) -> GroupReport:
-    question = Question(Task.LABEL, "en")
-    things = [thing for thing in answers.objects if belongs(thing)]
+def _report(group: str, members: Iterable[ObjectAnswers]) -> GroupReport:
+    things, question = list(members), Question(Task.LABEL, "en")
     wrong = Counter(t.from_box[question] for t in things if not t.is_right(question))
     return GroupReport(
         group,
@@ -216,8 +218,7 @@ def by_fact(answers: Answers) -> list[Measure]:
             right = []
             for thing in answers.objects:
                 stated = texts.stated(thing.from_box[question], language)[field]
-                places = thing.known.drawn.places if field == "place" else ()
-                accepted = {getattr(thing.known.drawn.facts, field), *places}
+                accepted = texts.accepted(field, thing.facts, thing.known.drawn.places)
                 right.append(len(stated) == 1 and stated <= accepted)
             measures.append(_mean(f"{field} in detailed", right, language))
     return measures
@@ -283,10 +284,8 @@ def _mask_measures(answers: Answers, prefix: str = "") -> list[Measure]:
 def _label_measures(answers: Answers, language: Language, prefix: str = "") -> list[Measure]:
     question = Question(Task.LABEL, language)
     things = answers.objects
-    from_click = [
-        texts.is_right(t.from_click[question], question, t.known.drawn.facts) for t in things
-    ]
-    chosen = [thing.chosen[language] == thing.known.drawn.facts.shape for thing in things]
+    from_click = [texts.is_right(t.from_click[question], question, t.facts) for t in things]
+    chosen = [thing.chosen[language] == thing.facts.shape for thing in things]
     return [
         _mean(f"{prefix}label, from a box", [t.is_right(question) for t in things], language),
         _mean(f"{prefix}label, from a click", from_click, language),
@@ -301,7 +300,3 @@ def _mean(name: str, values: Sequence[float], language: Language | None = None) 
 
 def _average(values: Sequence[float]) -> float:
     return float(np.mean(values)) if len(values) else float("nan")
-
-
-def _has(field: str, index: int) -> Callable[[ObjectAnswers], bool]:
-    return lambda thing: bool(getattr(thing.known.drawn.facts, field) == index)

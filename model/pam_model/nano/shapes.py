@@ -9,15 +9,12 @@ All functions take tensors that broadcast against each other, and return bool.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    Proportions = Sequence[Tensor]
+Proportions = Sequence[Tensor]
 
 
 def _circle(x: Tensor, y: Tensor, _p: Proportions) -> Tensor:

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from pam_model.nano import words
 from pam_model.tasks import LANGUAGES, Language, Question, Task
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 QUESTIONS = tuple(Question(task, language) for language in LANGUAGES for task in Task)
 TEMPLATES = 3
@@ -154,6 +152,11 @@ def stated(text: str, language: Language) -> dict[str, set[int]]:
     }
 
 
+def accepted(field: str, facts: Facts, places: Sequence[int]) -> set[int]:
+    """What may be stated about a field: the fact, and of the place also its neighbours."""
+    return {getattr(facts, field), *(places if field == "place" else ())}
+
+
 def is_right(text: str, question: Question, facts: Facts, places: Sequence[int] = ()) -> bool:
     """Whether a text states all that `question` asks for, and nothing false.
 
@@ -167,9 +170,8 @@ def is_right(text: str, question: Question, facts: Facts, places: Sequence[int] 
         return text.strip() == definition(facts.shape, question.language)
     found = stated(text, question.language)
     for field, values in found.items():
-        accepted = {getattr(facts, field), *(places if field == "place" else ())}
         missing = field in _ASKED[question.task] and not values
-        if missing or not values <= accepted or len(values) > 1:
+        if missing or not values <= accepted(field, facts, places) or len(values) > 1:
             return False
     if question.task is Task.LABEL:
         return text.strip().lower() == label(facts.shape, question.language)

@@ -5,10 +5,9 @@ A scene stores a fact as an index into one of these tuples; for example, colour 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from pam_model.tasks import Language
+from pam_model.tasks import Language
 
 
 class Word(NamedTuple):

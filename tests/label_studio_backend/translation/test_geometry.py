@@ -32,7 +32,6 @@ from label_studio_backend.translation.mask_shapes import (
     rectangle_of,
 )
 from pam_labeling.errors import MaskError
-from pam_labeling.masks import box_of
 from pam_model.cropped_mask import CroppedMask
 from pam_model.prompts import Prompt
 
@@ -162,7 +161,7 @@ def test_a_default_stands_for_what_is_missing():
 def test_a_mask_of_another_size_is_resized():
     small = np.zeros((24, 32), np.bool_)
     small[6:12, 8:16] = True
-    assert box_of(fit_mask(small, (64, 48))) == (16, 12, 32, 24)
+    assert CroppedMask.from_mask(fit_mask(small, (64, 48))).box == (16, 12, 32, 24)
 
 
 def test_a_mask_of_the_image_on_its_side_is_refused():
@@ -192,7 +191,7 @@ def test_a_painted_object_is_no_stroke():
 def test_the_rectangle_of_a_mask_is_its_box(mask):
     size = mask.shape[1], mask.shape[0]
     assert read_rectangle(rectangle_of(CroppedMask.from_mask(mask)), size).box == pytest.approx(
-        box_of(mask), abs=1e-6
+        CroppedMask.from_mask(mask).box, abs=1e-6
     )
 
 

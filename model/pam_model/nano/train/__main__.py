@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import torch
+from transformers import PreTrainedTokenizerBase
 
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network, save_checkpoint
 from pam_model.nano import render
@@ -26,13 +27,7 @@ from pam_model.nano.train.setup import (
     scene_seed,
     skip_position_codes,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from transformers import PreTrainedTokenizerBase
-
-    from pam_model.network import PAMNetwork
+from pam_model.network import PAMNetwork
 
 _STARTED = time.monotonic()
 _SECONDS_TO_FINISH = 12.0  # writing files

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from pam_model.language import Tokenizer
 from pam_model.nano import texts, words
+from pam_model.nano.scene import Random
 from pam_model.nano.texts import QUESTIONS, TEMPLATES, Facts
 from pam_model.tasks import END, LANGUAGES, Question, Task, after_region
-
-if TYPE_CHECKING:
-    from pam_model.language import Tokenizer
-    from pam_model.nano.scene import Random
 
 _ODDS = {Task.LABEL: 0.2, Task.DEFINITION: 0.1, Task.BRIEF: 0.34, Task.DETAILED: 0.36}
 _LOOKS = (len(words.SIZES), len(words.COLOURS), len(words.TEXTURES), len(words.SHAPES))

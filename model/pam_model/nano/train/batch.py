@@ -8,8 +8,9 @@ each kind of prompt has a fixed run of slots. S is the side of the square images
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,10 +21,7 @@ from pam_model.nano.scene import Random, Scenes, sample_scenes
 from pam_model.nano.train.answers import AnswerTables, FactTensors, Texts
 from pam_model.segmenter import BOX_LABELS
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    PointsAndLabels = tuple[Tensor, Tensor]  # float32 (n, K, 2) and int64 (n, K)
+PointsAndLabels = tuple[Tensor, Tensor]  # float32 (n, K, 2) and int64 (n, K)
 
 REGIONS = 4
 MAP_STRIDE = 16

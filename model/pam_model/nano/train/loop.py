@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import torch
 
+from pam_model.nano.train.batch import Batch
 from pam_model.nano.train.objective import METRICS, Objective
 from pam_model.nano.train.state import TrainedParameters
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from pam_model.nano.train.batch import Batch
 
 STATE_FILE = "state.pt"
 

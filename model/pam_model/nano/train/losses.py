@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pam_model.nano.texts import FIELDS
-
-if TYPE_CHECKING:
-    from pam_model.nano.train.answers import FactTensors
-    from pam_model.nano.train.batch import Dense
+from pam_model.nano.train.answers import FactTensors
+from pam_model.nano.train.batch import Dense
 
 _BCE_WEIGHT, _DICE_WEIGHT = 8.0, 1.0
 _LOCAL_FIELDS = ("shape", "colour", "texture", "size")  # facts that a single cell can show

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor, nn
 
 from pam_model.nano.train.batch import Batch, of_slots
 from pam_model.nano.train.losses import HelperHeads, mask_losses, word_loss
+from pam_model.network import PAMNetwork
 from pam_model.segmenter import DecoderOutput, FeatureMaps
 from pam_model.tasks import BEFORE_REGION
-
-if TYPE_CHECKING:
-    from pam_model.network import PAMNetwork
 
 WEIGHTS = {
     "mask": 1.0,

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from transformers import PreTrainedTokenizerBase
+from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
 
+from pam_model.config import PAMConfig
 from pam_model.nano.world import HELD_OUT_SEED
 from pam_model.network import PAMNetwork
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerBase
-    from transformers.models.sam2_video.modeling_sam2_video import Sam2VideoModel
-
-    from pam_model.config import PAMConfig
 
 # Parameters that only a video needs; training leaves them as they are.
 _OF_VIDEO = (

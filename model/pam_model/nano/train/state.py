@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from pam_model.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 _WEIGHT_DECAY = 0.03
 _MAX_NORM = 1.0
