@@ -210,7 +210,7 @@ def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
         return model.open_annotator()
 
     try:
-        media = TaskMedia(server.media)
+        media = TaskMedia(server)
     except (MediaError, OSError) as error:
         raise CommandError(str(error)) from error
     return Predictor(

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import threading
-from concurrent.futures import Future
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from cachetools import LRUCache
+from cachetools import LRUCache, cached
 
 from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
 from label_studio_backend.config.lint import LintReport, check_config
@@ -19,6 +18,8 @@ from pam_labeling.annotator import MOST_TOKENS
 from pam_labeling.validation import shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pam_labeling import Annotator
 
 _MOST = 1000  # checks that are kept, each some hundred bytes
@@ -58,38 +59,18 @@ class Checked:
         )
 
 
-class ProjectChecks:
-    """Checks by the texts of config and parameters; safe to use from any thread.
+def kept_checks() -> Callable[[str, Any], Checked]:
+    """`check_project`, with a memory; safe to use from any thread.
 
     A thread that asks for a check that another one makes waits for it, and for no other check.
     """
-
-    def __init__(self) -> None:
-        self._kept: LRUCache[bytes, Future[Checked]] = LRUCache(_MOST)
-        self._lock = threading.Lock()
-
-    def check(self, xml: str, extra_params: Any) -> Checked:
-        """Check what `/setup` brings, valid or not."""
-        key = _key(xml, extra_params)
-        with self._lock:
-            future = self._kept.get(key)
-            is_mine = future is None
-            if future is None:
-                future = self._kept[key] = Future()
-        if is_mine:
-            try:
-                future.set_result(check_project(xml, extra_params))
-            except BaseException as error:  # noqa: BLE001 - result() raises it, for those that wait too
-                with self._lock:
-                    self._kept.pop(key, None)
-                future.set_exception(error)
-        return future.result()
+    return cached(LRUCache(_MOST), key=_key, condition=threading.Condition())(check_project)
 
 
 def _key(xml: str, extra_params: Any) -> bytes:
-    digest = blake2b(xml.encode("utf-8", "surrogatepass"), digest_size=32)
-    digest.update(b"\0" + _encode(extra_params))  # XML has no such character
-    return digest.digest()
+    # A digest: a config may have megabytes. XML has no character "\0".
+    text = xml.encode("utf-8", "surrogatepass") + b"\0" + _encode(extra_params)
+    return blake2b(text, digest_size=32).digest()
 
 
 def check_project(xml: object, extra_params: object) -> Checked:

@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.config.labeling_config import LabelingConfig
-from label_studio_backend.config.project_checks import ProjectChecks
+from label_studio_backend.config.project_checks import kept_checks
 from label_studio_backend.errors import RequestError
 from label_studio_backend.media.task_media import Access
 from label_studio_backend.server.admission import ConcurrencyLimit
@@ -63,7 +63,7 @@ class Backend:
         self._predictor = predictor
         self._loader = predictor.loader
         self._results = ResultCache(settings.result_cache_bytes, self.metrics)
-        self._checks = ProjectChecks()
+        self._check = kept_checks()
         self._projects = Projects(ProjectFile(settings.media_cache_dir / NAME))
         self._clicks = ConcurrencyLimit(settings.predictions, settings.busy_seconds, "clicks")
         self._posts = ConcurrencyLimit(settings.predictions, settings.busy_seconds, "batches")
@@ -113,7 +113,7 @@ class Backend:
         """
         key = project_key(body.project)
         access = Access(body.hostname, body.access_token)
-        checked = self._checks.check(body.schema, body.extra_params)
+        checked = self._check(body.schema, body.extra_params)
         findings = checked.findings
         project = Project(checked.options, access, checked.problem, findings.hints)
         known = self._projects.remember(key, project, body.extra_params)

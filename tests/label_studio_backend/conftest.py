@@ -125,7 +125,7 @@ def open_backend(annotator, settings_for):
             opener = open_annotator or (lambda: Kept(annotator))
             predictor = Predictor(
                 opener,
-                TaskMedia(settings.media),
+                TaskMedia(settings),
                 image_cache_bytes=settings.image_cache_bytes,
             )
             backend = stack.enter_context(Backend(predictor, settings))
