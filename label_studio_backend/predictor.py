@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from label_studio_backend.media.images import Images
-from label_studio_backend.media.task_media import MediaError, TaskMedia
+from label_studio_backend.media.task_media import Access, MediaError, TaskMedia
 from label_studio_backend.metrics import Metrics
 from label_studio_backend.model_loader import ModelLoader
 from label_studio_backend.settings import ServerSettings
 from label_studio_backend.translation.model_versions import usual_version
-from label_studio_backend.translation.translator import Translator
-from pam_labeling import LazyRequest, Priority
+from label_studio_backend.translation.translator import Translator, Work
+from pam_labeling import Annotator, LazyRequest, Outcome, Priority, Request
 from pam_labeling.command_line.exit_codes import CommandError
 from pam_labeling.errors import SettingsError
 from pam_labeling.media import MAX_PIXELS
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
-    from label_studio_backend.media.task_media import Access
-    from label_studio_backend.translation.translator import Work
-    from pam_labeling import Annotator, Outcome, Request
 
 K = TypeVar("K")
 Prediction = dict[str, Any]

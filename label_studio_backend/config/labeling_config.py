@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, tostring
 
 from defusedxml import DTDForbidden
@@ -22,9 +22,6 @@ from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryI
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from pam_labeling.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 MAX_BYTES = 4 * 1024 * 1024
 """Longer configs are refused; a taxonomy of 20,000 classes has about 1.5 MiB."""
@@ -388,7 +385,5 @@ def _nodes(element: Element, above: tuple[str, ...] = ()) -> dict[tuple[str, ...
 
 def _attribute(attributes: Mapping[str, str], name: str) -> str | None:
     # Label Studio's editor reads attribute names in any case.
-    for key, text in attributes.items():
-        if key.lower() == name.lower():
-            return text.strip()
-    return None
+    found = (text.strip() for key, text in attributes.items() if key.lower() == name.lower())
+    return next(found, None)

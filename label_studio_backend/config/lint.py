@@ -9,10 +9,11 @@ from __future__ import annotations
 import difflib
 from typing import TYPE_CHECKING, NamedTuple
 
-from label_studio_backend.config.labeling_config import LabelingConfigError
+from label_studio_backend.config.labeling_config import Control, LabelingConfig, LabelingConfigError
 from label_studio_backend.config.output_mapping import (
     MAX_CHOICES,
     SHAPES,
+    OutputMapping,
     asks_for_label,
     entries,
     is_nested,
@@ -24,9 +25,7 @@ from label_studio_backend.config.output_mapping import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from label_studio_backend.config.labeling_config import Control, LabelingConfig
     from label_studio_backend.config.options import Options
-    from label_studio_backend.config.output_mapping import OutputMapping
 
 ATTRIBUTES = ("pam", "pam_language", "pam_threshold")
 """The attributes that the backend reads besides Label Studio's own."""

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from label_studio_backend.config.labeling_config import NOT_XML, LabelingConfigError, is_background
-from pam_model.tasks import LANGUAGES, Task
+from pam_model.tasks import LANGUAGES, Language, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pam_model.tasks import Language
 
 Geometry = Literal["brush", "polygon", "rectangle", "ellipse"]
 GEOMETRIES: tuple[Geometry, ...] = get_args(Geometry)

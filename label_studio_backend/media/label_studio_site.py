@@ -7,11 +7,10 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from label_studio_backend.media.urls import MediaError, Url
+from label_studio_backend.media.urls import MediaError, NetworkZone, Url
 
 if TYPE_CHECKING:
     from label_studio_backend.media.tokens import Credentials
-    from label_studio_backend.media.urls import NetworkZone
 
 # Where Label Studio serves images, and so the only places its token is sent to. /file-proxy is
 # not among them: it sends the project's own password to whatever address the task names.

@@ -12,7 +12,6 @@ from pam_labeling.command_line.terminal import progress_bar, shown
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from label_studio_backend.prelabel.run import Failure
     from label_studio_backend.prelabel.sink import Written
     from label_studio_backend.prelabel.source import Tally
 
@@ -42,7 +41,7 @@ class Report:
     ) -> None:
         self.written: Counter[Written] = Counter()
         self.failures = 0
-        self._first: list[Failure] = []
+        self._first: list[tuple[int, str]] = []
         self._console = console
         self._chosen = chosen
         self._limit = limit
@@ -70,15 +69,15 @@ class Report:
         self.written[written] += 1
         self._show()
 
-    def failed(self, failure: Failure) -> None:
-        """A task failed."""
+    def failed(self, task: int, reason: str) -> None:
+        """A task has no prediction now."""
         self.failures += 1
         if len(self._first) < _SHOWN:
-            self._first.append(failure)
+            self._first.append((task, reason))
         if self._file is not None:
-            line = {"task": failure.task, "reason": failure.reason}
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._file.flush()
+            # At once: whoever kills the run still has them.
+            line = json.dumps({"task": task, "reason": reason}, ensure_ascii=False)
+            print(line, file=self._file, flush=True)
         self._show()
 
     def _show(self) -> None:
@@ -107,8 +106,8 @@ class Report:
             self._console.print(left_out)
         if self.failures:
             self._console.print(f"[red]{_tasks(self.failures)} failed:[/]")
-        for failure in self._first:
-            self._console.print(f"  task {failure.task}: {shown(failure.reason)}")
+        for task, reason in self._first:
+            self._console.print(f"  task {task}: {shown(reason)}")
         if self.failures > len(self._first):
             more = self.failures - len(self._first)
             self._console.print(f"  ... and {more} more: --failures FILE.jsonl keeps all")

@@ -11,12 +11,11 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.api_client import LostAnswerError, RefusedError
+from label_studio_backend.api_client import Api, LostAnswerError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from label_studio_backend.api_client import Api
 
 GRACE = (1.0, 2.0, 4.0, 8.0)
 """A write whose answer was lost may still arrive: seconds between the looks for it."""

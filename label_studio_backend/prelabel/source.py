@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from label_studio_backend.api_client import Api
     from label_studio_backend.prelabel.selection import Selection
@@ -154,23 +154,21 @@ class TaskSource:
             last = page[-1]["id"]
 
     def __iter__(self) -> Iterator[Todo]:
-        for ids in _batches(self.ids(), READ):
+        waiting = self.ids()
+        while ids := list(islice(waiting, READ)):
             query = {"selectedItems": {"all": False, "included": ids}, "ordering": ["tasks:id"]}
             tasks = self._page(query, page_size=READ, fields="all")["tasks"]
             self.tally.vanished += sorted(set(ids) - {task["id"] for task in tasks})
             for task in tasks:
-                todo = self._todo(task)
-                if todo.replaces and not self._overwrite:
+                # Our own earlier predictions are kept apart: they prompt nothing.
+                predictions = task.get("predictions") or []
+                ours = [p for p in predictions if p.get("model_version") == self.model_version]
+                others = [p for p in predictions if p.get("model_version") != self.model_version]
+                if ours and not self._overwrite:
                     self.tally.done_before += 1
                 else:
-                    yield todo
-
-    def _todo(self, task: Mapping[str, Any]) -> Todo:
-        # Our own earlier predictions are kept apart: they prompt nothing.
-        predictions = task.get("predictions") or []
-        ours = [p for p in predictions if p.get("model_version") == self.model_version]
-        others = [p for p in predictions if p.get("model_version") != self.model_version]
-        return Todo({**task, "predictions": others}, tuple(sorted(int(p["id"]) for p in ours)))
+                    replaces = tuple(sorted(int(prediction["id"]) for prediction in ours))
+                    yield Todo({**task, "predictions": others}, replaces)
 
     def _page(self, query: Mapping[str, object], **params: object) -> Any:
         if self.project.evaluates:
@@ -224,9 +222,3 @@ _HIDDEN = {"explore": _HIDDEN_COLUMNS, "labeling": _HIDDEN_COLUMNS}
 def _parts(versions: str) -> set[str]:
     """What is between the commas; Label Studio drops quotation marks."""
     return {part.strip() for part in versions.replace('"', "").split(",")}
-
-
-def _batches(ids: Iterable[int], size: int) -> Iterator[list[int]]:
-    iterator = iter(ids)
-    while batch := list(islice(iterator, size)):
-        yield batch

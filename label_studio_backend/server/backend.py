@@ -12,7 +12,12 @@ from label_studio_backend.errors import RequestError
 from label_studio_backend.media.task_media import Access
 from label_studio_backend.server.admission import ConcurrencyLimit
 from label_studio_backend.server.batches import Batches
-from label_studio_backend.server.bodies import project_key, read_clicked_task
+from label_studio_backend.server.bodies import (
+    PredictBody,
+    SetupBody,
+    project_key,
+    read_clicked_task,
+)
 from label_studio_backend.server.project_file import NAME, ProjectFile
 from label_studio_backend.server.projects import Project, Projects
 from label_studio_backend.server.result_cache import ResultCache
@@ -25,7 +30,6 @@ if TYPE_CHECKING:
     import msgspec
 
     from label_studio_backend.predictor import Predictor
-    from label_studio_backend.server.bodies import PredictBody, SetupBody
     from label_studio_backend.settings import ServerSettings
 
 _log = logging.getLogger(__name__)

@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.server.bodies import read_task
-from label_studio_backend.server.result_cache import result_key
+from label_studio_backend.server.result_cache import ResultCache, result_key
 from label_studio_backend.translation.translator import name_of
 from pam_labeling import ClosedError, Priority
 from pam_labeling.errors import BusyError, DeadlineError, PamError
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.predictor import Prediction, Predictor
     from label_studio_backend.server.projects import Project
-    from label_studio_backend.server.result_cache import ResultCache
     from label_studio_backend.settings import ServerSettings
 
 _TICK = 1.0  # seconds between looks whether the batch has become too old, or the backend closed

@@ -9,13 +9,19 @@ of further pages (`item_index`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from label_studio_backend.config.labeling_config import ProjectLabel, is_background
+from label_studio_backend.config.labeling_config import (
+    Control,
+    LabelingConfig,
+    ProjectLabel,
+    is_background,
+)
 from label_studio_backend.translation.geometry import (
     GeometryError,
+    Size,
     TurnedBox,
     fit_mask,
     read_ellipse,
@@ -28,12 +34,6 @@ from pam_labeling.errors import InputError, MaskError
 from pam_model.cropped_mask import CroppedMask
 from pam_model.errors import PromptError
 from pam_model.prompts import Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from label_studio_backend.config.labeling_config import Control, LabelingConfig
-    from label_studio_backend.translation.geometry import Size
 
 ShapeKind = Literal["keypoint", "rectangle", "ellipse", "polygon", "brush"]
 

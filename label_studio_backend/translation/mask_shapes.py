@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from label_studio_backend.translation.geometry import depth_of
+from label_studio_backend.translation.geometry import Mask, Points, Size, depth_of
 from pam_labeling.errors import MaskError
 from pam_labeling.masks import Polygon, polygons_of
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from label_studio_backend.translation.geometry import Mask, Points, Size
     from pam_model.cropped_mask import CroppedMask
 
 SMALL_PART = 0.02

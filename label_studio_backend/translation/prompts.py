@@ -38,13 +38,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.translation.drawn_regions import PromptDataError, drawn_regions
+from label_studio_backend.translation.drawn_regions import (
+    DrawnRegion,
+    PromptDataError,
+    RegionShape,
+    drawn_regions,
+)
 from label_studio_backend.translation.geometry import (
     GeometryError,
+    Size,
     TurnedBox,
     box_from_pixels,
     read_rectangle,
@@ -55,12 +61,8 @@ from pam_model.errors import PromptError
 from pam_model.prompts import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
-    from label_studio_backend.translation.drawn_regions import DrawnRegion, RegionShape
-    from label_studio_backend.translation.geometry import Size
 
 __all__ = ["PromptDataError", "RegionPrompt", "click_prompts", "region_sources", "task_prompts"]
 

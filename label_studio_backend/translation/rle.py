@@ -19,26 +19,22 @@ has four values for a pixel: words are counted, and only those of alpha are look
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import numpy.typing as npt
 
 from label_studio_backend.translation.rle_blocks import (
     HEADER,
     PADDING,
     WORD,
+    Bits,
     Blocks,
     Header,
+    Mask,
     RLEError,
     bits_at,
     read_blocks,
 )
 from pam_labeling.media import MAX_PIXELS
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from label_studio_backend.translation.rle_blocks import Bits, Mask
 
 __all__ = ["RLEError", "decode", "encode", "pixels"]
 

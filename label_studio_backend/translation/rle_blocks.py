@@ -11,17 +11,15 @@ that also has blocks of many different words is read window by window from the f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from pam_labeling.errors import MaskError
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Mask = npt.NDArray[np.bool_]
-    Bits = npt.NDArray[np.int64]  # offsets in the stream, or numbers read from it
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Bits: TypeAlias = npt.NDArray[np.int64]  # offsets in the stream, or numbers read from it
 
 WORD = 8  # bits
 HEADER = 32 + 5 + 4 * 4  # bits

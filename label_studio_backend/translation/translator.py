@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,19 +17,16 @@ from label_studio_backend.translation.prompts import (
     click_prompts,
     task_prompts,
 )
-from pam_labeling import LoadedImage, Region, Request
+from pam_labeling import Annotation, LoadedImage, Region, Request
 from pam_labeling.validation import shown
 from pam_model import AutomaticMaskOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
     from label_studio_backend.media.images import Images
     from label_studio_backend.media.task_media import Access
     from label_studio_backend.metrics import Metrics
-    from pam_labeling import Annotation
 
 _log = logging.getLogger(__name__)
 

@@ -69,9 +69,7 @@ def test_nobody_waits_for_the_check_of_another_config_and_the_same_is_waited_for
     check = kept_checks()
     found = []
     large = CONFIG.format("slow", "x")
-    threads = [
-        threading.Thread(target=lambda: found.append(check(large, None))) for _ in range(2)
-    ]
+    threads = [threading.Thread(target=lambda: found.append(check(large, None))) for _ in range(2)]
     for thread in threads:
         thread.start()
     assert begun.wait(30)
