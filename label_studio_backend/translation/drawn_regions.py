@@ -123,28 +123,25 @@ class DrawnRegion:
         Raises:
             PromptDataError: its geometry is no geometry, or outside the image.
         """
+        value = self.result.get("value")
         try:
-            shape = self._shape(size)
+            if not isinstance(value, Mapping):
+                raise GeometryError("the result has no value.")
+            match self.kind:
+                case "keypoint":
+                    shape = RegionShape(point=read_point(value, size))
+                case "rectangle":
+                    shape = RegionShape(box=read_rectangle(value, size))
+                case "ellipse":
+                    shape = RegionShape(box=read_ellipse(value, size))
+                case "polygon":
+                    shape = RegionShape(mask=_polygon_mask(value, size))
+                case "brush":
+                    shape = RegionShape(mask=_brush_mask(self.result, value, size))
             shape.prompt.check(size)
         except (GeometryError, MaskError, PromptError) as error:
             raise PromptDataError(f"{self.control}: {error}") from error
         return shape
-
-    def _shape(self, size: Size) -> RegionShape:
-        value = self.result.get("value")
-        if not isinstance(value, Mapping):
-            raise GeometryError("the result has no value.")
-        match self.kind:
-            case "keypoint":
-                return RegionShape(point=read_point(value, size))
-            case "rectangle":
-                return RegionShape(box=read_rectangle(value, size))
-            case "ellipse":
-                return RegionShape(box=read_ellipse(value, size))
-            case "polygon":
-                return RegionShape(mask=_polygon_mask(value, size))
-            case "brush":
-                return RegionShape(mask=_brush_mask(self.result, value, size))
 
 
 def drawn_regions(results: object, config: LabelingConfig) -> list[DrawnRegion]:
