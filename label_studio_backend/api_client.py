@@ -205,15 +205,11 @@ class Api:
             headers = {"Authorization": self._credentials.header(math.inf)}
         except MediaError as error:
             raise AccessError(str(error)) from None
-        content = None
-        if body is not None:
-            content = json.dumps(body, separators=(",", ":")).encode()
-            headers["Content-Type"] = "application/json"
         return self._client.request(
             method,
             f"{self.url}/{path}",
-            params=dict(params or {}),  # type: ignore[arg-type]  # numbers and texts
-            content=content,
+            params=params,  # type: ignore[arg-type]  # numbers and texts
+            json=body,
             headers=headers,
         )
 

@@ -21,7 +21,7 @@ from label_studio_backend.model_loader import ModelLoader
 from label_studio_backend.settings import ServerSettings
 from label_studio_backend.translation.model_versions import usual_version
 from label_studio_backend.translation.translator import Translator, Work
-from pam_labeling import Annotator, LazyRequest, Outcome, Priority, Request
+from pam_labeling import Annotation, Annotator, LazyRequest, Priority, Request
 from pam_labeling.command_line.exit_codes import CommandError
 from pam_labeling.errors import SettingsError
 from pam_labeling.media import MAX_PIXELS
@@ -75,12 +75,6 @@ class Predictor:
         self.model_version = usual_version(model)
         self._media = media
         self._translator = Translator(self.images, self.metrics)
-
-    def __enter__(self) -> Predictor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop after the step in progress; what waits fails."""
@@ -162,17 +156,14 @@ class Predictor:
         requests = (LazyRequest(key, partial(translate, key, read)) for key, read in tasks)
         with closing(annotator.annotate_many(requests, priority=priority)) as outcomes:
             for outcome in outcomes:
-                yield outcome.key, self._result(works.pop(outcome.key, None), outcome)
+                work = works.pop(outcome.key, None)
+                yield outcome.key, outcome.error or self._written(work, outcome.annotation)
 
-    def _result(self, work: Work | None, outcome: Outcome) -> Prediction | Exception:
+    def _written(self, work: Work | None, annotation: Annotation | None) -> Prediction | Exception:
         try:
-            if outcome.error is not None:
-                raise outcome.error
             assert work is not None
-            assert outcome.annotation is not None
-            return self._translator.prediction(
-                work, outcome.annotation, model_version=self.model_version
-            )
+            assert annotation is not None
+            return self._translator.prediction(work, annotation, model_version=self.model_version)
         except Exception as error:  # noqa: BLE001 - this task's failure; the others go on
             return error
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
+from label_studio_backend.config.options import split_names
 from pam_labeling.environment import EnvironmentSettings, setting
 from pam_labeling.errors import SettingsError
 
@@ -47,14 +48,8 @@ def _cores() -> int:
     return max(1, (os.cpu_count() or 1) - 1)
 
 
-def _split(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
 _Folder = Annotated[Path, AfterValidator(Path.expanduser)]
-_Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+_Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 _Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"],
     BeforeValidator(lambda level: str(level).upper()),

@@ -117,7 +117,10 @@ def build_config(
     _add_labels(root, "RectangleLabels", "box", language, things)
     SubElement(root, "Image", name="image", value=f"${data_key}", zoom="true")
     for task in dict.fromkeys(texts):
-        _add_text(root, task, language)
+        asked = {"name": _NAMES[task], "toName": "image", "pam": task.value, **_spoken(language)}
+        shown = {"perRegion": "true", "editable": "true", "maxSubmissions": "1"}
+        shown |= {"displayMode": "region-list", "placeholder": _PLACEHOLDERS[language][task]}
+        SubElement(root, "TextArea", asked | shown)
     indent(root)
     return tostring(root, encoding="unicode") + "\n"
 
@@ -195,13 +198,6 @@ def _add_labels(
         SubElement(parent, "Label", value=label, background=_colour(index))
     if background is not None:
         SubElement(parent, "Label", value=background, background=_BACKGROUND_COLOUR)
-
-
-def _add_text(root: Element, task: Task, language: Language) -> None:
-    asked = {"name": _NAMES[task], "toName": "image", "pam": task.value, **_spoken(language)}
-    shown = {"perRegion": "true", "editable": "true", "maxSubmissions": "1"}
-    shown |= {"displayMode": "region-list", "placeholder": _PLACEHOLDERS[language][task]}
-    SubElement(root, "TextArea", asked | shown)
 
 
 def _spoken(language: Language) -> dict[str, str]:

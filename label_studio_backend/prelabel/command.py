@@ -120,7 +120,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
             if order.dry_run:
                 _dry_run(source, order.limit, console)
                 return ExitCode.OK
-            with open_predictor(model_settings, settings) as predictor:
+            with closing(open_predictor(model_settings, settings)) as predictor:
                 predict_many = partial(
                     predictor.predict_many, config=config, options=options, access=Access()
                 )
@@ -240,7 +240,7 @@ def _run(
         # handler may interrupt code that holds its locks. Unused, it waits until the process ends.
         threading.Thread(target=_close_at, args=(stop, predictor), daemon=True).start()
         try:
-            with report:
+            with report.progress:
                 run(source, predict_many, sink, report, stop=stop, limit=order.limit)
         finally:
             report.summary(source.model_version)

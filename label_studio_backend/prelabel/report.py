@@ -20,7 +20,7 @@ _LINE = 30.0  # seconds between two lines where there is no terminal
 
 
 class Report:
-    """Counts what happens and shows it; a context manager around the run.
+    """Counts what happens and shows it; `with report.progress:` goes around the run.
 
     Args:
         console: where to; on stderr.
@@ -48,16 +48,9 @@ class Report:
         self._tally = tally
         self._file = failures_file
         self._began = self._lined = time.monotonic()
-        self._progress = progress_bar(console, self._total())
-        self._progress.disable |= not console.is_terminal
-        self._bar = self._progress.add_task("pre-labelling", total=self._total())
-
-    def __enter__(self) -> Report:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self.progress = progress_bar(console, self._total())
+        self.progress.disable |= not console.is_terminal
+        self._bar = self.progress.add_task("pre-labelling", total=self._total())
 
     @property
     def done(self) -> int:
@@ -82,7 +75,7 @@ class Report:
 
     def _show(self) -> None:
         failed = f", [red]{self.failures} failed[/]" if self.failures else ""
-        self._progress.update(
+        self.progress.update(
             self._bar,
             completed=self.done,
             total=self._total(),

@@ -60,8 +60,12 @@ class PredictionSink:
             "score": prediction.get("score"),
             "model_version": self._model_version,
         }
-        if replaces and self._replace(replaces, body):
-            return Written.REPLACED
+        if replaces:
+            *others, newest = replaces
+            if self._change("PATCH", newest, body):
+                for other in others:
+                    self._change("DELETE", other)
+                return Written.REPLACED
         # A process that was killed may have left a write on its way.
         if self._ids(task_id):
             return Written.ALREADY_THERE
@@ -102,14 +106,6 @@ class PredictionSink:
             if self._ids(task_id):
                 return True
         return False
-
-    def _replace(self, replaces: tuple[int, ...], body: Mapping[str, object]) -> bool:
-        *others, newest = replaces
-        if not self._change("PATCH", newest, body):
-            return False
-        for other in others:
-            self._change("DELETE", other)
-        return True
 
     def _remove_doubles(self, task_id: int) -> None:
         for surplus in self._ids(task_id)[1:]:

@@ -152,10 +152,8 @@ def _without_small(crop: Mask) -> Mask:
 
 def _largest(areas: npt.NDArray[Any], least: float, count: int) -> npt.NDArray[np.bool_]:
     """Which of the areas are `least` or more; at most the `count` largest."""
-    chosen = np.zeros(len(areas), dtype=np.bool_)
-    chosen[np.argsort(-areas, kind="stable")[:count]] = True
-    large: npt.NDArray[np.bool_] = areas >= least
-    return chosen & large
+    chosen = np.argsort(-areas, kind="stable")[:count]
+    return np.isin(np.arange(len(areas)), chosen) & (areas >= least)
 
 
 def _with_holes(part: Polygon) -> Points:

@@ -90,9 +90,9 @@ def write_prediction(
         if prompt is None and (is_lost or region.scores.iou < options.iou_threshold):
             continue
         for shape in _shapes(region, prompt, outputs, options):
-            known = prompt.region_id if prompt is not None else None
-            is_good = known is not None and len(known) >= MIN_ID_LENGTH and known not in used
-            region_id = known if is_good else uuid.uuid4().hex
+            region_id = prompt.region_id if prompt is not None else None
+            if region_id is None or len(region_id) < MIN_ID_LENGTH or region_id in used:
+                region_id = uuid.uuid4().hex
             used.add(region_id)
             results += _region_results(region, region_id, shape, label, outputs)
     scores = [result["score"] for result in results if result["from_name"] == outputs.shape.name]

@@ -59,7 +59,7 @@ def test_failures_are_written_to_the_file_at_once(console):
 def test_without_a_terminal_a_line_is_written_now_and_then(console, monkeypatch):
     monkeypatch.setattr(module, "_LINE", 0.0)
     report = Report(console, 12, Tally(done_before=2), limit=8)
-    with report:
+    with report.progress:
         report.wrote(Written.CREATED)
     assert text(console).startswith("1 of 8 tasks, ")
     assert text(console).endswith("tasks/s, 0 failed\n")
@@ -67,7 +67,8 @@ def test_without_a_terminal_a_line_is_written_now_and_then(console, monkeypatch)
 
 def test_a_terminal_sees_a_bar_with_the_rate_and_the_failures():
     console = Console(file=io.StringIO(), width=200, force_terminal=True)
-    with Report(console, 4, Tally()) as report:
+    report = Report(console, 4, Tally())
+    with report.progress:
         report.wrote(Written.CREATED)
         report.failed(1, "gone")
     assert "2/4" in text(console)

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from label_studio_backend.config import project_checks as module
-from label_studio_backend.config.project_checks import kept_checks
+from label_studio_backend.config import lint as module
+from label_studio_backend.config.lint import kept_checks
 
 CONFIG = """<View><Image name="image" value="$image"/>
 <BrushLabels name="brush" toName="image" smart="true"><Label value="{}"/></BrushLabels>
