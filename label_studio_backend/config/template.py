@@ -81,11 +81,10 @@ def build_config(
         language: of the texts and of the question that the labels answer.
         geometry: the shape of answers.
         texts: what is written about each region, each task once.
-        background: whether points, and brushes, have a label "background" or "背景"; one of the
-            list that is called so takes its place. No region gets it as its label. People need it
-            where they paint the background as a class of pixels, and clients that send its points
-            together with those on the object. Label Studio sends them alone, so there they refine
-            nothing: Alt+click does.
+        background: whether points, and brushes, have a label "background" or "背景", or the one of
+            the list that is called so. No region gets it as its label. It serves people who paint
+            the background as a class of pixels, and clients that send its points together with
+            those on the object. Label Studio sends them alone, so there only Alt+click refines.
         data_key: the key of task data that holds the image.
 
     Returns:

@@ -1,4 +1,4 @@
-"""The report of a run for people: progress, failures, summary."""
+"""The report of a run: progress, failures and a summary, for people."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Report:
     """Counts what happens and shows it; `with report.progress:` goes around the run.
 
     Args:
-        console: where to; on stderr.
-        chosen: tasks that the selection has, done or not.
-        limit: no more tasks than this are done.
-        tally: counts what the source leaves out.
-        failures_file: takes each failure at once, as a line of JSON.
+        console: shows it, on stderr.
+        chosen: how many tasks the selection has, done or not.
+        tally: counts the tasks that the source leaves out.
+        limit: the most tasks that are done.
+        failures_file: gets a line of JSON for each failure, at once.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Report:
 
     @property
     def done(self) -> int:
-        """Tasks that are over: written or failed."""
+        """How many tasks are written or failed."""
         return self.written.total() + self.failures
 
     def wrote(self, written: Written) -> None:
