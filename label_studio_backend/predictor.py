@@ -96,7 +96,7 @@ class Predictor:
 
         Args:
             task: its id and data.
-            prompts: the results that an annotator drew.
+            prompts: the results that an annotator drew, at least one.
             config: the labelling config.
             options: the project's options.
             access: the Label Studio that asks.
@@ -111,8 +111,6 @@ class Predictor:
             UnavailableError: not now.
         """
         work = self._translator.click(task, prompts, config, options, access)
-        if work is None:
-            return {"result": []}
         annotator = self.loader.wait(loading_seconds)
         left = max(0.0, deadline - time.monotonic())
         with self.metrics.stage("model"):

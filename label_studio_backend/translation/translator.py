@@ -73,19 +73,14 @@ class Translator:
         config: LabelingConfig,
         options: Options,
         access: Access,
-    ) -> Work | None:
+    ) -> Work:
         """What an annotator points at with `prompts`, results of Label Studio.
-
-        Returns:
-            None where there are no prompts: Label Studio asks so after Submit.
 
         Raises:
             RequestError: the task has no image.
             MediaError, ImageError: the image cannot be had or read.
             PromptDataError, LabelingConfigError: prompts or config make no sense.
         """
-        if not prompts:
-            return None
         config = config.for_task(task.get("data"))
         drawn = drawn_regions(prompts, config)
         outputs = map_outputs(config, options, prompt_control=drawn[0].control if drawn else None)
