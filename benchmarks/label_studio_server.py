@@ -17,7 +17,7 @@ import statistics
 import tempfile
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -138,7 +138,7 @@ class Bench:
             port=0,
         )
         chosen = Settings.from_environment(model=model)
-        backend = stack.enter_context(Backend(open_predictor(chosen, settings), settings))
+        backend = stack.enter_context(closing(Backend(open_predictor(chosen, settings), settings)))
         backend.load()
         while backend.health()["state"] == "loading":
             time.sleep(0.05)

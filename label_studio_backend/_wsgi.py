@@ -1,6 +1,7 @@
-"""What `label-studio-ml start label_studio_backend` runs, and gunicorn as `_wsgi:app`.
+"""The WSGI application that `label-studio-ml start label_studio_backend` and gunicorn serve.
 
-Run one process with threads, as every process loads the model: gunicorn --workers 1 --threads 16.
+Every process loads the model, so run one with threads:
+`gunicorn --workers 1 --threads 16 label_studio_backend._wsgi:app`.
 Without the official SDK use `pam-labeling serve`.
 """
 
@@ -16,32 +17,26 @@ from label_studio_backend.model import PerceiveAnything
 
 
 def _arguments() -> argparse.Namespace:
-    """The arguments that the SDK's `start` passes on."""
+    """The arguments that the SDK's `start` passes on; gunicorn's own are not ours."""
     parser = argparse.ArgumentParser(description="Perceive Anything for Label Studio")
-    parser.add_argument("-p", "--port", type=int, default=int(os.environ.get("PORT", "9090")))
+    parser.add_argument("-p", "--port", type=int, default=os.environ.get("PORT", "9090"))
     parser.add_argument("--host", default=os.environ.get("PAM_HOST", "127.0.0.1"))
     parser.add_argument("--log-level", default=os.environ.get("LOG_LEVEL", "INFO"))
     parser.add_argument("-d", "--debug", action="store_true")
     parser.add_argument("--check", action="store_true", help="load the model first")
     parser.add_argument("--basic-auth-user", default=os.environ.get("BASIC_AUTH_USER"))
     parser.add_argument("--basic-auth-pass", default=os.environ.get("BASIC_AUTH_PASS"))
-    return parser.parse_args()
+    return parser.parse_args(None if __name__ == "__main__" else [])
 
 
+arguments = _arguments()
+app = init_app(
+    PerceiveAnything,
+    basic_auth_user=arguments.basic_auth_user,
+    basic_auth_pass=arguments.basic_auth_pass,
+)
 if __name__ == "__main__":
-    arguments = _arguments()
     logging.basicConfig(level=arguments.log_level)
     if arguments.check:
         PerceiveAnything(project_id="", label_config=None)
-    app = init_app(
-        PerceiveAnything,
-        basic_auth_user=arguments.basic_auth_user,
-        basic_auth_pass=arguments.basic_auth_pass,
-    )
     app.run(host=arguments.host, port=arguments.port, debug=arguments.debug)
-else:
-    app = init_app(
-        PerceiveAnything,
-        basic_auth_user=os.environ.get("BASIC_AUTH_USER"),
-        basic_auth_pass=os.environ.get("BASIC_AUTH_PASS"),
-    )

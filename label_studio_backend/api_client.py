@@ -1,8 +1,8 @@
-"""Label Studio's REST API with patience: a server that is away is waited for.
+"""A client of Label Studio's REST API that waits for a server that is away.
 
-The typed methods of `label_studio_sdk` are not used: they build an object for every number of every
-mask (a few microseconds for each, in both directions), and they send a write again whose answer was
-lost, which doubles it.
+It does not use the typed methods of `label_studio_sdk`. They build an object for every number of
+every mask, a few microseconds each, in both directions. And they send a write again when its answer
+was lost, which doubles the prediction.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ TIMEOUT = httpx.Timeout(120.0, connect=10.0)
 """Seconds for an answer: Label Studio on SQLite waits its turn to write."""
 
 _MOST_WAIT = 60.0  # seconds between two attempts
-_MOST_FAULTS = 4  # answers 500 to one request before it is given up: others may well succeed
+# After so many answers 500 a request is given up, because the fault may lie in what it asks.
+_MOST_FAULTS = 4
 _DETAIL = 300  # characters of the server's own words
 
 
@@ -43,15 +44,15 @@ class ApiFailure(PamError, RuntimeError):  # noqa: N818 - a failure of the serve
 
 
 class AccessError(ApiFailure):
-    """Nothing will ever succeed: wrong address, key, rights or project."""
+    """No request will ever succeed: the address, key, rights or project are wrong."""
 
 
 class UnreachableError(ApiFailure):
-    """Label Studio was away for longer than anyone wants to wait."""
+    """Label Studio was away for longer than `patience`."""
 
 
 class StoppedError(ApiFailure):
-    """Someone wants to stop while the server is waited for."""
+    """Somebody stopped the program while it waited for the server."""
 
 
 class RefusedError(ApiFailure):
@@ -67,7 +68,7 @@ class RefusedError(ApiFailure):
 
 
 class LostAnswerError(ApiFailure):
-    """A write was sent and nobody knows whether it was done."""
+    """A write was sent, but its answer was lost: it may have been done or not."""
 
 
 class Api:
@@ -77,8 +78,8 @@ class Api:
         url: its address, with its path where it is served under one.
         api_key: a legacy token, or a personal access token.
         patience: seconds to wait for a server that is away.
-        stop: ends every waiting when it is set.
-        tell: shows a sentence to people: what is waited for.
+        stop: ends every wait when it is set.
+        tell: shows people a sentence that says what the program waits for.
 
     Raises:
         AccessError: the address or the key cannot be one, or REQUESTS_CA_BUNDLE names no
@@ -118,13 +119,13 @@ class Api:
         self._client.close()
 
     def get(self, path: str, **params: object) -> Any:
-        """What Label Studio answers, from JSON; asked again until it does.
+        """Label Studio's answer, decoded from JSON. The request is repeated until one comes.
 
         Raises:
             AccessError: nothing will ever succeed.
             RefusedError: this request is refused.
             UnreachableError: the server was away for too long.
-            StoppedError: someone wants to stop meanwhile.
+            StoppedError: `stop` was set meanwhile.
         """
         return self._ask("GET", path, params=params)
 
@@ -135,7 +136,7 @@ class Api:
     def once(self, path: str, body: Mapping[str, object]) -> Any:
         """Post something that must not be done twice.
 
-        It is sent again only where it certainly was not received.
+        It is sent again only if the server certainly did not receive it.
 
         Raises:
             LostAnswerError: it may have been done, or be done later.
@@ -147,10 +148,10 @@ class Api:
         """Sleep.
 
         Raises:
-            StoppedError: someone wants to stop meanwhile.
+            StoppedError: `stop` was set meanwhile.
         """
         if self._stop.wait(seconds):
-            raise StoppedError("stopped while Label Studio was waited for")
+            raise StoppedError("stopped while waiting for Label Studio")
 
     def _ask(
         self,
@@ -205,15 +206,11 @@ class Api:
             headers = {"Authorization": self._credentials.header(math.inf)}
         except MediaError as error:
             raise AccessError(str(error)) from None
-        content = None
-        if body is not None:
-            content = json.dumps(body, separators=(",", ":")).encode()
-            headers["Content-Type"] = "application/json"
         return self._client.request(
             method,
             f"{self.url}/{path}",
-            params=dict(params or {}),  # type: ignore[arg-type]  # numbers and texts
-            content=content,
+            params=params,  # type: ignore[arg-type]  # numbers and texts
+            json=body,
             headers=headers,
         )
 

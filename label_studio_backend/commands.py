@@ -166,10 +166,10 @@ def serve(
     All settings, with more than are options here, are environment variables: docs/label-studio.md
     of the repository has them in a table.
     """
-    with exit_codes():
+    with exit_codes(), _extra():
         typer.echo(f"pam-labeling {VERSION} is starting", err=True)  # torch takes seconds to load
-        with _extra():
-            from label_studio_backend.server import serving  # noqa: PLC0415 - loads flask and torch
+        from label_studio_backend.server import serving  # noqa: PLC0415 - loads flask and torch
+
         serving.serve(
             {"model": model, "device": device},
             {
@@ -211,9 +211,9 @@ def prelabel(
     Predictions are written as they are made. Interrupted or killed, the same command goes on where
     it was: no prediction is lost or doubled.
     """
-    with exit_codes():
-        with _extra():
-            from label_studio_backend.prelabel import command  # noqa: PLC0415 - loads torch
+    with exit_codes(), _extra():
+        from label_studio_backend.prelabel import command  # noqa: PLC0415 - loads torch
+
         order = command.Order(
             project=project,
             view=view,
@@ -279,9 +279,9 @@ def label_config(
 
     It goes into Settings > Labeling Interface > Code of the project.
     """
-    with exit_codes():
-        with _extra():
-            from label_studio_backend.config import template  # noqa: PLC0415 - loads the SDK
+    with exit_codes(), _extra():
+        from label_studio_backend.config import template  # noqa: PLC0415 - loads the SDK
+
         try:
             xml = template.build_config(
                 label,

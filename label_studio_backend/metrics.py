@@ -1,4 +1,4 @@
-"""The metrics that Prometheus reads, in a registry of their own."""
+"""Metrics for Prometheus, in a registry of their own."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ class Metrics:
 
     Attributes:
         requests: HTTP requests by path and status.
-        stages: seconds by stage: media (fetching an image, or finding it on the disk), decode,
-            model (with the wait for its turn), read (prompts), write (results, with run lengths).
+        stages: seconds by stage. media: fetch an image, or find it on the disk. decode: decode it.
+            read: read prompts. model: wait for the model, and compute. write: write results, run
+            lengths among them.
         busy: requests that were answered "busy".
-        refusals: prompts that no object answers.
+        refusals: prompts for which the model finds no object.
         failures: tasks without a prediction, by the kind of error.
-        images: look-ups of decoded images: kept (hit) or not (miss).
+        images: look-ups of decoded images: kept (hit) or not (miss). Threads that wait for the same
+            image count as one.
         results: look-ups of pre-annotations: kept (hit), under way (joined) or new (miss).
         events: webhook events by action.
     """

@@ -1,10 +1,12 @@
-"""The backend as a model of Label Studio's official SDK 2.x: `label-studio-ml start` this folder.
+"""The backend as a model of Label Studio's official ML SDK 2.x.
 
-The SDK (`label_studio_ml`) is published as a git repository only; this module was tested against a
-stand-in, and not run under the real one. The SDK makes a new object for every request; all of them
-share one backend. Settings come from the environment, as for `pam-labeling serve`. The SDK's server
-lacks some of what ours does: it has no /metrics and no "busy", its setup brings no token and checks
-no config, and a failure is a plain 500.
+`label-studio-ml start label_studio_backend` serves it. Settings come from the environment, as for
+`pam-labeling serve`. The SDK makes a new object for every request, so all objects share one
+backend. The SDK's server does less than ours: it has no /metrics, never answers "busy", passes no
+token on from /setup, checks no config, and answers every failure with a plain 500.
+
+The SDK (`label_studio_ml`) is published as a git repository only. This module was tested against a
+stand-in, not under the real SDK.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 @functools.cache
 def shared_backend() -> Backend:
-    """The process's backend; its model begins to load with the first call.
+    """The one backend of the process. The first call begins to load its model.
 
     Raises:
         CommandError: a setting of the environment that cannot be used.
@@ -53,7 +55,7 @@ class PerceiveAnything(LabelStudioMLBase):  # type: ignore[misc]  # the SDK is u
             PamError: as `Backend.predict` does.
         """
         backend = shared_backend()
-        # The SDK keeps the parameters of its setup in a cache of its own, so it is asked here.
+        # The SDK's setup does not reach our backend; it keeps the parameters in its own cache.
         extra_params = self.get("extra_params")
         backend.setup(SetupBody(self.project_id, self.label_config, extra_params=extra_params))
         body = predict_body(tasks, self.label_config, self.project_id, context)
@@ -61,5 +63,5 @@ class PerceiveAnything(LabelStudioMLBase):  # type: ignore[misc]  # the SDK is u
         return results
 
     def fit(self, event: str, data: Any, **_: Any) -> dict[str, Any]:  # noqa: ARG002 - by name
-        """Count an event."""
+        """Count a webhook's event; nothing is trained."""
         return shared_backend().webhook(event)

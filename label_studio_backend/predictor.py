@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from label_studio_backend.media.images import Images
-from label_studio_backend.media.task_media import MediaError, TaskMedia
+from label_studio_backend.media.task_media import Access, MediaError, TaskMedia
 from label_studio_backend.metrics import Metrics
 from label_studio_backend.model_loader import ModelLoader
 from label_studio_backend.settings import ServerSettings
 from label_studio_backend.translation.model_versions import usual_version
-from label_studio_backend.translation.translator import Translator
-from pam_labeling import LazyRequest, Priority
+from label_studio_backend.translation.translator import Translator, Work
+from pam_labeling import Annotation, Annotator, LazyRequest, Priority, Request
 from pam_labeling.command_line.exit_codes import CommandError
 from pam_labeling.errors import SettingsError
 from pam_labeling.media import MAX_PIXELS
@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
-    from label_studio_backend.media.task_media import Access
-    from label_studio_backend.translation.translator import Work
-    from pam_labeling import Annotator, Outcome, Request
 
 K = TypeVar("K")
 Prediction = dict[str, Any]
@@ -79,12 +76,6 @@ class Predictor:
         self._media = media
         self._translator = Translator(self.images, self.metrics)
 
-    def __enter__(self) -> Predictor:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
     def close(self) -> None:
         """Stop after the step in progress; what waits fails."""
         self.loader.close()
@@ -105,7 +96,7 @@ class Predictor:
 
         Args:
             task: its id and data.
-            prompts: the results that an annotator drew.
+            prompts: the results that an annotator drew, at least one.
             config: the labelling config.
             options: the project's options.
             access: the Label Studio that asks.
@@ -120,8 +111,6 @@ class Predictor:
             UnavailableError: not now.
         """
         work = self._translator.click(task, prompts, config, options, access)
-        if work is None:
-            return {"result": []}
         annotator = self.loader.wait(loading_seconds)
         left = max(0.0, deadline - time.monotonic())
         with self.metrics.stage("model"):
@@ -165,17 +154,14 @@ class Predictor:
         requests = (LazyRequest(key, partial(translate, key, read)) for key, read in tasks)
         with closing(annotator.annotate_many(requests, priority=priority)) as outcomes:
             for outcome in outcomes:
-                yield outcome.key, self._result(works.pop(outcome.key, None), outcome)
+                work = works.pop(outcome.key, None)
+                yield outcome.key, outcome.error or self._written(work, outcome.annotation)
 
-    def _result(self, work: Work | None, outcome: Outcome) -> Prediction | Exception:
+    def _written(self, work: Work | None, annotation: Annotation | None) -> Prediction | Exception:
         try:
-            if outcome.error is not None:
-                raise outcome.error
             assert work is not None
-            assert outcome.annotation is not None
-            return self._translator.prediction(
-                work, outcome.annotation, model_version=self.model_version
-            )
+            assert annotation is not None
+            return self._translator.prediction(work, annotation, model_version=self.model_version)
         except Exception as error:  # noqa: BLE001 - this task's failure; the others go on
             return error
 
@@ -210,7 +196,7 @@ def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
         return model.open_annotator()
 
     try:
-        media = TaskMedia(server.media)
+        media = TaskMedia(server)
     except (MediaError, OSError) as error:
         raise CommandError(str(error)) from error
     return Predictor(

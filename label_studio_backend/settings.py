@@ -16,13 +16,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
+from label_studio_backend.config.options import split_names
 from pam_labeling.environment import EnvironmentSettings, setting
 from pam_labeling.errors import SettingsError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
-
-    from label_studio_backend.media.task_media import MediaSettings
 
 __all__ = ["ServerSettings", "SettingsError"]
 
@@ -49,14 +48,8 @@ def _cores() -> int:
     return max(1, (os.cpu_count() or 1) - 1)
 
 
-def _split(value: object) -> object:
-    if isinstance(value, str):
-        return tuple(part.strip() for part in value.split(",") if part.strip())
-    return value
-
-
 _Folder = Annotated[Path, AfterValidator(Path.expanduser)]
-_Names = Annotated[tuple[str, ...], BeforeValidator(_split)]
+_Names = Annotated[tuple[str, ...], BeforeValidator(split_names)]
 _Level = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR"],
     BeforeValidator(lambda level: str(level).upper()),
@@ -170,22 +163,6 @@ class ServerSettings(EnvironmentSettings):
     def server_threads(self) -> int:
         """Threads of the HTTP server: for clicks, batches, as many that wait, and spare ones."""
         return 4 * self.predictions + _SPARE_THREADS
-
-    @property
-    def media(self) -> MediaSettings:
-        """The part that fetching images needs."""
-        from label_studio_backend.media.task_media import MediaSettings  # noqa: PLC0415 - loads requests
-
-        return MediaSettings(
-            label_studio_url=self.label_studio_url,
-            api_key=self.api_key,
-            allowed_hosts=self.allowed_hosts,
-            local_files_root=self.local_files_root,
-            timeout=self.media_timeout,
-            max_bytes=self.media_max_bytes,
-            cache_dir=self.media_cache_dir,
-            cache_bytes=self.media_cache_bytes,
-        )
 
     def configure_logging(self) -> None:
         """Write the log to the standard error, from `log_level` on."""

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, tostring
 
 from defusedxml import DTDForbidden
@@ -22,9 +22,6 @@ from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryI
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from pam_labeling.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
 
 MAX_BYTES = 4 * 1024 * 1024
 """Longer configs are refused; a taxonomy of 20,000 classes has about 1.5 MiB."""
@@ -211,8 +208,15 @@ def _parse(xml: str) -> LabelingConfig:
     images = tuple(_images(answered))
     if not images:
         raise LabelingConfigError(_why_no_image(root))
-    names = [image.name for image in images]
-    return LabelingConfig(xml, images, tuple(_controls(answered, names)), root, interface)
+    names = {image.name for image in images}
+    controls = []
+    for element in answered:
+        # A tag on several images is answered on the first of them alone.
+        targets = [part.strip() for part in element.get("toName", "").split(",")]
+        on = next((target for target in targets if target in names), None)
+        if element.get("name") and on is not None:
+            controls.append(_control(element, on))
+    return LabelingConfig(xml, images, tuple(controls), root, interface)
 
 
 def read_tree(xml: str) -> Element:
@@ -300,17 +304,7 @@ def _why_no_image(root: Element) -> str:
     )
 
 
-def _controls(elements: Iterable[Element], images: list[str]) -> Iterator[Control]:
-    # A tag on several images is answered on the first of them alone.
-    for element in elements:
-        name = element.get("name")
-        targets = [part.strip() for part in element.get("toName", "").split(",")]
-        on = next((target for target in targets if target in images), None)
-        if name and on is not None:
-            yield _control(element, name, on)
-
-
-def _control(element: Element, name: str, to_name: str) -> Control:
+def _control(element: Element, to_name: str) -> Control:
     kind = element.tag.lower()
     nodes = _nodes(element) if kind == "taxonomy" else {}
     # The tag of a listed label; None for tags that list none.
@@ -318,7 +312,7 @@ def _control(element: Element, name: str, to_name: str) -> Control:
     value = _attribute(element.attrib, "value") or ""
     takes_list = listed is not None or kind == "taxonomy"
     return Control(
-        name=name,
+        name=element.attrib["name"],
         tag=element.tag,
         type=kind,
         to_name=to_name,
@@ -388,7 +382,5 @@ def _nodes(element: Element, above: tuple[str, ...] = ()) -> dict[tuple[str, ...
 
 def _attribute(attributes: Mapping[str, str], name: str) -> str | None:
     # Label Studio's editor reads attribute names in any case.
-    for key, text in attributes.items():
-        if key.lower() == name.lower():
-            return text.strip()
-    return None
+    found = (text.strip() for key, text in attributes.items() if key.lower() == name.lower())
+    return next(found, None)

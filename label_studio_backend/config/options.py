@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -32,8 +32,11 @@ class OptionsError(InputError):
     """Parameters that cannot be used; a sentence that says which, what was given, what may be."""
 
 
-# JSON has no tuples and no tasks: a list of names becomes a tuple before the strict check.
-def _split(value: object) -> object:
+def split_names(value: object) -> object:
+    """Names in a list, or comma-separated, as a tuple; anything else as it is.
+
+    JSON and environment variables have no tuples, which the strict check of pydantic wants.
+    """
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
     return tuple(value) if isinstance(value, list) else value
@@ -41,7 +44,7 @@ def _split(value: object) -> object:
 
 _Tasks = Annotated[
     tuple[Annotated[Task, Strict(strict=False)], ...],
-    BeforeValidator(_split),
+    BeforeValidator(split_names),
     AfterValidator(lambda tasks: tuple(dict.fromkeys(tasks))),
 ]
 _Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
@@ -111,7 +114,19 @@ class Options(CheckedModel):
         Raises:
             OptionsError: not an object, an unknown key, or a value that the key cannot have.
         """
-        value = _from_json(extra_params) if isinstance(extra_params, str) else extra_params
+        value = extra_params
+        if isinstance(value, str) and not value.strip():
+            value = None
+        elif isinstance(value, str):
+            if len(value) > _MAX_BYTES:
+                raise OptionsError(
+                    f"The extra parameters have {len(value):,} characters; at most "
+                    f"{_MAX_BYTES:,} are read."
+                )
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError) as error:
+                raise OptionsError(f"The extra parameters are not valid JSON: {error}.") from error
         if value is None:
             return cls()
         if not isinstance(value, Mapping):
@@ -131,16 +146,3 @@ class Options(CheckedModel):
         if self.mapping and self.labels != "open":
             raise ValueError('mapping is only used with labels "open"; set that as well.')
         return self
-
-
-def _from_json(text: str) -> Any:
-    if not text.strip():
-        return None
-    if len(text) > _MAX_BYTES:
-        raise OptionsError(
-            f"The extra parameters have {len(text):,} characters; at most {_MAX_BYTES:,} are read."
-        )
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise OptionsError(f"The extra parameters are not valid JSON: {error}.") from error

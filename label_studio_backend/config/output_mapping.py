@@ -23,20 +23,19 @@ from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, TypeVar
 
-from label_studio_backend.config.labeling_config import LabelingConfigError
+from label_studio_backend.config.labeling_config import (
+    Control,
+    ImageTag,
+    LabelingConfig,
+    LabelingConfigError,
+)
 from pam_labeling.vocabulary import Vocabulary
-from pam_model.tasks import LANGUAGES, Question, Task
+from pam_model.tasks import LANGUAGES, Language, Question, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from label_studio_backend.config.labeling_config import (
-        Control,
-        ImageTag,
-        LabelingConfig,
-    )
     from label_studio_backend.config.options import Options
-    from pam_model.tasks import Language
 
 SHAPES = ("brush", "polygon", "ellipse", "rectangle", "keypoint")
 """Kinds of tags that can hold a shape; the most faithful to a mask first."""

@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Literal, get_args
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from label_studio_backend.config.labeling_config import NOT_XML, LabelingConfigError, is_background
-from pam_model.tasks import LANGUAGES, Task
+from pam_model.tasks import LANGUAGES, Language, Task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pam_model.tasks import Language
 
 Geometry = Literal["brush", "polygon", "rectangle", "ellipse"]
 GEOMETRIES: tuple[Geometry, ...] = get_args(Geometry)
@@ -82,11 +81,10 @@ def build_config(
         language: of the texts and of the question that the labels answer.
         geometry: the shape of answers.
         texts: what is written about each region, each task once.
-        background: whether points, and brushes, have a label "background" or "背景"; one of the
-            list that is called so takes its place. No region gets it as its label. People need it
-            where they paint the background as a class of pixels, and clients that send its points
-            together with those on the object. Label Studio sends them alone, so there they refine
-            nothing: Alt+click does.
+        background: whether points, and brushes, have a label "background" or "背景", or the one of
+            the list that is called so. No region gets it as its label. It serves people who paint
+            the background as a class of pixels, and clients that send its points together with
+            those on the object. Label Studio sends them alone, so there only Alt+click refines.
         data_key: the key of task data that holds the image.
 
     Returns:
@@ -118,7 +116,10 @@ def build_config(
     _add_labels(root, "RectangleLabels", "box", language, things)
     SubElement(root, "Image", name="image", value=f"${data_key}", zoom="true")
     for task in dict.fromkeys(texts):
-        _add_text(root, task, language)
+        asked = {"name": _NAMES[task], "toName": "image", "pam": task.value, **_spoken(language)}
+        shown = {"perRegion": "true", "editable": "true", "maxSubmissions": "1"}
+        shown |= {"displayMode": "region-list", "placeholder": _PLACEHOLDERS[language][task]}
+        SubElement(root, "TextArea", asked | shown)
     indent(root)
     return tostring(root, encoding="unicode") + "\n"
 
@@ -196,13 +197,6 @@ def _add_labels(
         SubElement(parent, "Label", value=label, background=_colour(index))
     if background is not None:
         SubElement(parent, "Label", value=background, background=_BACKGROUND_COLOUR)
-
-
-def _add_text(root: Element, task: Task, language: Language) -> None:
-    asked = {"name": _NAMES[task], "toName": "image", "pam": task.value, **_spoken(language)}
-    shown = {"perRegion": "true", "editable": "true", "maxSubmissions": "1"}
-    shown |= {"displayMode": "region-list", "placeholder": _PLACEHOLDERS[language][task]}
-    SubElement(root, "TextArea", asked | shown)
 
 
 def _spoken(language: Language) -> dict[str, str]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpcore
 import httpx
+import msgspec
 
 from label_studio_backend.media import guarded_network
 from label_studio_backend.media.files import Incoming
@@ -182,12 +183,11 @@ class Downloader:
         if status != 200:
             raise _status_error(status, url, permit)
         try:
-            decoded = json.loads(answer.in_memory().read())
-        except ValueError:
-            decoded = None
-        if not isinstance(decoded, dict):
-            raise MediaError(f"{url} did not answer with a JSON object; is it a Label Studio?")
-        return decoded
+            return msgspec.json.decode(answer.in_memory().read(), type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            raise MediaError(
+                f"{url} did not answer with a JSON object; is it a Label Studio?"
+            ) from None
 
     def _request(
         self,

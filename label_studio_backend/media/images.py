@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
 from label_studio_backend.media.urls import MediaError
+from label_studio_backend.single_flight import SingleFlight
 from pam_labeling import LoadedImage, read_image
 
 if TYPE_CHECKING:
+    from label_studio_backend.media.files import MediaFile
     from label_studio_backend.media.task_media import Access, TaskMedia
     from label_studio_backend.metrics import Metrics
 
@@ -36,6 +39,7 @@ class Images:
             max_bytes, getsizeof=lambda image: image.pixels.nbytes
         )
         self._lock = threading.Lock()
+        self._looking: SingleFlight[LoadedImage] = SingleFlight()
 
     @property
     def nbytes(self) -> int:
@@ -55,30 +59,15 @@ class Images:
             MediaError: it cannot or may not be fetched.
             ImageError: it cannot be decoded.
         """
-        with self._metrics.stage("media"):
-            key, found = self._find(value, access, task_id, name)
-        self._metrics.images.labels("miss" if isinstance(found, bytes) else "hit").inc()
-        if isinstance(found, LoadedImage):
-            return found
-        with self._metrics.stage("decode"):
-            image = read_image(found, key=key, name=name, max_pixels=self._max_pixels)
-        with self._lock, suppress(ValueError):  # it is larger than all that may be kept
-            self._decoded[key] = image
-        return image
-
-    def _find(
-        self, value: object, access: Access, task_id: object, name: str
-    ) -> tuple[str, LoadedImage | bytes]:
-        """The image's key, and the image if it is kept; else the content of its file."""
         for attempt in (1, 2):
-            file = self._media.file(value, access, task_id)
-            # Found by content: `file` has checked that this request may see it.
-            with self._lock:
-                image = self._decoded.get(file.key)
-            if image is not None:
-                return file.key, image
+            with self._metrics.stage("media"):
+                file = self._media.file(value, access, task_id)
+            # Looked up by content: `file` has checked that this request may see it. Threads that
+            # want an image which is not decoded yet share one decoding. The name is in the key,
+            # because a message about a damaged image names the task.
+            look_up = partial(self._look_up, file, name)
             try:
-                return file.key, file.read()
+                return self._looking.call((file.key, name), look_up)
             except OSError as error:
                 # Another process may have removed it just now; then it is fetched once more.
                 if attempt == 2 or not isinstance(error, FileNotFoundError):
@@ -86,3 +75,17 @@ class Images:
                         f"{name}: its file cannot be read ({error.strerror or error})"
                     ) from error
         raise AssertionError("unreachable")
+
+    def _look_up(self, file: MediaFile, name: str) -> LoadedImage:
+        """The decoded image of a file, kept or decoded now."""
+        with self._lock:
+            image = self._decoded.get(file.key)
+        self._metrics.images.labels("miss" if image is None else "hit").inc()
+        if image is None:
+            with self._metrics.stage("media"):
+                content = file.read()
+            with self._metrics.stage("decode"):
+                image = read_image(content, key=file.key, name=name, max_pixels=self._max_pixels)
+            with self._lock, suppress(ValueError):  # it is larger than all that may be kept
+                self._decoded[file.key] = image
+        return image

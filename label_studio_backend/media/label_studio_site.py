@@ -7,11 +7,10 @@ from base64 import urlsafe_b64encode
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from label_studio_backend.media.urls import MediaError, Url
+from label_studio_backend.media.urls import MediaError, NetworkZone, Url
 
 if TYPE_CHECKING:
     from label_studio_backend.media.tokens import Credentials
-    from label_studio_backend.media.urls import NetworkZone
 
 # Where Label Studio serves images, and so the only places its token is sent to. /file-proxy is
 # not among them: it sends the project's own password to whatever address the task names.
@@ -42,12 +41,8 @@ class LabelStudioSite:
         """Whether a URL is in it; https on the usual port counts for http there too."""
         base = self.base
         usual = url.has_default_port and base.has_default_port
-        upgraded = usual and (base.scheme, url.scheme) == ("http", "https")
-        return (
-            url.host == base.host
-            and (upgraded or (url.scheme, url.port) == (base.scheme, base.port))
-            and (url.path + "/").startswith(base.path + "/")
-        )
+        upgraded = usual and base.scheme == "http"
+        return _is_inside(url, base) and (upgraded or url.scheme == base.scheme)
 
     def serves(self, url: Url) -> bool:
         """Whether it serves images under this URL; only these get its token."""
@@ -70,14 +65,17 @@ class LabelStudioSite:
     def adopted(self, url: Url) -> Url:
         """The same URL under the configured name, if it is in this Label Studio under another."""
         for name in (self.base, self.alias):
-            if name is None or url.host != name.host:
-                continue
-            usual = url.has_default_port and name.has_default_port
-            inside = (url.path + "/").startswith(name.path + "/")
-            if inside and (usual or url.port == name.port):
+            if name is not None and _is_inside(url, name):
                 path = self.base.path + url.path.removeprefix(name.path)
                 return replace(self.base, path=path, query=url.query)
         return url
+
+
+def _is_inside(url: Url, base: Url) -> bool:
+    """Whether a URL is below another; http and https on their usual ports count as one."""
+    usual = url.has_default_port and base.has_default_port
+    is_below = (url.path + "/").startswith(base.path + "/")
+    return url.host == base.host and is_below and (usual or url.port == base.port)
 
 
 def base_url(text: str, name: str) -> Url:

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from label_studio_backend.media.downloads import Permit
-from label_studio_backend.media.urls import MediaError, NetworkZone, Url
+from label_studio_backend.media.urls import AllowedHosts, MediaError, NetworkZone, Url
 
 if TYPE_CHECKING:
     from label_studio_backend.media.label_studio_site import LabelStudioSite
-    from label_studio_backend.media.urls import AllowedHosts
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,7 @@ import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cachetools import LRUCache
 
@@ -50,7 +51,10 @@ from label_studio_backend.media.tokens import Credentials
 from label_studio_backend.media.urls import AllowedHosts, MediaError, NetworkZone, Url
 from label_studio_backend.single_flight import SingleFlight
 
-__all__ = ["Access", "MediaError", "MediaSettings", "TaskMedia"]
+if TYPE_CHECKING:
+    from label_studio_backend.settings import ServerSettings
+
+__all__ = ["Access", "MediaError", "TaskMedia"]
 
 UPLOAD_SECONDS = 24 * 3600.0
 OTHER_SECONDS = 300.0
@@ -80,64 +84,33 @@ class Access:
     token: str | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True)
-class MediaSettings:
-    """Where images may come from, and how much of them.
-
-    Attributes:
-        label_studio_url: the Label Studio, as this machine reaches it; with its path, if it is
-            served below one. It may have a private or loopback address.
-        api_key: a legacy or personal access token for it.
-        allowed_hosts: see `AllowedHosts`. Hosts named exactly may have private addresses.
-        local_files_root: the folder of Label Studio's local files, to read them from the disk
-            instead of asking Label Studio. Nobody's rights are checked then.
-        timeout: seconds for one image, with redirects and tokens (a slow DNS server apart).
-        max_bytes: of one image file.
-        cache_dir: where files are kept; None for nowhere.
-        cache_bytes: how much of them; 0 for nothing.
-        ca_bundle: certificates of authorities to trust instead of the usual ones, a file or a
-            folder; what REQUESTS_CA_BUNDLE of the environment names by default.
-
-    Raises:
-        MediaError: an address or host that is not understood, a token without an address, or no
-            such file of certificates.
-    """
-
-    label_studio_url: str | None = None
-    api_key: str | None = field(default=None, repr=False)
-    allowed_hosts: tuple[str, ...] = ()
-    local_files_root: Path | None = None
-    timeout: float = 30.0
-    max_bytes: int = 256 << 20
-    cache_dir: Path | None = None
-    cache_bytes: int = 4 << 30
-    ca_bundle: Path | None = field(default_factory=ca_bundle)
-
-    def __post_init__(self) -> None:
-        AllowedHosts(self.allowed_hosts)
-        if self.label_studio_url:
-            base_url(self.label_studio_url, "LABEL_STUDIO_URL")
-        elif self.api_key:
-            raise MediaError(
-                "LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL: set the address too, "
-                "because the key is never sent to another one"
-            )
-
-
 class TaskMedia:
     """Fetches the images of tasks. Safe for many threads; see the top of the module.
 
     Args:
-        settings: where from, and how much.
+        settings: where images come from, and how much is fetched and kept. Hosts that
+            `allowed_hosts` names exactly, and the Label Studio, may have private addresses. Where
+            `local_files_root` is set, nobody's rights to its files are checked.
+
+    Raises:
+        MediaError: an address or host that is not understood, a token without an address, or
+            REQUESTS_CA_BUNDLE names no certificates.
     """
 
-    def __init__(self, settings: MediaSettings) -> None:
+    def __init__(self, settings: ServerSettings) -> None:
+        url = settings.label_studio_url
+        if settings.api_key and not url:
+            raise MediaError(
+                "LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL: set the address too, "
+                "because the key is never sent to another one"
+            )
         self._settings = settings
+        self._label_studio = base_url(url, "LABEL_STUDIO_URL") if url else None
         self._allowed = AllowedHosts(settings.allowed_hosts)
-        self._downloader = Downloader(settings.max_bytes, settings.ca_bundle)
+        self._downloader = Downloader(settings.media_max_bytes, ca_bundle())
         self._cache = None
-        if settings.cache_dir and settings.cache_bytes:
-            self._cache = MediaCache(settings.cache_dir, settings.cache_bytes)
+        if settings.media_cache_bytes:
+            self._cache = MediaCache(settings.media_cache_dir, settings.media_cache_bytes)
         self._credentials: LRUCache[tuple[str, str], Credentials] = LRUCache(_MAX_CREDENTIALS)
         self._fetching: SingleFlight[MediaFile] = SingleFlight()
         self._lock = threading.Lock()
@@ -159,7 +132,7 @@ class TaskMedia:
         """
         text = image_text(value)
         if text[:5].lower() == "data:":
-            return read_data_uri(text, self._settings.max_bytes)
+            return read_data_uri(text, self._settings.media_max_bytes)
         site = self._site(access)
         url = self._url(text, site, task_id)
         policy = RequestPolicy(site, self._allowed, url)
@@ -168,7 +141,7 @@ class TaskMedia:
         if site is not None and policy.in_label_studio:
             root, path = self._settings.local_files_root, site.path_of(url)
             if root is not None and path.rstrip("/") == "/data/local-files":
-                return find_local_file(root, url, self._settings.max_bytes)
+                return find_local_file(root, url, self._settings.media_max_bytes)
             rights = site.rights
             if path.startswith("/data/upload/"):
                 fresh = UPLOAD_SECONDS
@@ -176,18 +149,17 @@ class TaskMedia:
         return self._fetching.call(key, lambda: self._kept_or_fetched(key, policy, fresh))
 
     def _site(self, access: Access) -> LabelStudioSite | None:
-        settings = self._settings
         claimed = None
         try:
             if access.host:
                 claimed = base_url(access.host, "the host name that Label Studio sent")
         except MediaError:
-            if not settings.label_studio_url:
+            if self._label_studio is None:
                 raise
-        if settings.label_studio_url:
-            base = base_url(settings.label_studio_url, "LABEL_STUDIO_URL")
-            zone = NetworkZone.PRIVATE
-            token = settings.api_key or (access.token if claimed == base else None)
+        if self._label_studio is not None:
+            base, zone = self._label_studio, NetworkZone.PRIVATE
+            # A token that came with a request goes to the Label Studio that it names, or nowhere.
+            token = self._settings.api_key or (access.token if claimed == base else None)
         elif claimed:
             base, zone = claimed, self._allowed.zone(claimed) or NetworkZone.PUBLIC
             token = access.token
@@ -257,15 +229,18 @@ class TaskMedia:
         entry = self._cache.get(key) if self._cache else None
         if entry is not None and entry.age < fresh:
             return entry.file
-        deadline = time.monotonic() + self._settings.timeout
+        deadline = time.monotonic() + self._settings.media_timeout
         try:
             return self._fetched(key, policy, entry, deadline)
         except StatusError as error:
             credentials = policy.site.credentials if policy.site else None
             refused = error.authorization if error.status == 401 else None
-            if credentials is None or refused is None:
-                raise
-            if credentials.header(deadline, refused=refused) == refused:
+            # The token has run out, perhaps; with another one it is worth a second try.
+            if (
+                credentials is None
+                or refused is None
+                or credentials.header(deadline, refused=refused) == refused
+            ):
                 raise
             return self._fetched(key, policy, entry, deadline)
 

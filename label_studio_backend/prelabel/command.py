@@ -6,17 +6,17 @@ import json
 import logging
 import signal
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.api_client import AccessError, Api, ApiFailure, RefusedError, StoppedError
 from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.lint import check_config
 from label_studio_backend.config.options import Options, OptionsError
 from label_studio_backend.media.task_media import Access
-from label_studio_backend.predictor import open_predictor, read_settings
+from label_studio_backend.predictor import Predictor, open_predictor, read_settings
 from label_studio_backend.prelabel.report import Report, left_out_sentences
 from label_studio_backend.prelabel.run import run
 from label_studio_backend.prelabel.selection import (
@@ -40,10 +40,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from label_studio_backend.model_loader import ModelLoader
-    from label_studio_backend.predictor import Predictor
     from label_studio_backend.prelabel.run import PredictMany
-    from label_studio_backend.settings import ServerSettings
 
 _GO_ON = "What is written stays written; the same command goes on from there."
 _TICK = 0.1  # seconds between looks whether the model is loaded, and whether somebody wants to stop
@@ -100,12 +97,16 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
             "prelabel needs Label Studio's address and an API key: --label-studio-url and "
             "--api-key, or LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"
         )
-    _configure_logging(settings)
+    if settings.log_level == "DEBUG":
+        settings.configure_logging()  # each request, and tracebacks of failed tasks and the model
+    else:  # the command itself says why the model cannot be loaded
+        logging.getLogger("label_studio_backend.model_loader").setLevel(logging.CRITICAL)
     console = messages_console()
     stop = threading.Event()
-    with _stopping(stop, console):
-        try:
-            with closing(
+    try:
+        with (
+            _stopping(stop, console),
+            closing(
                 Api(
                     settings.label_studio_url,
                     settings.api_key,
@@ -113,24 +114,27 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
                     stop=stop,
                     tell=lambda sentence: console.print(f"[yellow]{shown(sentence)}[/]"),
                 )
-            ) as api:
-                source, config, options = _prepare(api, order, model_settings.model, console)
-                if order.dry_run:
-                    return _dry_run(source, order.limit, console)
-                with open_predictor(model_settings, settings) as predictor:
-                    predict_many = partial(
-                        predictor.predict_many, config=config, options=options, access=Access()
-                    )
-                    report = _run(api, source, predictor, predict_many, order, console, stop)
-            if stop.is_set():
-                return _interrupted(console)
-            return ExitCode.IMAGES_FAILED if report.failures else ExitCode.OK
-        except (StoppedError, KeyboardInterrupt):
-            return _interrupted(console)
-        except AccessError as error:
-            raise CommandError(str(error)) from error
-        except ApiFailure as error:
-            raise CommandError(f"{error}. {_GO_ON}", ExitCode.NOT_WRITTEN) from error
+            ) as api,
+        ):
+            source, config, options = _prepare(api, order, model_settings.model, console)
+            if order.dry_run:
+                _dry_run(source, order.limit, console)
+                return ExitCode.OK
+            with closing(open_predictor(model_settings, settings)) as predictor:
+                predict_many = partial(
+                    predictor.predict_many, config=config, options=options, access=Access()
+                )
+                report = _run(api, source, predictor, predict_many, order, console, stop)
+        if stop.is_set():
+            raise StoppedError("stopped before all tasks were done")
+    except (StoppedError, KeyboardInterrupt):
+        console.print(f"[yellow]stopped. {_GO_ON}[/]")
+        return ExitCode.INTERRUPTED
+    except AccessError as error:
+        raise CommandError(str(error)) from error
+    except ApiFailure as error:
+        raise CommandError(f"{error}. {_GO_ON}", ExitCode.NOT_WRITTEN) from error
+    return ExitCode.IMAGES_FAILED if report.failures else ExitCode.OK
 
 
 def read_options(texts: Sequence[str]) -> Options:
@@ -180,19 +184,18 @@ def _prepare(
 def _read_selection(api: Api, order: Order) -> Selection:
     if order.view is not None and order.tasks:
         raise SelectionError("--view and --task exclude each other")
-    selection = Selection(included=order.tasks or None)
-    if order.view is not None:
+    if order.view is None:
+        selection = Selection(included=order.tasks or None)
+    else:
         selection = read_view(api, order.project, order.view)
-    filters = read_filters(api, order.project, order.filters)
-    if order.only_unlabeled:
-        filters.append(UNLABELED)
-    for item in filters:
-        selection = selection.narrowed([item])
+    only = [UNLABELED] if order.only_unlabeled else []
+    for item in [*read_filters(api, order.project, order.filters), *only]:
+        selection = selection.narrowed(item)
     selection.after(0)  # a view that cannot be paged through is better found now
     return selection
 
 
-def _dry_run(source: TaskSource, limit: int | None, console: Console) -> ExitCode:
+def _dry_run(source: TaskSource, limit: int | None, console: Console) -> None:
     """Say what a run would do."""
     project = source.project
     # The list of ids tells who is done; where it cannot, the tasks themselves do.
@@ -207,7 +210,6 @@ def _dry_run(source: TaskSource, limit: int | None, console: Console) -> ExitCod
     if doing < todo:
         console.print(f"{todo - doing} left for later by --limit")
     console.print(f"{doing} would be pre-annotated as {shown(repr(source.model_version))}")
-    return ExitCode.OK
 
 
 def _run(
@@ -219,66 +221,35 @@ def _run(
     console: Console,
     stop: threading.Event,
 ) -> Report:
-    with _open_failures(order.failures) as failures:
+    try:
+        opened = order.failures.open("w", encoding="utf-8") if order.failures else nullcontext()
+    except OSError as error:
+        raise CommandError(
+            f"cannot write {order.failures}: {error}", ExitCode.NOT_WRITTEN
+        ) from error
+    with opened as failures:
         chosen = source.count()
-        _load(predictor.loader, stop)
+        predictor.loader.start()
+        while predictor.loader.state == "loading":
+            api.wait(_TICK)
+        if predictor.loader.error is not None:
+            raise CommandError(predictor.loader.error, ExitCode.NO_MODEL)
         report = Report(console, chosen, source.tally, limit=order.limit, failures_file=failures)
         sink = PredictionSink(api, source.model_version)
+        # Nobody waits for a long task to stop. A thread closes the annotator, because a signal's
+        # handler may interrupt code that holds its locks. Unused, it waits until the process ends.
+        threading.Thread(target=_close_at, args=(stop, predictor), daemon=True).start()
         try:
-            with report, _closed_at(stop, predictor):
+            with report.progress:
                 run(source, predict_many, sink, report, stop=stop, limit=order.limit)
         finally:
             report.summary(source.model_version)
     return report
 
 
-def _configure_logging(settings: ServerSettings) -> None:
-    # DEBUG shows each request, and tracebacks of failed tasks and of the model.
-    if settings.log_level == "DEBUG":
-        settings.configure_logging()
-    else:  # the command itself says why the model cannot be loaded
-        logging.getLogger("label_studio_backend.model_loader").setLevel(logging.CRITICAL)
-
-
-def _load(loader: ModelLoader, stop: threading.Event) -> None:
-    loader.start()
-    while loader.state == "loading":
-        if stop.wait(_TICK):
-            raise StoppedError("stopped while the model was loaded")
-    if loader.error is not None:
-        raise CommandError(loader.error, ExitCode.NO_MODEL)
-
-
-@contextmanager
-def _closed_at(stop: threading.Event, predictor: Predictor) -> Iterator[None]:
-    """Inside, the predictor is closed when `stop` is set, so that nobody waits for a long task."""
-    # A thread does it: a signal's handler may interrupt code that holds the annotator's locks.
-    over = threading.Event()
-
-    def watch() -> None:
-        while not over.is_set():
-            if stop.wait(_TICK):
-                predictor.close()
-                return
-
-    threading.Thread(target=watch, daemon=True).start()
-    try:
-        yield
-    finally:
-        over.set()
-
-
-@contextmanager
-def _open_failures(path: Path | None) -> Iterator[TextIO | None]:
-    if path is None:
-        yield None
-        return
-    try:
-        file = path.open("w", encoding="utf-8")
-    except OSError as error:
-        raise CommandError(f"cannot write {path}: {error}", ExitCode.NOT_WRITTEN) from error
-    with file:
-        yield file
+def _close_at(stop: threading.Event, predictor: Predictor) -> None:
+    stop.wait()
+    predictor.close()
 
 
 @contextmanager
@@ -297,8 +268,3 @@ def _stopping(stop: threading.Event, console: Console) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _interrupted(console: Console) -> ExitCode:
-    console.print(f"[yellow]stopped. {_GO_ON}[/]")
-    return ExitCode.INTERRUPTED

@@ -1,4 +1,4 @@
-"""The report of a run for people: progress, failures, summary."""
+"""The report of a run: progress, failures and a summary, for people."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from pam_labeling.command_line.terminal import progress_bar, shown
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from label_studio_backend.prelabel.run import Failure
     from label_studio_backend.prelabel.sink import Written
     from label_studio_backend.prelabel.source import Tally
 
@@ -21,14 +20,14 @@ _LINE = 30.0  # seconds between two lines where there is no terminal
 
 
 class Report:
-    """Counts what happens and shows it; a context manager around the run.
+    """Counts what happens and shows it; `with report.progress:` goes around the run.
 
     Args:
-        console: where to; on stderr.
-        chosen: tasks that the selection has, done or not.
-        limit: no more tasks than this are done.
-        tally: counts what the source leaves out.
-        failures_file: takes each failure at once, as a line of JSON.
+        console: shows it, on stderr.
+        chosen: how many tasks the selection has, done or not.
+        tally: counts the tasks that the source leaves out.
+        limit: the most tasks that are done.
+        failures_file: gets a line of JSON for each failure, at once.
     """
 
     def __init__(
@@ -42,27 +41,20 @@ class Report:
     ) -> None:
         self.written: Counter[Written] = Counter()
         self.failures = 0
-        self._first: list[Failure] = []
+        self._first: list[tuple[int, str]] = []
         self._console = console
         self._chosen = chosen
         self._limit = limit
         self._tally = tally
         self._file = failures_file
         self._began = self._lined = time.monotonic()
-        self._progress = progress_bar(console, self._total())
-        self._progress.disable |= not console.is_terminal
-        self._bar = self._progress.add_task("pre-labelling", total=self._total())
-
-    def __enter__(self) -> Report:
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+        self.progress = progress_bar(console, self._total())
+        self.progress.disable |= not console.is_terminal
+        self._bar = self.progress.add_task("pre-labelling", total=self._total())
 
     @property
     def done(self) -> int:
-        """Tasks that are over: written or failed."""
+        """How many tasks are written or failed."""
         return self.written.total() + self.failures
 
     def wrote(self, written: Written) -> None:
@@ -70,20 +62,20 @@ class Report:
         self.written[written] += 1
         self._show()
 
-    def failed(self, failure: Failure) -> None:
-        """A task failed."""
+    def failed(self, task: int, reason: str) -> None:
+        """A task has no prediction now."""
         self.failures += 1
         if len(self._first) < _SHOWN:
-            self._first.append(failure)
+            self._first.append((task, reason))
         if self._file is not None:
-            line = {"task": failure.task, "reason": failure.reason}
-            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
-            self._file.flush()
+            # At once: whoever kills the run still has them.
+            line = json.dumps({"task": task, "reason": reason}, ensure_ascii=False)
+            print(line, file=self._file, flush=True)
         self._show()
 
     def _show(self) -> None:
         failed = f", [red]{self.failures} failed[/]" if self.failures else ""
-        self._progress.update(
+        self.progress.update(
             self._bar,
             completed=self.done,
             total=self._total(),
@@ -107,8 +99,8 @@ class Report:
             self._console.print(left_out)
         if self.failures:
             self._console.print(f"[red]{_tasks(self.failures)} failed:[/]")
-        for failure in self._first:
-            self._console.print(f"  task {failure.task}: {shown(failure.reason)}")
+        for task, reason in self._first:
+            self._console.print(f"  task {task}: {shown(reason)}")
         if self.failures > len(self._first):
             more = self.failures - len(self._first)
             self._console.print(f"  ... and {more} more: --failures FILE.jsonl keeps all")

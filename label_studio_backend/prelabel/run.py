@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 from contextlib import closing
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.api_client import RefusedError, StoppedError
 from pam_labeling.errors import ClosedError, PamError
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     import threading
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 
-    from label_studio_backend.prelabel.sink import PredictionSink, Written
+    from label_studio_backend.prelabel.report import Report
+    from label_studio_backend.prelabel.sink import PredictionSink
     from label_studio_backend.prelabel.source import Todo
 
     Task = Mapping[str, Any]
@@ -34,29 +34,11 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Failure:
-    """A task that has no prediction now, and why."""
-
-    task: int
-    reason: str
-
-
-class Watcher(Protocol):
-    """Is told what happens, in the thread that runs."""
-
-    def wrote(self, written: Written) -> None:
-        """A prediction is in Label Studio."""
-
-    def failed(self, failure: Failure) -> None:
-        """A task failed."""
-
-
 def run(
     source: Iterable[Todo],
     predict_many: PredictMany,
     sink: PredictionSink,
-    watcher: Watcher,
+    report: Report,
     *,
     stop: threading.Event,
     limit: int | None = None,
@@ -67,7 +49,7 @@ def run(
         source: the tasks.
         predict_many: see `Predictor.predict_many`.
         sink: where predictions go.
-        watcher: is told of each task.
+        report: is told of each task, in this thread.
         stop: no further task is begun when it is set. Whoever sets it closes the annotator, so that
             the tasks under way fail with `ClosedError`; what is finished is still written.
         limit: no more tasks than this.
@@ -95,14 +77,14 @@ def run(
                 continue
             if isinstance(result, Exception):
                 _log.debug("task %d failed", todo.id, exc_info=result)
-                watcher.failed(Failure(todo.id, _reason(result)))
+                report.failed(todo.id, _reason(result))
                 continue
             try:
                 written = sink.write(todo.id, result, todo.replaces)
             except RefusedError as error:
-                watcher.failed(Failure(todo.id, str(error)))
+                report.failed(todo.id, str(error))
             else:
-                watcher.wrote(written)
+                report.wrote(written)
     if broken:
         raise broken[0]
     sink.settle()

@@ -7,13 +7,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.api_client import RefusedError
+from label_studio_backend.api_client import Api, RefusedError
 from pam_labeling.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from label_studio_backend.api_client import Api
 
 Item = dict[str, Any]
 """One filter of the Data Manager: filter, operator, type, value, and maybe a child_filter."""
@@ -53,18 +52,17 @@ class Selection:
     included: tuple[int, ...] | None = None
     excluded: tuple[int, ...] = ()
 
-    def narrowed(self, items: Sequence[Item]) -> Selection:
-        """The part of it that meets these filters as well."""
-        merged = (*self.items, *items)
+    def narrowed(self, item: Item) -> Selection:
+        """The part of it that meets this filter as well."""
         if self.conjunction == "and" or not self.items:
-            return replace(self, items=merged, conjunction="and")
-        if len(items) != 1 or any(item.get("child_filter") for item in self.items):
+            return replace(self, items=(*self.items, item), conjunction="and")
+        if any(other.get("child_filter") for other in self.items):
             raise SelectionError(
                 "the view joins its filters by 'or' and cannot be narrowed further: make a view "
                 "whose filters are joined by 'and'"
             )
         # (a or b) and c, in the only form that the server reads: (a and c) or (b and c).
-        with_child = tuple({**item, "child_filter": items[0]} for item in self.items)
+        with_child = tuple({**other, "child_filter": item} for other in self.items)
         return replace(self, items=with_child)
 
     def after(self, task_id: int) -> dict[str, object]:
@@ -73,8 +71,7 @@ class Selection:
         It pages by id and not by page number: annotators and this program write meanwhile, which
         changes what a filter chooses and would shift pages.
         """
-        later = number_filter("id", "greater", task_id)
-        narrowed = self.narrowed([later])
+        narrowed = self.narrowed(number_filter("id", "greater", task_id))
         query: dict[str, object] = {
             "filters": {"conjunction": narrowed.conjunction, "items": list(narrowed.items)},
             "ordering": ["tasks:id"],
@@ -146,8 +143,12 @@ def read_filters(api: Api, project: int, texts: Sequence[str]) -> list[Item]:
     parsed = [_parse(text) for text in texts]
     if not parsed:
         return []
-    columns = _columns(api.get("api/dm/columns/", project=project))
-    return [_item(column, operator, value, columns) for column, operator, value in parsed]
+    columns = {}  # and their types: "Number", "String", ...
+    for column in api.get("api/dm/columns/", project=project)["columns"]:
+        parent = column.get("parent")
+        name = f"{parent}.{column['id']}" if parent else column["id"]
+        columns[name] = str(column.get("type", "Unknown"))
+    return [_item(name, operator, value, columns) for name, operator, value in parsed]
 
 
 def _parse(text: str) -> tuple[str, str, str]:
@@ -160,16 +161,6 @@ def _parse(text: str) -> tuple[str, str, str]:
     return match["column"], _OPERATORS[match["operator"]], match["value"].strip()
 
 
-def _columns(answer: Mapping[str, Any]) -> dict[str, str]:
-    """The project's columns and their types: "Number", "String", ..."""
-    columns = {}
-    for column in answer["columns"]:
-        parent = column.get("parent")
-        name = f"{parent}.{column['id']}" if parent else column["id"]
-        columns[name] = str(column.get("type", "Unknown"))
-    return columns
-
-
 def _item(column: str, operator: str, value: str, columns: Mapping[str, str]) -> Item:
     if column not in columns:
         raise SelectionError(
@@ -177,28 +168,20 @@ def _item(column: str, operator: str, value: str, columns: Mapping[str, str]) ->
             + ", ".join(sorted(columns))
         )
     kind = columns[column]
-    if kind == "Datetime":
-        return _filter(column, operator, kind, _server_time(column, value))
-    if kind in {"Number", "Time"} or operator in _ORDERED:
-        try:
+    try:
+        if kind == "Datetime":
+            moment = datetime.fromisoformat(value)
+            # A time without a zone is taken for UTC.
+            utc = moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
+            return _filter(column, operator, kind, utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+        if kind in {"Number", "Time"} or operator in _ORDERED:
             return number_filter(column, operator, float(value))
-        except ValueError:
-            raise SelectionError(
-                f"{column} is compared with {value!r}, which is not a number"
-            ) from None
+    except ValueError:
+        time = "a time such as 2026-01-31 or 2026-01-31T12:00"
+        raise SelectionError(
+            f"{column} is compared with {value!r}, which is not "
+            f"{time if kind == 'Datetime' else 'a number'}"
+        ) from None
     if column == "predictions_model_versions":
         return _filter(column, operator, kind, [value])  # any of them
     return _filter(column, operator, "Boolean" if kind == "Boolean" else "String", value)
-
-
-def _server_time(column: str, value: str) -> str:
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError:
-        raise SelectionError(
-            f"{column} is compared with {value!r}, which is not a time such as 2026-01-31 or "
-            "2026-01-31T12:00"
-        ) from None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=timezone.utc)
-    return moment.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -11,12 +11,11 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.api_client import LostAnswerError, RefusedError
+from label_studio_backend.api_client import Api, LostAnswerError, RefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from label_studio_backend.api_client import Api
 
 GRACE = (1.0, 2.0, 4.0, 8.0)
 """A write whose answer was lost may still arrive: seconds between the looks for it."""
@@ -61,8 +60,12 @@ class PredictionSink:
             "score": prediction.get("score"),
             "model_version": self._model_version,
         }
-        if replaces and self._replace(replaces, body):
-            return Written.REPLACED
+        if replaces:
+            *others, newest = replaces
+            if self._change("PATCH", newest, body):
+                for other in others:
+                    self._change("DELETE", other)
+                return Written.REPLACED
         # A process that was killed may have left a write on its way.
         if self._ids(task_id):
             return Written.ALREADY_THERE
@@ -103,14 +106,6 @@ class PredictionSink:
             if self._ids(task_id):
                 return True
         return False
-
-    def _replace(self, replaces: tuple[int, ...], body: Mapping[str, object]) -> bool:
-        *others, newest = replaces
-        if not self._change("PATCH", newest, body):
-            return False
-        for other in others:
-            self._change("DELETE", other)
-        return True
 
     def _remove_doubles(self, task_id: int) -> None:
         for surplus in self._ids(task_id)[1:]:

@@ -1,4 +1,4 @@
-"""The tasks to do, streamed from Label Studio page by page."""
+"""The source: streams the tasks to do from Label Studio, page by page."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from label_studio_backend.api_client import Api
     from label_studio_backend.prelabel.selection import Selection
 
 LISTED = 1000  # ids in one page
 READ = 16  # whole tasks, with all their masks, in one page
-_CUT = 200  # characters: Label Studio cuts a task's list of model versions somewhere behind it
+# Characters. Label Studio cuts long lists of model versions off, at 200 or somewhat more.
+_CUT = 200
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Project:
 
 @dataclass(frozen=True, eq=False)
 class Todo:
-    """A task to do; each is equal to itself only.
+    """A task to do. Two of them are never equal.
 
     Attributes:
         task: as Label Studio shows it, with annotations, drafts and the predictions of others.
@@ -56,13 +57,13 @@ class Todo:
 
 @dataclass
 class Tally:
-    """What became of the tasks that were chosen, so far.
+    """The chosen tasks that are left out, and why.
 
     Attributes:
-        done_before: left out, because they have a prediction of this model version.
-        excluded: left out by the view.
-        vanished: deleted between listing and reading.
-        missing: asked for by their ids, but not in the project, or not with these filters.
+        done_before: how many have a prediction of this model version already.
+        excluded: how many the view leaves out.
+        vanished: ids of those that were deleted after they were listed.
+        missing: ids that were asked for but are not in the project, or do not meet the filters.
     """
 
     done_before: int = 0
@@ -91,15 +92,16 @@ def read_project(api: Api, project: int) -> Project:
 class TaskSource:
     """Streams the chosen tasks that have no prediction of a model version yet.
 
-    First it lists ids with the names of their predictions' versions, which is cheap. Then it reads
-    the tasks that are left whole, with their predictions, which show exactly who is done.
+    First it lists the tasks' ids, with the model versions of their predictions where that is
+    certain. This is cheap, and leaves out most tasks that are done. Then it reads each task that
+    is left, with all its predictions, which show for certain whether it is done.
 
     Args:
         api: the server.
         project: whose tasks.
         selection: which of them.
-        model_version: tasks with a prediction of it are left out ...
-        overwrite: ... unless they are to be done again.
+        model_version: tasks with a prediction of this model version are left out.
+        overwrite: leave none out; the old predictions are replaced.
     """
 
     def __init__(
@@ -124,7 +126,7 @@ class TaskSource:
         return sum(self._page(p.after(0), page_size=1, include="id")["total"] for p in parts)
 
     def ids(self) -> Iterator[int]:
-        """Ids of the tasks that the list does not show as done, in their order."""
+        """Ids of the chosen tasks, in their order, without those that the list shows as done."""
         visible = not self._overwrite and self._versions_are_visible()
         excluded = set(self._selection.excluded)
         for part in self._selection.parts():
@@ -148,29 +150,27 @@ class TaskSource:
                 query["hiddenColumns"] = _HIDDEN
             page = self._page(query, page_size=LISTED, include=include)["tasks"]
             yield from page
-            # Servers may limit pages to fewer.
+            # Only an empty page is the last: a server may limit pages to fewer tasks than asked.
             if not page:
                 return
             last = page[-1]["id"]
 
     def __iter__(self) -> Iterator[Todo]:
-        for ids in _batches(self.ids(), READ):
+        waiting = self.ids()
+        while ids := list(islice(waiting, READ)):
             query = {"selectedItems": {"all": False, "included": ids}, "ordering": ["tasks:id"]}
             tasks = self._page(query, page_size=READ, fields="all")["tasks"]
             self.tally.vanished += sorted(set(ids) - {task["id"] for task in tasks})
             for task in tasks:
-                todo = self._todo(task)
-                if todo.replaces and not self._overwrite:
+                # Our own earlier predictions are kept apart: they prompt nothing.
+                predictions = task.get("predictions") or []
+                ours = [p for p in predictions if p.get("model_version") == self.model_version]
+                others = [p for p in predictions if p.get("model_version") != self.model_version]
+                if ours and not self._overwrite:
                     self.tally.done_before += 1
                 else:
-                    yield todo
-
-    def _todo(self, task: Mapping[str, Any]) -> Todo:
-        # Our own earlier predictions are kept apart: they prompt nothing.
-        predictions = task.get("predictions") or []
-        ours = [p for p in predictions if p.get("model_version") == self.model_version]
-        others = [p for p in predictions if p.get("model_version") != self.model_version]
-        return Todo({**task, "predictions": others}, tuple(sorted(int(p["id"]) for p in ours)))
+                    replaces = tuple(sorted(int(prediction["id"]) for prediction in ours))
+                    yield Todo({**task, "predictions": others}, replaces)
 
     def _page(self, query: Mapping[str, object], **params: object) -> Any:
         if self.project.evaluates:
@@ -184,10 +184,10 @@ class TaskSource:
         )
 
     def _versions_are_visible(self) -> bool:
-        """Whether the list of ids can show which tasks are done.
+        """Whether the list of ids shows for certain which tasks are done.
 
-        Label Studio joins the names of a task's versions by commas, in any order, and names may
-        have commas themselves: other versions together must not look like ours.
+        Label Studio joins the names of a task's versions by commas, in any order, and a name may
+        have commas itself. So other versions together may look like ours: then it does not.
         """
         if self.project.evaluates:
             return False
@@ -201,7 +201,8 @@ class TaskSource:
         return len(text) < _CUT and _parts(self.model_version) <= _parts(text)
 
 
-# Without these Label Studio shows no versions; with fewer of them it computes the others too.
+# Label Studio shows the versions only if a request names columns to hide. It computes each column
+# that is not hidden, so all expensive ones are named.
 _HIDDEN_COLUMNS = [
     f"tasks:{column}"
     for column in (
@@ -222,11 +223,5 @@ _HIDDEN = {"explore": _HIDDEN_COLUMNS, "labeling": _HIDDEN_COLUMNS}
 
 
 def _parts(versions: str) -> set[str]:
-    """What is between the commas; Label Studio drops quotation marks."""
+    """The texts between the commas. Label Studio drops quotation marks."""
     return {part.strip() for part in versions.replace('"', "").split(",")}
-
-
-def _batches(ids: Iterable[int], size: int) -> Iterator[list[int]]:
-    iterator = iter(ids)
-    while batch := list(islice(iterator, size)):
-        yield batch

@@ -24,6 +24,8 @@ from label_studio_backend.server.bodies import read_event, read_predict, read_se
 from pam_labeling.errors import BusyError, DeadlineError, InputError, UnavailableError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from label_studio_backend.server.backend import Backend
     from label_studio_backend.settings import ServerSettings
 
@@ -65,35 +67,26 @@ def create_app(backend: Backend, settings: ServerSettings) -> Flask:
 
 
 def _add_paths(app: Flask, backend: Backend) -> None:
-    @app.get("/")
-    @app.get("/health")
-    def health() -> Response:
-        return _json(backend.health())
-
-    @app.get("/ready")
     def ready() -> Response:
         state = backend.health()["state"]
         return _json({"state": state}, 200 if state == "ready" else 503)
 
-    @app.get("/versions")
-    def versions() -> Response:
-        return _json(backend.versions())
+    def body() -> bytes:
+        return request.get_data(cache=False)
 
-    @app.get("/metrics")
-    def metrics() -> Response:
-        return Response(backend.metrics.text(), content_type=CONTENT_TYPE_LATEST)
-
-    @app.post("/setup")
-    def setup() -> Response:
-        return _json(backend.setup(read_setup(request.get_data(cache=False))))
-
-    @app.post("/predict")
-    def predict() -> Response:
-        return _json(backend.predict(read_predict(request.get_data(cache=False))))
-
-    @app.post("/webhook")
-    def webhook() -> Response:
-        return _json(backend.webhook(read_event(request.get_data(cache=False))))
+    answers: dict[str, Callable[[], Response]] = {
+        "GET /": lambda: _json(backend.health()),
+        "GET /health": lambda: _json(backend.health()),
+        "GET /ready": ready,
+        "GET /versions": lambda: _json(backend.versions()),
+        "GET /metrics": lambda: Response(backend.metrics.text(), content_type=CONTENT_TYPE_LATEST),
+        "POST /setup": lambda: _json(backend.setup(read_setup(body()))),
+        "POST /predict": lambda: _json(backend.predict(read_predict(body()))),
+        "POST /webhook": lambda: _json(backend.webhook(read_event(body()))),
+    }
+    for name, answer in answers.items():
+        method, _, path = name.partition(" ")
+        app.add_url_rule(path, name, answer, methods=[method])
 
 
 def _add_errors(app: Flask, backend: Backend) -> None:

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.config.labeling_config import LabelingConfig
-from label_studio_backend.config.project_checks import ProjectChecks
+from label_studio_backend.config.lint import kept_checks
 from label_studio_backend.errors import RequestError
 from label_studio_backend.media.task_media import Access
 from label_studio_backend.server.admission import ConcurrencyLimit
 from label_studio_backend.server.batches import Batches
-from label_studio_backend.server.bodies import project_key, read_clicked_task
-from label_studio_backend.server.project_file import NAME, ProjectFile
-from label_studio_backend.server.projects import Project, Projects
+from label_studio_backend.server.bodies import (
+    PredictBody,
+    SetupBody,
+    project_key,
+    read_clicked_task,
+)
+from label_studio_backend.server.projects import FILE_NAME, Project, ProjectFile, Projects
 from label_studio_backend.server.result_cache import ResultCache
 from pam_labeling.errors import UnavailableError
 from pam_labeling.version import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     import msgspec
 
     from label_studio_backend.predictor import Predictor
-    from label_studio_backend.server.bodies import PredictBody, SetupBody
     from label_studio_backend.settings import ServerSettings
 
 _log = logging.getLogger(__name__)
@@ -63,18 +65,12 @@ class Backend:
         self._predictor = predictor
         self._loader = predictor.loader
         self._results = ResultCache(settings.result_cache_bytes, self.metrics)
-        self._checks = ProjectChecks()
-        self._projects = Projects(ProjectFile(settings.media_cache_dir / NAME))
+        self._check = kept_checks()
+        self._projects = Projects(ProjectFile(settings.media_cache_dir / FILE_NAME))
         self._clicks = ConcurrencyLimit(settings.predictions, settings.busy_seconds, "clicks")
         self._posts = ConcurrencyLimit(settings.predictions, settings.busy_seconds, "batches")
         self._batches = Batches(predictor, self._results, settings)
         self._add_gauges()
-
-    def __enter__(self) -> Backend:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def load(self) -> None:
         """Begin to load the model, and return at once."""
@@ -113,7 +109,7 @@ class Backend:
         """
         key = project_key(body.project)
         access = Access(body.hostname, body.access_token)
-        checked = self._checks.check(body.schema, body.extra_params)
+        checked = self._check(body.schema, body.extra_params)
         findings = checked.findings
         project = Project(checked.options, access, checked.problem, findings.hints)
         known = self._projects.remember(key, project, body.extra_params)
@@ -190,20 +186,25 @@ class Backend:
             self.metrics.failures.labels(type(error).__name__).inc()
             raise
 
+    def _statistic(self, name: str) -> float:
+        """A number that the annotator counts; 0 while it loads."""
+        annotator = self._loader.annotator
+        return float(getattr(annotator.statistics, name)) if annotator else 0.0
+
     def _add_gauges(self) -> None:
-        def statistic(name: str) -> Callable[[], float]:
-            def read() -> float:
-                annotator = self._loader.annotator
-                return float(getattr(annotator.statistics, name)) if annotator else 0.0
-
-            return read
-
-        gauge = self.metrics.gauge
-        gauge("model_ready", "1 when the model is loaded.", lambda: self._loader.state == "ready")
-        gauge("queue_length", "Requests that wait for the model.", statistic("waiting"))
-        gauge("feature_cache_bytes", "Image features kept.", statistic("cached_bytes"))
-        gauge("feature_cache_hits", "Images not encoded again.", statistic("cache_hits"))
-        gauge("feature_cache_misses", "Images encoded.", statistic("cache_misses"))
-        gauge("image_cache_bytes", "Decoded images kept.", lambda: self._predictor.images.nbytes)
-        gauge("result_cache_bytes", "Pre-annotations kept.", lambda: self._results.nbytes)
-        gauge("batch_tasks", "Tasks of batches under way.", lambda: self._results.under_way)
+        waiting, cached, hits, misses = (
+            partial(self._statistic, name)
+            for name in ("waiting", "cached_bytes", "cache_hits", "cache_misses")
+        )
+        images, results = self._predictor.images, self._results
+        for name, text, value in (
+            ("model_ready", "1 when the model is loaded.", lambda: self._loader.state == "ready"),
+            ("queue_length", "Requests that wait for the model.", waiting),
+            ("feature_cache_bytes", "Image features kept.", cached),
+            ("feature_cache_hits", "Images not encoded again.", hits),
+            ("feature_cache_misses", "Images encoded.", misses),
+            ("image_cache_bytes", "Decoded images kept.", lambda: images.nbytes),
+            ("result_cache_bytes", "Pre-annotations kept.", lambda: results.nbytes),
+            ("batch_tasks", "Tasks of batches under way.", lambda: results.under_way),
+        ):
+            self.metrics.gauge(name, text, value)

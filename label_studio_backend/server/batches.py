@@ -20,7 +20,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.server.bodies import read_task
-from label_studio_backend.server.result_cache import result_key
+from label_studio_backend.server.result_cache import ResultCache, result_key
 from label_studio_backend.translation.translator import name_of
 from pam_labeling import ClosedError, Priority
 from pam_labeling.errors import BusyError, DeadlineError, PamError
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.predictor import Prediction, Predictor
     from label_studio_backend.server.projects import Project
-    from label_studio_backend.server.result_cache import ResultCache
     from label_studio_backend.settings import ServerSettings
 
 _TICK = 1.0  # seconds between looks whether the batch has become too old, or the backend closed
@@ -148,7 +147,14 @@ class Batches:
         try:
             self._predict_where_room(batch)
             while batch.tasks:
-                self._wait_for_room(batch)
+                _log.warning(
+                    "%d tasks of a batch wait: predictions that Label Studio has not fetched fill "
+                    "PAM_RESULT_CACHE_BYTES (%d bytes); retrieve predictions again, or raise it",
+                    len(batch.tasks),
+                    self._results.max_bytes,
+                )
+                while not self._results.wait_for_room(batch.tasks, _TICK):
+                    self._check_open(batch)
                 self._predict_where_room(batch)
         except Exception as error:  # noqa: BLE001 - told to all who wait for the tasks that are left
             self._fail(batch.tasks, error)
@@ -177,16 +183,6 @@ class Batches:
                 self._fail([task_key], result)
             else:
                 self._results.finish(task_key, result)
-
-    def _wait_for_room(self, batch: _Batch) -> None:
-        _log.warning(
-            "%d tasks of a batch wait: predictions that Label Studio has not fetched fill "
-            "PAM_RESULT_CACHE_BYTES (%d bytes); retrieve predictions again, or raise it",
-            len(batch.tasks),
-            self._results.max_bytes,
-        )
-        while not self._results.wait_for_room(batch.tasks, _TICK):
-            self._check_open(batch)
 
     def _read(self, batch: _Batch, task_key: bytes) -> dict[str, Any]:
         self._check_open(batch)

@@ -1,20 +1,119 @@
-"""The projects that `/setup` told about: their options and access, for the clicks that follow."""
+"""The projects that `/setup` told about: their options and access, for the clicks that follow.
+
+Label Studio sends a project's options with `/setup` only, and a click may come before that. So the
+options are in a file, too, for the time after a restart: neither addresses nor tokens, only options
+that `Options.read` accepts.
+"""
 
 from __future__ import annotations
 
+import logging
+import os
+import tempfile
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
+import msgspec
 from cachetools import LRUCache
 
-from label_studio_backend.config.options import Options
+from label_studio_backend.config.options import Options, OptionsError
 from label_studio_backend.media.task_media import Access
 
-if TYPE_CHECKING:
-    from label_studio_backend.server.project_file import ProjectFile
+FILE_NAME = "projects.json"
+"""The file's name, in the folder of the media cache."""
 
-_MAX_PROJECTS = 10_000
+MOST_PROJECTS = 1000
+"""So many projects are kept, those whose options were set last."""
+
+MOST_BYTES = 4 << 20
+"""A longer file is not read, and options that would make it longer are not kept."""
+
+_MAX_PROJECTS = 10_000  # in memory
+_log = logging.getLogger(__name__)
+
+
+class _Content(msgspec.Struct):
+    """The file: extra parameters by project, those set last at the end."""
+
+    pam_labeling_projects: dict[str, Any]
+
+
+class ProjectFile:
+    """Extra parameters by project in a file that only this user may read; safe for any thread.
+
+    Projects with the default options are not in it. Trouble with the file is logged, and the
+    backend goes on without it.
+
+    Args:
+        path: the file; its folder is made if it does not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._lock = threading.Lock()
+
+    def read(self) -> dict[str, Options]:
+        """Options by project; {} where there is no file or a damaged one."""
+        read = {}
+        for key, given in self._read().items():
+            try:
+                read[key] = Options.read(given)
+            except OptionsError as error:  # noqa: PERF203 - the others are read all the same
+                _log.warning("%s: the options of project %s: %s", self._path, key, error)
+        return read
+
+    def write(self, key: str, extra_params: Any) -> None:
+        """Keep parameters that `Options.read` accepted; forget them where they are the defaults."""
+        with self._lock:
+            projects = self._read()
+            known = projects.pop(key, None)
+            if Options.read(extra_params) != Options():
+                projects[key] = extra_params
+            elif known is None:
+                return
+            while len(projects) > MOST_PROJECTS:
+                del projects[next(iter(projects))]
+            content = msgspec.json.encode(_Content(projects))
+            if len(content) > MOST_BYTES:
+                _log.warning(
+                    "%s: the options of project %s are too long to be kept", self._path, key
+                )
+                return
+            try:
+                self._replace(content)
+            except OSError as error:
+                _log.warning("the projects' options cannot be kept: %s", error)
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            with self._path.open("rb") as file:
+                content = file.read(MOST_BYTES + 1)
+            if len(content) > MOST_BYTES:
+                raise msgspec.DecodeError(f"it has more than {MOST_BYTES:,} bytes")
+            return msgspec.json.decode(content, type=_Content).pam_labeling_projects
+        except FileNotFoundError:
+            return {}
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            _log.warning(
+                "%s cannot be read (%s): projects have the default options until Label Studio "
+                "sets them up again",
+                self._path,
+                error,
+            )
+            return {}
+
+    def _replace(self, content: bytes) -> None:
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{FILE_NAME}.", dir=self._path.parent)  # mode 0600
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+            Path(name).replace(self._path)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
 
 
 @dataclass(frozen=True)

@@ -37,8 +37,14 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     model_settings, settings = read_settings(model, server)
     settings.configure_logging()
-    _warn(settings)
-    with Backend(open_predictor(model_settings, settings), settings) as backend:
+    if settings.label_studio_url is None:
+        _log.warning(
+            "LABEL_STUDIO_URL is not set: uploads and local files cannot be fetched; set it to "
+            "Label Studio's address, and LABEL_STUDIO_API_KEY to a token"
+        )
+    if os.environ.get("WORKERS", "1").strip() not in ("", "1"):
+        _log.warning("WORKERS is not used: one process owns the model; see THREADS")
+    with closing(Backend(open_predictor(model_settings, settings), settings)) as backend:
         app = create_app(backend, settings)
         app.test_client().get("/ready")  # Flask's first answer is slow; nobody waits for this one
         try:
@@ -69,13 +75,3 @@ def check_access(settings: ServerSettings) -> None:
             api.get("api/projects/", page_size=1)
     except ApiFailure as error:
         _log.warning("Label Studio's images cannot be fetched now: %s", error)
-
-
-def _warn(settings: ServerSettings) -> None:
-    if settings.label_studio_url is None:
-        _log.warning(
-            "LABEL_STUDIO_URL is not set: uploads and local files cannot be fetched; set it to "
-            "Label Studio's address, and LABEL_STUDIO_API_KEY to a token"
-        )
-    if os.environ.get("WORKERS", "1").strip() not in ("", "1"):
-        _log.warning("WORKERS is not used: one process owns the model; see THREADS")

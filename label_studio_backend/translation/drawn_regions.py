@@ -9,13 +9,19 @@ of further pages (`item_index`).
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-from label_studio_backend.config.labeling_config import ProjectLabel, is_background
+from label_studio_backend.config.labeling_config import (
+    Control,
+    LabelingConfig,
+    ProjectLabel,
+    is_background,
+)
 from label_studio_backend.translation.geometry import (
     GeometryError,
+    Size,
     TurnedBox,
     fit_mask,
     read_ellipse,
@@ -28,12 +34,6 @@ from pam_labeling.errors import InputError, MaskError
 from pam_model.cropped_mask import CroppedMask
 from pam_model.errors import PromptError
 from pam_model.prompts import Prompt
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from label_studio_backend.config.labeling_config import Control, LabelingConfig
-    from label_studio_backend.translation.geometry import Size
 
 ShapeKind = Literal["keypoint", "rectangle", "ellipse", "polygon", "brush"]
 
@@ -123,28 +123,25 @@ class DrawnRegion:
         Raises:
             PromptDataError: its geometry is no geometry, or outside the image.
         """
+        value = self.result.get("value")
         try:
-            shape = self._shape(size)
+            if not isinstance(value, Mapping):
+                raise GeometryError("the result has no value.")
+            match self.kind:
+                case "keypoint":
+                    shape = RegionShape(point=read_point(value, size))
+                case "rectangle":
+                    shape = RegionShape(box=read_rectangle(value, size))
+                case "ellipse":
+                    shape = RegionShape(box=read_ellipse(value, size))
+                case "polygon":
+                    shape = RegionShape(mask=_polygon_mask(value, size))
+                case "brush":
+                    shape = RegionShape(mask=_brush_mask(self.result, value, size))
             shape.prompt.check(size)
         except (GeometryError, MaskError, PromptError) as error:
             raise PromptDataError(f"{self.control}: {error}") from error
         return shape
-
-    def _shape(self, size: Size) -> RegionShape:
-        value = self.result.get("value")
-        if not isinstance(value, Mapping):
-            raise GeometryError("the result has no value.")
-        match self.kind:
-            case "keypoint":
-                return RegionShape(point=read_point(value, size))
-            case "rectangle":
-                return RegionShape(box=read_rectangle(value, size))
-            case "ellipse":
-                return RegionShape(box=read_ellipse(value, size))
-            case "polygon":
-                return RegionShape(mask=_polygon_mask(value, size))
-            case "brush":
-                return RegionShape(mask=_brush_mask(self.result, value, size))
 
 
 def drawn_regions(results: object, config: LabelingConfig) -> list[DrawnRegion]:

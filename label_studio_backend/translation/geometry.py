@@ -14,10 +14,11 @@ upright box is cut at the image's edges, and refused where nothing is left. Ever
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from pam_labeling.errors import InputError
 from pam_labeling.validation import shown
@@ -25,13 +26,11 @@ from pam_labeling.validation import shown
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    import numpy.typing as npt
-
     from pam_model.cropped_mask import CroppedMask
 
-    Mask = npt.NDArray[np.bool_]
-    Points = npt.NDArray[np.float64]
-    Size = tuple[int, int]
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Points: TypeAlias = npt.NDArray[np.float64]
+Size: TypeAlias = tuple[int, int]
 
 MAX_VERTICES = 100_000
 

@@ -13,15 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
-from label_studio_backend.translation.geometry import depth_of
+from label_studio_backend.translation.geometry import Mask, Points, Size, depth_of
 from pam_labeling.errors import MaskError
 from pam_labeling.masks import Polygon, polygons_of
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from label_studio_backend.translation.geometry import Mask, Points, Size
     from pam_model.cropped_mask import CroppedMask
 
 SMALL_PART = 0.02
@@ -154,10 +152,8 @@ def _without_small(crop: Mask) -> Mask:
 
 def _largest(areas: npt.NDArray[Any], least: float, count: int) -> npt.NDArray[np.bool_]:
     """Which of the areas are `least` or more; at most the `count` largest."""
-    chosen = np.zeros(len(areas), dtype=np.bool_)
-    chosen[np.argsort(-areas, kind="stable")[:count]] = True
-    large: npt.NDArray[np.bool_] = areas >= least
-    return chosen & large
+    chosen = np.argsort(-areas, kind="stable")[:count]
+    return np.isin(np.arange(len(areas)), chosen) & (areas >= least)
 
 
 def _with_holes(part: Polygon) -> Points:

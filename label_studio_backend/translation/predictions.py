@@ -30,7 +30,7 @@ from __future__ import annotations
 import math
 import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from label_studio_backend.translation.mask_shapes import (
     ellipse_of,
@@ -60,12 +60,8 @@ class PredictionError(InputError):
     """A prediction that would not be right to send; the message says what is wrong with it."""
 
 
-@dataclass(frozen=True)
-class Answer:
-    """A region, and what pointed at it; None where everything was looked for."""
-
-    region: Region
-    prompt: RegionPrompt | None
+Answer: TypeAlias = "tuple[Region, RegionPrompt | None]"
+"""A region, and what pointed at it; None where everything was looked for."""
 
 
 @dataclass(frozen=True)
@@ -87,42 +83,41 @@ def write_prediction(
     """
     results: list[dict[str, Any]] = []
     used: set[str] = set()
-    for answer in answers:
-        label = _label(answer, outputs, options)
-        if not _is_kept(answer, label, outputs, options):
+    for region, prompt in answers:
+        label = _label(region, prompt, outputs, options)
+        # What nobody pointed at must be sure, and have a label where there is one to give.
+        is_lost = label is None and outputs.labels is not None
+        if prompt is None and (is_lost or region.scores.iou < options.iou_threshold):
             continue
-        for shape in _shapes(answer, outputs, options):
-            results += _region_results(answer.region, _new_id(answer, used), shape, label, outputs)
+        for shape in _shapes(region, prompt, outputs, options):
+            region_id = prompt.region_id if prompt is not None else None
+            if region_id is None or len(region_id) < MIN_ID_LENGTH or region_id in used:
+                region_id = uuid.uuid4().hex
+            used.add(region_id)
+            results += _region_results(region, region_id, shape, label, outputs)
     scores = [result["score"] for result in results if result["from_name"] == outputs.shape.name]
     score = _rounded(sum(scores) / len(scores)) if scores else 0.0
     return {"result": results, "score": score, "model_version": model_version}
 
 
-def _label(answer: Answer, outputs: OutputMapping, options: Options) -> _Label | None:
+def _label(
+    region: Region, prompt: RegionPrompt | None, outputs: OutputMapping, options: Options
+) -> _Label | None:
     allowed = outputs.label_values
-    chosen = answer.prompt.label if answer.prompt is not None else None
-    if options.keep_label and chosen is not None and chosen in allowed:
-        return _Label(chosen, None)
-    called = answer.region.label
+    if options.keep_label and prompt is not None and prompt.label in allowed:
+        return _Label(prompt.label, None)
+    called = region.label
     if called is None:
         return None
     text = called if called in allowed else outputs.project_label(called)
-    return _Label(text, answer.region.scores.label) if text is not None else None
+    return _Label(text, region.scores.label) if text is not None else None
 
 
-def _is_kept(
-    answer: Answer, label: _Label | None, outputs: OutputMapping, options: Options
-) -> bool:
-    if answer.prompt is not None:
-        return True
-    if answer.region.scores.iou < options.iou_threshold:
-        return False
-    return label is not None or outputs.labels is None
-
-
-def _shapes(answer: Answer, outputs: OutputMapping, options: Options) -> list[dict[str, Any]]:
+def _shapes(
+    region: Region, prompt: RegionPrompt | None, outputs: OutputMapping, options: Options
+) -> list[dict[str, Any]]:
     """The values of the region's shape: one, or of a polygon one for each part."""
-    mask = answer.region.cropped
+    mask = region.cropped
     match outputs.shape.kind:
         case "brush":
             return [{"format": "rle", "rle": encode(mask.mask)}]
@@ -132,7 +127,7 @@ def _shapes(answer: Answer, outputs: OutputMapping, options: Options) -> list[di
             return [ellipse_of(mask)]
         case "rectangle":
             # The angle of a prompt without a box is 0.
-            return [rectangle_of(mask, answer.prompt.prompt.angle if answer.prompt else 0.0)]
+            return [rectangle_of(mask, prompt.prompt.angle if prompt else 0.0)]
         case _:  # keypoint, the last of output_mapping.SHAPES
             return [keypoint_of(mask)]
 
@@ -177,14 +172,6 @@ def _region_results(
             is_path = target.control.type == "taxonomy"
             chosen = {"taxonomy": [path]} if is_path else {"choices": path}
             yield result(target.control, chosen, choice.score)
-
-
-def _new_id(answer: Answer, used: set[str]) -> str:
-    known = answer.prompt.region_id if answer.prompt is not None else None
-    if known is None or len(known) < MIN_ID_LENGTH or known in used:
-        known = uuid.uuid4().hex
-    used.add(known)
-    return known
 
 
 def _rounded(score: float) -> float:

@@ -38,13 +38,19 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.translation.drawn_regions import PromptDataError, drawn_regions
+from label_studio_backend.translation.drawn_regions import (
+    DrawnRegion,
+    PromptDataError,
+    RegionShape,
+    drawn_regions,
+)
 from label_studio_backend.translation.geometry import (
     GeometryError,
+    Size,
     TurnedBox,
     box_from_pixels,
     read_rectangle,
@@ -55,21 +61,18 @@ from pam_model.errors import PromptError
 from pam_model.prompts import Prompt
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
-    from label_studio_backend.translation.drawn_regions import DrawnRegion, RegionShape
-    from label_studio_backend.translation.geometry import Size
 
 __all__ = ["PromptDataError", "RegionPrompt", "click_prompts", "region_sources", "task_prompts"]
 
 MAX_POINTS = 256
+"""The most points of one object."""
+
 NOTHING_ON_THE_OBJECT = (
     "Everything here is beside the object: click on the object first. Label Studio sends what is "
     "labelled background alone, so nothing says which object it is about; Alt+click instead."
 )
-"""The most points of one object."""
 
 MAX_SHAPES = 10_000
 """The most shapes of one task or click, and the most boxes that a task's data may name."""
@@ -145,7 +148,7 @@ def click_prompts(regions: Sequence[DrawnRegion], size: Size) -> list[RegionProm
 
 
 def task_prompts(
-    task: Mapping[str, Any], config: LabelingConfig, size: Size, options: Options, *, image: str
+    task: Mapping[str, Any], config: LabelingConfig, size: Size, *, options: Options, image: str
 ) -> list[RegionPrompt]:
     """What a task's own regions point at; see the module for the order and the rules.
 
@@ -182,18 +185,18 @@ def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
         task: as Label Studio sends it, not trusted.
     """
     for kind in ("annotations", "drafts", "predictions"):
-        for item in _newest_first(task.get(kind)):
+        found = task.get(kind)
+        items = (
+            [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+        )
+        # The newest first. Times are ISO 8601 in UTC: their texts are in the order of time.
+        items.sort(
+            key=lambda item: str(item.get("updated_at") or item.get("created_at")), reverse=True
+        )
+        for item in items:
             # Only annotations are skipped (cancelled), and only predictions have a model.
             if item.get("was_cancelled") is not True and not is_own(item.get("model_version")):
                 yield item.get("result") or []
-
-
-def _newest_first(items: object) -> list[Mapping[str, Any]]:
-    found = [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
-    # Label Studio's times are ISO 8601 in UTC: their texts are in the order of time.
-    return sorted(
-        found, key=lambda item: str(item.get("updated_at") or item.get("created_at")), reverse=True
-    )
 
 
 def _read(

@@ -19,26 +19,22 @@ has four values for a pixel: words are counted, and only those of alpha are look
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
+import numpy.typing as npt
 
 from label_studio_backend.translation.rle_blocks import (
     HEADER,
     PADDING,
     WORD,
+    Bits,
     Blocks,
     Header,
+    Mask,
     RLEError,
     bits_at,
     read_blocks,
 )
 from pam_labeling.media import MAX_PIXELS
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from label_studio_backend.translation.rle_blocks import Bits, Mask
 
 __all__ = ["RLEError", "decode", "encode", "pixels"]
 
@@ -80,15 +76,11 @@ def encode(mask: Mask) -> list[int]:
     if not 1 <= mask.size <= MAX_PIXELS:
         raise RLEError(f"a mask has from 1 to {MAX_PIXELS:,} pixels, not {mask.size:,}")
     flat = np.ravel(mask)
-    lengths, values = _runs(flat)
-    codes, widths = _code_blocks(lengths, values)
-    return list(_pack(codes, widths, _CHANNELS * flat.size))
-
-
-def _runs(flat: Mask) -> tuple[npt.NDArray[np.int32], Mask]:
-    """Lengths in pixels, and values, of the runs."""
+    # Runs of equal pixels: their lengths, and whether they are in the mask, both [N].
     ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]) + 1, flat.size).astype(np.int32)
-    return np.diff(ends, prepend=np.int32(0)), flat[ends - 1]
+    lengths = np.diff(ends, prepend=np.int32(0))
+    codes, widths = _code_blocks(lengths, flat[ends - 1])
+    return list(_pack(codes, widths, _CHANNELS * flat.size))
 
 
 def _code_blocks(
@@ -103,21 +95,15 @@ def _code_blocks(
     entry = np.minimum(lengths, short + 1)
     if lengths.max() > _LONGEST_RUN:  # its last block keeps the width, however short it is
         blocks = (lengths + _LONGEST_RUN - 1) // _LONGEST_RUN
-        lengths, values = _split(lengths, blocks), np.repeat(values, blocks)
-        entry = np.repeat(entry, blocks)
+        last = np.cumsum(blocks) - 1
+        split = np.full(last[-1] + 1, _LONGEST_RUN, dtype=np.int32)
+        split[last] = lengths - (blocks - 1) * _LONGEST_RUN  # the rest
+        lengths, values, entry = split, np.repeat(values, blocks), np.repeat(entry, blocks)
     code = codes[entry]
     long = np.flatnonzero(entry > short)
     code[long] += (lengths[long] - (short + 1)) * (_CHANNELS << WORD)
     code[values] |= 2**WORD - 1
     return code, widths[entry]
-
-
-def _split(lengths: npt.NDArray[np.int32], blocks: npt.NDArray[np.int32]) -> npt.NDArray[np.int32]:
-    """Each length as so many blocks of the longest run and a rest."""
-    last = np.cumsum(blocks) - 1
-    split = np.full(last[-1] + 1, _LONGEST_RUN, dtype=np.int32)
-    split[last] = lengths - (blocks - 1) * _LONGEST_RUN
-    return split
 
 
 def _code_block(words: int) -> tuple[int, int]:
@@ -226,9 +212,7 @@ def _paint(data: npt.NDArray[np.uint8], blocks: Blocks, pixels: int) -> Mask:
     # Pixel i has its alpha in word 4 i + 3: it is the last of the words below 4 i + 4.
     ends = np.cumsum(blocks.lengths)
     counts = np.diff(ends // _CHANNELS, prepend=0)
-    opaque = np.empty(counts.size, dtype=np.bool_)
-    opaque[:] = bits_at(data, blocks.values, WORD) > 0
-    mask = np.repeat(opaque, counts)
+    mask: Mask = np.repeat(bits_at(data, blocks.values, WORD) > 0, counts)
     apart = np.flatnonzero(~blocks.repeats & (counts > 0))
     if apart.size:
         _paint_words(data, mask, blocks, ends, apart)

@@ -11,25 +11,23 @@ that also has blocks of many different words is read window by window from the f
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from pam_labeling.errors import MaskError
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    Mask = npt.NDArray[np.bool_]
-    Bits = npt.NDArray[np.int64]  # offsets in the stream, or numbers read from it
+Mask: TypeAlias = npt.NDArray[np.bool_]
+Bits: TypeAlias = npt.NDArray[np.int64]  # offsets in the stream, or numbers read from it
 
 WORD = 8  # bits
 HEADER = 32 + 5 + 4 * 4  # bits
 PADDING = 16  # bytes of zeros after the stream, so that whatever is read lies inside
 _LONGEST = 1 + 2 + 16 + WORD  # bits of a block that repeats a word, at any widths
 _HEAD = 1 + 2 + 16  # bits that are enough to know where a block ends
-_WARM_UP = 512  # bits after which most walkers that began wrongly have met the right one
 _WINDOW = 2**16  # bits
+_WARM_UP = 512  # bits after which most walkers that began wrongly have met the right one
 
 
 class RLEError(MaskError):
@@ -124,8 +122,11 @@ def _starts_of_repeats(data: npt.NDArray[np.uint8], header: Header) -> tuple[Bit
         path = np.concatenate([path, jump[path]])
         jump = jump[jump]
     path = np.unique(path)
-    starts = _record(steps, entries[path], stops[path])
-    return starts, int(exits[path[-1]])
+    # The walkers of the path once more: all blocks that they meet, in the stream's order.
+    met: list[Bits] = [np.full(path.size, -1)]
+    _walk(steps, entries[path], stops[path], met)
+    starts = np.stack(met, axis=1).ravel()
+    return starts[starts >= 0], int(exits[path[-1]])
 
 
 def _steps(data: npt.NDArray[np.uint8], header: Header) -> npt.NDArray[np.uint8]:
@@ -151,31 +152,26 @@ def _entries(steps: npt.NDArray[np.uint8], lane: int, bits: int) -> Bits:
     return entries
 
 
-def _walk(steps: npt.NDArray[np.uint8], starts: Bits, stops: Bits) -> Bits:
-    """Where walkers are first at or behind their `stops`, or at a block of many words."""
+def _walk(
+    steps: npt.NDArray[np.uint8], starts: Bits, stops: Bits, met: list[Bits] | None = None
+) -> Bits:
+    """Where walkers are first at or behind their `stops`, or at a block of many words.
+
+    Args:
+        steps: from each bit to the next block, in bits.
+        starts: where the walkers set out.
+        stops: where each of them stops.
+        met: takes, for each step, the blocks that the walkers leave, -1 for those that stand.
+    """
     # All walkers step together; those that have arrived step by 0.
     walkers = starts.copy()
     while True:
         step = steps[walkers] * (walkers < stops)
         if not step.any():
             return walkers
+        if met is not None:
+            met.append(np.where(step > 0, walkers, -1))
         walkers += step
-
-
-def _record(steps: npt.NDArray[np.uint8], starts: Bits, stops: Bits) -> Bits:
-    """All blocks that walkers meet from their `starts` to their `stops`, in the stream's order."""
-    walkers = starts.astype(np.int32)
-    rows = []
-    while True:
-        step = steps[walkers] * (walkers < stops)
-        if not step.any():
-            break
-        rows.append(np.where(step > 0, walkers, -1))
-        walkers = walkers + step
-    if not rows:
-        return np.zeros(0, dtype=np.int64)
-    met = np.stack(rows, axis=1).ravel()
-    return met[met >= 0].astype(np.int64)
 
 
 def _starts_of_any(data: npt.NDArray[np.uint8], first: int, words: int, header: Header) -> Bits:

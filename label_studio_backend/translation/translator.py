@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.config.output_mapping import OutputMapping, map_outputs
@@ -17,19 +18,17 @@ from label_studio_backend.translation.prompts import (
     click_prompts,
     task_prompts,
 )
-from pam_labeling import LoadedImage, Region, Request
+from pam_labeling import Annotation, Region, Request
 from pam_labeling.validation import shown
 from pam_model import AutomaticMaskOptions
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
     from label_studio_backend.media.images import Images
     from label_studio_backend.media.task_media import Access
     from label_studio_backend.metrics import Metrics
-    from pam_labeling import Annotation
+    from label_studio_backend.translation.geometry import Size
 
 _log = logging.getLogger(__name__)
 
@@ -74,19 +73,14 @@ class Translator:
         config: LabelingConfig,
         options: Options,
         access: Access,
-    ) -> Work | None:
+    ) -> Work:
         """What an annotator points at with `prompts`, results of Label Studio.
-
-        Returns:
-            None where there are no prompts: Label Studio asks so after Submit.
 
         Raises:
             RequestError: the task has no image.
             MediaError, ImageError: the image cannot be had or read.
             PromptDataError, LabelingConfigError: prompts or config make no sense.
         """
-        if not prompts:
-            return None
         config = config.for_task(task.get("data"))
         drawn = drawn_regions(prompts, config)
         outputs = map_outputs(config, options, prompt_control=drawn[0].control if drawn else None)
@@ -100,10 +94,8 @@ class Translator:
             )
         if not any(region.positive for region in on_image):
             raise PromptDataError(NOTHING_ON_THE_OBJECT)  # before the image is fetched
-        image = self._image(task, outputs, access)
-        with self._metrics.stage("read"):
-            regions = click_prompts(on_image, image.size)
-        return _work(task, image, tuple(regions), outputs, config, options)
+        read = partial(click_prompts, on_image)
+        return self._work(task, config, options, access, outputs, read)
 
     def task(
         self, task: Mapping[str, Any], config: LabelingConfig, options: Options, access: Access
@@ -116,10 +108,8 @@ class Translator:
         """
         config = config.for_task(task.get("data"))
         outputs = map_outputs(config, options)
-        image = self._image(task, outputs, access)
-        with self._metrics.stage("read"):
-            regions = task_prompts(task, config, image.size, options, image=outputs.image.name)
-        return _work(task, image, tuple(regions), outputs, config, options)
+        read = partial(task_prompts, task, config, options=options, image=outputs.image.name)
+        return self._work(task, config, options, access, outputs, read)
 
     def prediction(
         self, work: Work, annotation: Annotation, *, model_version: str
@@ -130,11 +120,11 @@ class Translator:
             PredictionError: label_studio_sdk refuses it for this config.
         """
         with self._metrics.stage("write"):
-            answers = []
+            answers: list[Answer] = []
             regions = work.regions or [None] * len(annotation.results)
             for result, region in zip(annotation.results, regions, strict=True):
                 if isinstance(result, Region):
-                    answers.append(Answer(result, region))
+                    answers.append((result, region))
                 else:
                     self._metrics.refusals.inc()
                     _log.info("%s: %s", work.name, result.reason)
@@ -149,11 +139,40 @@ class Translator:
                 raise PredictionError(f"label_studio_sdk refuses the prediction: {found}")
         return prediction
 
-    def _image(
-        self, task: Mapping[str, Any], outputs: OutputMapping, access: Access
-    ) -> LoadedImage:
+    def _work(
+        self,
+        task: Mapping[str, Any],
+        config: LabelingConfig,
+        options: Options,
+        access: Access,
+        outputs: OutputMapping,
+        read: Callable[[Size], Sequence[RegionPrompt]],
+    ) -> Work:
+        """Fetch the image, and read what points at it: `read` makes prompts for its size."""
+        name = name_of(task)
         value = image_value(task, outputs.image.value)
-        return self._images.get(value, access, task.get("id"), name_of(task))
+        image = self._images.get(value, access, task.get("id"), name)
+        with self._metrics.stage("read"):
+            regions = tuple(read(image.size))
+        labels = outputs.label_values
+        # A label that somebody chose and that can stay is not asked for again.
+        chosen = options.keep_label and regions and all(one.label in labels for one in regions)
+        everything = AutomaticMaskOptions(
+            points_per_side=options.points_per_side,
+            min_area=options.min_area,
+            max_area=options.max_area,
+            max_regions=options.max_regions,
+            iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
+        )
+        request = Request(
+            image,
+            prompts=tuple(one.prompt for one in regions),
+            questions=outputs.questions,
+            vocabulary=None if chosen else outputs.vocabulary,
+            choices={target.control.name: target.vocabulary for target in outputs.choices},
+            everything=everything,
+        )
+        return Work(name, request, regions, outputs, config, options)
 
 
 def name_of(task: Mapping[str, Any]) -> str:
@@ -181,33 +200,3 @@ def image_value(task: Mapping[str, Any], value: str) -> object:
             raise RequestError(f'{name_of(task)} has no "{key}" in its data, where its image is')
         data = data[part]
     return data
-
-
-def _work(
-    task: Mapping[str, Any],
-    image: LoadedImage,
-    regions: tuple[RegionPrompt, ...],
-    outputs: OutputMapping,
-    config: LabelingConfig,
-    options: Options,
-) -> Work:
-    # A label that somebody chose and that can stay is not asked for again.
-    chosen = (
-        options.keep_label and regions and all(one.label in outputs.label_values for one in regions)
-    )
-    everything = AutomaticMaskOptions(
-        points_per_side=options.points_per_side,
-        min_area=options.min_area,
-        max_area=options.max_area,
-        max_regions=options.max_regions,
-        iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
-    )
-    request = Request(
-        image,
-        prompts=tuple(one.prompt for one in regions),
-        questions=outputs.questions,
-        vocabulary=None if chosen else outputs.vocabulary,
-        choices={target.control.name: target.vocabulary for target in outputs.choices},
-        everything=everything,
-    )
-    return Work(name_of(task), request, regions, outputs, config, options)

@@ -7,7 +7,7 @@ import functools
 import io
 import json
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import numpy as np
@@ -125,10 +125,10 @@ def open_backend(annotator, settings_for):
             opener = open_annotator or (lambda: Kept(annotator))
             predictor = Predictor(
                 opener,
-                TaskMedia(settings.media),
+                TaskMedia(settings),
                 image_cache_bytes=settings.image_cache_bytes,
             )
-            backend = stack.enter_context(Backend(predictor, settings))
+            backend = stack.enter_context(closing(Backend(predictor, settings)))
             backend.settings = settings
             backend.load()
             if open_annotator is None:

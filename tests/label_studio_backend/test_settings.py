@@ -114,7 +114,6 @@ def test_secrets_are_not_shown():
     )
     assert "k3y" not in repr(settings)
     assert "s3cret" not in repr(settings)
-    assert "k3y" not in repr(settings.media)
 
 
 def test_predictions_can_never_take_all_threads_of_the_server():
@@ -151,24 +150,3 @@ def test_every_name_of_version_0_1_is_still_read():
     read = {name for names in ServerSettings.variables().values() for name in names}
     former = {extra_of(ServerSettings, name)["former"] for name in ServerSettings.model_fields}
     assert set(NAMES_OF_0_1.split()) <= read | former
-
-
-def test_media_settings_are_a_part():
-    settings = ServerSettings(
-        label_studio_url="http://x",
-        api_key="k",
-        allowed_hosts=("a.example.org",),
-        local_files_root=Path("/files"),
-        media_timeout=1.5,
-        media_max_bytes=7,
-        media_cache_dir=Path("/cache"),
-        media_cache_bytes=9,
-    )
-    media = settings.media
-    assert (media.label_studio_url, media.api_key, media.allowed_hosts) == (
-        "http://x",
-        "k",
-        ("a.example.org",),
-    )
-    assert (media.local_files_root, media.cache_dir) == (Path("/files"), Path("/cache"))
-    assert (media.timeout, media.max_bytes, media.cache_bytes) == (1.5, 7, 9)

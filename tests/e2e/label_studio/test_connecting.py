@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 
-from label_studio_backend.config.lint import LintReport
-from label_studio_backend.config.project_checks import check_project
+from label_studio_backend.config.lint import LintReport, check_project
 from tests.e2e.label_studio import servers
 from tests.e2e.label_studio.pages import ModelSettings, screenshot
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -10,10 +12,11 @@ from label_studio_backend.media import files, inline_media
 from label_studio_backend.media import images as image_cache
 from label_studio_backend.media.files import MediaFile
 from label_studio_backend.media.images import Images
-from label_studio_backend.media.task_media import Access, MediaError, MediaSettings, TaskMedia
+from label_studio_backend.media.task_media import Access, MediaError, TaskMedia
 from label_studio_backend.metrics import Metrics
 from label_studio_backend.server import projects
 from label_studio_backend.server.projects import Project, Projects
+from label_studio_backend.settings import ServerSettings
 from pam_labeling import ImageError, media
 from pam_labeling.media import content_digest
 from pam_model.nano.world import HELD_OUT_SEED
@@ -69,7 +72,7 @@ def site(tmp_path):
     """A server with an image, and task media that keep its file in a folder."""
     with running() as server:
         server.serve(UPLOAD, png())
-        settings = MediaSettings(label_studio_url=server.url, cache_dir=tmp_path / "cache")
+        settings = ServerSettings(label_studio_url=server.url, media_cache_dir=tmp_path / "cache")
         task_media = TaskMedia(settings)
         yield server, task_media
         task_media.close()
@@ -120,7 +123,9 @@ def test_a_warm_click_reads_and_hashes_nothing(site, effort):
 
 def test_a_warm_click_on_a_local_file_reads_and_hashes_no_content(tmp_path, effort):
     (tmp_path / "x.png").write_bytes(png())
-    settings = MediaSettings(label_studio_url="http://localhost:1", local_files_root=tmp_path)
+    settings = ServerSettings(
+        label_studio_url="http://localhost:1", local_files_root=tmp_path, media_cache_bytes=0
+    )
     kept = images(10**8, TaskMedia(settings))
     value = "/data/local-files/?d=x.png"
     first = get(kept, value)
@@ -128,6 +133,26 @@ def test_a_warm_click_on_a_local_file_reads_and_hashes_no_content(tmp_path, effo
     assert (effort["read"], effort["decoded"]) == (1, 1)
     (tmp_path / "x.png").write_bytes(png(SEEDS[0]))
     assert get(kept, value) is not first
+
+
+def test_threads_that_want_the_same_cold_image_share_one_decoding(monkeypatch, effort):
+    go, begun = threading.Event(), threading.Event()
+    decode = image_cache.read_image
+
+    def slow(*args, **kwargs):
+        begun.set()
+        assert go.wait(30)
+        return decode(*args, **kwargs)
+
+    monkeypatch.setattr(image_cache, "read_image", slow)
+    kept = images(10**8)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(get, kept, SEEDS[0])
+        assert begun.wait(30)
+        second = pool.submit(get, kept, SEEDS[0])
+        go.set()
+        assert first.result() is second.result()
+    assert (effort["read"], effort["decoded"]) == (1, 1)
 
 
 def test_a_file_of_an_earlier_run_is_hashed_once_more(site, effort):

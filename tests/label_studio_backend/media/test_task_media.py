@@ -17,8 +17,10 @@ from PIL import Image
 
 from label_studio_backend.media import task_media, tokens
 from label_studio_backend.media.ssrf import RequestPolicy
-from label_studio_backend.media.task_media import Access, MediaError, MediaSettings, TaskMedia
+from label_studio_backend.media.task_media import Access, MediaError, TaskMedia
 from label_studio_backend.media.urls import Url
+from label_studio_backend.settings import ServerSettings
+from pam_labeling.errors import InputError
 from pam_labeling.media import content_digest
 from tests.label_studio_backend.web import TLS, Internet, jwt, personal_access_token, running
 
@@ -71,7 +73,9 @@ def media():
         if server is not None:
             settings.setdefault("label_studio_url", server.url)
             settings.setdefault("api_key", LEGACY)
-        made.append(Media(MediaSettings(**settings)))
+        if "media_cache_dir" not in settings:
+            settings["media_cache_bytes"] = 0
+        made.append(Media(ServerSettings(**settings)))
         return made[-1]
 
     yield make
@@ -148,7 +152,7 @@ def test_a_data_uri_needs_no_label_studio(media):
 
 def test_a_data_uri_is_limited(media):
     with pytest.raises(MediaError, match="larger than 4 bytes"):
-        media(max_bytes=4).image("data:image/png;base64,aGVsbG8=", NOBODY)
+        media(media_max_bytes=4).image("data:image/png;base64,aGVsbG8=", NOBODY)
 
 
 @pytest.mark.parametrize(
@@ -193,7 +197,7 @@ def test_the_bytes_of_an_image_with_exif_pass_through_unchanged(media, server, t
     exif[0x0112] = 6
     Image.new("RGB", (4, 2), "red").save(buffer, "JPEG", exif=exif)
     guarded(server, UPLOAD, buffer.getvalue())
-    images = media(server, cache_dir=tmp_path)
+    images = media(server, media_cache_dir=tmp_path)
     assert [images.image(UPLOAD, NOBODY) for _ in range(2)] == 2 * [buffer.getvalue()]
 
 
@@ -264,7 +268,7 @@ def test_the_administrator_s_token_is_not_sent_to_the_host_that_a_request_names(
 
 def test_a_token_without_an_address_is_refused_because_it_has_nowhere_to_go():
     with pytest.raises(MediaError, match="set the address too"):
-        MediaSettings(api_key=LEGACY)
+        TaskMedia(ServerSettings(api_key=LEGACY))
 
 
 def test_the_request_s_token_is_used_for_the_configured_host_if_the_request_names_it(media, server):
@@ -336,10 +340,10 @@ def test_a_malformed_host_of_a_request_is_named_where_it_is_needed(media, server
 
 @pytest.mark.parametrize("url", ["labels.example.org", "ftp://labels.example.org", "http://a:b@c"])
 def test_a_malformed_setting_is_named(url):
-    with pytest.raises(MediaError, match="LABEL_STUDIO_URL is not an address"):
-        MediaSettings(label_studio_url=url)
+    with pytest.raises(InputError, match="LABEL_STUDIO_URL"):
+        TaskMedia(ServerSettings(label_studio_url=url))
     with pytest.raises(MediaError, match="allowed host"):
-        MediaSettings(allowed_hosts=("*",))
+        TaskMedia(ServerSettings(allowed_hosts=("*",)))
 
 
 def test_the_environment_s_certificates_are_trusted(media, server, internet, monkeypatch):
@@ -354,11 +358,11 @@ def test_the_environment_s_certificates_are_trusted(media, server, internet, mon
 def test_missing_certificates_are_named(monkeypatch):
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/not/there.pem")
     with pytest.raises(MediaError, match="REQUESTS_CA_BUNDLE names /not/there.pem"):
-        TaskMedia(MediaSettings())
+        TaskMedia(ServerSettings())
 
 
 def test_settings_and_access_do_not_show_tokens():
-    settings = MediaSettings(label_studio_url="http://a.example", api_key=LEGACY)
+    settings = ServerSettings(label_studio_url="http://a.example", api_key=LEGACY)
     assert LEGACY not in repr(settings) + repr(Access("http://a.example", LEGACY))
 
 
@@ -571,16 +575,16 @@ def test_tokens_of_strangers_do_not_pile_up(media, server, monkeypatch):
 def test_an_upload_is_fetched_once_also_after_a_restart(media, server, tmp_path):
     guarded(server, UPLOAD)
     for _ in range(2):
-        images = media(server, cache_dir=tmp_path)
+        images = media(server, media_cache_dir=tmp_path)
         assert [images.image(UPLOAD, NOBODY) for _ in range(2)] == 2 * [b"image"]
     age(tmp_path, 3600)
-    assert media(server, cache_dir=tmp_path).image(UPLOAD, NOBODY) == b"image"
+    assert media(server, media_cache_dir=tmp_path).image(UPLOAD, NOBODY) == b"image"
     assert len(server.requests) == 1
 
 
 def test_an_upload_is_asked_for_again_after_a_day(media, server, tmp_path):
     guarded(server, UPLOAD)
-    images = media(server, cache_dir=tmp_path)
+    images = media(server, media_cache_dir=tmp_path)
     images.image(UPLOAD, NOBODY)
     age(tmp_path, 25 * 3600)
     images.image(UPLOAD, NOBODY)
@@ -589,7 +593,7 @@ def test_an_upload_is_asked_for_again_after_a_day(media, server, tmp_path):
 
 def test_without_a_folder_or_room_nothing_is_kept(media, server, tmp_path):
     guarded(server, UPLOAD)
-    for images in (media(server), media(server, cache_dir=tmp_path, cache_bytes=0)):
+    for images in (media(server), media(server, media_cache_dir=tmp_path, media_cache_bytes=0)):
         images.image(UPLOAD, NOBODY)
         images.image(UPLOAD, NOBODY)
     assert len(server.requests) == 4
@@ -598,7 +602,7 @@ def test_without_a_folder_or_room_nothing_is_kept(media, server, tmp_path):
 
 def test_another_token_has_to_ask_label_studio_itself(media, server, tmp_path):
     guarded(server, UPLOAD)
-    images = media(server, api_key=None, cache_dir=tmp_path)
+    images = media(server, api_key=None, media_cache_dir=tmp_path)
     assert images.image(UPLOAD, Access(server.url, LEGACY)) == b"image"
     for access in (Access(server.url, STRANGER), Access(server.url, None), NOBODY):
         with pytest.raises(MediaError, match="401"):
@@ -610,15 +614,15 @@ def test_another_token_has_to_ask_label_studio_itself(media, server, tmp_path):
 def test_another_label_studio_has_its_own_files(media, server, other, tmp_path):
     guarded(server, UPLOAD, b"of one")
     guarded(other, UPLOAD, b"of the other")
-    assert media(server, cache_dir=tmp_path).image(UPLOAD, NOBODY) == b"of one"
-    assert media(other, cache_dir=tmp_path).image(UPLOAD, NOBODY) == b"of the other"
+    assert media(server, media_cache_dir=tmp_path).image(UPLOAD, NOBODY) == b"of one"
+    assert media(other, media_cache_dir=tmp_path).image(UPLOAD, NOBODY) == b"of the other"
 
 
 def test_a_host_that_is_no_longer_allowed_is_not_answered_from_the_cache(media, other, tmp_path):
-    allowed = media(allowed_hosts=(f"127.0.0.1:{other.port}",), cache_dir=tmp_path)
+    allowed = media(allowed_hosts=(f"127.0.0.1:{other.port}",), media_cache_dir=tmp_path)
     assert allowed.image(f"{other.url}/x.jpg", NOBODY) == b"elsewhere"
     with pytest.raises(MediaError, match="are not fetched from"):
-        media(cache_dir=tmp_path).image(f"{other.url}/x.jpg", NOBODY)
+        media(media_cache_dir=tmp_path).image(f"{other.url}/x.jpg", NOBODY)
 
 
 def test_a_cloud_file_is_kept_under_its_own_name_not_the_link_s(
@@ -632,7 +636,7 @@ def test_a_cloud_file_is_kept_under_its_own_name_not_the_link_s(
         request.answer(status=303, Location=link)
 
     server.routes["/tasks/7/resolve/"] = resolve
-    images = media(server, cache_dir=tmp_path)
+    images = media(server, media_cache_dir=tmp_path)
     for _ in range(3):
         assert images.image("s3://bucket/x.jpg", NOBODY, 7) == b"elsewhere"
     assert len(server.requests) == len(other.requests) == 1
@@ -649,7 +653,7 @@ def test_an_old_file_is_kept_on_if_its_etag_is_still_right(
         request.answer(b"" if same else b"cloud", status=304 if same else 200, ETag='"1"')
 
     other.routes["/x.jpg"] = answer
-    images = media(server, cache_dir=tmp_path)
+    images = media(server, media_cache_dir=tmp_path)
     for _ in range(2):
         assert images.image("s3://bucket/x.jpg", NOBODY, 7) == b"cloud"
         age(tmp_path, 1000)
@@ -660,7 +664,7 @@ def test_an_old_file_is_kept_on_if_its_etag_is_still_right(
 
 
 def test_a_changed_file_replaces_the_old_one(media, other, tmp_path):
-    images = media(allowed_hosts=(f"127.0.0.1:{other.port}",), cache_dir=tmp_path)
+    images = media(allowed_hosts=(f"127.0.0.1:{other.port}",), media_cache_dir=tmp_path)
     images.image(f"{other.url}/x.jpg", NOBODY)
     age(tmp_path, 1000)
     other.serve("/x.jpg", b"new")
@@ -669,7 +673,7 @@ def test_a_changed_file_replaces_the_old_one(media, other, tmp_path):
 
 def test_an_old_file_is_not_given_out_when_the_right_to_it_is_gone(media, server, tmp_path):
     guarded(server, UPLOAD)
-    images = media(server, cache_dir=tmp_path)
+    images = media(server, media_cache_dir=tmp_path)
     images.image(UPLOAD, NOBODY)
     age(tmp_path, 25 * 3600)
     guarded(server, UPLOAD, header="never", refusal=403)
@@ -708,7 +712,7 @@ def test_a_full_disk_is_told_and_the_image_answered_from_memory(
             yield FullDisk(file, rest.pop(0))
 
     monkeypatch.setattr(tempfile, "NamedTemporaryFile", full)
-    file = media(server, cache_dir=tmp_path).file(UPLOAD, NOBODY)
+    file = media(server, media_cache_dir=tmp_path).file(UPLOAD, NOBODY)
     assert (file.source, file.read()) == (content, content)
     assert "the media cache cannot be written: [Errno 28] No space left" in caplog.text
     assert not list(tmp_path.rglob("*.unfinished")) + list(tmp_path.rglob("*.json"))
@@ -716,7 +720,7 @@ def test_a_full_disk_is_told_and_the_image_answered_from_memory(
 
 def test_a_file_is_handed_over_as_a_path(media, server, tmp_path):
     guarded(server, UPLOAD)
-    images = media(server, cache_dir=tmp_path)
+    images = media(server, media_cache_dir=tmp_path)
     for _ in range(2):
         file = images.file(UPLOAD, NOBODY)
         assert file.source.read_bytes() == b"image"
@@ -725,7 +729,7 @@ def test_a_file_is_handed_over_as_a_path(media, server, tmp_path):
 
 def test_neither_addresses_nor_tokens_are_on_the_disk(media, server, tmp_path):
     guarded(server, UPLOAD)
-    media(server, cache_dir=tmp_path).image(UPLOAD, NOBODY)
+    media(server, media_cache_dir=tmp_path).image(UPLOAD, NOBODY)
     paths = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert len(paths) == 2
     stored = b"".join(str(path).encode() + path.read_bytes() for path in paths)
@@ -797,14 +801,14 @@ def test_an_image_that_takes_too_long_is_given_up(media, server):
     server.routes[UPLOAD] = drip
     started = time.monotonic()
     with pytest.raises(MediaError, match="PAM_MEDIA_TIMEOUT"):
-        media(server, timeout=0.2).image(UPLOAD, NOBODY)
+        media(server, media_timeout=0.2).image(UPLOAD, NOBODY)
     assert time.monotonic() - started < 2
 
 
 def test_an_image_that_is_too_large_is_refused(media, server):
     guarded(server, UPLOAD, 101 * b"x")
     with pytest.raises(MediaError, match="PAM_MEDIA_MAX_BYTES"):
-        media(server, max_bytes=100).image(UPLOAD, NOBODY)
+        media(server, media_max_bytes=100).image(UPLOAD, NOBODY)
 
 
 def test_messages_and_the_log_hold_neither_token_nor_presigned_link(

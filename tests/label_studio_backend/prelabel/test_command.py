@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import closing
 
 import pytest
 from typer.testing import CliRunner
@@ -400,6 +401,7 @@ def test_options_are_read_as_json_or_as_text():
 
 def test_predictions_are_named_as_the_backend_names_its_own(annotator, tmp_path):
     settings = ServerSettings(media_cache_dir=tmp_path)
-    media = TaskMedia(settings.media)
-    with Backend(Predictor(lambda: Kept(annotator), media, model="a/nano"), settings) as backend:
+    media = TaskMedia(settings)
+    predictor = Predictor(lambda: Kept(annotator), media, model="a/nano")
+    with closing(Backend(predictor, settings)) as backend:
         assert usual_version("a/nano") == backend.model_version

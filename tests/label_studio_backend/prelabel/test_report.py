@@ -8,7 +8,6 @@ from rich.console import Console
 
 from label_studio_backend.prelabel import report as module
 from label_studio_backend.prelabel.report import Report, left_out_sentences
-from label_studio_backend.prelabel.run import Failure
 from label_studio_backend.prelabel.sink import Written
 from label_studio_backend.prelabel.source import Tally
 
@@ -34,7 +33,7 @@ def test_a_summary_counts_what_was_written_and_left_out(console):
 
 def test_failures_are_listed_with_their_reasons(console):
     report = Report(console, 5, Tally())
-    report.failed(Failure(7, "[red]no\x1b image"))
+    report.failed(7, "[red]no\x1b image")
     report.summary("v")
     assert "1 task failed:" in text(console)
     assert "task 7: [red]no\ufffd image" in text(console)
@@ -43,7 +42,7 @@ def test_failures_are_listed_with_their_reasons(console):
 def test_of_many_failures_only_some_are_listed(console):
     report = Report(console, 50, Tally())
     for task in range(1, 31):
-        report.failed(Failure(task, "gone"))
+        report.failed(task, "gone")
     report.summary("v")
     assert "task 20: gone" in text(console)
     assert "task 21" not in text(console)
@@ -53,14 +52,14 @@ def test_of_many_failures_only_some_are_listed(console):
 def test_failures_are_written_to_the_file_at_once(console):
     file = io.StringIO()
     report = Report(console, 5, Tally(), failures_file=file)
-    report.failed(Failure(7, "图 is gone"))
+    report.failed(7, "图 is gone")
     assert json.loads(file.getvalue()) == {"task": 7, "reason": "图 is gone"}
 
 
 def test_without_a_terminal_a_line_is_written_now_and_then(console, monkeypatch):
     monkeypatch.setattr(module, "_LINE", 0.0)
     report = Report(console, 12, Tally(done_before=2), limit=8)
-    with report:
+    with report.progress:
         report.wrote(Written.CREATED)
     assert text(console).startswith("1 of 8 tasks, ")
     assert text(console).endswith("tasks/s, 0 failed\n")
@@ -68,9 +67,10 @@ def test_without_a_terminal_a_line_is_written_now_and_then(console, monkeypatch)
 
 def test_a_terminal_sees_a_bar_with_the_rate_and_the_failures():
     console = Console(file=io.StringIO(), width=200, force_terminal=True)
-    with Report(console, 4, Tally()) as report:
+    report = Report(console, 4, Tally())
+    with report.progress:
         report.wrote(Written.CREATED)
-        report.failed(Failure(1, "gone"))
+        report.failed(1, "gone")
     assert "2/4" in text(console)
     assert "tasks/s" in text(console)
     assert "1 failed" in text(console)

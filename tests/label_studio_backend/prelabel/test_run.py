@@ -39,8 +39,8 @@ class Watcher:
     def wrote(self, written):
         self.written.append(written)
 
-    def failed(self, failure):
-        self.failures[failure.task] = failure.reason
+    def failed(self, task, reason):
+        self.failures[task] = reason
 
 
 @pytest.fixture

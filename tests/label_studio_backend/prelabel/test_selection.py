@@ -65,7 +65,7 @@ def test_many_ids_are_asked_for_in_parts(api, fake):
     ],
 )
 def test_filters(api, texts, ids):
-    assert chosen(api, Selection().narrowed(read_filters(api, 1, texts))) == ids
+    assert chosen(api, Selection(tuple(read_filters(api, 1, texts)))) == ids
 
 
 @pytest.mark.parametrize(

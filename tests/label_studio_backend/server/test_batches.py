@@ -244,8 +244,10 @@ def test_the_rest_of_a_batch_is_given_up_after_a_while(
 ):
     slow = Slow(annotator)
     backend = open_backend(open_annotator=lambda: slow, batch_seconds=0.05, background_seconds=0.0)
+    backend._loader.wait(30)  # else the batch may fail because the model is still loading
     client = client_of(backend)
-    images = ["/data/upload/1/314f5194-exp_small.jpg"] * 3
+    # More than the readers fetch ahead of the model.
+    images = ["/data/upload/1/314f5194-exp_small.jpg"] * 20
     client.post("/predict", json=batch(traffic, images))
     slow.may.release(100)
     until(lambda: backend._results.under_way == 0)

@@ -8,9 +8,8 @@ import pytest
 
 from label_studio_backend.config.options import Options
 from label_studio_backend.media.task_media import Access
-from label_studio_backend.server import project_file as module
-from label_studio_backend.server.project_file import ProjectFile
-from label_studio_backend.server.projects import Project, Projects
+from label_studio_backend.server import projects as module
+from label_studio_backend.server.projects import Project, ProjectFile, Projects
 
 CHINESE = {"language": "zh"}
 

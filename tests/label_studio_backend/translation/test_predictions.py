@@ -19,7 +19,7 @@ from label_studio_sdk.converter.brush import decode_rle
 from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.options import Options
 from label_studio_backend.config.output_mapping import map_outputs
-from label_studio_backend.translation.predictions import Answer, PredictionError, write_prediction
+from label_studio_backend.translation.predictions import PredictionError, write_prediction
 from label_studio_backend.translation.prompts import RegionPrompt, task_prompts
 from label_studio_backend.translation.rle import encode
 from pam_labeling.regions import Provenance, Region, Scores
@@ -96,7 +96,7 @@ def by_tag(prediction):
 
 @pytest.mark.parametrize("shape", [*SHAPES, *(f"{shape}Labels" for shape in SHAPES)])
 def test_every_shape_is_written_with_its_label_texts_and_choices_under_one_id(shape):
-    prediction = predict(config_of(shape), Answer(region(), None))
+    prediction = predict(config_of(shape), (region(), None))
     results = by_tag(prediction)
     kind = shape.lower()
     assert results["shape"]["type"] == kind
@@ -117,7 +117,7 @@ def test_every_shape_is_written_with_its_label_texts_and_choices_under_one_id(sh
 def test_results_have_the_form_of_those_that_label_studio_showed():
     path = FIXTURES / "response_brush_caption_choices.json"
     shown = json.loads(path.read_text(encoding="utf-8"))["results"][0]
-    written = by_tag(predict(config_of("BrushLabels"), Answer(region(), None)))
+    written = by_tag(predict(config_of("BrushLabels"), (region(), None)))
     for name, theirs in zip(("shape", "caption", "category"), shown["result"], strict=True):
         assert set(theirs) | {"score"} == set(written[name])
         assert theirs["type"] == written[name]["type"]
@@ -125,13 +125,13 @@ def test_results_have_the_form_of_those_that_label_studio_showed():
 
 
 def test_a_brush_is_the_mask():
-    value = by_tag(predict(config_of("BrushLabels"), Answer(region(), None)))["shape"]["value"]
+    value = by_tag(predict(config_of("BrushLabels"), (region(), None)))["shape"]["value"]
     theirs = decode_rle(value["rle"]).reshape(SIZE[1], SIZE[0], 4)[:, :, 3] > 0
     assert np.array_equal(theirs, blob())
 
 
 def test_the_result_of_labels_repeats_the_geometry():
-    results = by_tag(predict(config_of("Rectangle"), Answer(region(), None)))
+    results = by_tag(predict(config_of("Rectangle"), (region(), None)))
     value = results["labels"]["value"]
     assert {key: value[key] for key in results["shape"]["value"]} == results["shape"]["value"]
 
@@ -140,13 +140,13 @@ def test_a_rectangle_is_turned_as_the_box_that_was_drawn():
     corners = Prompt.from_box((15, 20, 45, 30), angle=25).box_corners
     mask = Prompt.from_polygon(corners.tolist(), SIZE).mask
     prompt = Prompt.from_box((14, 19, 46, 31), angle=25)
-    answer = Answer(region(mask), clicked(prompt=prompt))
+    answer = (region(mask), clicked(prompt=prompt))
     value = by_tag(predict(config_of("RectangleLabels"), answer))["shape"]["value"]
     assert value["rotation"] == 25
 
 
 def test_parts_of_a_polygon_are_regions_of_their_own_and_complete():
-    answer = Answer(region(blob() | blob(48, 36)), clicked(region_id="region-on-the-task"))
+    answer = (region(blob() | blob(48, 36)), clicked(region_id="region-on-the-task"))
     prediction = predict(config_of("PolygonLabels"), answer)
     regions = {
         region_id: [result["from_name"] for result in results]
@@ -160,7 +160,7 @@ def test_parts_of_a_polygon_are_regions_of_their_own_and_complete():
 
 @pytest.mark.parametrize("region_id", [None, "r1", "region-on-the-task"])
 def test_ids_are_long_and_unique(region_id):
-    answers = [Answer(region(), clicked(region_id=region_id)) for _ in range(3)]
+    answers = [(region(), clicked(region_id=region_id)) for _ in range(3)]
     prediction = predict(config_of("BrushLabels", ""), *answers)
     ids = [result["id"] for result in prediction["result"]]
     assert len(set(ids)) == 3
@@ -169,32 +169,32 @@ def test_ids_are_long_and_unique(region_id):
 
 
 def test_scores_say_how_sure_the_model_is():
-    prediction = predict(config_of("Brush"), Answer(region(iou=0.8, share=0.5), None))
+    prediction = predict(config_of("Brush"), (region(iou=0.8, share=0.5), None))
     scores = {name: result["score"] for name, result in by_tag(prediction).items()}
     assert scores == {"shape": 0.4, "labels": 0.5, "caption": 0.8, "category": 0.75, "class": 0.5}
     assert prediction["score"] == 0.4
 
 
 def test_a_persons_label_takes_nothing_from_the_score():
-    answer = Answer(region(iou=0.8, share=0.1), clicked("Car"))
+    answer = (region(iou=0.8, share=0.1), clicked("Car"))
     results = by_tag(predict(config_of("Brush"), answer))
     assert (results["shape"]["score"], results["labels"]["score"]) == (0.8, 0.8)
     assert results["labels"]["value"]["labels"] == ["Car"]
 
 
 def test_a_predictions_score_is_the_mean_of_its_regions():
-    answers = [Answer(region(iou=iou, share=None), clicked("Car")) for iou in (0.5, 0.9)]
+    answers = [(region(iou=iou, share=None), clicked("Car")) for iou in (0.5, 0.9)]
     assert predict(config_of("BrushLabels"), *answers)["score"] == pytest.approx(0.7)
 
 
 def test_a_score_outside_its_range_is_moved_to_its_edge():
-    answer = Answer(region(iou=1.02, share=None), clicked("Car"))
+    answer = (region(iou=1.02, share=None), clicked("Car"))
     assert predict(config_of("BrushLabels"), answer)["score"] == 1.0
 
 
 def test_a_score_that_is_no_number_is_refused():
     with pytest.raises(PredictionError, match="finite"):
-        predict(config_of("BrushLabels"), Answer(region(iou=math.nan), None))
+        predict(config_of("BrushLabels"), (region(iou=math.nan), None))
 
 
 def test_nothing_found_is_an_empty_prediction():
@@ -210,38 +210,38 @@ def test_nothing_found_is_an_empty_prediction():
 
 @pytest.mark.parametrize("shape", ["RectangleLabels", "Rectangle"])
 def test_a_region_somebody_pointed_at_stays_without_a_likely_label(shape):
-    answer = Answer(region(label=None), clicked())
+    answer = (region(label=None), clicked())
     results = by_tag(predict(config_of(shape), answer))
     assert results["shape"]["value"].get("rectanglelabels", []) == []
     assert "labels" not in results
 
 
 def test_a_found_region_without_a_likely_label_is_left_out():
-    assert predict(config_of("BrushLabels"), Answer(region(label=None), None))["result"] == []
+    assert predict(config_of("BrushLabels"), (region(label=None), None))["result"] == []
 
 
 def test_a_project_without_labels_keeps_what_is_found():
     config = LabelingConfig.parse(
         '<View><Image name="image" value="$image"/><Brush name="shape" toName="image"/></View>'
     )
-    assert len(predict(config, Answer(region(label=None), None))["result"]) == 1
+    assert len(predict(config, (region(label=None), None))["result"]) == 1
 
 
 def test_the_models_label_may_replace_the_persons():
-    answer = Answer(region(label="Dog"), clicked("Car"))
+    answer = (region(label="Dog"), clicked("Car"))
     results = by_tag(predict(config_of("BrushLabels"), answer, keep_label=False))
     assert results["shape"]["value"]["brushlabels"] == ["Dog"]
 
 
 @pytest.mark.parametrize("label", ["Zebra", "Background"])
 def test_a_label_that_this_tag_cannot_be_given_is_never_written(label):
-    answer = Answer(region(label=label), clicked(label))
+    answer = (region(label=label), clicked(label))
     results = by_tag(predict(config_of("BrushLabels"), answer))
     assert results["shape"]["value"]["brushlabels"] == []
 
 
 def test_open_labels_are_mapped_to_the_projects():
-    answers = [Answer(region(label=label), None) for label in ("a puppy", "car.", "zebra")]
+    answers = [(region(label=label), None) for label in ("a puppy", "car.", "zebra")]
     prediction = predict(
         config_of("BrushLabels", ""), *answers, labels="open", mapping={"A Puppy": "Dog"}
     )
@@ -250,7 +250,7 @@ def test_open_labels_are_mapped_to_the_projects():
 
 
 def test_found_regions_of_a_low_iou_are_left_out():
-    answers = [Answer(region(iou=0.3), None), Answer(region(iou=0.3), clicked())]
+    answers = [(region(iou=0.3), None), (region(iou=0.3), clicked())]
     assert len(predict(config_of("BrushLabels", ""), *answers, iou_threshold=0.5)["result"]) == 1
 
 
@@ -262,7 +262,7 @@ def test_a_choice_that_is_not_likely_enough_is_not_written():
         label="Dog",
         choices={"category": Choice(None, 0.2, np.array([0.2], np.float32))},
     )
-    assert list(by_tag(predict(config_of("BrushLabels"), Answer(unsure, None)))) == ["shape"]
+    assert list(by_tag(predict(config_of("BrushLabels"), (unsure, None)))) == ["shape"]
 
 
 # --- there and back
@@ -274,7 +274,7 @@ _MASKS = arrays(np.bool_, (SIZE[1], SIZE[0]), elements=st.booleans(), fill=st.ju
 
 def again(config, prediction):
     task = {"predictions": [{"result": prediction["result"], "model_version": "another"}]}
-    return task_prompts(task, config, SIZE, Options(), image="image")
+    return task_prompts(task, config, SIZE, options=Options(), image="image")
 
 
 @settings(deadline=None)
@@ -282,7 +282,7 @@ def again(config, prediction):
 @pytest.mark.parametrize("shape", ["BrushLabels", "Brush"])
 def test_a_brush_comes_back_exactly(shape, mask):
     config = config_of(shape)
-    (back,) = again(config, predict(config, Answer(region(mask), None)))
+    (back,) = again(config, predict(config, (region(mask), None)))
     assert np.array_equal(back.prompt.mask, mask)
     assert back.label == "Dog"
 
@@ -292,7 +292,7 @@ def test_a_brush_comes_back_exactly(shape, mask):
 @pytest.mark.parametrize("shape", ["RectangleLabels", "Rectangle"])
 def test_a_rectangle_comes_back_exactly(shape, mask):
     config = config_of(shape)
-    (back,) = again(config, predict(config, Answer(region(mask), None)))
+    (back,) = again(config, predict(config, (region(mask), None)))
     assert back.prompt.box == pytest.approx(region(mask).box, abs=1e-9)
     assert back.label == "Dog"
 
@@ -302,7 +302,7 @@ def test_a_rectangle_comes_back_exactly(shape, mask):
 def test_a_polygon_comes_back_closely(x, y, radius):
     config = config_of("PolygonLabels")
     mask = blob(x, y, radius)
-    answer = Answer(region(mask), None)
+    answer = (region(mask), None)
     (back,) = again(config, predict(config, answer, polygon_tolerance=0.5))
     both = np.count_nonzero(back.prompt.mask & mask)
     assert both / np.count_nonzero(back.prompt.mask | mask) > 0.85
@@ -313,14 +313,14 @@ def test_a_polygon_comes_back_closely(x, y, radius):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_every_mask_makes_a_prediction_that_may_be_sent(shape, mask):
     config = config_of(f"{shape}Labels")
-    assert again(config, predict(config, Answer(region(mask), None)))
+    assert again(config, predict(config, (region(mask), None)))
 
 
 # --- the check
 
 
 def brush_prediction():
-    return predict(config_of("BrushLabels"), Answer(region(), None))
+    return predict(config_of("BrushLabels"), (region(), None))
 
 
 def change(prediction, path, value):
@@ -395,7 +395,7 @@ def test_what_is_wrong_is_never_sent(path, value, message):
 )
 def test_geometry_outside_the_image_is_never_sent(shape, key, value, message):
     config = config_of(shape)
-    prediction = predict(config, Answer(region(), None))
+    prediction = predict(config, (region(), None))
     change(prediction, (*SHAPE, "value", key), value)
     with pytest.raises(PredictionError, match=message):
         check_prediction(prediction, config, SIZE)
@@ -403,7 +403,7 @@ def test_geometry_outside_the_image_is_never_sent(shape, key, value, message):
 
 def test_an_id_shared_by_two_regions_is_never_sent():
     config = config_of("BrushLabels")
-    prediction = predict(config, Answer(region(), None), Answer(region(), None))
+    prediction = predict(config, (region(), None), (region(), None))
     for result in prediction["result"]:
         result["id"] = "the-same-for-all"
     with pytest.raises(PredictionError, match="more than one region"):
@@ -412,7 +412,7 @@ def test_an_id_shared_by_two_regions_is_never_sent():
 
 def test_an_empty_label_of_labels_is_never_sent():
     config = config_of("Brush")
-    prediction = predict(config, Answer(region(), None))
+    prediction = predict(config, (region(), None))
     by_tag(prediction)["labels"]["value"]["labels"] = []
     with pytest.raises(PredictionError, match="no label"):
         check_prediction(prediction, config, SIZE)
@@ -420,7 +420,7 @@ def test_an_empty_label_of_labels_is_never_sent():
 
 def test_tags_that_are_not_answered_in_are_never_sent():
     config = config_of("BrushLabels", '<Rating name="stars" toName="image" perRegion="true"/>')
-    prediction = predict(config, Answer(region(), None))
+    prediction = predict(config, (region(), None))
     rating = copy.deepcopy(prediction["result"][0])
     rating |= {"from_name": "stars", "type": "rating", "value": {"rating": 3}}
     prediction["result"].append(rating)

@@ -85,7 +85,7 @@ def read_context(results, config, size, image="image"):
 
 def read_regions(task, config, size, options):
     image = map_outputs(config, options).image.name
-    return task_prompts(task, config, size, options, image=image)
+    return task_prompts(task, config, size, options=options, image=image)
 
 
 def read(*results):

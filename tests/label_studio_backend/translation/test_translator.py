@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -26,7 +23,6 @@ CONFIG = LabelingConfig.parse(
     </KeyPointLabels></View>"""
 )
 TASK = {"id": 7, "data": {"image": "/data/upload/1/a.png"}}
-FIXTURES = Path(__file__).parents[1] / "fixtures"
 NOBODY = Access(None, None)
 
 
@@ -78,15 +74,6 @@ def test_prompts_of_a_tag_that_is_not_there_are_refused(translator):
 def test_what_is_no_prompt_at_all_is_refused(translator, prompts):
     with pytest.raises(PromptDataError, match="Nothing in this request"):
         translator.click(TASK, prompts, CONFIG, Options(), NOBODY)
-
-
-def test_the_empty_context_after_submit_points_at_nothing(translator):
-    sent = json.loads(
-        (FIXTURES / "predict_interactive_empty_context_on_submit.json").read_text(encoding="utf-8")
-    )["json"]
-    config = LabelingConfig.parse(sent["label_config"])
-    prompts = sent["params"]["context"]["result"]
-    assert translator.click(TASK, prompts, config, Options(), NOBODY) is None
 
 
 def test_what_the_sdk_refuses_for_this_config_is_not_sent(translator, monkeypatch):

@@ -4,8 +4,8 @@ import threading
 
 import pytest
 
-from label_studio_backend.config import project_checks as module
-from label_studio_backend.config.project_checks import ProjectChecks
+from label_studio_backend.config import lint as module
+from label_studio_backend.config.lint import kept_checks
 
 CONFIG = """<View><Image name="image" value="$image"/>
 <BrushLabels name="brush" toName="image" smart="true"><Label value="{}"/></BrushLabels>
@@ -23,25 +23,25 @@ def counted(monkeypatch):
 
 
 def test_the_same_texts_are_checked_once(counted):
-    checks = ProjectChecks()
-    first = checks.check(GOOD, {"language": "zh"})
-    assert checks.check(GOOD + "", {"language": "zh"}) is first
+    check = kept_checks()
+    first = check(GOOD, {"language": "zh"})
+    assert check(GOOD + "", {"language": "zh"}) is first
     assert first.options.language == "zh"
     assert len(counted) == 1
 
 
 @pytest.mark.parametrize("extra_params", [None, {}, {"language": "en"}, '{"language": "zh"}', [1]])
 def test_other_parameters_are_another_check(counted, extra_params):
-    checks = ProjectChecks()
-    checks.check(GOOD, {"language": "zh"})
-    checks.check(GOOD, extra_params)
+    check = kept_checks()
+    check(GOOD, {"language": "zh"})
+    check(GOOD, extra_params)
     assert len(counted) == 2
 
 
 def test_what_cannot_be_used_is_found_again(counted):
-    checks = ProjectChecks()
+    check = kept_checks()
     for _ in range(2):
-        checked = checks.check("<View", {"x": 1})
+        checked = check("<View", {"x": 1})
         assert 'no extra parameter "x"' in checked.problem
         assert len(checked.findings.errors) == 2
     assert len(counted) == 1
@@ -49,33 +49,31 @@ def test_what_cannot_be_used_is_found_again(counted):
 
 def test_a_bounded_number_is_kept(counted, monkeypatch):
     monkeypatch.setattr(module, "_MOST", 2)
-    checks = ProjectChecks()
+    check = kept_checks()
     for label in ("a", "b", "a", "c", "a", "b"):
-        checks.check(CONFIG.format(label, "x"), None)
+        check(CONFIG.format(label, "x"), None)
     assert len(counted) == 4
 
 
 def test_nobody_waits_for_the_check_of_another_config_and_the_same_is_waited_for(monkeypatch):
     go, begun = threading.Event(), threading.Event()
-    check = module.check_project
+    really = module.check_project
 
     def slow(xml, extra_params):
         if "slow" in xml:
             begun.set()
             assert go.wait(30)
-        return check(xml, extra_params)
+        return really(xml, extra_params)
 
     monkeypatch.setattr(module, "check_project", slow)
-    checks = ProjectChecks()
+    check = kept_checks()
     found = []
     large = CONFIG.format("slow", "x")
-    threads = [
-        threading.Thread(target=lambda: found.append(checks.check(large, None))) for _ in range(2)
-    ]
+    threads = [threading.Thread(target=lambda: found.append(check(large, None))) for _ in range(2)]
     for thread in threads:
         thread.start()
     assert begun.wait(30)
-    checks.check(GOOD, None)
+    check(GOOD, None)
     assert found == []
     go.set()
     for thread in threads:
@@ -84,20 +82,24 @@ def test_nobody_waits_for_the_check_of_another_config_and_the_same_is_waited_for
 
 
 def test_an_error_nobody_thought_of_is_not_kept(monkeypatch):
-    def fail(*_):
-        raise ZeroDivisionError
+    answers = iter([ZeroDivisionError(), module.check_project(GOOD, None)])
 
-    checks = ProjectChecks()
-    with monkeypatch.context() as broken:
-        broken.setattr(module, "check_project", fail)
-        with pytest.raises(ZeroDivisionError):
-            checks.check(GOOD, None)
-    assert checks.check(GOOD, None).findings.errors == ()
+    def answer(*_):
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    monkeypatch.setattr(module, "check_project", answer)
+    check = kept_checks()
+    with pytest.raises(ZeroDivisionError):
+        check(GOOD, None)
+    assert check(GOOD, None).findings.errors == ()
 
 
 @pytest.mark.parametrize(("label", "choice"), [("word " * 200, "x"), ("x", "word " * 200)])
 def test_labels_with_too_many_tokens_are_found_by_the_models_tokenizer(annotator, label, choice):
-    checked = ProjectChecks().check(CONFIG.format(label, choice), None)
+    checked = kept_checks()(CONFIG.format(label, choice), None)
     assert checked.too_long(None) is None
     assert checked.too_long(annotator).startswith('The label "word word')
     assert "predicted_values" in checked.too_long(annotator)
@@ -105,7 +107,7 @@ def test_labels_with_too_many_tokens_are_found_by_the_models_tokenizer(annotator
 
 def test_labels_that_are_not_scored_may_be_long(annotator):
     xml = CONFIG.format("word " * 200, "x").replace('name="class"', 'name="notes"')
-    assert ProjectChecks().check(xml, {"labels": "open"}).too_long(annotator) is None
+    assert kept_checks()(xml, {"labels": "open"}).too_long(annotator) is None
     shortened = xml.replace("<Label ", '<Label predicted_values="word" ')
-    assert ProjectChecks().check(shortened, None).too_long(annotator) is None
-    assert ProjectChecks().check(xml, None).too_long(annotator) is not None
+    assert kept_checks()(shortened, None).too_long(annotator) is None
+    assert kept_checks()(xml, None).too_long(annotator) is not None
