@@ -13,6 +13,7 @@ ifeq ($(FIFTYONE),0)
 TESTS := tests --ignore tests/e2e --ignore tests/fiftyone_plugin --cov-fail-under 0
 E2E_TESTS := tests/e2e --ignore tests/e2e/fiftyone --ignore tests/e2e/test_installed_plugin.py
 else
+TESTS := tests --ignore tests/e2e
 E2E_TESTS := tests/e2e
 endif
 
@@ -24,9 +25,12 @@ demo: $(READY)  ## draw images, annotate the files, show masks and words
 serve: $(READY)  ## answer Label Studio at http://localhost:9090, with nano or PAM_MODEL
 	$(BIN)/pam-labeling serve
 
-# A process for each core, and each computes with one thread.
+# A process for each core, and each computes with one thread. A process takes the tests in their
+# order, from another's far end when it has none left: so files mostly stay whole, as do the servers
+# and models that their tests share. As `tests` is named, the first process, which runs no test,
+# loads no folder's conftest.py, and so no torch.
 test: $(READY)  ## all tests but the end-to-end ones, with coverage
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile \
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal \
 		--cov --cov-report=term $(TESTS)
 
 e2e: $(READY) $(LABEL_STUDIO_READY)  ## from the outside: the built package, a real Label Studio

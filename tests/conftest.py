@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.parity.compare import GOLDEN_DIR, image_cases
-
 if TYPE_CHECKING:
     import pytest
 
@@ -16,7 +14,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--golden-dir",
         type=Path,
-        default=GOLDEN_DIR,
+        default=Path(__file__).parent / "parity" / "golden",
         help="a folder of golden cases for tests/parity (default: those in the repository)",
     )
 
@@ -24,5 +22,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """One parity test for each golden image case of the folder."""
     if "golden_case" in metafunc.fixturenames:
+        # Not above: pytest-xdist's first process runs no test, and need not wait for torch.
+        from tests.parity.compare import image_cases
+
         cases = image_cases(metafunc.config.getoption("golden_dir"))
         metafunc.parametrize("golden_case", cases, ids=[case.stem for case in cases])

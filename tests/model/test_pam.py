@@ -15,6 +15,7 @@ from PIL import Image
 from pam_model import (
     PAM,
     AutomaticMaskOptions,
+    GenerationOptions,
     ImageFeatures,
     Prompt,
     PromptError,
@@ -40,6 +41,7 @@ MIXED = [
     Prompt.from_box((20, 20, 90, 60), angle=30),
 ]
 QUESTIONS = [Question(task) for task in Task]
+SHORT = GenerationOptions(max_new_tokens=32)  # random weights never end an answer by themselves
 EVERYTHING = AutomaticMaskOptions(
     points_per_side=6, points_per_batch=10, iou_threshold=0.0, stability_threshold=0.0
 )
@@ -101,7 +103,7 @@ def test_nothing_is_computed_twice(pam: PAM, image: ImageArray, calls: Counter[s
         "perceiver": 1,
         "language model": 1,  # one prefill for all four regions
     }
-    pam.describe(contexts, QUESTIONS)
+    pam.describe(contexts, QUESTIONS, SHORT)
     pam.classify(contexts, ["cat", "dog", "bird"])
     assert calls["image encoder"] == calls["mask decoder"] == calls["perceiver"] == 1
 
@@ -114,7 +116,7 @@ def test_tasks_share_one_prefill(pam: PAM, features: ImageFeatures) -> None:
         lambda module, arguments, options: read.append(options["input_ids"].shape[1]),
         with_kwargs=True,
     )
-    pam.describe(contexts, QUESTIONS)
+    pam.describe(contexts, QUESTIONS, SHORT)
     hook.remove()
     ids = [pam.network.language.ids(after_region(question.text)) for question in QUESTIONS]
     # The regions' rows are never read again: only the questions, and then token by token.
@@ -127,11 +129,11 @@ def test_answers_of_a_batch_are_those_of_each_region_alone(
 ) -> None:
     segments = pam.segment(features, MIXED)
     contexts = pam.prefill(segments)
-    together = pam.describe(contexts, QUESTIONS)
+    together = pam.describe(contexts, QUESTIONS, SHORT)
     scores = pam.classify(contexts, ["cat", "dog"])
     for row in range(len(MIXED)):
         alone = pam.prefill(segments.select([row]))
-        assert pam.describe(alone, QUESTIONS) == [together[row]]
+        assert pam.describe(alone, QUESTIONS, SHORT) == [together[row]]
         np.testing.assert_allclose(pam.classify(alone, ["cat", "dog"])[0], scores[row], atol=1e-4)
     assert len({tuple(texts) for texts in together}) == len(MIXED)
 
@@ -144,8 +146,8 @@ def test_regions_of_several_images_make_one_language_batch(
     calls.clear()
     contexts = pam.prefill(Segments.concatenate(parts))
     assert calls == {"perceiver": 1, "language model": 1}
-    separate = [pam.describe(pam.prefill(part), QUESTIONS)[0] for part in parts]
-    assert pam.describe(contexts, QUESTIONS) == separate
+    separate = [pam.describe(pam.prefill(part), QUESTIONS, SHORT)[0] for part in parts]
+    assert pam.describe(contexts, QUESTIONS, SHORT) == separate
 
 
 def test_a_batch_of_images_is_encoded_as_one_by_one(
@@ -323,4 +325,4 @@ def test_half_precision_keeps_prompts_in_place(pam: PAM, image: ImageArray) -> N
     rough = half.segment(half.encode(image), MIXED)
     agree = (whole.mask_logits > 0) == (rough.mask_logits > 0)
     assert agree.float().mean() > 0.95
-    assert len(half.describe(half.prefill(rough), QUESTIONS)) == len(MIXED)
+    assert len(half.describe(half.prefill(rough), QUESTIONS, SHORT)) == len(MIXED)

@@ -13,7 +13,7 @@ from PIL import Image
 from tests.e2e.fiftyone import servers
 from tests.e2e.fiftyone.pages import SECONDS, AppPage
 from tests.e2e.label_studio.servers import chromium, free_port
-from tests.fiftyone_plugin.conftest import WARNINGS, Database, ground_truth, scene
+from tests.fiftyone_plugin.conftest import Database, ground_truth, scene
 
 _FAILED = pytest.StashKey[bool]()
 _CHROMIUM_OPTIONS = (
@@ -30,11 +30,6 @@ _CHROMIUM_OPTIONS = (
 # Captions speak of colours: a grey that darkens leaves them as they are.
 _COLOUR = "#444c5c"
 _NO_ADVERTISEMENT = "localStorage['fiftyone-enterprise-tooltip-seen'] = 'true'"
-
-
-def pytest_configure(config):
-    for line in WARNINGS:
-        config.addinivalue_line("filterwarnings", line)
 
 
 @pytest.hookimpl(wrapper=True)
