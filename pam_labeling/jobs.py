@@ -182,6 +182,7 @@ class Job(Generic[Event, Result]):
         if self._is_over:
             return
         self._is_over = True
+        self.wants = self._reply = None  # features, perhaps, that the future would keep alive
         self._steps.close()
         if self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
