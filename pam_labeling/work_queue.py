@@ -294,4 +294,7 @@ def _seconds_until(deadline: float) -> float:
 
 def _close(jobs: Sequence[_Job]) -> None:
     for job in jobs:
-        job.fail(ClosedError("the annotator was closed"))
+        try:
+            job.fail(ClosedError("the annotator was closed"))
+        except BaseException:  # noqa: BLE001, PERF203 - a callback's; the others are told too
+            _log.exception("a callback of a request failed while the annotator was closed")

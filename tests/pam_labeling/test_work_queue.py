@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
@@ -569,3 +570,13 @@ def test_a_cost_that_changes_after_the_beginning_leaves_the_count_right():
         queue.put(job)
     finish(queue, *jobs)
     assert most == 1
+
+
+def test_a_callback_that_exits_keeps_closing_from_nobody():
+    queue = WorkQueue(9)
+    jobs = [Job(steps([], name), Priority.BATCH) for name in "ab"]
+    for job in jobs:
+        job.future.add_done_callback(lambda _: sys.exit(1))
+        queue.put(job)
+    queue.close()
+    assert all(isinstance(job.future.exception(0), ClosedError) for job in jobs)
