@@ -321,6 +321,14 @@ class _Item:
             annotation = _result(self.job)
         except Exception as error:  # noqa: BLE001 - this request's outcome; the others go on
             return Outcome(self.request, error=error, key=key)
+        except BaseException as error:
+            future = self.job.future
+            if not future.done() or future.cancelled() or future.exception() is not error:
+                raise  # it is the caller who is interrupted
+            # What the request's own code raised, `sys.exit` perhaps, does not end the caller.
+            failure = RuntimeError(f"the request ended in {error!r}")
+            failure.__cause__ = error
+            return Outcome(self.request, error=failure, key=key)
         return Outcome(self.request, annotation, key=key)
 
 

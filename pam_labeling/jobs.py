@@ -180,6 +180,7 @@ class Job(Generic[Event, Result]):
         if self._is_over:
             return
         self._is_over = True
+        self.wants = self._reply = None  # features, perhaps, that the future would keep alive
         self._steps.close()
         # False if the caller cancelled: a cancelled future takes no result.
         if self.future.set_running_or_notify_cancel():

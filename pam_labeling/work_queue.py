@@ -79,7 +79,7 @@ class _Line:
         self._fills_passes = priority is Priority.BATCH
         self._most_tokens = tokens
         self._most_cost = cost
-        self._cost = 0  # of the jobs that are begun
+        self._costs: dict[_Job, int] = {}  # of the jobs that are begun, as it was then
 
     def __len__(self) -> int:
         return len(self.waiting) + sum(len(_jobs(turn)) for turn in self.begun)
@@ -102,12 +102,12 @@ class _Line:
 
     def put_back(self, taken: _Job | _Pass) -> None:
         """Put what `take` gave, and was advanced, at the end of the line."""
+        if isinstance(taken, Job) and taken.is_over:
+            self._costs.pop(taken, None)  # it is not there after `clear`
         self._begin()  # who came meanwhile goes first
         if not taken.is_over:
             self.begun.append(taken)
-        elif isinstance(taken, Job):
-            self._cost -= taken.cost
-        else:
+        elif isinstance(taken, _Pass):
             self.begun.extend(taken.halves or taken.jobs)
 
     def clear(self) -> list[_Job]:
@@ -115,6 +115,7 @@ class _Line:
         jobs = [*self.waiting, *(job for turn in self.begun for job in _jobs(turn))]
         self.waiting.clear()
         self.begun.clear()
+        self._costs.clear()
         return jobs
 
     def drop_pointless(self) -> list[_Job]:
@@ -124,13 +125,21 @@ class _Line:
         return pointless
 
     def _begin(self) -> None:
+        is_full = False
         for job in [job for job in self.waiting if job.is_ready]:
-            # In their order, so that small jobs do not overtake a large one for ever.
-            if self._cost and self._cost + job.cost > self._most_cost:
-                return
-            self.waiting.remove(job)
-            self._cost += job.cost
-            self.begun.append(job)
+            # In their order: a large job is not overtaken for ever by small ones. A job that nobody
+            # waits for is only ended, and costs nothing.
+            is_full = is_full or not self._has_room(job)
+            if not is_full or job.is_pointless:
+                self.waiting.remove(job)
+                self._costs[job] = 0 if job.is_pointless else job.cost
+                self.begun.append(job)
+
+    def _has_room(self, job: _Job) -> bool:
+        if sum(self._costs.values()) + job.cost <= self._most_cost:
+            return True
+        # Jobs that rest, because nobody takes their events, must not hold up the others for ever.
+        return not any(other.is_ready for other, cost in self._costs.items() if cost)
 
     def _joined(self, leader: _Job | _Pass, ready: Sequence[_Job | _Pass]) -> list[_Job]:
         """The leader and who shares its pass, or nobody if it wants no work of the model."""
@@ -283,4 +292,7 @@ def _seconds_until(deadline: float) -> float:
 
 def _close(jobs: Sequence[_Job]) -> None:
     for job in jobs:
-        job.fail(ClosedError("the annotator was closed"))
+        try:
+            job.fail(ClosedError("the annotator was closed"))
+        except BaseException:  # noqa: BLE001, PERF203 - a callback's; the others are told too
+            _log.exception("a callback of a request failed while the annotator was closed")

@@ -141,7 +141,15 @@ class Batches:
             error = BusyError("too many batches go on in the background; wait for them")
             self._fail(batch.tasks, error)
             raise error
-        threading.Thread(target=self._work, args=(batch,), name="pam-batch", daemon=True).start()
+        try:
+            thread = threading.Thread(
+                target=self._work, args=(batch,), name="pam-batch", daemon=True
+            )
+            thread.start()
+        except Exception as error:  # the machine has no more threads
+            self._places.release()
+            self._fail(batch.tasks, error)
+            raise
 
     def _work(self, batch: _Batch) -> None:
         try:
@@ -179,10 +187,12 @@ class Batches:
             loading_seconds=max(0.0, batch.until - time.monotonic()),
         ):
             del batch.tasks[task_key]
-            if isinstance(result, Exception):
-                self._fail([task_key], result)
-            else:
+            try:
+                if isinstance(result, Exception):
+                    raise result
                 self._results.finish(task_key, result)
+            except Exception as error:  # noqa: BLE001 - this task's failure; the others go on
+                self._fail([task_key], error)
 
     def _read(self, batch: _Batch, task_key: bytes) -> dict[str, Any]:
         self._check_open(batch)

@@ -111,9 +111,10 @@ class ResultCache:
 
     def finish(self, key: bytes, prediction: Prediction) -> None:
         """Keep a prediction, and give it to those who wait for it."""
+        content = msgspec.json.encode(prediction)
         with self._changed:
             future = self._under_way.pop(key)
-            self._unfetched[key] = msgspec.json.encode(prediction)
+            self._unfetched[key] = content
             self._make_room()
         future.set_result(prediction)
 

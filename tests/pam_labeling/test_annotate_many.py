@@ -322,3 +322,15 @@ def test_a_click_waits_for_at_most_one_step_of_others(model):
 @pytest.mark.parametrize("count", [0, 1])
 def test_short_batches(annotator, count):
     assert len(list(annotator.annotate_many([scene(0)] * count))) == count
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, MemoryError])
+def test_whatever_a_request_raises_ends_that_request_alone(annotator, kind):
+    def make():
+        raise kind
+
+    requests = [scene(0), LazyRequest(1, make), scene(2)]
+    first, bad, last = annotator.annotate_many(requests)
+    assert_own(first.request, first.annotation)
+    assert_own(last.request, last.annotation)
+    assert isinstance(bad.error, MemoryError if kind is MemoryError else RuntimeError)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from concurrent.futures import CancelledError, Future
 
 import pytest
@@ -163,3 +164,25 @@ def test_a_job_is_failed_once():
 def test_interactive_is_another_name_of_click():
     assert Priority.INTERACTIVE is Priority.CLICK
     assert Priority.CLICK < Priority.WATCHED < Priority.BATCH
+
+
+def test_a_job_that_is_cancelled_keeps_nothing_of_the_model_alive():
+    """Its caller may keep the future for long; the work that it waited for holds features."""
+
+    class Features:
+        """Can be referred to weakly."""
+
+    def waiting():
+        yield Future()
+
+    job = Job(waiting(), Priority.BATCH)
+    job.advance()
+    features = Features()
+    gone = weakref.ref(features)
+    job.reply(features)
+    del features
+    job.cancel()
+    job.advance()
+    assert job.is_over
+    assert job.wants is None
+    assert gone() is None

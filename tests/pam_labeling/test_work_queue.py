@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, Future
@@ -494,3 +495,88 @@ def test_a_pass_takes_turns_with_others_of_its_priority():
     queue.put(job)
     finish(queue, job, click)
     assert log == ["long0", "click0", "long1", "click1", "long2"]
+
+
+def resting(queue, cost=4):
+    """A job that is begun, and rests because nobody takes its events."""
+
+    def emitting():
+        for number in range(9):
+            yield Emit(number)
+
+    job = Job(emitting(), Priority.WATCHED, cost=cost, outbox=2)
+    queue.put(job)
+    while job.is_ready:
+        time.sleep(0.001)
+    return job
+
+
+def test_jobs_that_rest_do_not_keep_others_from_beginning():
+    queue = WorkQueue(9, cost=4)
+    thread = worker(queue)
+    held = resting(queue)
+    others = [Job(steps([], name, result=name), Priority.WATCHED, cost=4) for name in "ab"]
+    for job in others:
+        queue.put(job)
+    assert [job.result(20) for job in others] == ["a", "b"]
+    assert list(held) == list(range(9))
+    queue.close()
+    thread.join(20)
+
+
+def test_a_late_job_ends_also_where_no_room_is_for_it_to_begin():
+    queue = WorkQueue(9, cost=4)
+    log: list[str] = []
+    over = threading.Event()
+
+    def busy():
+        while not over.wait(0.001):
+            yield
+
+    held = Job(busy(), Priority.WATCHED, cost=4)
+    late = Job(steps(log, "late"), Priority.WATCHED, time.monotonic() + 0.05, cost=4)
+    queue.put(held)
+    queue.put(late)
+    thread = worker(queue)
+    try:
+        assert isinstance(late.future.exception(5), DeadlineError)
+    finally:
+        over.set()
+        queue.close()
+        thread.join(20)
+    assert log == []
+
+
+def test_a_cost_that_changes_after_the_beginning_leaves_the_count_right():
+    queue = WorkQueue(9, cost=4)
+    begun: list[int] = []
+    most = 0
+
+    def counted(number):
+        nonlocal most
+        begun.append(number)
+        most = max(most, len(begun))
+        for _ in range(3):
+            yield
+        begun.remove(number)
+
+    def dearer():
+        first.cost = 100
+        yield
+
+    first = Job(dearer(), Priority.BATCH)
+    jobs = [first, *(Job(counted(number), Priority.BATCH, cost=4) for number in range(4))]
+    for job in jobs:
+        queue.put(job)
+    finish(queue, *jobs)
+    assert most == 1
+
+
+def test_a_callback_that_exits_keeps_closing_from_nobody():
+    queue = WorkQueue(9)
+    jobs = [Job(steps([], name), Priority.BATCH) for name in "ab"]
+    for job in jobs:
+        job.future.add_done_callback(lambda _: sys.exit(1))
+        queue.put(job)
+    queue.close()
+    assert all(isinstance(job.future.exception(0), ClosedError) for job in jobs)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 
 import pytest
@@ -316,3 +317,38 @@ def test_a_single_task_goes_before_batches(open_backend, client_of, sent, number
     client = client_of(open_backend(open_annotator=Noting))
     results(client, {**sent, "tasks": sent["tasks"][:number]})
     assert asked == [priority]
+
+
+def test_a_prediction_that_is_no_json_fails_one_task(backend, client, sent, monkeypatch, caplog):
+    result = backend._predictor._result
+
+    def half_a_character(work, outcome):
+        prediction = result(work, outcome)
+        return {"result": "\ud800"} if outcome.key == first else prediction
+
+    first = None
+    begin = backend._batches._start
+
+    def start(batch):
+        nonlocal first
+        first = next(iter(batch.tasks))
+        begin(batch)
+
+    monkeypatch.setattr(backend._batches, "_start", start)
+    monkeypatch.setattr(backend._predictor, "_result", half_a_character)
+    bad, *others = results(client, sent)
+    assert "surrogates" in bad["error"]
+    assert all("error" not in one for one in others)
+    assert backend._results.under_way == 0
+
+
+def test_without_a_thread_nothing_stays_under_way(backend, client, sent, monkeypatch, caplog):
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", _no_more_threads)
+        assert client.post("/predict", json=sent).status_code == 500
+    assert backend._results.under_way == 0
+    assert all("error" not in one for one in results(client, sent))
+
+
+def _no_more_threads(_thread):
+    raise RuntimeError("can't start new thread")
