@@ -9,8 +9,7 @@ def register(plugin: Any) -> None:
     """Register operators and panel with FiftyOne's plugin context."""
     # Not at the top: the parts of the package are of use without the others.
     from .operators import OPERATORS  # noqa: PLC0415
-    from .review.panel import register as register_panel  # noqa: PLC0415
+    from .review.panel import ReviewPanel  # noqa: PLC0415
 
-    for operator in OPERATORS:
-        plugin.register(operator)
-    register_panel(plugin)
+    for each in (*OPERATORS, ReviewPanel):
+        plugin.register(each)

@@ -82,9 +82,7 @@ class AnnotatorPool:
             self._close_if_idle(settings)
 
     def _enter(self, settings: Settings) -> _Lent:
-        with self._lock:
-            known = settings in self._entries
-        if not known:  # another model: the idle ones make room before it is loaded
+        if settings not in self._entries:  # the idle models make room before it is loaded
             self.close()
         with self._lock:
             entry = self._entries.setdefault(settings, _Lent())
@@ -116,6 +114,7 @@ class AnnotatorPool:
             del self._entries[settings]
             if entry.timer is not None:
                 entry.timer.cancel()
+        # Outside the lock: it waits for the worker.
         if entry.annotator is not None:
             entry.annotator.close()
 
@@ -148,6 +147,7 @@ def check_model(settings: Settings) -> None:
     Raises:
         PluginError: there is no such model; the sentence is that of loading it.
     """
+    # The names of hub models and of folders look alike; only an absolute path is surely a folder.
     if Path(settings.model).is_absolute():
         return
     try:

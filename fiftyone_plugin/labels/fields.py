@@ -1,18 +1,17 @@
 """Fields of labels: where they are kept, and what may be written there.
 
-FiftyOne shows an attribute in its sidebar, filters and tooltips only once the dataset's schema
-knows it, and takes any name and any type for one that it does not know. So names and types are
-checked here, in sentences, before a run writes its first value.
+FiftyOne shows an attribute in its sidebar, filters and tooltips only if the dataset's schema
+declares it, and accepts any name and any type that the schema does not declare. So names and types
+are checked here, before a run writes its first value.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from keyword import iskeyword
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import fiftyone as fo
-from fiftyone.core.labels import _HasLabelList
 from fiftyone.core.odm import DatasetSampleDocument
 
 from ..errors import PluginError
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from fiftyone.core.collections import SampleCollection
 
 Kind = Literal["text", "number", "count", "flag", "texts", "record"]
+Declaration: TypeAlias = "Mapping[str, Any]"
+"""The arguments of `add_sample_field` and `add_frame_field` but for the name."""
 
 _TYPES: dict[Kind, type[fo.Field]] = {
     "text": fo.StringField,
@@ -49,7 +50,7 @@ _WORDS: dict[Kind, str] = {
     "record": "a dictionary",
 }
 OWN = frozenset({"label", "confidence", "mask", "mask_path", "bounding_box"})
-"""What labels have by themselves and a run may write; it needs no declaration."""
+"""Attributes that FiftyOne's labels have already and that a run may write."""
 _OWN_VALUES = ("label", "confidence")  # written as they are; masks and boxes have their own forms
 
 _SAMPLE_FIELDS = frozenset(DatasetSampleDocument._fields) | {
@@ -76,20 +77,15 @@ class Attribute:
     kind: Kind = "text"
     description: str = ""
 
-
-@dataclass(frozen=True)
-class Labels:
-    """A field of labels that a run makes.
-
-    Attributes:
-        name: the field.
-        label_class: its class, such as `fo.Detections`.
-        description: shown by FiftyOne beside the field.
-    """
-
-    name: str
-    label_class: type[fo.Label]
-    description: str = ""
+    @property
+    def declaration(self) -> Declaration:
+        """What declares it."""
+        subfield = fo.StringField if self.kind == "texts" else None
+        return {
+            "ftype": _TYPES[self.kind],
+            "subfield": subfield,
+            "description": self.description or None,
+        }
 
 
 @dataclass(frozen=True)
@@ -148,6 +144,7 @@ def label_field(
         PluginError: the collection has no such field, or it holds no labels, or others.
     """
     dataset = collection._root_dataset
+    # In a view of frames, the frames are the samples.
     frames = name.startswith("frames.") or bool(
         collection._is_frames or getattr(collection._dataset, "_is_frames", False)
     )
@@ -160,9 +157,7 @@ def label_field(
                 f"{dataset.name} has no field {name!r}; it has {known or 'no field of labels'}."
             )
         _check_name(name, "a field")
-        _check_sample_name(name)
-        return _label_field(dataset, name, frames, create)
-    found = getattr(field, "document_type", None)
+    found: Any = create if field is None else getattr(field, "document_type", None)
     if found is None or not issubclass(found, fo.Label):
         raise PluginError(f"The field {name!r} of {dataset.name} holds no labels, but {field}.")
     if create is not None and not issubclass(found, create):
@@ -170,79 +165,67 @@ def label_field(
             f"The field {name!r} of {dataset.name} holds {found.__name__}, not {create.__name__}; "
             "choose another field."
         )
-    return _label_field(dataset, name, frames, found)
+    list_name = getattr(found, "_LABEL_LIST_FIELD", None)
+    root = f"{name}.{list_name}" if list_name else name
+    return LabelField(
+        dataset, name, frames, found, label_class(found), root, in_list=list_name is not None
+    )
 
 
-def _label_field(dataset: Any, name: str, frames: bool, found: Any) -> LabelField:
-    if not issubclass(found, _HasLabelList):
-        return LabelField(dataset, name, frames, found, found, name, in_list=False)
-    list_name = found._LABEL_LIST_FIELD
-    element = found._fields[list_name].field.document_type
-    return LabelField(dataset, name, frames, found, element, f"{name}.{list_name}", in_list=True)
+def label_class(holder_class: Any) -> Any:
+    """The class of one label of a field, such as `fo.Detection` of `fo.Detections`."""
+    name = getattr(holder_class, "_LABEL_LIST_FIELD", None)
+    return holder_class if name is None else holder_class._fields[name].field.document_type
 
 
-def undeclared(place: LabelField, attributes: Iterable[Attribute]) -> dict[str, Attribute]:
+def undeclared(
+    place: LabelField, attributes: Iterable[Attribute], *, on_samples: bool = False
+) -> dict[str, Declaration]:
     """What `declare` would declare on the labels of a field, by its path in the schema.
 
+    Args:
+        place: where the labels are.
+        attributes: what is going to be written.
+        on_samples: onto the samples (or frames) themselves, not onto their labels.
+
     Raises:
-        PluginError: a name is none, is FiftyOne's own, is read-only, or is in use for values of
-            another kind.
+        PluginError: a name is invalid, FiftyOne's own, read-only, or in use for values of another
+            kind.
     """
     missing = {}
     for attribute in attributes:
-        _check_name(attribute.name)
-        path = f"{place.schema_root}.{attribute.name}"
+        _check_name(attribute.name, "a field" if on_samples else "an attribute")
+        path = place.field_path(attribute.name if on_samples else f"{place.root}.{attribute.name}")
         _check_writable(place.dataset, path)
-        if _is_own(place, attribute):
-            continue
-        if not _check_kind(place.dataset, path, attribute):
-            _check_values(place, attribute)
-            missing[path] = attribute
-    return missing
-
-
-def undeclared_on_samples(
-    place: LabelField, attributes: Iterable[Attribute]
-) -> dict[str, Attribute]:
-    """What `declare` would declare on the samples (or frames) themselves, by path in the schema.
-
-    Raises:
-        PluginError: as of `undeclared`.
-    """
-    missing = {}
-    for attribute in attributes:
-        _check_name(attribute.name, "a field")
-        _check_sample_name(attribute.name)
-        path = place.field_path(attribute.name)
-        _check_writable(place.dataset, path)
-        if not _check_kind(place.dataset, path, attribute):
-            missing[path] = attribute
+        own = not on_samples and _is_own(place, attribute)
+        if not own and not _check_kind(place.dataset, path, attribute):
+            missing[path] = attribute.declaration
+            if not on_samples:
+                _check_values(place, attribute)
     return missing
 
 
 def undeclared_labels(
-    place: LabelField, create: type[fo.Label], description: str = ""
-) -> dict[str, Labels]:
+    place: LabelField, create: type[fo.Label] | None, description: str = ""
+) -> dict[str, Declaration]:
     """What `declare` would declare for a field of labels that may be missing."""
     path = place.field_path(place.name)
-    return {} if place.dataset.get_field(path) else {path: Labels(path, create, description)}
+    declaration = {
+        "ftype": fo.EmbeddedDocumentField,
+        "embedded_doc_type": create,
+        "description": description or None,
+    }
+    missing = create is not None and place.dataset.get_field(path) is None
+    return {path: declaration} if missing else {}
 
 
-def declare(dataset: Any, missing: Mapping[str, Attribute | Labels]) -> None:
+def declare(dataset: Any, missing: Mapping[str, Declaration]) -> None:
     """Add fields and attributes, by their paths in the schema, with their descriptions."""
-    for path, declared in missing.items():
-        kwargs: dict[str, Any] = {"description": declared.description or None}
-        if isinstance(declared, Labels):
-            kwargs["embedded_doc_type"] = declared.label_class
-            kind: type[fo.Field] = fo.EmbeddedDocumentField
-        else:
-            kind = _TYPES[declared.kind]
-            if declared.kind == "texts":
-                kwargs["subfield"] = fo.StringField
+    for path, declaration in missing.items():
         if path.startswith("frames."):
-            dataset.add_frame_field(path.removeprefix("frames."), kind, **kwargs)
+            dataset.add_frame_field(path.removeprefix("frames."), **declaration)
         else:
-            dataset.add_sample_field(path, kind, **kwargs)
+            dataset.add_sample_field(path, **declaration)
 
 
 def short_text(text: str, limit: int = 40) -> str:
@@ -255,7 +238,7 @@ def short_text(text: str, limit: int = 40) -> str:
     return at_word.rstrip(" ,;:") + "…"
 
 
-def _check_name(name: str, what: str = "an attribute") -> None:
+def _check_name(name: str, what: str) -> None:
     if not name.isidentifier() or name.startswith("_"):
         raise PluginError(
             f"{name!r} cannot name {what}: use letters, digits and underscores, and no digit or "
@@ -263,16 +246,15 @@ def _check_name(name: str, what: str = "an attribute") -> None:
         )
     if iskeyword(name) or name == "self":  # of "self" FiftyOne could not even be read again
         raise PluginError(f"{name!r} means something else to Python; choose another name.")
-
-
-def _check_sample_name(name: str) -> None:
-    if hasattr(fo.Sample, name) or name in _SAMPLE_FIELDS:
+    # A field of this name would hide what every sample has by that name.
+    if what == "a field" and (hasattr(fo.Sample, name) or name in _SAMPLE_FIELDS):
         raise PluginError(f"{name!r} means something else to FiftyOne; choose another name.")
 
 
 def _is_own(place: LabelField, attribute: Attribute) -> bool:
     """Whether the label has the attribute by itself; only those of `OWN` may be written."""
     kind, name = place.label_class, attribute.name
+    # Masks and boxes have forms of their own; texts and numbers are written as they are.
     if name in OWN:
         if name not in kind._fields:
             raise PluginError(f"A {kind.__name__} has no {name!r}, which FiftyOne keeps for it.")
@@ -282,6 +264,7 @@ def _is_own(place: LabelField, attribute: Attribute) -> bool:
                 "written; choose another name."
             )
         return True
+    # An attribute of this name would hide a method of the label.
     if hasattr(kind, name) or name in kind._fields:
         raise PluginError(
             f"{name!r} means something else to FiftyOne's {kind.__name__}; choose another name."
@@ -291,6 +274,7 @@ def _is_own(place: LabelField, attribute: Attribute) -> bool:
 
 def _check_writable(dataset: Any, path: str) -> None:
     """Refuse a path that is read-only, or inside a field that is."""
+    # "frames" itself is no field to look up.
     start = len("frames.") if path.startswith("frames.") else 0
     ends = [end for end, sign in enumerate(path) if sign == "." and end > start]
     for part in (*(path[:end] for end in ends), path):
@@ -318,17 +302,12 @@ def _check_kind(dataset: Any, path: str, attribute: Attribute) -> bool:
 
 def _check_values(place: LabelField, attribute: Attribute) -> None:
     """Refuse values of another kind that were written without a declaration."""
-    fits = [{"$type": kind} for kind in [*_BSON[attribute.kind], "null"]]
-    condition = {attribute.name: {"$exists": True}, "$nor": [{attribute.name: fit} for fit in fits]}
+    path = attribute.name if place.in_list else f"{place.root}.{attribute.name}"
+    # Null fits every kind: FiftyOne writes it for what is declared and has no value.
+    fits = [{path: {"$type": kind}} for kind in [*_BSON[attribute.kind], "null"]]
+    condition = {path: {"$exists": True}, "$nor": fits}
     # In a list both conditions have to hold of one label, hence $elemMatch.
-    query = (
-        {place.root: {"$elemMatch": condition}}
-        if place.in_list
-        else {
-            f"{place.root}.{attribute.name}": {"$exists": True},
-            "$nor": [{f"{place.root}.{attribute.name}": fit} for fit in fits],
-        }
-    )
+    query = {place.root: {"$elemMatch": condition}} if place.in_list else condition
     if place.documents.find_one(query, {"_id": True}) is not None:
         raise PluginError(
             f"Some labels of {place.name!r} have a {attribute.name!r} already that the dataset's "

@@ -8,6 +8,7 @@ the mask if its centre lies in a cell that does, so that a mask of one cell per 
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,6 +68,7 @@ def place_mask(mask: npt.NDArray[Any], box: Box, size: tuple[int, int]) -> Mask:
         mask = mask[:, :, 0]
     if mask.ndim != 2 or mask.size == 0:
         raise PluginError(f"its mask has the shape {mask.shape}, not (height, width)")
+    # Each pixel of the box looks up its cell, so that no pixel is left out or taken twice.
     columns, left = _cells(box[0], box[2], mask.shape[1], size[0])
     rows, top = _cells(box[1], box[3], mask.shape[0], size[1])
     placed = np.zeros((size[1], size[0]), dtype=np.bool_)
@@ -84,6 +86,7 @@ def mask_in_box(region: Region, box: Box) -> Mask:
     Raises:
         PluginError: no part of the region is in the box.
     """
+    # Counted from the corner of the crop; those outside it stay False.
     columns = _pixels(box[0], box[2]) - region.box[0]
     rows = _pixels(box[1], box[3]) - region.box[1]
     height, width = region.crop.shape
@@ -108,23 +111,23 @@ def save_mask(mask: Mask, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             numbered = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
-            try:
-                with numbered.open("xb") as file:
-                    Image.fromarray(mask.astype(np.uint8) * 255).save(file, format="PNG")
-            except FileExistsError:
-                number += 1
-            else:
+            # "x": two workers may write the same name at the same moment.
+            with suppress(FileExistsError), numbered.open("xb") as file:
+                Image.fromarray(mask.astype(np.uint8) * 255).save(file, format="PNG")
                 return numbered
+            number += 1
     except OSError as error:
         raise PluginError(f"the mask cannot be written to {path}: {error}") from error
 
 
 def _cells(low: float, high: float, cells: int, length: int) -> tuple[npt.NDArray[np.intp], int]:
     """The cell that each pixel's centre lies in, and the first of these pixels."""
+    # Pixel i has its centre at i + 0.5.
     first = min(max(math.ceil(low - 0.5), 0), length)
     last = min(max(math.ceil(high - 0.5), first), length)
     centres = np.arange(first, last) + 0.5
     found = np.floor((centres - low) / (high - low) * cells).astype(np.intp)
+    # Rounding may put the last centre just beyond the last cell.
     return np.clip(found, 0, cells - 1), first
 
 

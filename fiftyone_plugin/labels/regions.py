@@ -46,7 +46,7 @@ PROMPT_ID = "prompt_id"
 """The attribute of a new Detection for the id of the label that it was made from."""
 
 MAX_CLASSES = 1_000
-"""More different values than this in a Segmentation are no classes."""
+"""A Segmentation with more different values than this is not a map of classes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,17 +69,15 @@ class LabelRegion:
 
 @dataclass(frozen=True, eq=False)
 class UnusableLabel:
-    """A label that points at nothing; the others of its image go on.
+    """A label that points at no region; the other labels of its image are used.
 
     Attributes:
-        label_id, label, document: as of a `LabelRegion`.
+        label_id: as of a `LabelRegion`.
         reason: a sentence that says why.
     """
 
     label_id: str
     reason: str
-    label: str | None
-    document: Any
 
 
 LabelResult: TypeAlias = LabelRegion | UnusableLabel
@@ -159,6 +157,7 @@ def mask_update(
     else:
         mask = mask_in_box(region, pixel_box(keep_box, region.size))
     if file is None:
+        # A region's crop is read-only; whoever gets the label may edit its mask.
         return {**update, "mask": mask.copy(), "mask_path": None}
     return {**update, "mask": None, "mask_path": str(save_mask(mask, file).resolve())}
 
@@ -185,15 +184,17 @@ def detection_of(
         PluginError: the file cannot be written.
     """
     copied = {} if source is None else _copied(source)
+    # What PAM says goes over what was copied.
     values = {**copied, **mask_update(region, file=file), **attributes}
     name = label or (source is not None and getattr(source, "label", None)) or region.label
     return fo.Detection(label=name, **values)
 
 
 def single_labels(label: Any) -> list[Any]:
-    """The labels of a list of labels, or the label itself."""
+    """The labels of a list of labels, or the label itself; none of None."""
     name = getattr(label, "_LABEL_LIST_FIELD", None)
-    return [label] if name is None else list(label[name] or [])
+    found = [label] if name is None else label[name] or []
+    return [one for one in found if one is not None]
 
 
 def class_of(label_id: str) -> str | None:
@@ -202,12 +203,11 @@ def class_of(label_id: str) -> str | None:
 
 
 def _copied(source: Any) -> dict[str, Any]:
-    copied = dict(source.iter_attributes())
-    for name in ("tags", "index", "instance", "confidence"):
-        value = getattr(source, name, None)
-        if value is not None and not (name == "confidence" and isinstance(source, fo.Keypoint)):
-            copied[name] = list(value) if name == "tags" else value
-    return copied
+    # The confidence of a Keypoint is a list, a number for each of its points.
+    own = ["index", "instance", *([] if isinstance(source, fo.Keypoint) else ["confidence"])]
+    values = {name: getattr(source, name, None) for name in own}
+    copied = {name: value for name, value in values.items() if value is not None}
+    return {**dict(source.iter_attributes()), **copied, "tags": list(source.tags)}
 
 
 def _region(label: Any, size: tuple[int, int], *, use_masks: bool) -> LabelRegion | UnusableLabel:
@@ -220,7 +220,7 @@ def _region(label: Any, size: tuple[int, int], *, use_masks: bool) -> LabelRegio
             prompt = _keypoint_prompt(label, size)
         prompt.check(size)
     except InputError as error:
-        return UnusableLabel(label.id, str(error), label.label, label)
+        return UnusableLabel(label.id, str(error))
     return LabelRegion(label.id, prompt, label.label, label)
 
 
@@ -228,6 +228,7 @@ def _detection_prompt(detection: Any, size: tuple[int, int], *, use_masks: bool)
     if not detection.bounding_box:
         raise PluginError("it has no bounding box")
     box = pixel_box(detection.bounding_box, size)
+    # segment_regions asks for the box: an old mask would only be repeated.
     if not (use_masks and detection.has_mask):
         return _box_prompt(box, size)
     if detection.mask is not None:
@@ -246,17 +247,19 @@ def _box_prompt(box: Box, size: tuple[int, int]) -> Prompt:
 
 
 def _polyline_prompt(polyline: Any, size: tuple[int, int]) -> Prompt:
+    # (K, 2) pixels each
     shapes = [np.asarray(shape, dtype=np.float64) * size for shape in polyline.points if shape]
     if not shapes:
         raise PluginError("it has no points")
+    # FiftyOne stores whatever it is given; OpenCV would draw NaN somewhere.
     if not all(shape.ndim == 2 and np.isfinite(shape).all() for shape in shapes):
         raise PluginError("it has a point that is not a pair of finite numbers")
     if polyline.filled:
         return _filled(shapes, size)
-    if polyline.closed and len(shapes) == 1:
-        turned = _turned_box(shapes[0])
-        if turned is not None:
-            return turned
+    # A rotated box is stored as a closed line; as a prompt it is a box with an angle.
+    turned = _turned_box(shapes[0]) if polyline.closed and len(shapes) == 1 else None
+    if turned is not None:
+        return turned
     points = np.concatenate(shapes)
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
     # A line along an axis has no height: half a pixel on each side is what it is drawn over.
@@ -269,7 +272,9 @@ def _filled(shapes: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) ->
     solid = [shape for shape in shapes if len(shape) >= 3]
     if not solid:
         raise PluginError("it is filled, but no shape of it has three points")
+    # Far corners would overflow the fixed-point numbers; clipping them so far out moves no pixel.
     limit = 8.0 * max(size)
+    # (height, width)
     mask = np.zeros((size[1], size[0]), dtype=np.uint8)
     # fillPoly counts from pixel centres, in 16ths of a pixel (shift=4).
     fixed = [
@@ -283,6 +288,7 @@ def _filled(shapes: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) ->
 
 def _turned_box(corners: npt.NDArray[np.float64]) -> Prompt | None:
     """Four corners of a rectangle, as `Polyline.from_rotated_box` makes them, as a turned box."""
+    # Some tools repeat the first corner to close the line.
     if len(corners) == 5 and np.allclose(corners[0], corners[-1]):
         corners = corners[:4]
     if len(corners) != 4:
@@ -290,6 +296,7 @@ def _turned_box(corners: npt.NDArray[np.float64]) -> Prompt | None:
     # A rectangle: its diagonals are equally long and halve each other.
     first, second = corners[2] - corners[0], corners[3] - corners[1]
     diagonal = float(np.hypot(*first))
+    # Corners are rounded by whoever drew them.
     slack = 0.01 * diagonal
     centre = corners.mean(axis=0)
     off_centre = np.abs((corners[0] + corners[2]) / 2 - centre).max()
@@ -309,7 +316,9 @@ def _turned_box(corners: npt.NDArray[np.float64]) -> Prompt | None:
 
 
 def _keypoint_prompt(keypoint: Any, size: tuple[int, int]) -> Prompt:
+    # (K, 2) pixels
     points = np.asarray(keypoint.points or [], dtype=np.float64).reshape(-1, 2) * size
+    # FiftyOne writes NaN for a point of a skeleton that cannot be seen.
     present = points[np.isfinite(points).all(axis=1)]
     if len(present) == 0:
         raise PluginError("it has no points" if len(points) == 0 else "none of its points is there")
@@ -325,7 +334,7 @@ def _classes(
     try:
         values = _class_map(segmentation)
     except PluginError as error:
-        return [UnusableLabel(segmentation.id, str(error), None, segmentation)]
+        return [UnusableLabel(segmentation.id, str(error))]
     is_rgb = values.ndim == 3
     if is_rgb:
         # (H, W), one number for each colour
@@ -334,11 +343,14 @@ def _classes(
     # The mask may have another resolution than the image: the cell below each pixel's centre.
     rows = (np.arange(size[1]) * 2 + 1) * height // (2 * size[1])
     columns = (np.arange(size[0]) * 2 + 1) * width // (2 * size[0])
+    # (height, width) of the image
     placed = values[np.ix_(rows, columns)]
+    # 0 is the background, for FiftyOne too.
     found = [int(value) for value in np.unique(placed) if value]
+    # A depth map or a photograph as a mask would become thousands of prompts.
     if len(found) > MAX_CLASSES:
         reason = f"its mask has {len(found):,} values: more than {MAX_CLASSES:,} are no classes"
-        return [UnusableLabel(segmentation.id, reason, None, segmentation)]
+        return [UnusableLabel(segmentation.id, reason)]
     names: dict[int, str] = {value: f"#{value:06x}" if is_rgb else str(value) for value in found}
     return [
         LabelRegion(

@@ -37,7 +37,7 @@ class CaptionRegions(ModelOperator):
     def define(self, form: Form) -> None:
         """Fill the form, but for target and model."""
         form.field()
-        form.title("words", "What to say")
+        form.inputs.view("words", types.Header(label="What to say", divider=True))
         form.words(on="brief", proposals=_PROPOSALS)
         form.classes(optional=True)
         form.score("Write a score", on=False)

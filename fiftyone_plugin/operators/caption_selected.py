@@ -45,9 +45,9 @@ class CaptionSelected(CaptionRegions):
             raise PluginError(
                 f"Labels of {' and '.join(fields)} are selected: select those of one field."
             )
-        params = {**recall(ctx.dataset, CaptionRegions.name_in_plugin), "field": fields[0]}
-        params |= dict.fromkeys(_unfit(ctx, fields[0]), "")
-        return CaptionOptions.from_params({**params, "target": "selected_labels"})
+        last = recall(ctx.dataset, CaptionRegions.name_in_plugin)
+        last |= dict.fromkeys(_unfit(ctx, fields[0]), "")
+        return CaptionOptions.from_params({**last, "field": fields[0], "target": "selected_labels"})
 
     def execute(self, ctx: Any) -> Any:
         """Run with messages to the App; what is wrong is said in one."""
@@ -71,6 +71,7 @@ def _unfit(ctx: Any, field: str) -> dict[str, str]:
     last = recall(ctx.dataset, CaptionRegions.name_in_plugin)
     kind = label_type(ctx.view, field)
     found = {}
+    # The last run may have been on a field of another type.
     if last.get("mask") and kind not in KEEP_MASKS:
         found["mask"] = f"No masks were kept: {kind.__name__} have none."
     if last.get("score") == "confidence" and kind in _WITHOUT_CONFIDENCE:

@@ -1,7 +1,6 @@
 """FiftyOne's execution store: the last settings of each operator, and requests to stop a run.
 
-They go with the dataset when it is deleted, and are no part of it: nothing of the user's own is
-touched.
+FiftyOne deletes the store together with its dataset. The dataset's own documents are not touched.
 """
 
 from __future__ import annotations
@@ -17,8 +16,7 @@ _PASSING = ("target", "all_slices", "only")  # what fits the moment, not the dat
 
 def recall(dataset: Any, operator: str) -> dict[str, Any]:
     """The parameters of an operator's last run on a dataset; empty before the first."""
-    found: dict[str, Any] | None = _store(dataset).get(f"{operator}_settings")
-    return found or {}
+    return dict(_store(dataset).get(f"{operator}_settings") or {})
 
 
 def remember(dataset: Any, operator: str, params: dict[str, Any]) -> None:

@@ -66,6 +66,7 @@ def params_of(form: Mapping[str, Any]) -> dict[str, Any]:
         )
     if "keep_masks" in params:
         params["mask"] = None if params["keep_masks"] == "none" else params["keep_masks"]
+    # The name may still be there from before the switch was turned.
     if params.get("write_to") == "same":
         params["new_field"] = None
     return {name: value for name, value in params.items() if name not in _OF_THE_FORM | _OF_THE_APP}
@@ -91,69 +92,48 @@ class Form:
 
     def values(self) -> dict[str, Any]:
         """What the person has chosen so far, and where nothing yet, what the form starts with."""
-        found = {}
-        for name, each in self.inputs.properties.items():
-            given = self.ctx.params.get(name)
-            found[name] = each.default if given is None else given
-        return found
+        given = {name: value for name, value in self.ctx.params.items() if value is not None}
+        return {
+            name: given.get(name, each.default) for name, each in self.inputs.properties.items()
+        }
 
     def default(self, name: str, default: Any = None) -> Any:
         """What the form starts with."""
         remembered = self._defaults.get(name)
         return default if remembered is None else remembered
 
-    def title(self, name: str, label: str) -> None:
-        """A heading between the parts."""
-        self.inputs.view(name, types.Header(label=label, divider=True))
-
     def target(self, *, labels: bool = True) -> None:
         """Which samples or labels; only what there is to choose."""
-        ctx = self.ctx
         choices = types.RadioGroup(orientation="vertical")
-        offered = {
-            "dataset": (True, "Entire dataset"),
-            "view": (ctx.has_custom_view, "Current view"),
-            "selected_samples": (bool(ctx.selected), f"{len(ctx.selected)} selected samples"),
-            "current_sample": (bool(ctx.current_sample), "This sample"),
-            "selected_labels": (
-                labels and bool(ctx.selected_labels),
-                f"{len(ctx.selected_labels or [])} selected labels",
-            ),
-        }
-        for name, (there, label) in offered.items():
-            if there:
-                choices.add_choice(name, label=label)
+        for name, label in targets_in(self.ctx, labels=labels).items():
+            choices.add_choice(name, label=label)
         names = choices.values()
         if len(names) > 1:
             self.inputs.enum("target", names, default=names[-1], label="Work on", view=choices)
-        if ctx.dataset.media_type == fo.core.media.GROUP:
+        if self.ctx.dataset.media_type == fo.core.media.GROUP:
             self.inputs.bool("all_slices", default=False, label="All slices of each group")
 
-    def field(self) -> str | None:
-        """The field with the regions; None if there is none."""
+    def field(self) -> None:
+        """The field with the regions: that of the selected labels, or the last one."""
         names = list(label_fields(self.ctx.view))
         if not names:
-            return None
-        first = self.default("field")
+            return
         selected = {label.get("field") for label in self.ctx.selected_labels or []}
-        chosen = next(iter(selected)) if len(selected) == 1 else None
-        default = next((name for name in (chosen, first) if name in names), names[0])
+        likely = [*(selected if len(selected) == 1 else ()), self.default("field"), names[0]]
         choices = types.DropdownView()
         for name in names:
             choices.add_choice(name, label=name)
+        default = next(name for name in likely if name in names)
         self.inputs.enum("field", names, default=default, label="Field", view=choices)
-        return str(self.ctx.params.get("field") or default)
 
-    def asked(self, name: str, label: str, proposal: str, *, on: bool, description: str) -> bool:
+    def asked(self, name: str, label: str, proposal: str, *, on: bool, description: str) -> None:
         """A switch, and where it is on, the name of the attribute."""
-        remembered = self._defaults.get(name)
-        if name in self._defaults:
-            on = bool(remembered)
-        self.inputs.bool(f"ask_{name}", default=on, label=label, view=types.SwitchView())
-        wanted = bool(self.value(f"ask_{name}", on))
-        if wanted:
+        remembered = self._defaults.get(name, proposal if on else None)
+        self.inputs.bool(
+            f"ask_{name}", default=bool(remembered), label=label, view=types.SwitchView()
+        )
+        if self.value(f"ask_{name}", bool(remembered)):
             self.inputs.str(name, default=remembered or proposal, label=description)
-        return wanted
 
     def words(self, *, on: str, proposals: Mapping[str, str]) -> None:
         """What to say about each region: at first one task, `on`."""
@@ -219,10 +199,9 @@ class Form:
         }
         if optional:
             offered = {"none": ("Not kept", ""), **offered}
-        first = "none" if optional else "instance"
-        remembered = self._defaults.get("mask") if "mask" in self._defaults else None
-        self.enum("keep_masks", offered, remembered or first, "Masks")
-        if self.value("keep_masks", remembered or first) == "mask_path":
+        first = self.default("mask", "none" if optional else "instance")
+        self.enum("keep_masks", offered, first, "Masks")
+        if self.value("keep_masks", first) == "mask_path":
             self.text("mask_folder", "", "Folder of the PNG files")
 
     def only(self, offered: Mapping[str, tuple[str, str]] = _ONLY) -> None:
@@ -266,28 +245,26 @@ class Form:
         """A line of text."""
         self.inputs.str(name, default=self.default(name, default), label=label)
 
-    def notice(self, name: str, sentence: str) -> None:
-        """A sentence that only informs."""
-        self.inputs.view(name, types.Notice(label=sentence))
-
     def refuse(self, sentence: str) -> None:
         """A sentence that keeps the form from being executed."""
         self.inputs.view(
             "refusal", types.Error(label=sentence), invalid=True, error_message=sentence
         )
 
-    def finish(self, title: str, description: str, button: str) -> types.Property:
+    def finish(self, title: str, description: str | None, button: str) -> types.Property:
         """The form."""
         view = types.PromptView(label=title, caption=description, submit_button_label=button)
         return types.Property(self.inputs, view=view)
 
 
-def default_target(ctx: Any, *, labels: bool = True) -> str:
-    """The narrowest target that there is."""
-    if labels and ctx.selected_labels:
-        return "selected_labels"
-    if ctx.current_sample:
-        return "current_sample"
-    if ctx.selected:
-        return "selected_samples"
-    return "view" if ctx.has_custom_view else "dataset"
+def targets_in(ctx: Any, *, labels: bool = True) -> dict[str, str]:
+    """The targets that there are in a context, the widest first, and what the form calls them."""
+    samples, selected = len(ctx.selected or ()), len(ctx.selected_labels or ())
+    targets = {
+        "dataset": (True, "Entire dataset"),
+        "view": (ctx.has_custom_view, "Current view"),
+        "selected_samples": (samples, f"{samples} selected samples"),
+        "current_sample": (ctx.current_sample, "This sample"),
+        "selected_labels": (labels and selected, f"{selected} selected labels"),
+    }
+    return {name: label for name, (there, label) in targets.items() if there}

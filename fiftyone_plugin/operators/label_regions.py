@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fiftyone import ViewField as F
 
 from ..runs.saved_views import save_view
+from ..targets.views import in_all_slices
 from .model_operator import ModelOperator
 from .options import LabelOptions
 from .plans import Plan, plan_labels
@@ -53,21 +54,22 @@ class LabelRegions(ModelOperator):
         )
         form.only()
 
-    def after(self, plan: Plan, record: RunRecord) -> None:
-        """Save the view of suspected mistakes."""
+    def finish(self, plan: Plan, key: str) -> RunRecord:
+        """Save the view of suspected mistakes, if one is wanted."""
+        record = super().finish(plan, key)
         name = record.parameters["saved_view"]
-        if name is not None and record.state == "finished":
-            target = plan.job.target
-            view = suspects(target.dataset, str(target.field), record.parameters["attribute"])
-            said = "Labels that PAM would call something else"
-            save_view(target.dataset, record, name, view, said)
+        if name is None or record.state != "finished":
+            return record
+        target = plan.job.target
+        view = suspects(target.dataset, str(target.field), record.parameters["attribute"])
+        return save_view(
+            target.dataset, record, name, view, "Labels that PAM would call something else"
+        )
 
 
 def suspects(dataset: Any, field: str, attribute: str) -> Any:
     """The labels whose class by PAM is another than the label; case does not count."""
     chosen = F(attribute)
     differs = chosen.exists() & (chosen.lower() != F("label").lower())
-    grouped = dataset.media_type == "group"
-    kind = "video" if field.startswith("frames.") else "image"
-    view = dataset.select_group_slices(media_type=kind) if grouped else dataset
-    return view.filter_labels(field, differs)
+    shown = in_all_slices(dataset, frames=field.startswith("frames."))
+    return shown.filter_labels(field, differs)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 import time
 from abc import abstractmethod
-from contextlib import ExitStack, closing
-from types import SimpleNamespace
+from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import fiftyone as fo
 import fiftyone.operators as foo
-from cachetools import TTLCache
+from cachetools import TTLCache, cached
+from fiftyone.operators import types
 
 from pam_labeling.errors import InputError
 
@@ -19,21 +20,19 @@ from ..errors import PluginError
 from ..runs.records import RunRecord, read_run
 from ..targets.target import Target, TargetCounts, resolve, resolve_context
 from .execution_store import is_stop_wanted, recall, remember
-from .forms import Form, default_target, params_of
+from .forms import Form, params_of, targets_in
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
     from ..runs.engine import Progress
-    from ..targets.missing import OverwritePolicy
+    from ..targets.views import Slices
     from .options import RunOptions
     from .plans import Plan, Resolve
 
 logger = logging.getLogger(__name__)  # FiftyOne shows those of plugins
 
 _SECONDS_BETWEEN = 0.5  # between two messages of progress: each is a request, or a write
-# A form is resolved anew with every key that is pressed.
-_COUNTED: TTLCache[tuple[Any, ...], TargetCounts] = TTLCache(maxsize=64, ttl=5)
 
 
 class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
@@ -67,8 +66,9 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
     def define(self, form: Form) -> None:
         """Fill the form, but for target and model."""
 
-    def after(self, plan: Plan, record: RunRecord) -> None:
-        """What is left to do when a run has ended."""
+    def finish(self, plan: Plan, key: str) -> RunRecord:
+        """Do what is left to do when a run has ended, and give its record."""
+        return read_run(plan.job.target.dataset, key)
 
     def resolve_input(self, ctx: Any) -> Any:
         """The form, with the number of regions, or with the reason why it cannot be done."""
@@ -81,7 +81,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             form.model()
             options = self.options_of(ctx, form)
             plan = self.plan(options, context_target(ctx, options))
-            form.notice("amount", amount_of(plan))
+            form.inputs.view("amount", types.Notice(label=amount_of(plan)))
         except InputError as error:
             form.refuse(str(error))
         return form.finish(self.title, self.description, "Run")
@@ -91,8 +91,8 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         params = params_of(ctx.params)
         if form is not None:
             params = {**params_of(form.values()), **params}
-        params.setdefault("target", default_target(ctx, labels=self.takes_labels))
-        return self.options_type.from_params(params)
+        *_, narrowest = targets_in(ctx, labels=self.takes_labels)
+        return self.options_type.from_params({"target": narrowest, **params})
 
     def execute(self, ctx: Any) -> Any:
         """Run now with messages to the App; or to the end in a worker, whose result is kept."""
@@ -104,27 +104,20 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
     def begin(self, ctx: Any, plan: Plan, note: str = "") -> Any:
         """Run a plan in a context; the App is told of a note at the end."""
         refuse_empty(plan, _count(plan.job.target))
-        if ctx.delegated:
-            return self._in_worker(ctx, plan)
-        return self._in_app(ctx, plan, note)
-
-    def _in_worker(self, ctx: Any, plan: Plan) -> dict[str, Any]:
-        steps = Steps(plan)
-        for progress in thinned(steps):
+        if not ctx.delegated:
+            return self._in_app(ctx, plan, note)
+        for progress in thinned(plan):
             ctx.set_progress(progress=share(progress), label=progress.text)
-        self.after(plan, steps.record)
-        return steps.record.to_dict()
+        return self.finish(plan, progress.key).to_dict()
 
     def _in_app(self, ctx: Any, plan: Plan, note: str) -> Iterator[Any]:
-        steps = Steps(plan)
-        with closing(thinned(steps)) as shown:
+        with closing(thinned(plan)) as shown:
             for progress in shown:
                 yield ctx.ops.set_progress(progress=share(progress), label=progress.text)
-        self.after(plan, steps.record)
+        record = self.finish(plan, progress.key)
         yield ctx.ops.reload_dataset()
-        failed = steps.record.counts.failed
-        sentence = " ".join(part for part in (describe_run(steps.record), note) if part)
-        yield ctx.ops.notify(sentence, variant="warning" if failed else "success")
+        sentence = f"{describe_run(record)} {note}".rstrip()
+        yield ctx.ops.notify(sentence, variant="warning" if record.counts.failed else "success")
 
     def run_from_python(
         self, collection: Any, options: RunOptions, *, delegate: bool, progress: bool | None
@@ -147,19 +140,25 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             result = foo.execute_operator(self.uri, ctx, request_delegation=True)
             return {"id": str(result.result["id"])}
         remember(plan.job.target.dataset, self.name_in_plugin, options.to_params())
-        steps = Steps(plan)
         counted = "images" if plan.job.everything else "regions"
-        with closing(iter(steps)) as reports, ExitStack() as stack:
-            bar = None
-            for report in reports:
-                if bar is None and report.key:  # the first report says only that the model loads
-                    bar = fo.ProgressBar(report.total, progress, iters_str=counted)
-                    stack.enter_context(bar)
-                elif bar is not None:
+        with closing(progress_of(plan)) as reports:
+            # A bar needs the number of regions, which the second report has.
+            next(reports)  # says only that the model loads
+            begun = next(reports)
+            with fo.ProgressBar(begun.total, progress, iters_str=counted) as bar:
+                for report in reports:
                     bar.set_iteration(report.done)
-        self.after(plan, steps.record)
-        _tell(steps.record, counts)
-        return steps.record.to_dict()
+        record = self.finish(plan, begun.key)
+        # A caller from Python may not look at the record.
+        if record.counts.failed:
+            logger.warning(
+                "%s of %s failed: see the field pam_error or list_runs",
+                f"{record.counts.failed:,}",
+                _counted(counts.samples, "image"),
+            )
+        elif not counts.samples:
+            logger.info("Nothing is left to do.")
+        return record.to_dict()
 
 
 def delegated_params(options: RunOptions) -> dict[str, Any]:
@@ -173,51 +172,29 @@ def delegated_params(options: RunOptions) -> dict[str, Any]:
     return {**chosen, "target": "view"}
 
 
-class Steps:
-    """A plan's progress; when it is through, its record.
+def progress_of(plan: Plan) -> Generator[Progress, None, None]:
+    """Run a plan, and give its progress, until it is through or somebody asks it to stop.
 
-    Leaving the loop early, or asking for the run to stop, closes it: it is then recorded as
-    interrupted.
+    A run that is stopped, or whose loop is left early, is recorded as interrupted.
     """
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan = plan
-        self._record: RunRecord | None = None
-
-    @property
-    def record(self) -> RunRecord:
-        """The record of the run, which is through."""
-        assert self._record is not None
-        return self._record
-
-    def __iter__(self) -> Generator[Progress, None, None]:
-        dataset = self._plan.job.target.dataset
-        asked = time.monotonic()
-        with closing(self._plan.run()) as run:
-            # Not a for loop, which would drop the record that the generator returns.
-            while True:
-                try:
-                    progress = next(run)
-                except StopIteration as end:
-                    self._record = end.value
+    asked = time.monotonic()
+    with closing(plan.run()) as run:
+        for progress in run:
+            yield progress
+            # Asked of the database, so not after each region.
+            if progress.key and time.monotonic() - asked >= _SECONDS_BETWEEN:
+                asked = time.monotonic()
+                if is_stop_wanted(plan.job.target.dataset, progress.key):
                     return
-                yield progress
-                if progress.key and time.monotonic() - asked >= _SECONDS_BETWEEN:
-                    asked = time.monotonic()
-                    if is_stop_wanted(dataset, progress.key):
-                        run.close()
-                        self._record = read_run(dataset, progress.key)
-                        return
 
 
-def thinned(steps: Steps) -> Generator[Progress, None, None]:
-    """The first progress, and then at most two a second."""
-    last = -_SECONDS_BETWEEN
-    with closing(iter(steps)) as reports:
+def thinned(plan: Plan) -> Generator[Progress, None, None]:
+    """The progress of a plan: while the model loads, at the start, then at most two a second."""
+    last, key = -_SECONDS_BETWEEN, ""
+    with closing(progress_of(plan)) as reports:
         for progress in reports:
-            now = time.monotonic()
-            if now - last >= _SECONDS_BETWEEN:
-                last = now
+            if progress.key != key or time.monotonic() - last >= _SECONDS_BETWEEN:
+                last, key = time.monotonic(), progress.key
                 yield progress
 
 
@@ -229,14 +206,13 @@ def share(progress: Progress) -> float:
 def describe_run(record: RunRecord) -> str:
     """What became of a run, in a sentence."""
     counts = record.counts
-    if record.operator == "find_regions" or counts.added:
-        text = f"{counts.added:,} regions found"
-    else:
-        text = f"{counts.regions:,} regions written"
-    if record.state == "interrupted":
-        text += ", then stopped"
+    made_labels = record.operator == "find_regions" or counts.added
+    done = (
+        f"{counts.added:,} regions found" if made_labels else f"{counts.regions:,} regions written"
+    )
+    stopped = ", then stopped" if record.state == "interrupted" else ""
     failed = f"; {counts.failed:,} samples with a reason in pam_error" if counts.failed else ""
-    return f"{record.operator}: {text}{failed}. Undo it as {record.key}."
+    return f"{record.operator}: {done}{stopped}{failed}. Undo it as {record.key}."
 
 
 def refuse_empty(plan: Plan, counts: TargetCounts) -> None:
@@ -255,71 +231,39 @@ def refuse_empty(plan: Plan, counts: TargetCounts) -> None:
     )
 
 
-def _tell(record: RunRecord, counts: TargetCounts) -> None:
-    """Log what a caller from Python would else find out only in the record."""
-    failed = record.counts.failed
-    if failed:
-        images = "image" if counts.samples == 1 else "images"
-        logger.warning(
-            "%s of %s %s failed: see the field pam_error or list_runs",
-            f"{failed:,}",
-            f"{counts.samples:,}",
-            images,
-        )
-    elif not counts.samples:
-        logger.info("Nothing is left to do.")
-
-
 def context_target(ctx: Any, options: RunOptions) -> Resolve:
     """Resolves a field in what the App shows and has selected."""
-
-    def find(field: str | None, policy: OverwritePolicy) -> Target:
-        slices: Any = "all" if options.all_slices else None
-        where: Any = options.target
-        shown = ctx
-        if where == "current_sample":
-            if not ctx.current_sample:
-                raise PluginError("No sample is open: open one, or choose the view.")
-            where = "selected_samples"
-            shown = SimpleNamespace(
-                dataset=ctx.dataset,
-                view=ctx.view,
-                selected=[ctx.current_sample],
-                selected_labels=ctx.selected_labels,
-                group_slice=ctx.group_slice,
-            )
-        return resolve_context(shown, field=field, where=where, slices=slices, policy=policy)
-
-    return find
+    slices: Slices = "all" if options.all_slices else None
+    return partial(resolve_context, ctx, where=options.target, slices=slices)
 
 
 def collection_target(collection: Any, options: RunOptions) -> Resolve:
     """Resolves a field in a dataset or view."""
-
-    def find(field: str | None, policy: OverwritePolicy) -> Target:
-        slices: Any = "all" if options.all_slices else None
-        return resolve(collection, field=field, slices=slices, policy=policy)
-
-    return find
+    return partial(resolve, collection, slices="all" if options.all_slices else None)
 
 
 def amount_of(plan: Plan) -> str:
     """How much a run would do, in a sentence."""
     counts = _count(plan.job.target)
-    images = "1 image" if counts.samples == 1 else f"{counts.samples:,} images"
+    images = _counted(counts.samples, "image")
     if plan.job.everything is not None and counts.samples:
         return f"Everything in {images} will be looked for."
     if not counts.regions:
         left = "region" if plan.job.everything is None else "image"
         return f"There is nothing to do: no {left} is left in this choice."
-    regions = "1 region" if counts.regions == 1 else f"{counts.regions:,} regions"
-    return f"{regions} in {images}."
+    return f"{_counted(counts.regions, 'region')} in {images}."
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _state_of(target: Target) -> tuple[Any, ...]:
+    shown = repr(target.collection.view()._serialize())
+    return target.dataset._doc.id, shown, target.field, target.policy
+
+
+@cached(TTLCache(maxsize=64, ttl=5), key=_state_of)
 def _count(target: Target) -> TargetCounts:
-    """A target's count, which may be some seconds old."""
-    collection = repr(target.collection.view()._serialize())
-    state = (target.dataset._doc.id, collection, target.field, target.policy)
-    if state not in _COUNTED:
-        _COUNTED[state] = target.count()
-    return _COUNTED[state]
+    """A target's count, some seconds old: a form is resolved anew with every key pressed."""
+    return target.count()

@@ -61,11 +61,13 @@ def _class_names(value: Any) -> Any:
         return value or None
     names = names_in(value) if isinstance(value, str) else value
     names = list(names) if isinstance(names, Iterable) else [names]
+    # Numbers are places in somebody's own list, and no names.
     if not all(isinstance(name, str) for name in names):
         raise PluginError(f"classes must be a list of names, not {value!r}.")
     found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
     if not found:
         raise PluginError("The list of classes has no name in it: give one or more.")
+    # Where labels are compared, case does not count.
     spelt: dict[str, str] = {}
     for name in found:
         other = spelt.setdefault(name.casefold(), name)
@@ -115,6 +117,7 @@ class RunOptions(CheckedModel):
         Raises:
             PluginError: a parameter that is unknown, missing or of the wrong kind.
         """
+        # A form has none to give where no field has regions.
         if "field" in cls.model_fields and params.get("field") is None:
             raise PluginError("A field is missing: name one.")
         return cls(**params)

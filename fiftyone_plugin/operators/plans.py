@@ -13,16 +13,16 @@ from pam_labeling.version import VERSION
 from pam_model import AutomaticMaskOptions, Question, Task
 
 from ..errors import PluginError
-from ..labels.fields import Attribute, Kind
+from ..labels.fields import Attribute, Kind, label_class
 from ..labels.regions import PROMPT_ID
 from ..models import POOL, check_model, settings_of
 from ..runs.attribute_mapping import AttributeMapping, Masks
 from ..runs.engine import Progress, RegionJob, run
+from ..runs.records import UNDONE, list_runs
 from ..runs.writer import RunWriter
-from ..targets.missing import OverwritePolicy
+from ..targets.missing import Only, OverwritePolicy
 from ..targets.target import ALL, Target
 from ..targets.views import PATCHES
-from .new_fields import check_new_field, path_of, policy_of
 from .options import (
     OWN_CLASSES,
     CaptionOptions,
@@ -32,12 +32,11 @@ from .options import (
     MaskOptions,
     RunOptions,
     SegmentOptions,
+    WordOptions,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-
-    from pam_model.tasks import Language
 
     from ..runs.records import RunRecord
 
@@ -76,15 +75,10 @@ class Plan:
         Raises:
             PluginError: a field or an attribute cannot be written; the sentence says why.
         """
-        job = self.job
-        new = job.new_field
-        field = new or job.target.field
-        assert field is not None
-        if new is not None:
-            field = path_of(job.target, new)
+        job, new = self.job, self.job.new_field
         return RunWriter(
             job.target.dataset,
-            field,
+            str(job.target.field) if new is None else _path_of(job.target, new),
             operator=job.operator,
             attributes=self.attributes,
             sample_attributes=job.answers.sample_attributes,
@@ -110,13 +104,10 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
-    dataset = resolve(options.field, ALL).dataset
     summary = f"{options.field.removeprefix('frames.').replace('.', '_')}_captions"
     answers = AttributeMapping(
         questions=options.questions,
-        vocabulary=_vocabulary(
-            options.classes, options.threshold, options.language, dataset, options.field
-        ),
+        vocabulary=_vocabulary(options, resolve(options.field, ALL).dataset, options.field),
         class_attribute=options.class_attribute,
         score=options.score,
         masks=_masks(options),
@@ -132,13 +123,10 @@ def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
     target = resolve(options.field, ALL)
-    dataset = target.dataset
     if options.saved_view is not None:
         _check_view(options.saved_view, options.attribute, target)
     answers = AttributeMapping(
-        vocabulary=_vocabulary(
-            options.classes, options.threshold, options.language, dataset, options.field
-        ),
+        vocabulary=_vocabulary(options, target.dataset, options.field),
         class_attribute=options.attribute,
         score=options.score,
         only_disagreeing=options.only_disagreeing,
@@ -155,9 +143,11 @@ def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
     answers = AttributeMapping(score=options.score, masks=_masks(options))
     if options.new_field is None:
         return _existing("segment_regions", options, answers, resolve)
-    target = resolve(options.field, policy_of(options.only, options.new_field))
-    check_new_field("segment_regions", target, options.new_field, options.only)
+    inside = options.new_field.removeprefix("frames.")
+    target = resolve(options.field, OverwritePolicy(options.only, new_field=inside))
+    _check_new_field("segment_regions", target, options.new_field, options.only)
     plan = _checked("segment_regions", options, answers, target, options.new_field)
+    # The new detections keep what is known of the labels that they are made from.
     copied = _copied_attributes(target, answers)
     return replace(plan, attributes=(*plan.attributes, _SOURCE, *copied))
 
@@ -168,25 +158,22 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: it cannot be done; the sentence says why, and what to do.
     """
-    target = resolve(None, policy_of(options.only, options.field))
+    inside = options.field.removeprefix("frames.")
+    target = resolve(None, OverwritePolicy(options.only, new_field=inside))
     if isinstance(target.collection, PATCHES):
         raise PluginError(
             "find_regions looks at whole images: choose the dataset or a view of samples or "
             "frames, not of patches."
         )
-    check_new_field("find_regions", target, options.field, options.only)
-    vocabulary = _vocabulary(
-        options.classes, options.threshold, options.language, target.dataset, None
-    )
-    questions = options.questions
-    class_attribute = options.class_attribute
-    label = Question(Task.LABEL, options.language)
-    if vocabulary is not None and questions.get(label) == class_attribute:
-        del questions[label]  # the class takes the open label's place
+    _check_new_field("find_regions", target, options.field, options.only)
+    questions, vocabulary = options.questions, _vocabulary(options, target.dataset, None)
+    if vocabulary is not None and options.label == options.class_attribute:
+        # The class takes the open label's place.
+        questions.pop(Question(Task.LABEL, options.language), None)
     answers = AttributeMapping(
         questions=questions,
         vocabulary=vocabulary,
-        class_attribute=class_attribute,
+        class_attribute=options.class_attribute,
         score=options.score,
         masks=_masks(options),
     )
@@ -231,24 +218,22 @@ def _checked(
         everything=everything,
         max_pixels=settings.max_pixels,
     )
-    label_type = fo.Detection if new_field else _one_label(target.label_type)
+    label_type = fo.Detection if new_field else label_class(target.label_type)
     plan = Plan(job, settings, answers.attributes(label_type))
+    # Thrown away: the run makes its own.
     plan.writer(settings.model)  # refuses names and types that cannot be written
     return plan
 
 
 def _vocabulary(
-    classes: tuple[str, ...] | str | None,
-    threshold: float,
-    language: Language,
-    dataset: Any,
-    field: str | None,
+    options: WordOptions | LabelOptions, dataset: Any, field: str | None
 ) -> Vocabulary | None:
-    if classes is None:
+    if options.classes is None:
         return None
-    names = classes_of(dataset, field) if classes == OWN_CLASSES else tuple(classes)
+    own = options.classes == OWN_CLASSES
+    names = classes_of(dataset, field) if own else tuple(options.classes)
     try:
-        return Vocabulary(names, language=language, threshold=threshold)
+        return Vocabulary(names, language=options.language, threshold=options.threshold)
     except VocabularyError as error:
         raise PluginError(f"The classes cannot be chosen from: {error}.") from error
 
@@ -264,6 +249,7 @@ def classes_of(dataset: Any, field: str | None) -> tuple[str, ...]:
         PluginError: there are none, or too many.
     """
     names: Any = dataset.classes.get(field) if field else None
+    # The surest first: set for the field, set for the dataset, found in use.
     names = names or dataset.default_classes
     if not names and field is not None:
         kind = dataset.get_field(field).document_type
@@ -286,13 +272,12 @@ def classes_of(dataset: Any, field: str | None) -> tuple[str, ...]:
 
 
 def _masks(options: MaskOptions) -> Masks | None:
-    if options.mask is None:
-        return None
-    folder = None
-    if options.mask == "mask_path":
-        folder = Path(str(options.mask_folder)).expanduser()
-        if not folder.is_absolute():
-            raise PluginError(f"The folder of the masks is an absolute path, not {str(folder)!r}.")
+    if options.mask != "mask_path":
+        return None if options.mask is None else Masks(None, options.tighten)
+    folder = Path(str(options.mask_folder)).expanduser()
+    # A worker has another working directory than the App.
+    if not folder.is_absolute():
+        raise PluginError(f"The folder of the masks is an absolute path, not {str(folder)!r}.")
     return Masks(folder, options.tighten)
 
 
@@ -300,6 +285,7 @@ def _check_view(name: str, attribute: str, target: Target) -> None:
     dataset = target.dataset
     if dataset.has_saved_view(name):
         raise PluginError(f"{dataset.name} has a saved view {name!r} already: choose another name.")
+    # Once the old label is written over, nothing disagrees any more.
     if attribute == "label":
         raise PluginError(
             "A view of disagreements compares the label with what PAM says: keep the label, and "
@@ -314,7 +300,7 @@ def _check_view(name: str, attribute: str, target: Target) -> None:
 
 def _copied_attributes(target: Target, answers: AttributeMapping) -> Iterator[Attribute]:
     """The attributes of a field's labels that detections in a new field take over."""
-    label_type = _one_label(target.label_type)
+    label_type = label_class(target.label_type)
     own = {*label_type._fields_ordered, *fo.Detection._fields_ordered, *answers.names, PROMPT_ID}
     labels = target.dataset.get_field(target.path)
     for name, field in getattr(labels, "field", labels).get_field_schema().items():
@@ -323,7 +309,42 @@ def _copied_attributes(target: Target, answers: AttributeMapping) -> Iterator[At
             yield Attribute(name, kind, field.description or "")
 
 
-def _one_label(label_type: Any) -> Any:
-    """The class of one label of a field."""
-    name = getattr(label_type, "_LABEL_LIST_FIELD", None)
-    return label_type if name is None else label_type._fields[name].field.document_type
+def _path_of(target: Target, field: str) -> str:
+    """A field's name in the root dataset, beside the target's labels, so also of frames."""
+    inside = field.removeprefix("frames.")
+    return f"frames.{inside}" if target.frames else inside
+
+
+def _check_new_field(operator: str, target: Target, new_field: str, only: Only) -> None:
+    """Refuse a field that is there, unless a run of the same kind made it and is to go on.
+
+    Args:
+        operator: which is going to write there.
+        target: what it works on.
+        new_field: as the person named it.
+        only: "all" needs a field that is not there.
+
+    Raises:
+        PluginError: the field is somebody else's, or a run is writing there now.
+    """
+    dataset, path = target.dataset, _path_of(target, new_field)
+    if dataset.get_field(path) is None:
+        return
+    begun = [
+        record
+        for record in list_runs(dataset)
+        if (record.operator, record.field) == (operator, path)
+        and record.state not in UNDONE
+        and target.field in (None, _path_of(target, str(record.parameters.get("field"))))
+    ]
+    there = f"{dataset.name} has a field {path!r} already"
+    if not begun:
+        raise PluginError(f"{there}: choose another name.")
+    last = begun[-1]
+    if last.state == "running":
+        raise PluginError(f"{there}, and the run {last.key!r} is writing there: wait, or stop it.")
+    if only == "all":
+        raise PluginError(
+            f"{there}, made by the run {last.key!r}: choose another name, undo that run, or go on "
+            'with it (only="missing").'
+        )

@@ -59,12 +59,11 @@ def python_call(options_type: type[RunOptions], text: str) -> Any:
         )
         if name != "target"
     }
-    empty = inspect.Parameter.empty
     keywords = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=empty if field.is_required() else field.default,
+            default=inspect.Parameter.empty if field.is_required() else field.default,
             annotation=field.annotation,
         )
         for name, field in chosen.items()

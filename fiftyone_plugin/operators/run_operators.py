@@ -13,6 +13,7 @@ from ..runs.records import RunRecord, end, is_silent, list_runs, read_run
 from ..runs.saved_views import delete_view
 from ..runs.undo import undo_run
 from .execution_store import want_stop
+from .forms import Form
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,14 +36,11 @@ class RunOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
     """An operator on the runs of a dataset.
 
     Attributes:
-        settings: of FiftyOne's `OperatorConfig`.
-        title: of the form.
-        button: of the form.
+        settings: of FiftyOne's `OperatorConfig`. The form has the label as its title, and the
+            label's verb on its button.
     """
 
     settings: ClassVar[dict[str, Any]]
-    title: ClassVar[str] = ""
-    button: ClassVar[str] = ""
 
     @property
     def config(self) -> Any:
@@ -58,14 +56,13 @@ class RunOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
 
     def resolve_input(self, ctx: Any) -> Any:
         """The form, or the reason why there is nothing to choose."""
-        inputs = types.Object()
+        form = Form(ctx, {})
         try:
-            self.fill(ctx, inputs)
+            self.fill(ctx, form.inputs)
         except PluginError as error:
-            message = str(error)
-            inputs.view("refusal", types.Error(label=message), invalid=True, error_message=message)
-        view = types.PromptView(label=self.title, submit_button_label=self.button)
-        return types.Property(inputs, view=view)
+            form.refuse(str(error))
+        title = self.config.label.removeprefix("PAM: ")
+        return form.finish(title, None, title.split()[0])
 
 
 class ListRuns(RunOperator):
@@ -124,8 +121,6 @@ class CompareRuns(RunOperator):
         "description": "Two models' captions of the same regions, side by side",
         "dynamic": True,
     }
-    title = "Compare two runs"
-    button = "Compare"
 
     def __call__(
         self, collection: Any, first: str, second: str, *, limit: int = 1000
@@ -163,6 +158,7 @@ class CompareRuns(RunOperator):
             limit=_SHOWN_ROWS,
             only_different=bool(ctx.params.get("only_different", True)),
         )
+        # An empty view would look like lost samples.
         if found.rows:
             ctx.ops.set_view(found.view)
         summary = (
@@ -199,8 +195,6 @@ class StopRun(RunOperator):
         "description": "Stop a run after the image it is at; what it wrote stays",
         "dynamic": True,
     }
-    title = "Stop a run"
-    button = "Stop"
 
     def __call__(self, collection: Any, key: str) -> None:
         """Ask a run to stop; one that has written nothing for ten minutes is ended here.
@@ -241,8 +235,6 @@ class UndoRun(RunOperator):
         "execute_as_generator": True,
         "allow_delegated_execution": True,
     }
-    title = "Undo a run"
-    button = "Undo"
 
     def __call__(self, collection: Any, key: str, *, skip_missing: bool = False) -> dict[str, Any]:
         """Undo a run. Of the runs that wrote to one field the newest is undone first.
@@ -299,6 +291,7 @@ def _choose_run(
 ) -> None:
     """Offer the runs of the dataset that are wanted, the newest first; `first` is chosen."""
     records = [record for record in reversed(list_runs(ctx.dataset)) if wanted(record)]
+    # Two runs are needed to compare them.
     if len(records) <= first:
         raise PluginError("The dataset has no run for this yet.")
     choices = types.DropdownView()
@@ -331,6 +324,5 @@ def _table(columns: dict[str, str]) -> types.TableView:
 
 
 def _words(values: dict[str, Any]) -> str:
-    if len(values) == 1:
-        return str(next(iter(values.values())))
-    return "; ".join(f"{name}: {value}" for name, value in values.items())
+    single = len(values) == 1
+    return "; ".join(str(value) if single else f"{name}: {value}" for name, value in values.items())

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from fiftyone.operators import types
 
-_SHOW = {
-    "unreviewed": "Unreviewed",
-    "accepted": "Accepted",
-    "edited": "Edited",
-    "rejected": "Rejected",
-    "all": "All",
-}
+from .queue import Show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 _NOTHING = (
     "There are no texts to review in this view. Run the operator caption_regions first: press ` "
     "and type its name."
@@ -108,29 +106,36 @@ def _draw_buttons(form: types.Object, buttons: list[tuple[str, str, str, Any]]) 
 def _draw_filters(form: types.Object, events: Any, panel: Any) -> None:
     subject, fields = panel.get_state("subject"), panel.get_state("fields")
     texts, numbers = fields[subject["field"]]
-    changed = events.change_filters
     filters = form.h_stack("filters", gap=2, align_y="center")
-    show = types.Dropdown(label="Show", on_change=changed)
-    for value, label in _SHOW.items():
-        show.add_choice(value, label=label)
-    filters.enum("show", show.values(), default="unreviewed", view=show)
+    _draw_choice(
+        filters, "show", "Show", get_args(Show), events.change_filters, default="unreviewed"
+    )
     if subject["score"]:
-        filters.float("below", label="Score below", min=0, max=1, on_change=changed)
+        filters.float("below", label="Score below", min=0, max=1, on_change=events.change_filters)
     if subject["model_label"]:
-        view = types.CheckboxView(on_change=changed)
+        view = types.CheckboxView(on_change=events.change_filters)
         filters.bool("disagreeing", label="Labels disagree", view=view)
     parts = form.h_stack("subject", gap=2)
     _draw_choice(parts, "field", "Field", list(fields), events.change_field)
-    _draw_choice(parts, "text", "Text", texts, changed)
+    _draw_choice(parts, "text", "Text", texts, events.change_filters)
+    # The text itself is no second opinion.
     others = [text for text in texts if text != subject["text"]]
     if others:
-        _draw_choice(parts, "model_label", "Model's label", others, changed)
+        _draw_choice(parts, "model_label", "Model's label", others, events.change_filters)
     if numbers:
-        _draw_choice(parts, "score", "Score", numbers, changed)
+        _draw_choice(parts, "score", "Score", numbers, events.change_filters)
 
 
-def _draw_choice(row: types.Object, name: str, label: str, values: list[str], event: Any) -> None:
+def _draw_choice(
+    row: types.Object,
+    name: str,
+    label: str,
+    values: Sequence[str],
+    event: Any,
+    default: str | None = None,
+) -> None:
     choices = types.Dropdown(label=label, on_change=event)
     for value in values:
-        choices.add_choice(value, label=value)
-    row.enum(name, choices.values(), view=choices)
+        # The names of fields and attributes stay as they are.
+        choices.add_choice(value, label=value.capitalize() if default else value)
+    row.enum(name, choices.values(), default=default, view=choices)

@@ -7,6 +7,7 @@ events read the database and change the state.
 from __future__ import annotations
 
 import functools
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import fiftyone.operators as foo
@@ -17,6 +18,7 @@ from pam_labeling.media import read_image
 
 from ..errors import PluginError
 from ..labels.regions import LabelRegion, regions_of
+from ..targets.views import in_all_slices
 from .fields import class_fields_of, frame_fields_of, subjects_of
 from .form import draw_form
 from .queue import Filters, Item, Place, ReviewQueue, Subject, Verdict
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     Event = Callable[["ReviewPanel", Any], None]
-    Fields = dict[str, tuple[tuple[str, ...], tuple[str, ...]]]
 
 NAME = "review_regions"
 _PREFERRED = {
@@ -34,6 +35,7 @@ _PREFERRED = {
     "model_label": ("pam_label",),
     "score": ("pam_score", "caption_score", "confidence"),
 }
+_SHOWN = ("text", "name", "model_label", "disagrees", "score", "verdict")
 _MOST_STEPS_BACK = 50
 
 
@@ -68,15 +70,14 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         """Choose what can be reviewed, and show the first region."""
         fields = subjects_of(ctx.view)
         if not fields:
-            elsewhere = {
-                "frames": frame_fields_of(ctx.view),
-                "classes": class_fields_of(ctx.view),
-            }
+            elsewhere = {"frames": frame_fields_of(ctx.view), "classes": class_fields_of(ctx.view)}
             ctx.panel.set_state({"fields": None, "item": None, "elsewhere": elsewhere})
             return
-        _set_fields(ctx, fields)
-        known = ctx.panel.get_state("subject.field")
-        self._choose_field(ctx, known if known in fields else _captioned(fields))
+        ctx.panel.set_state({"fields": fields})
+        known, preferred = ctx.panel.get_state("subject.field"), set(_PREFERRED["text"])
+        captioned = (name for name, (texts, _) in fields.items() if preferred & set(texts))
+        first = known if known in fields else next(captioned, next(iter(fields)))
+        self._choose_field(ctx, first)
         self._start(ctx)
 
     @_event
@@ -85,12 +86,17 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
 
         The App calls this also where nothing changed: while it opens, and after it reloads.
         """
-        fields = subjects_of(ctx.view)
-        if _is_shown_still(ctx, fields):
-            _set_fields(ctx, fields)
-            ctx.panel.set_state("progress", _progress(_queue(ctx)))
-        else:
+        place = _place(ctx)
+        try:
+            queue = _queue(ctx)  # refuses a field or an attribute that the view does not have
+            if place is not None:
+                queue.at(place)
+        except PluginError:
+            place = None
+        if place is None:
             self.on_load(ctx)
+            return
+        ctx.panel.set_state({"fields": subjects_of(ctx.view), "progress": _progress(queue)})
 
     on_change_dataset = on_change_view
 
@@ -130,8 +136,10 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
     @_event
     def skip(self, ctx: Any) -> None:
         """Go on without a verdict; what was typed is dropped only when asked twice."""
-        place = _place(ctx)
-        if place is not None and _is_changed(ctx) and not ctx.panel.get_state("dropping"):
+        place, state = _place(ctx), ctx.panel.get_state
+        shown = [(state(key) or "", state(f"item.{key}") or "") for key in ("text", "name")]
+        changed = place is not None and any(now != before for now, before in shown)
+        if changed and not state("dropping"):
             ctx.panel.set_state("dropping", True)
             ctx.ops.notify("Accept keeps your changes; press Next again to drop them.", "warning")
             return
@@ -155,8 +163,7 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         place = _place(ctx)
         if place is not None:
             ctx.ops.open_sample(id=place.sample_id)
-            field = ctx.panel.get_state("subject.field")
-            label = {"label_id": place.label_id, "sample_id": place.sample_id, "field": field}
+            label = {**asdict(place), "field": ctx.panel.get_state("subject.field")}
             ctx.ops.set_selected_labels([label])
 
     @_event
@@ -167,10 +174,7 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
                 "The frames have no images yet: make them in Python with "
                 "dataset.to_frames(sample_frames=True), which needs ffmpeg."
             )
-        videos = ctx.view
-        if videos.media_type == "group":
-            videos = videos.select_group_slices(media_type="video")
-        ctx.ops.set_view(videos.to_frames())
+        ctx.ops.set_view(in_all_slices(ctx.view, frames=True).to_frames())
 
     def render(self, ctx: Any) -> Any:
         """The panel as its state has it."""
@@ -178,6 +182,7 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
 
     def _choose_field(self, ctx: Any, field: str) -> None:
         texts, numbers = ctx.panel.get_state("fields")[field]
+        # What was chosen stays, as far as this field has it.
         known = ctx.panel.get_state("subject") or {}
         kept = known if known.get("field") == field else {}
         subject: dict[str, str | None] = {"field": field}
@@ -191,6 +196,7 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         """Show the first region: of the open sample, if one is open and has any."""
         ctx.panel.set_state("history", [])
         queue = _queue(ctx)
+        # In the modal the person looks at one sample.
         item = _queue(ctx, ctx.current_sample).after() if ctx.current_sample else None
         self._show(ctx, queue, item or queue.after(), moves=False)
 
@@ -200,7 +206,7 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
             return
         queue = _queue(ctx)
         text, name = ctx.panel.get_state("text"), ctx.panel.get_state("name")
-        is_new = queue.decide(queue.at(place), verdict, text=text, name=name).declared
+        is_new = queue.decide(queue.at(place), verdict, text=text, name=name)
         # The sidebar learns of a new attribute only so.
         (ctx.ops.reload_dataset if is_new else ctx.ops.reload_samples)()
         self._go_on(ctx, place)
@@ -213,28 +219,17 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         self._show(ctx, queue, queue.after(place))
 
     def _show(self, ctx: Any, queue: ReviewQueue, item: Item | None, *, moves: bool = True) -> None:
-        shown = None if item is None else _shown(item)
+        # The label itself is no JSON: the state keeps what the form shows of it.
+        shown = item and {**asdict(item.place), **{name: getattr(item, name) for name in _SHOWN}}
         ctx.panel.set_state({"progress": _progress(queue), "item": shown, "dropping": False})
         if item is None:
             return
-        ctx.panel.set_state({"text": item.text or "", "name": item.name or ""})
         image, problem = _image(item)
-        ctx.panel.set_state("problem", problem)
+        texts = {"text": item.text or "", "name": item.name or ""}
+        ctx.panel.set_state({**texts, "problem": problem})
         ctx.panel.set_data("image", image)
         if moves and ctx.current_sample and ctx.current_sample != item.place.sample_id:
             ctx.ops.open_sample(id=item.place.sample_id)
-
-
-def register(plugin: Any) -> None:
-    """Register the panel with FiftyOne's plugin context."""
-    plugin.register(ReviewPanel)
-
-
-def _captioned(fields: dict[str, Any]) -> str:
-    """The field to begin with: one with captions, if there is one."""
-    preferred = set(_PREFERRED["text"])
-    captioned = (name for name, (texts, _) in fields.items() if preferred & set(texts))
-    return next(captioned, next(iter(fields)))
 
 
 def _queue(ctx: Any, sample_id: str | None = None) -> ReviewQueue:
@@ -258,49 +253,10 @@ def _place(ctx: Any) -> Place | None:
     return Place(item["sample_id"], item["label_id"]) if item else None
 
 
-def _is_changed(ctx: Any) -> bool:
-    item = ctx.panel.get_state("item")
-    return any((ctx.panel.get_state(key) or "") != (item[key] or "") for key in ("text", "name"))
-
-
-def _set_fields(ctx: Any, fields: Fields) -> None:
-    ctx.panel.set_state({"fields": {name: list(map(list, of)) for name, of in fields.items()}})
-
-
-def _is_shown_still(ctx: Any, fields: Fields) -> bool:
-    """Whether the region that the panel shows, and its text, are in the App's view."""
-    place, subject = _place(ctx), ctx.panel.get_state("subject")
-    if place is None or subject["field"] not in fields:
-        return False
-    texts, numbers = fields[subject["field"]]
-    if not {subject["text"], subject["model_label"], subject["score"]} <= {None, *texts, *numbers}:
-        return False
-    try:
-        _queue(ctx).at(place)
-    except PluginError:
-        return False
-    return True
-
-
 def _progress(queue: ReviewQueue) -> dict[str, str]:
     tally = queue.tally()
     verdicts = f"{tally.accepted:,} accepted, {tally.edited:,} edited, {tally.rejected:,} rejected"
     return {"text": str(tally), "verdicts": verdicts}
-
-
-def _shown(item: Item) -> dict[str, Any]:
-    """An item as the panel's state keeps it."""
-    return {
-        "sample_id": item.place.sample_id,
-        "label_id": item.place.label_id,
-        "filepath": item.filepath,
-        "text": item.text,
-        "name": item.name,
-        "model_label": item.model_label,
-        "disagrees": item.disagrees,
-        "score": item.score,
-        "verdict": item.verdict,
-    }
 
 
 def _image(item: Item) -> tuple[str | None, str | None]:

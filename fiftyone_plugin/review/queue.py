@@ -9,20 +9,24 @@ A queue asks the database for one sample at a time and counts there, whatever th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bson import ObjectId
 from fiftyone import ViewField as F
+from pymongo import UpdateOne
 
 from ..errors import PluginError
-from ..labels.fields import label_field
+from ..labels.fields import LabelField, label_field
 from ..labels.regions import single_labels
+from ..runs.bulk_write import labels_at, write
+from ..runs.journal import Change, Journal, entries_of, equal, stamp
+from ..runs.records import UNDONE, list_runs, utc_now
+from ..runs.summaries import classes_of
 from .fields import REVIEWED, attributes_of, declare, path_of
-from .summary_line import renew_summary
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 Verdict = Literal["accepted", "edited", "rejected"]
 Show = Literal["unreviewed", "accepted", "edited", "rejected", "all"]
@@ -101,19 +105,6 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What was written.
-
-    Attributes:
-        verdict: "edited" for an accepted change.
-        declared: whether the attribute `reviewed` is new to the dataset.
-    """
-
-    verdict: Verdict
-    declared: bool
-
-
-@dataclass(frozen=True)
 class ReviewTally:
     """How far the review is: numbers of regions."""
 
@@ -144,17 +135,27 @@ class ReviewQueue:
 
     def __init__(self, collection: Any, subject: Subject, filters: Filters | None = None) -> None:
         self.subject = subject
-        self.filters = filters or Filters()
-        self._collection = collection
+        self.filters = filters = filters or Filters()
+        self._collection = self._view = collection
         self._path = path_of(collection, subject.field)
-        self._check()
+        known = attributes_of(collection, subject.field)
+        for attribute in (subject.text, subject.model_label, subject.score):
+            if attribute is not None and attribute not in known:
+                raise PluginError(
+                    f"The labels in {subject.field} have no attribute {attribute!r}; "
+                    f"they have {', '.join(sorted(known))}."
+                )
+        if filters.below is not None and subject.score is None:
+            raise PluginError("Choose the attribute with the score to see low scores only.")
+        if filters.disagreeing and subject.model_label is None:
+            raise PluginError("Choose the attribute with the model's label to see disagreements.")
+        if filters.sample_id is not None:
+            self._view = collection.select(filters.sample_id)
 
     def tally(self) -> ReviewTally:
         """Count, in the database, the regions that pass every filter but the one of verdicts."""
-        view = self._collection
-        if self.filters.sample_id is not None:
-            view = view.select(self.filters.sample_id)
-        view = view.filter_labels(self.subject.field, self._condition(by_verdict=False))
+        view = self._view.filter_labels(self.subject.field, self._condition(by_verdict=False))
+        # Without the declaration FiftyOne refuses to count by it.
         if REVIEWED not in attributes_of(self._collection, self.subject.field):
             return ReviewTally(total=view.count(self._path))
         counts = view.count_values(f"{self._path}.{REVIEWED}")
@@ -162,14 +163,12 @@ class ReviewQueue:
         return ReviewTally(**known, total=sum(counts.values()))
 
     def after(self, place: Place | None = None) -> Item | None:
-        """The next region after a place (its own verdict does not matter), or from the start.
+        """The next region after a place, whatever the verdict there; without a place the first.
 
-        At the end it begins anew; None if no region is left but the one at `place`.
+        After the last region comes the first. None if no region is left but the one at `place`.
         """
-        if place is None:
-            return next(self._items(None), None)
         following = next(self._items(place), None)
-        if following is not None:
+        if following is not None or place is None:
             return following
         first = next(self._items(None), None)
         return None if first is None or first.place == place else first
@@ -183,7 +182,7 @@ class ReviewQueue:
         view = self._collection.select(place.sample_id)
         view = view.filter_labels(self.subject.field, F("_id") == ObjectId(place.label_id))
         for sample in view:
-            for label in self._labels(sample):
+            for label in single_labels(sample[self.subject.field]):
                 return self._item(sample, label)
         raise PluginError(
             "This region is not in the view any more: somebody deleted it, or the view changed. "
@@ -192,17 +191,17 @@ class ReviewQueue:
 
     def decide(
         self, item: Item, verdict: Verdict, *, text: str | None = None, name: str | None = None
-    ) -> Decision:
+    ) -> bool:
         """Write a verdict, and what a person changed: an accepted change is "edited".
 
         Args:
             item: the region, as it was shown.
-            verdict: "accepted" or "rejected"; "edited" if a person says so himself.
+            verdict: "accepted", "rejected" or "edited".
             text: the text as it shall be; None: as it is. Ignored when rejected.
             name: the label as it shall be; None: as it is. Ignored when rejected.
 
         Returns:
-            What was written.
+            Whether the attribute `reviewed` is new to the dataset.
 
         Raises:
             PluginError: an accepted text without a letter.
@@ -210,61 +209,55 @@ class ReviewQueue:
         self.at(item.place)  # it may be gone since it was shown
         changes: dict[str, str] = {}
         if verdict != "rejected":
-            if text is not None and text.strip() != (item.text or "").strip():
-                changes[self.subject.text] = _not_empty(text, "text")
-            if name is not None and name.strip() != (item.name or "").strip():
-                changes["label"] = _not_empty(name, "label")
+            written = [
+                ("text", self.subject.text, text, item.text),
+                ("label", "label", name, item.name),
+            ]
+            for what, attribute, value, before in written:
+                if value is None or value.strip() == (before or "").strip():
+                    continue
+                if not value.strip():
+                    raise PluginError(
+                        f"An empty {what} cannot be accepted: write one, or reject the region."
+                    )
+                changes[attribute] = value.strip()
             if changes:
                 verdict = "edited"
         declared = declare(self._collection, self.subject.field)
-        self._set(item.place, {**changes, REVIEWED: verdict})
+        ids = asdict(item.place)
+        for attribute, said in {**changes, REVIEWED: verdict}.items():
+            # A patch has an id of its own, which its source does not know.
+            copied = self._collection._is_generated
+            values = {ids["label_id"]: said} if copied else [{**ids, "value": said}]
+            self._collection.set_label_values(f"{self._path}.{attribute}", values)
         if changes:
             place = label_field(self._collection, self.subject.field)
-            renew_summary(place, ObjectId(item.document))
-        return Decision(verdict, declared)
-
-    def _set(self, place: Place, changes: Mapping[str, str | None]) -> None:
-        for name, value in changes.items():
-            # A patch has an id of its own, which its source does not know.
-            values = (
-                {place.label_id: value}
-                if self._collection._is_generated
-                else [{"sample_id": place.sample_id, "label_id": place.label_id, "value": value}]
-            )
-            self._collection.set_label_values(f"{self._path}.{name}", values)
+            _renew_summary(place, ObjectId(item.document))
+        return declared
 
     def _document(self, sample: Any) -> str:
         """The id, in the source dataset, of what a view of patches or frames copied."""
-        if not self._collection._is_generated:
-            return str(sample.id)
-        if sample.has_field("frame_id"):
+        if self._collection._is_generated and sample.has_field("frame_id"):
             return str(sample.frame_id)
-        return str(sample.id if self._collection._is_frames else sample.sample_id)
+        is_patch = self._collection._is_generated and not self._collection._is_frames
+        return str(sample.sample_id if is_patch else sample.id)
 
     def _items(self, place: Place | None) -> Iterator[Item]:
         """Some regions from a place on, at least one if there is any; its own sample's first."""
-        view = self._collection
-        if self.filters.sample_id is not None:
-            view = view.select(self.filters.sample_id)
-        view = view.sort_by("id")
-        before: frozenset[str] = frozenset()
+        view = self._view.sort_by("id")
+        before: set[str] = set()
         if place is not None:
             view = view.match(F("_id") >= ObjectId(place.sample_id))
-            before = self._up_to(place)
+            for sample in self._collection.select(place.sample_id):
+                ids = [label.id for label in single_labels(sample[self.subject.field])]
+                # None of them comes before a label that is gone.
+                before = {*ids[: ids.index(place.label_id) + 1]} if place.label_id in ids else set()
         view = view.filter_labels(self.subject.field, self._condition(by_verdict=True))
         # The second sample has one for certain, if the place's own has none after it.
         for sample in view.limit(2):
-            for label in self._labels(sample):
+            for label in single_labels(sample[self.subject.field]):
                 if label.id not in before:
                     yield self._item(sample, label)
-
-    def _up_to(self, place: Place) -> frozenset[str]:
-        """The labels of a place's sample from the first to the place; none if it is gone."""
-        for sample in self._collection.select(place.sample_id):
-            ids = [label.id for label in self._labels(sample)]
-            if place.label_id in ids:
-                return frozenset(ids[: ids.index(place.label_id) + 1])
-        return frozenset()
 
     def _condition(self, *, by_verdict: bool) -> Any:
         subject, filters = self.subject, self.filters
@@ -281,10 +274,6 @@ class ReviewQueue:
             condition &= F(REVIEWED) == filters.show
         return condition
 
-    def _labels(self, sample: Any) -> list[Any]:
-        labels = sample[self.subject.field]
-        return [] if labels is None else single_labels(labels)
-
     def _item(self, sample: Any, label: Any) -> Item:
         subject = self.subject
         return Item(
@@ -299,26 +288,40 @@ class ReviewQueue:
             verdict=_value(label, REVIEWED),
         )
 
-    def _check(self) -> None:
-        subject, filters = self.subject, self.filters
-        known = attributes_of(self._collection, subject.field)
-        for attribute in (subject.text, subject.model_label, subject.score):
-            if attribute is not None and attribute not in known:
-                raise PluginError(
-                    f"The labels in {subject.field} have no attribute {attribute!r}; "
-                    f"they have {', '.join(sorted(known))}."
-                )
-        if filters.below is not None and subject.score is None:
-            raise PluginError("Choose the attribute with the score to see low scores only.")
-        if filters.disagreeing and subject.model_label is None:
-            raise PluginError("Choose the attribute with the model's label to see disagreements.")
-
 
 def _value(label: Any, name: str | None) -> Any:
     return label[name] if name is not None and label.has_field(name) else None
 
 
-def _not_empty(text: str, what: str) -> str:
-    if not text.strip():
-        raise PluginError(f"An empty {what} cannot be accepted: write one, or reject the region.")
-    return text.strip()
+def _renew_summary(place: LabelField, document: ObjectId) -> None:
+    """Make the lines of a sample (or frame) anew, if they are as the last run on it left them.
+
+    The change goes into that run's journal, so that undoing the run removes the lines too.
+
+    Args:
+        place: the labels that were edited.
+        document: the id of the sample or frame.
+    """
+    for record in reversed(list_runs(place.dataset)):
+        summary = record.summary
+        if summary is None or record.state in UNDONE:
+            continue
+        if (summary.root, summary.frames) != (place.root, place.frames):
+            continue
+        written = [
+            change.new
+            for entry in entries_of([record.journal], [document])
+            for change in entry.changes
+            if (change.root, change.name) == ("", summary.name)
+        ]
+        found = place.documents.find_one({"_id": document}, [summary.name, *summary.paths]) or {}
+        old = found.get(summary.name)
+        if not written or old is None or not equal(written[-1], old):
+            continue  # an older run's, or a person's own words
+        lines = summary.lines(labels_at(found, place.root), classes_of(place.dataset, summary))
+        journal = Journal(record.journal)
+        change = Change("", None, summary.name, old, stamp(lines))
+        journal.write([journal.entry(document, place.frames, [change])])
+        update = {"$set": {summary.name: lines, "last_modified_at": utc_now()}}
+        write(place.documents, place.frames, [UpdateOne({"_id": document}, update)], [document])
+        return

@@ -77,21 +77,16 @@ class AttributeMapping:
     summary: str | None = None
 
     def __post_init__(self) -> None:
-        names = self.names
-        doubled = next((name for name in names if names.count(name) > 1), None)
-        if doubled is not None:
-            raise PluginError(f"Two answers would go to the attribute {doubled!r}: rename one.")
-        kept = next((name for name in names if name in _KEPT), None)
-        if kept is not None:
-            raise PluginError(f"{kept!r} is for {_KEPT[kept]}: choose another name.")
-        texts = names[: len(names) - 1] if self.score else names
-        taken = next((name for name in texts if name in OWN - {"label"}), None)
-        if taken is None and self.score in OWN - {"confidence"}:
-            taken = self.score
-        if taken is not None:
-            raise PluginError(
-                f"{taken!r} is FiftyOne's own for something else: choose another name."
-            )
+        for name in self.names:
+            if self.names.count(name) > 1:
+                raise PluginError(f"Two answers would go to the attribute {name!r}: rename one.")
+            if name in _KEPT:
+                raise PluginError(f"{name!r} is for {_KEPT[name]}: choose another name.")
+            # FiftyOne has a place of its own for a class and for a score.
+            if name in OWN - {"confidence" if name == self.score else "label"}:
+                raise PluginError(
+                    f"{name!r} is FiftyOne's own for something else: choose another name."
+                )
 
     @property
     def names(self) -> list[str]:
@@ -112,6 +107,7 @@ class AttributeMapping:
             chosen = (self.class_attribute, *score)
             found.append(AnswerGroup(chosen, chosen))
             score = ()
+        # A mask in either place is a mask.
         if self.masks is not None:
             signs = ("mask", "mask_path")
             found.append(AnswerGroup(signs, (*signs, "bounding_box", *score)))
@@ -141,9 +137,8 @@ class AttributeMapping:
     @property
     def sample_attributes(self) -> tuple[Attribute, ...]:
         """What is written onto each sample."""
-        if self.summary is None:
-            return ()
-        return (Attribute(self.summary, "texts", "A line for each region, by PAM"),)
+        names = [] if self.summary is None else [self.summary]
+        return tuple(Attribute(name, "texts", "A line for each region, by PAM") for name in names)
 
     def request(
         self,
@@ -180,6 +175,7 @@ class AttributeMapping:
         """
         found = self.words(region)
         said, present = (region.label or "").casefold(), (source.label or "").casefold()
+        # Upper and lower case are no disagreement.
         if self.only_disagreeing and (not said or said == present):
             found.pop(self.class_attribute, None)
         if self.masks is not None and (wanted is None or "mask" in wanted):
@@ -206,9 +202,8 @@ class AttributeMapping:
 
     def file(self, name: str) -> Path | None:
         """Where a mask goes; None: into the document."""
-        if self.masks is None or self.masks.folder is None:
-            return None
-        return self.masks.folder / f"{name.replace(':', '-')}.png"
+        folder = None if self.masks is None else self.masks.folder
+        return None if folder is None else folder / f"{name.replace(':', '-')}.png"
 
     @property
     def said(self) -> str:
@@ -239,5 +234,6 @@ def by_label(values: Values, sources: Sequence[LabelRegion]) -> Values:
         whole = merged.setdefault(label_id, {})
         for name, said in found.items():
             before = source.document[name] if source.document.has_field(name) else None
+            # MongoDB replaces the whole dictionary.
             whole.setdefault(name, dict(before) if isinstance(before, dict) else {})[value] = said
     return merged

@@ -85,14 +85,12 @@ def flush(
     outcome = FlushResult()
     classes = {} if summary is None else classes_of(place.dataset, summary)
     before = _read(place, pending, error_field, summary)
+    # Collected first, so that each goes to the database in one request.
     entries: list[JournalEntry] = []
     operations: list[UpdateOne] = []
     for document, wanted in pending.items():
-        if document not in before:
-            outcome.refused[document] = DELETED
-            continue
-        if wanted.size > _MOST_BYTES:
-            outcome.refused[document] = _FULL
+        if document not in before or wanted.size > _MOST_BYTES:
+            outcome.refused[document] = _FULL if document in before else DELETED
             continue
         found = before[document]
         if summary is not None and wanted.labels:
@@ -109,6 +107,7 @@ def flush(
         added, more = _added(place, document, wanted, found)
         outcome.added += len(wanted.added)
         entries.append(journal.entry(document, place.frames, changes, added))
+        # Two operations: MongoDB cannot set values in a list and push to it in one.
         operations += [*updates, *more]
         outcome.documents.add(document)
     # First the journal: killed after this line, the values are as they were, and undo finds so.
@@ -171,7 +170,7 @@ def _read(
     bare = [
         document
         for document, one in pending.items()
-        if one.added and document in before and labels_in(place, before[document]) is None
+        if one.added and document in before and not _has_list(place, before[document])
     ]
     if bare:  # null or nothing: which one, and is there anything beside the list?
         found = place.documents.find({"_id": {"$in": bare}}, {place.name: True})
@@ -181,22 +180,16 @@ def _read(
     return before
 
 
-def labels_in(place: LabelField, document: dict[str, Any]) -> list[dict[str, Any]] | None:
-    """The labels of a document, or None where it has no place for labels."""
-    holder = document.get(place.name)
-    if not isinstance(holder, dict):
-        return None
-    if not place.in_list:
-        return [holder]
-    found = holder.get(place.root.rsplit(".", 1)[1])
-    return found if isinstance(found, list) else None
-
-
 def labels_at(document: Mapping[str, Any], root: str) -> list[dict[str, Any]]:
     """The labels of a document at a path, which leads to a list of them or to one."""
     found = value_at(document, root)
     labels = found if isinstance(found, list) else [found]
     return [label for label in labels if isinstance(label, dict) and "_id" in label]
+
+
+def _has_list(place: LabelField, document: Mapping[str, Any]) -> bool:
+    """Whether labels can be pushed: FiftyOne leaves null, or nothing, where none ever were."""
+    return isinstance(value_at(document, place.root), list)
 
 
 def value_at(document: Mapping[str, Any], path: str) -> Any:
@@ -215,12 +208,13 @@ def _changes(
     outcome: FlushResult,
 ) -> tuple[list[Change], list[UpdateOne]]:
     """The journal's lines and the one operation that sets attributes and fields."""
-    labels = {label["_id"]: label for label in labels_in(place, found) or () if "_id" in label}
-    changes = []
+    labels = {label["_id"]: label for label in labels_at(found, place.root)}
+    changes = [
+        Change("", None, name, found.get(name, MISSING), stamp(value))
+        for name, value in wanted.fields.items()
+    ]
     values: dict[str, Any] = dict(wanted.fields)
     filters: list[Mapping[str, Any]] = []
-    for name, value in wanted.fields.items():
-        changes.append(Change("", None, name, found.get(name, MISSING), stamp(value)))
     for label, attributes in wanted.labels.items():
         if label not in labels:
             outcome.gone += 1
@@ -230,10 +224,11 @@ def _changes(
         if place.in_list:  # by id, not by index: somebody may have added or deleted labels since
             prefix = f"{place.root}.$[l{len(filters)}]"
             filters.append({f"l{len(filters)}._id": label})
-        for name, value in attributes.items():
-            values[f"{prefix}.{name}"] = value
-            old = labels[label].get(name, MISSING)
-            changes.append(Change(place.root, label, name, old, stamp(value)))
+        values |= {f"{prefix}.{name}": value for name, value in attributes.items()}
+        changes += [
+            Change(place.root, label, name, labels[label].get(name, MISSING), stamp(value))
+            for name, value in attributes.items()
+        ]
     if not values:
         return changes, []
     query: dict[str, Any] = {"_id": document}
@@ -249,8 +244,7 @@ def _added(
     """The journal's lines and the operation that adds labels."""
     if not wanted.added:
         return [], []
-    stamps = {label["_id"]: label_stamp(label) for label in wanted.added}
-    made = labels_in(place, found) is None
+    made = not _has_list(place, found)
     old = found.get(place.name, MISSING) if made else None
     update: dict[str, Any] = {"$set": {"last_modified_at": utc_now()}}
     if made:  # $push would make a plain list, which FiftyOne could not read
@@ -258,5 +252,6 @@ def _added(
         update["$set"][place.name] = {**holder, place.list_name: wanted.added}
     else:
         update["$push"] = {place.root: {"$each": wanted.added}}
+    stamps = {label["_id"]: label_stamp(label) for label in wanted.added}
     added = Added(place.name, place.root, stamps, made, old)
     return [added], [UpdateOne({"_id": document}, update)]

@@ -11,7 +11,8 @@ from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PluginError
-from ..labels.fields import label_field
+from ..labels.fields import LabelField, label_field
+from ..targets.views import in_all_slices
 from . import records
 from .journal import entries_of, is_digest
 
@@ -111,20 +112,19 @@ def compare_runs(
             f"The runs {first!r} and {second!r} wrote to no region that both have: "
             f"{one.field!r} and {other.field!r} are their fields."
         )
-    view = _view(dataset, one.field, rows)
+    view = _view(dataset, label_field(dataset, one.field), rows)
     return Comparison(one, other, tuple(rows), regions, different, view)
 
 
-def _view(dataset: Any, name: str, rows: list[Row]) -> Any:
-    documents = list(dict.fromkeys(row.sample_id for row in rows))
-    labels = list(dict.fromkeys(row.label_id.partition(":")[0] for row in rows))
-    place = label_field(dataset, name)
-    view = dataset.view()
-    if dataset.media_type == "group":  # as it is, it would show one slice
-        view = dataset.select_group_slices(media_type="video" if place.frames else "image")
-    if place.frames:
-        return view.select_labels(ids=labels, fields=f"frames.{place.name}")
-    return view.select(documents).select_labels(ids=labels, fields=place.name)
+def _view(dataset: Any, place: LabelField, rows: list[Row]) -> Any:
+    """The samples of some rows, with no other labels than those."""
+    path = place.field_path(place.name)
+    view = in_all_slices(dataset, frames=place.frames)
+    # Of frames these are not the ids of samples.
+    if not place.frames:
+        view = view.select(list(dict.fromkeys(row.sample_id for row in rows)))
+    labels = dict.fromkeys(row.label_id.partition(":")[0] for row in rows)
+    return view.select_labels(ids=list(labels), fields=path)
 
 
 def _rows(first: str, second: str) -> Iterator[Row]:
@@ -137,6 +137,7 @@ def _rows(first: str, second: str) -> Iterator[Row]:
         }
         for entry in entries:
             for change in entry.changes:
+                # Fields of samples are summaries and reasons, not answers.
                 if change.label is not None:
                     for region, value in _values(str(change.label), change.new):
                         written[entry.journal][region][change.name] = value
@@ -147,6 +148,7 @@ def _rows(first: str, second: str) -> Iterator[Row]:
 
 def _values(label: str, value: Any) -> Iterator[tuple[str, Any]]:
     """What was written onto a label, or onto each class of a Segmentation; masks are left out."""
+    # A digest stands for a mask; any other dictionary has a text for each class.
     if not isinstance(value, dict):
         if not isinstance(value, bytes):
             yield label, value

@@ -27,7 +27,7 @@ from ..labels.regions import PROMPT_ID, LabelRegion, detection_of
 from .attribute_mapping import AttributeMapping, by_label
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Sequence
+    from collections.abc import Generator
 
     from pam_labeling import Annotation, Annotator, Outcome, Region
     from pam_model import AutomaticMaskOptions
@@ -111,7 +111,9 @@ class _Turn:
         if not self.regions:  # a request without prompts would look for everything
             raise _NoRegionsError
         prompts = tuple(region.prompt for region in self.regions)
-        return job.answers.request(image, prompts, wanted=_wanted(self.work, self.regions))
+        needed = [self.work.writable(region) for region in self.regions]
+        wanted = {name for names in needed for name in names or ()}
+        return job.answers.request(image, prompts, wanted=None if None in needed else wanted)
 
 
 def run(
@@ -132,107 +134,88 @@ def run(
     """
     counts = job.target.count()
     total = counts.samples if job.everything else counts.regions
+    # Entering registers the run: from here on whatever ends it is recorded.
     with writer:
         if job.answers.summary is not None:
             writer.summarise(job.answers.summary, job.answers.said)
-        runner = _Runner(job, annotator, writer)
         yield Progress(0, total, f"0 of {total:,}", writer.record.key)
-        start = time.monotonic()
-        for done in runner.work():
-            text = _sentence(min(done, total), total, time.monotonic() - start)
-            yield Progress(min(done, total), total, text, writer.record.key)
+        done, start = 0, time.monotonic()
+        # Both are generators: the annotator takes as many as its readers can work ahead.
+        turns = (_Turn(work) for works in job.target.chunks() for work in works)
+        requests = (LazyRequest(turn, partial(turn.request, job)) for turn in turns)
+        with closing(annotator.annotate_many(requests)) as outcomes:
+            for outcome in outcomes:
+                turn: _Turn = outcome.key
+                _finish(job, writer, turn, outcome)
+                # Labels may have been added since they were counted.
+                done = min(done + (1 if job.everything else len(turn.work.label_ids)), total)
+                seconds = time.monotonic() - start
+                yield Progress(done, total, _sentence(done, total, seconds), writer.record.key)
     return writer.record
 
 
-class _Runner:
-    def __init__(self, job: RegionJob, annotator: Annotator, writer: RunWriter) -> None:
-        self._job = job
-        self._annotator = annotator
-        self._writer = writer
-
-    def work(self) -> Iterator[int]:
-        """Do all images; how many regions (or images) are through, after each one."""
-        done = 0
-        turns = (_Turn(work) for works in self._job.target.chunks() for work in works)
-        requests = (LazyRequest(turn, partial(turn.request, self._job)) for turn in turns)
-        with closing(self._annotator.annotate_many(requests)) as outcomes:
-            for outcome in outcomes:
-                turn: _Turn = outcome.key
-                self._finish(turn, outcome)
-                done += 1 if self._job.everything else len(turn.work.label_ids)
-                yield done
-
-    def _finish(self, turn: _Turn, outcome: Outcome) -> None:
-        """Write what was found in an image, and why some of it was not."""
-        reasons = list(turn.reasons)
-        if outcome.annotation is not None:
-            reasons += self._write(turn.document, turn, outcome.annotation)
-        elif not isinstance(outcome.error, _NoRegionsError):
-            reasons.append(str(outcome.error) or type(outcome.error).__name__)
-        if reasons:
-            shown, left = reasons[:_SHOWN_REASONS], reasons[_SHOWN_REASONS:]
-            more = [f"and {len(left)} more"] if left else []
-            self._writer.fail(turn.document, "; ".join([*shown, *more]))
-
-    def _write(self, document: str, turn: _Turn, annotation: Annotation) -> list[str]:
-        """Write what was found; why some of it was not."""
-        if self._job.everything is not None:
-            new = [self._new(region, document) for region in annotation.regions]
-            self._writer.add_labels(document, new)
-            return []
-        answers = self._job.answers
-        values: dict[str, dict[str, Any]] = {}
-        reasons: list[str] = []
-        new = []
-        for source, result in zip(turn.regions, annotation.results, strict=True):
-            if isinstance(result, Refusal):
-                reasons.append(f"{source.label_id}: {result.reason}")
-                continue
-            try:
-                if self._job.new_field is None:
-                    wanted = turn.work.writable(source)
-                    values[source.label_id] = answers.values(result, source, wanted)
-                else:
-                    new.append(self._new(result, document, source))
-            except PluginError as error:
-                reasons.append(f"{source.label_id}: {error}")
-        if new:
-            self._writer.add_labels(document, new)
-        written = by_label(values, turn.regions)
-        if written:
-            self._writer.write(document, written)
-        return reasons
-
-    def _new(self, region: Region, name: str, source: LabelRegion | None = None) -> Any:
-        answers = self._job.answers
-        values = answers.words(region)
-        label = values.pop("label", None) or (source.label if source else None)
-        copied = None
-        if source is not None and not isinstance(source.document, fo.Segmentation):
-            copied = source.document
-        detection = detection_of(region, label=label, source=copied, file=answers.file(name))
-        if source is not None:
-            values[PROMPT_ID] = source.label_id
-        for attribute, value in values.items():
-            detection[attribute] = value
-        return detection
+def _finish(job: RegionJob, writer: RunWriter, turn: _Turn, outcome: Outcome) -> None:
+    """Write what was found in an image, and why some of it was not."""
+    reasons = list(turn.reasons)
+    if outcome.annotation is not None:
+        reasons += _write(job, writer, turn, outcome.annotation)
+    elif not isinstance(outcome.error, _NoRegionsError):
+        reasons.append(str(outcome.error) or type(outcome.error).__name__)
+    if reasons:
+        shown, left = reasons[:_SHOWN_REASONS], reasons[_SHOWN_REASONS:]
+        more = [f"and {len(left)} more"] if left else []
+        writer.fail(turn.document, "; ".join([*shown, *more]))
 
 
-def _wanted(work: SampleWork, regions: Sequence[LabelRegion]) -> frozenset[str] | None:
-    """The attributes that any of an image's regions needs; None: all."""
-    found: frozenset[str] = frozenset()
-    for region in regions:
-        names = work.writable(region)
-        if names is None:
-            return None
-        found |= names
-    return found
+def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotation) -> list[str]:
+    """Write what was found; why some of it was not."""
+    document = turn.document
+    if job.everything is not None:
+        found = [_detection(job.answers, region, document) for region in annotation.regions]
+        writer.add_labels(document, found)
+        return []
+    values: dict[str, dict[str, Any]] = {}
+    reasons, new = [], []
+    for source, result in zip(turn.regions, annotation.results, strict=True):
+        if isinstance(result, Refusal):
+            reasons.append(f"{source.label_id}: {result.reason}")
+            continue
+        try:
+            if job.new_field is None:
+                wanted = turn.work.writable(source)
+                values[source.label_id] = job.answers.values(result, source, wanted)
+            else:
+                new.append(_detection(job.answers, result, document, source))
+        except PluginError as error:
+            reasons.append(f"{source.label_id}: {error}")
+    if new:
+        writer.add_labels(document, new)
+    if written := by_label(values, turn.regions):
+        writer.write(document, written)
+    return reasons
+
+
+def _detection(
+    answers: AttributeMapping, region: Region, name: str, source: LabelRegion | None = None
+) -> fo.Detection:
+    """A new label of a region; `name` is that of its mask's file."""
+    values = answers.words(region)
+    label = values.pop("label", None) or (source.label if source else None)
+    document = source and source.document
+    # A Segmentation is all classes of the image at once: nothing of it is this region's own.
+    copied = None if isinstance(document, fo.Segmentation) else document
+    if source is not None:
+        values[PROMPT_ID] = source.label_id
+    detection = detection_of(region, label=label, source=copied, file=answers.file(name))
+    for attribute, value in values.items():
+        detection[attribute] = value
+    return detection
 
 
 def _sentence(done: int, total: int, seconds: float) -> str:
     text = f"{done:,} of {total:,}"
-    if not done or seconds < 1:
+    # Too early, an estimate would jump.
+    if not 0 < done < total or seconds < 1:
         return text
     left = (total - done) * seconds / done
-    remaining = f"{left / 60:.0f} min left" if left >= 90 else f"{left:.0f} s left"
-    return f"{text}, {remaining}" if done < total else text
+    return f"{text}, {left / 60:.0f} min left" if left >= 90 else f"{text}, {left:.0f} s left"

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import time
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import bson
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 NAME = "pam_labeling.journal"
+_ORDER = [("document", ASCENDING), ("at", ASCENDING)]
 _DIGEST_ABOVE = 64  # bytes
 _DOCUMENT_LIMIT = 8 * 1024 * 1024  # half of what a document may have
 
@@ -116,8 +118,7 @@ class Journal:
     def __init__(self, journal: str) -> None:
         self._id = journal
         self._last = 0
-        order = [("journal", ASCENDING), ("document", ASCENDING), ("at", ASCENDING)]
-        _collection().create_index(order)  # does nothing where it is there
+        _collection().create_index([("journal", ASCENDING), *_ORDER])  # nothing where it is there
 
     def entry(
         self,
@@ -144,8 +145,7 @@ def entries_of(
     query: dict[str, Any] = {"journal": {"$in": list(journals)}}
     if documents is not None:
         query["document"] = {"$in": list(documents)}
-    order = [("document", ASCENDING), ("at", ASCENDING)]
-    for found in _collection().find(query, {"_id": False}).sort(order).allow_disk_use(True):
+    for found in _collection().find(query, {"_id": False}).sort(_ORDER).allow_disk_use(True):
         changes = [Change(**{"old": MISSING, **each}) for each in found["changes"]]
         added = []
         for each in found["added"]:
@@ -158,11 +158,9 @@ def documents_of(journal: str) -> Iterator[tuple[ObjectId, bool]]:
     """The documents that a run changed, each once, and whether they are frames."""
     query = {"journal": journal}
     found = _collection().find(query, {"document": True, "frames": True})
-    last = None
-    for entry in found.sort([("document", ASCENDING), ("at", ASCENDING)]).allow_disk_use(True):
-        if entry["document"] != last:
-            last = entry["document"]
-            yield last, entry["frames"]
+    found = found.sort(_ORDER).allow_disk_use(True)
+    for document, entries in groupby(found, key=lambda entry: entry["document"]):
+        yield document, next(entries)["frames"]
 
 
 def collect(in_use: Callable[[], Iterable[str]]) -> None:
@@ -172,8 +170,7 @@ def collect(in_use: Callable[[], Iterable[str]]) -> None:
         in_use: called after the journals are listed, so that a run that starts meanwhile is safe.
     """
     known = set(_collection().distinct("journal"))
-    unused = known - set(in_use()) if known else known
-    if unused:
+    if unused := known and known - set(in_use()):
         _collection().delete_many({"journal": {"$in": sorted(unused)}})
 
 

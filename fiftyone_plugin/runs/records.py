@@ -6,6 +6,7 @@ survives what FiftyOne's runs survive: renaming and cloning the dataset, renamin
 
 from __future__ import annotations
 
+import itertools
 import os
 import socket
 import time
@@ -218,6 +219,7 @@ def save(collection: SampleCollection, record: RunRecord) -> None:
     if record.key not in dataset.list_runs():
         dataset.reload()
     dataset.update_run_config(record.key, dataset.init_run(**_config(record)))
+    # The database knows it now.
     _UNSAVED.pop(record.journal, None)
 
 
@@ -254,6 +256,7 @@ def journals_in_use() -> list[str]:
 def is_alive(record: RunRecord) -> bool:
     """Whether the process of a run is still there; on another host: whether it wrote lately."""
     host, pid, start = record.process
+    # A process of another machine cannot be looked up.
     if host != socket.gethostname():
         return not is_silent(record)
     try:
@@ -275,11 +278,8 @@ def _documents() -> Any:
 def _free_key(taken: set[str], record: RunRecord) -> str:
     moment = datetime.fromisoformat(record.started).strftime("%Y%m%d_%H%M%S")
     key = f"{record.operator}_{moment}"
-    number = 2
-    while key in taken:
-        key = f"{record.operator}_{moment}_{number}"
-        number += 1
-    return key
+    numbered = (f"{key}_{number}" for number in itertools.count(2))
+    return next(free for free in itertools.chain([key], numbered) if free not in taken)
 
 
 def _config(record: RunRecord) -> dict[str, Any]:

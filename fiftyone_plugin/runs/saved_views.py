@@ -29,21 +29,19 @@ def save_view(dataset: Any, record: RunRecord, name: str, view: Any, description
     return record
 
 
-def delete_view(dataset: Any, record: RunRecord) -> bool:
-    """Delete the view that a run saved, where it is as the run saved it; whether it was.
+def delete_view(dataset: Any, record: RunRecord) -> None:
+    """Delete the view that a run saved, where it is as the run saved it.
 
     A view that somebody renamed, described, coloured or saved anew, under whatever name, stays.
     """
-    if not record.saved_view:
-        return False
-    dataset._doc.reload("saved_views")  # another process may have changed them
-    for document in dataset._doc.get_saved_views():
-        if _stamp(document) == record.saved_view:
-            dataset.delete_saved_view(document.name)
-            return True
-    return False
+    if record.saved_view:
+        dataset._doc.reload("saved_views")  # another process may have changed them
+        for document in list(dataset._doc.get_saved_views()):
+            if _stamp(document) == record.saved_view:
+                dataset.delete_saved_view(document.name)
 
 
 def _stamp(document: Any) -> str:
+    # Whatever somebody changes of the view, the digest is another then.
     parts = [document.name, document.description, document.color, list(document.view_stages)]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()

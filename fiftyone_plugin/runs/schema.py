@@ -42,6 +42,7 @@ def check_present(place: LabelField, paths: Collection[str]) -> None:
         PluginError: the dataset, the field or an attribute is gone, or has another name.
     """
     schema = "frame_fields" if place.frames else "sample_fields"
+    # From the database: what this process holds in memory may be old.
     found = foo.get_db_conn().datasets.find_one({"_id": place.dataset._doc.id}, [schema])
     if found is None:
         raise PluginError("The dataset was deleted while the run was going on.")
@@ -75,6 +76,7 @@ def undeclare(dataset: Any, record: RunRecord, others: list[RunRecord]) -> list[
     undone = [other for other in others if other.state in UNDONE]
     in_use = {path for other in others if other not in undone for path in other.paths}
     candidates = set(record.declared)
+    # A field that both declared could not go while the other run still used it.
     for other in undone:
         gone = other.undone.undeclared if other.undone else ()
         candidates |= set(other.declared) - set(gone)
@@ -90,9 +92,8 @@ def undeclare(dataset: Any, record: RunRecord, others: list[RunRecord]) -> list[
 
 
 def _is_free(dataset: Any, path: str, in_use: set[str]) -> bool:
-    if dataset.get_field(path) is None:
-        return False
-    if any(used == path or used.startswith(f"{path}.") for used in in_use):
+    used = any(f"{one}.".startswith(f"{path}.") for one in in_use)
+    if used or dataset.get_field(path) is None:
         return False
     collection, path = _collection(dataset, path)
     return collection.find_one({path: {"$type": _VALUES}}, {"_id": True}) is None
@@ -110,10 +111,5 @@ def _remove(dataset: Any, path: str) -> None:
     frames = inside != path
     # FiftyOne writes null for what is declared; removing the declaration alone would leave that.
     nulls = collection.find_one({inside: {"$exists": True}}, {"_id": True}) is not None
-    if nulls or "." not in inside:
-        delete = dataset.delete_frame_field if frames else dataset.delete_sample_field
-    else:
-        delete = (
-            dataset.remove_dynamic_frame_field if frames else dataset.remove_dynamic_sample_field
-        )
-    delete(inside)
+    way = "delete" if nulls or "." not in inside else "remove_dynamic"
+    getattr(dataset, f"{way}_{'frame' if frames else 'sample'}_field")(inside)

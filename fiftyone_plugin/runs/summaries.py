@@ -16,7 +16,7 @@ _LENGTH = 120
 
 @dataclass(frozen=True)
 class Summary:
-    """What is summarised where.
+    """A field of the samples, and the texts that it summarises.
 
     Attributes:
         name: the field of the samples (or of a video's frames) that gets the lines.
@@ -46,6 +46,7 @@ class Summary:
 
     def _of(self, label: Mapping[str, Any], classes: Mapping[str, str]) -> Iterator[str]:
         said = label.get(self.attribute)
+        # A Segmentation has a text for each class.
         if isinstance(said, dict):
             for value, text in said.items():
                 yield _line(classes.get(value, value), text)
@@ -61,5 +62,6 @@ def classes_of(dataset: Any, summary: Summary) -> dict[str, str]:
 
 
 def _line(name: str | None, text: Any) -> str:
+    # Where the text is the label itself, once is enough.
     short = short_text(str(text), _LENGTH)
     return short if not name or name == text else f"{name}: {short}"

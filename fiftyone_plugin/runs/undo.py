@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter, defaultdict
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING, Any
 
 from pymongo import UpdateOne
@@ -23,6 +23,7 @@ from .bulk_write import labels_at, value_at, write
 from .journal import MISSING, Change, JournalEntry, documents_of, entries_of, equal, label_stamp
 from .records import UNDONE, RunRecord, Undone
 from .schema import undeclare
+from .writer import ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -58,6 +59,7 @@ def undo_run(collection: SampleCollection, key: str, *, skip_missing: bool = Fal
             database; or a field is not found.
     """
     dataset = collection._root_dataset
+    # Another process may have written runs and fields.
     dataset.reload()
     runs = records.list_runs(dataset)
     record = records.read_run(dataset, key)
@@ -84,36 +86,39 @@ def _check(record: RunRecord, runs: Sequence[RunRecord]) -> None:
         raise PluginError(f"The run {record.key!r} is still running: stop it first.")
     if record.state == "undone":
         raise PluginError(f"The run {record.key!r} is undone already.")
-    position = [run.key for run in runs].index(record.key)
-    for index, other in reversed(list(enumerate(runs))):
-        shared = _shared_path(record, other)
-        if index == position or shared is None:
+    newer = runs[[run.key for run in runs].index(record.key) + 1 :]
+    for other in reversed(runs):
+        if other.key == record.key:
             continue
-        if other.state == "running":
+        shared = _shared_paths(record, other)
+        if shared and other.state == "running":
             raise PluginError(
                 f"The run {other.key!r} is writing to the same fields: stop it, or wait for it."
             )
-        is_newer = index > position and other.state != "undone"
-        if is_newer and next(documents_of(other.journal), None) is not None:
+        # A newer run's reasons for failures do not count: undoing this run leaves them, and undoing
+        # that run later restores what was there before both (see `without`).
+        shared = [path for path in shared if path.removeprefix("frames.") != ERROR.name]
+        wrote = other in newer and shared and other.state != "undone"
+        if wrote and next(documents_of(other.journal), None) is not None:
             raise PluginError(
-                f"The newer run {other.key!r} wrote to {shared!r} too: undo that run first."
+                f"The newer run {other.key!r} wrote to {shared[0]!r} too: undo that run first."
             )
 
 
-def _shared_path(one: RunRecord, other: RunRecord) -> str | None:
-    """A path that two runs write, or one inside a field of labels that the other adds to."""
-    for path in other.paths:
-        for mine in one.paths:
-            if path == mine or path.startswith(f"{mine}.") or mine.startswith(f"{path}."):
-                return path
-    return None
+def _shared_paths(one: RunRecord, other: RunRecord) -> list[str]:
+    """The paths that two runs write, or that are inside a field of labels that one adds to."""
+    return [
+        path
+        for path in other.paths
+        for mine in one.paths
+        if f"{path}.".startswith(f"{mine}.") or mine.startswith(f"{path}.")
+    ]
 
 
 def _check_fields(dataset: Any, record: RunRecord, skip_missing: bool) -> None:
     """Refuse a run whose old values or fields are not found."""
-    counts = record.counts
     if next(documents_of(record.journal), None) is None:
-        if counts.regions + counts.added + counts.failed + counts.samples:
+        if any(astuple(record.counts)):
             raise PluginError(
                 f"The old values of the run {record.key!r} are not in this database, so it cannot "
                 "be undone (was the dataset imported from another one?)."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from bson import ObjectId
+from cachetools import FIFOCache
 from mongoengine.errors import ValidationError
 
 from ..errors import PluginError
@@ -46,6 +47,20 @@ class RunWriter:
 
     Ids of samples are those of the source dataset also where the collection is a view of patches,
     and ids of frames where the field is one of frames.
+
+    Args:
+        collection: a dataset or view. Nothing in it is changed before the `with` block.
+        field_name: the field of labels, as the collection calls it.
+        operator: such as `"caption_regions"`.
+        attributes, sample_attributes: what will be written onto labels, and onto samples.
+        create, description: of the field, such as `fo.Detections`, where it may be missing.
+        parameters: what to record; values as JSON has them.
+        model, version: the checkpoint's name, and the version of pam-labeling.
+        key: the run's name; by default the operator and the time.
+        flush_regions, flush_seconds: a flush every so many regions, or after that long.
+
+    Raises:
+        PluginError: the field, a name or a type cannot be used.
     """
 
     def __init__(
@@ -65,30 +80,14 @@ class RunWriter:
         flush_regions: int = 500,
         flush_seconds: float = 10.0,
     ) -> None:
-        """Check names and types; nothing is changed before the `with` block.
-
-        Args:
-            collection: a dataset or view.
-            field_name: the field of labels, as the collection calls it.
-            operator: such as `"caption_regions"`.
-            attributes, sample_attributes: what will be written onto labels, and onto samples.
-            create, description: of the field, such as `fo.Detections`, where it may be missing.
-            parameters: what to record; values as JSON has them.
-            model, version: the checkpoint's name, and the version of pam-labeling.
-            key: the run's name; by default the operator and the time.
-            flush_regions, flush_seconds: a flush every so many regions, or after that long.
-
-        Raises:
-            PluginError: the field, a name or a type cannot be used.
-        """
         self._collection = collection
         self._place = fields.label_field(collection, field_name, create)
-        self._dataset = self._place.dataset
-        self._missing: dict[str, Attribute | fields.Labels] = {}
-        if create is not None:
-            self._missing |= fields.undeclared_labels(self._place, create, description)
-        self._missing |= fields.undeclared(self._place, attributes)
-        self._missing |= fields.undeclared_on_samples(self._place, sample_attributes)
+        self._dataset, root = self._place.dataset, self._place.schema_root
+        self._missing: dict[str, fields.Declaration] = {
+            **fields.undeclared_labels(self._place, create, description),
+            **fields.undeclared(self._place, attributes),
+            **fields.undeclared(self._place, sample_attributes, on_samples=True),
+        }
         self._flush_regions = flush_regions
         self._flush_seconds = flush_seconds
         self._record = RunRecord(
@@ -100,7 +99,11 @@ class RunWriter:
             field=field_name,
             started=records.now(),
             declared=tuple(self._missing),
-            paths=_paths(self._place, attributes, sample_attributes, create),
+            paths=(
+                *([root] if create is not None else ()),
+                *(f"{root}.{attribute.name}" for attribute in attributes),
+                *(self._place.field_path(attribute.name) for attribute in sample_attributes),
+            ),
             process=records.this_process(),
             seen=records.now(),
         )
@@ -109,7 +112,7 @@ class RunWriter:
         self._regions = self._bytes = 0
         self._last_flush = time.monotonic()
         self._last_results: set[ObjectId] = set()
-        self._recently_failed: dict[ObjectId, None] = {}
+        self._recently_failed: FIFOCache[ObjectId, None] = FIFOCache(_RECENT)
         self._failure: BaseException | None = None
 
     @property
@@ -118,6 +121,7 @@ class RunWriter:
         return self._record
 
     def __enter__(self) -> RunWriter:
+        # Nobody tells the plugin of deleted runs and datasets: their journals go when a run begins.
         collect(records.journals_in_use)
         self._record = records.register(self._collection, self._record)
         try:
@@ -209,29 +213,27 @@ class RunWriter:
     def flush(self) -> None:
         """Write what waits, and the record; where that fails, the run cannot go on."""
         try:
-            self._flush()
+            # Usually once; again where samples refused their values and get the reason instead.
+            while True:
+                pending, self._pending = self._pending, {}
+                self._regions = self._bytes = 0
+                # Each time: people rename fields while a run goes on.
+                check_present(self._place, self._record.paths)
+                if pending:
+                    self._write(pending)
+                self._record = replace(self._record, seen=records.now())
+                records.save(self._collection, self._record)
+                self._last_flush = time.monotonic()
+                if not self._pending:
+                    return
         except BaseException as error:
             self._failure = error
             raise
 
-    def _flush(self) -> None:
-        # Usually once; again where samples refused their values and get the reason instead.
-        while True:
-            pending, self._pending = self._pending, {}
-            self._regions = self._bytes = 0
-            check_present(self._place, self._record.paths)
-            if pending:
-                self._write(pending)
-            self._record = replace(self._record, seen=records.now())
-            records.save(self._collection, self._record)
-            self._last_flush = time.monotonic()
-            if not self._pending:
-                return
-
     def _write(self, pending: dict[ObjectId, Pending]) -> None:
         if any(ERROR.name in one.fields for one in pending.values()):
             # Made when the first sample fails; recorded first, so that undo knows of it.
-            missing = fields.undeclared_on_samples(self._place, [ERROR])
+            missing = fields.undeclared(self._place, [ERROR], on_samples=True)
             self._add_path(self._place.field_path(ERROR.name), missing)
             self._declare(missing)
         outcome = flush(
@@ -254,6 +256,7 @@ class RunWriter:
             ),
         )
         self._last_results = outcome.results
+        # This run changed the field: undo has to know.
         if outcome.cleared:
             self._add_path(self._place.field_path(ERROR.name), ())
         for document, reason in outcome.refused.items():
@@ -261,7 +264,7 @@ class RunWriter:
             if reason != DELETED:  # or there is no sample left to write the reason into
                 self._of(str(document)).fields[ERROR.name] = reason
 
-    def _declare(self, missing: Mapping[str, Attribute | fields.Labels]) -> None:
+    def _declare(self, missing: Mapping[str, fields.Declaration]) -> None:
         try:
             fields.declare(self._dataset, missing)
         except ValueError as error:
@@ -280,14 +283,14 @@ class RunWriter:
         counts, failures = self._record.counts, self._record.failures
         if len(failures) < KEPT_FAILURES:
             failures = (*failures, SampleFailure(str(document), reason[: records.REASON_LIMIT]))
+        # A sample counts once, also where its labels fail in several flushes.
         if document not in self._recently_failed:
             counts = replace(counts, failed=counts.failed + 1)
         self._record = replace(self._record, counts=counts, failures=failures)
         self._recently_failed[document] = None
-        if len(self._recently_failed) > _RECENT:
-            del self._recently_failed[next(iter(self._recently_failed))]
 
     def _flush_if_due(self) -> None:
+        # Also after some time, so that a slow model loses little, and the run is seen to be alive.
         late = time.monotonic() - self._last_flush > self._flush_seconds
         if late or self._regions >= self._flush_regions or self._bytes >= _FLUSH_BYTES:
             self.flush()
@@ -314,6 +317,7 @@ class RunWriter:
         field = self._types[path]
         if field is None:
             raise PluginError(f"{path!r} was not declared: name it when the run starts.")
+        # MongoDB knows no numpy.
         if isinstance(value, np.generic):
             value = value.item()
         try:
@@ -321,17 +325,3 @@ class RunWriter:
         except ValidationError as error:
             raise PluginError(f"{value!r} does not fit {path!r}: {error}") from error
         return field.to_mongo(value)
-
-
-def _paths(
-    place: fields.LabelField,
-    attributes: Sequence[Attribute],
-    sample_attributes: Sequence[Attribute],
-    create: type[fo.Label] | None,
-) -> tuple[str, ...]:
-    """The paths in the schema that a run writes."""
-    return (
-        *([place.schema_root] if create is not None else ()),
-        *(f"{place.schema_root}.{attribute.name}" for attribute in attributes),
-        *(place.field_path(attribute.name) for attribute in sample_attributes),
-    )

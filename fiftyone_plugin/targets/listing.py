@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from struct import Struct
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bson import ObjectId
+import bson
 
 from .missing import label_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Generator, Iterable, Mapping
 
-_ID_BYTES = 12
-_HEAD = Struct(f"<{_ID_BYTES}sI")
+    from bson import ObjectId
 
 
 class ListedSample(NamedTuple):
@@ -24,39 +22,19 @@ class ListedSample(NamedTuple):
     label_ids: tuple[ObjectId, ...]
 
 
-class Listing:
-    """Entries in a temporary file, so that a million of them need no memory.
-
-    Use it as a context manager; the file is gone afterwards.
+def listing(rows: Iterable[Mapping[str, Any]]) -> Generator[ListedSample, None, None]:
+    """Read all rows, and then give them one by one; a million of them need no memory.
 
     Args:
         rows: documents with `_id` and a list `labels`, as the stages of `listing_stages` give.
     """
-
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed by __exit__
-        try:
-            for row in rows:
-                labels = row["labels"]
-                self._file.write(_HEAD.pack(row["_id"].binary, len(labels)))
-                self._file.write(b"".join(label.binary for label in labels))
-        except BaseException:
-            self._file.close()
-            raise
-
-    def __enter__(self) -> Listing:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def __iter__(self) -> Iterator[ListedSample]:
-        self._file.seek(0)
-        while head := self._file.read(_HEAD.size):
-            document_id, count = _HEAD.unpack(head)
-            ids = self._file.read(_ID_BYTES * count)
-            labels = (ids[start : start + _ID_BYTES] for start in range(0, len(ids), _ID_BYTES))
-            yield ListedSample(ObjectId(document_id), tuple(ObjectId(label) for label in labels))
+    with tempfile.TemporaryFile() as file:
+        for row in rows:
+            file.write(bson.encode(row))
+        # The cursor is through before the run writes anything.
+        file.seek(0)
+        for row in bson.decode_file_iter(file):
+            yield ListedSample(row["_id"], tuple(row["labels"]))
 
 
 def listing_stages(

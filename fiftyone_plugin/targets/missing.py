@@ -75,6 +75,7 @@ class OverwritePolicy:
             for group in self.groups
             if all(is_open(sign) for sign in group.signs)
             for name in group.names
+            # A mask goes with its box: a half-written pair would not fit.
             if name in _MASK or is_open(name)
         )
 
@@ -86,29 +87,21 @@ class OverwritePolicy:
             field: the label field there; None: whole images.
             list_name: where the field's list is ("detections"), or None of a single label.
         """
-        stored: list[dict[str, Any]]
-        if field is None:
-            stored = [{"$match": {str(self.new_field): None}}, {"$project": {"_id": True}}]
-            kept: dict[str, Any] = {"$match": {"stored.0": {"$exists": True}}}
-        else:
-            # Of the labels that the view shows those that are open in the dataset.
-            open_ids = label_ids(field, list_name, self._open("$$label"))
-            stored = [{"$project": {"labels": open_ids}}]
-            found = {"$ifNull": [{"$first": "$stored.labels"}, []]}
-            among = {"$in": ["$$id", found]}
-            left = {"$filter": {"input": "$labels", "as": "id", "cond": among}}
-            kept = {"$project": {"labels": left}}
+        # Of the labels that the view shows those that are open in the dataset.
+        found = {"$ifNull": [{"$first": "$stored.labels"}, []]}
+        among = {"$in": ["$$id", found]}
+        left = {"$filter": {"input": "$labels", "as": "id", "cond": among}}
         yield {
             "$lookup": {
                 "from": documents,
                 "localField": "_id",
                 "foreignField": "_id",
-                "pipeline": stored,
+                "pipeline": self.stored_stages(field, list_name),
                 "as": "stored",
             }
         }
-        yield kept
-        yield {"$project": {"labels": True}}
+        yield {"$match": {"stored.0": {"$exists": True}}}
+        yield {"$project": {"labels": left}}
         if field is not None:
             yield {"$match": {"labels.0": {"$exists": True}}}
 
@@ -131,6 +124,7 @@ class OverwritePolicy:
 
     def _open(self, label: str) -> dict[str, Any]:
         if self.new_field is not None:
+            # prompt_id is a text, for FiftyOne's sidebar; ids are not.
             made = {"$ifNull": [f"${self.new_field}.detections.{PROMPT_ID}", []]}
             return {"$not": [{"$in": [{"$toString": f"{label}._id"}, made]}]}
         return {
@@ -145,6 +139,7 @@ class OverwritePolicy:
         if self.only == "missing":
             return missing
         blank = {"$eq": [{"$trim": {"input": value}}, ""]}
+        # $trim fails on anything but a text.
         is_text = {"$eq": [{"$type": value}, "string"]}
         return {"$or": [missing, {"$cond": [is_text, blank, False]}]}
 
@@ -163,6 +158,7 @@ def label_ids(
     if list_name:
         labels = {"$ifNull": [f"${field}.{list_name}", []]}
     else:
+        # As a list of one, so that the stages after it are the same.
         labels = {"$cond": [{"$ifNull": [f"${field}._id", False]}, [f"${field}"], []]}
     if condition is not None:
         labels = {"$filter": {"input": labels, "as": "label", "cond": condition}}

@@ -1,13 +1,14 @@
 """Targets: the images and labels that a run works on.
 
-Before the first image the ids of all samples and labels are noted in a temporary file (12 bytes
-each): what the run itself writes cannot move samples into or out of the view it works on, and
+Before the first image the ids of all samples and labels are noted in a temporary file (about 20
+bytes each): what the run itself writes cannot move samples into or out of the view it works on, and
 memory stays the same however large the dataset is.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from contextlib import closing
+from dataclasses import dataclass
 from itertools import groupby, islice
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Literal
@@ -18,7 +19,7 @@ from fiftyone.core.video import FramesView
 
 from ..errors import PluginError
 from ..labels.regions import PROMPT_ID, LabelRegion, LabelResult, class_of, regions_of
-from .listing import ListedSample, Listing, counting_stages, listing_stages
+from .listing import ListedSample, counting_stages, listing, listing_stages
 from .missing import OverwritePolicy
 from .views import GENERATED, PATCHES, Slices, check_media, flat, label_type, listed, root_field
 
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 ALL = OverwritePolicy()
-Where = Literal["dataset", "view", "selected_samples", "selected_labels"]
+Where = Literal["dataset", "view", "selected_samples", "current_sample", "selected_labels"]
 
 
 @dataclass(frozen=True)
@@ -49,51 +50,49 @@ class SampleWork:
     """One image and its labels to work on.
 
     Attributes:
+        target: what it is part of.
         sample_id: the sample's id in the root dataset (not a patch's or a frame's).
         filepath: the image.
         label: the field's label or list of labels, with **all** its attributes; None where the
             target has no field.
         label_ids: the labels to work on.
         frame_id: the frame's id, if the labels are a video frame's.
-        frame_number: its number, from 1.
         made: the ids of the labels that detections in the new field were made from already.
     """
 
+    target: Target
     sample_id: str
     filepath: str
     label: Any
     label_ids: frozenset[str]
     frame_id: str | None = None
-    frame_number: int | None = None
     made: frozenset[str] = frozenset()
-    _target: Target | None = field(default=None, repr=False)
 
     def regions(self, size: tuple[int, int], *, use_masks: bool = True) -> list[LabelResult]:
         """The regions to work on in the upright image of `size` = (width, height)."""
-        if self.label is None or self._target is None:
+        if self.label is None:
             return []
         found = regions_of(
             self.label,
             size,
             label_ids=self.label_ids,
             use_masks=use_masks,
-            mask_targets=self._target.mask_targets,
+            mask_targets=self.target.mask_targets,
         )
-        return [result for result in found if self._wants(result)]
+        # The database cannot tell which of a Segmentation's classes are open.
+        return [
+            result
+            for result in found
+            if result.label_id not in self.made
+            and not (isinstance(result, LabelRegion) and self.writable(result) == frozenset())
+        ]
 
     def writable(self, region: LabelRegion) -> frozenset[str] | None:
         """The attributes of a region that are open, as far as the target looks at them; None: all.
 
         A Segmentation's attribute has a value for each class, `{"7": "a red car", ...}`.
         """
-        assert self._target is not None
-        return self._target.policy.names(region.document, class_of(region.label_id))
-
-    def _wants(self, result: LabelResult) -> bool:
-        """Whether a region is open; the database cannot tell of a Segmentation's classes."""
-        if result.label_id in self.made:
-            return False
-        return not isinstance(result, LabelRegion) or self.writable(result) != frozenset()
+        return self.target.policy.names(region.document, class_of(region.label_id))
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,14 +151,13 @@ class Target:
         What is worked on is settled when the first chunk is asked for; each chunk's labels are
         read when it is asked for, and samples that were deleted since are left out.
         """
-        with Listing(self._rows([])) as listing:
+        with closing(listing(self._rows([]))) as listed_samples:
             entries = (
                 ListedSample(document, tuple(label for one in same for label in one.label_ids))
-                for document, same in groupby(listing, attrgetter("document_id"))
+                for document, same in groupby(listed_samples, attrgetter("document_id"))
             )
             while page := list(islice(entries, size)):
-                works = self._read(page)
-                if works:
+                if works := self._read(page):
                     yield works
 
     def refresh(self) -> None:
@@ -168,25 +166,19 @@ class Target:
             self.collection.reload()
 
     def _rows(self, more: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
-        view, field = self.collection, self.field
-        if field is not None and self.frames:
-            field = field.removeprefix("frames.")
+        view, field = self.collection, self.field and self.field.removeprefix("frames.")
         # Patches are copies that know the id of what they were made from; views of frames have the
         # frames' own ids; of videos only the frames are asked for.
-        document_id, list_name, frames_only = "_id", None, False
-        if isinstance(view, PATCHES):
-            document_id = "_frame_id" if self.frames else "_sample_id"
-        elif not isinstance(view, FramesView):
-            frames_only = self.frames
-        if field is not None:
-            kind = label_type(view, f"frames.{field}" if frames_only else field)
-            list_name = getattr(kind, "_LABEL_LIST_FIELD", None)
+        copied_id = "_frame_id" if self.frames else "_sample_id"
+        document_id = copied_id if isinstance(view, PATCHES) else "_id"
+        frames_only = self.frames and not isinstance(view, GENERATED)
+        kind = field and label_type(view, f"frames.{field}" if frames_only else field)
+        list_name = getattr(kind, "_LABEL_LIST_FIELD", None)
         stages = listing_stages(document_id, field, list_name)
         if self.policy and self.label_type is not fo.Segmentation:  # classes: see `SampleWork`
             stored = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
             # A whole dataset shows what is stored: no second look at each document is needed.
-            as_stored = not isinstance(view, GENERATED) and not view.view()._stages
-            if as_stored:
+            if not isinstance(view, GENERATED) and not view.view()._stages:
                 stages = self.policy.stored_stages(field, stored)
             else:
                 stages += self.policy.stages(self._documents.name, field, stored)
@@ -202,11 +194,12 @@ class Target:
         return self.dataset._frame_collection if self.frames else self.dataset._sample_collection
 
     def _read(self, page: Sequence[ListedSample]) -> list[SampleWork]:
-        name = self.field.removeprefix("frames.") if self.field else None
-        fields = ["filepath", "_sample_id", "frame_number", *([name] if name else [])]
+        name = self.field and self.field.removeprefix("frames.")
+        fields = ["filepath", "_sample_id", *([name] if name else [])]
         if self.policy and self.policy.new_field:
             fields.append(f"{self.policy.new_field}.detections.{PROMPT_ID}")
         # Read from the dataset, not from the view, which may hide attributes of the labels.
+        # A sample comes several times where patches of others are between its own.
         query = {"_id": {"$in": list({entry.document_id for entry in page})}}
         found = {document["_id"]: document for document in self._documents.find(query, fields)}
         return [
@@ -222,38 +215,38 @@ class Target:
         new_field = self.policy.new_field if self.policy else None
         made = (document.get(new_field) or {}).get("detections") or () if new_field else ()
         return SampleWork(
+            target=self,
             sample_id=str(document["_sample_id"] if self.frames else document["_id"]),
             filepath=document["filepath"],
             label=self.label_type.from_dict(label) if label else None,
             label_ids=frozenset(str(label_id) for label_id in entry.label_ids),
             frame_id=str(document["_id"]) if self.frames else None,
-            frame_number=document["frame_number"] if self.frames else None,
             made=frozenset(one[PROMPT_ID] for one in made if one.get(PROMPT_ID)),
-            _target=self,
         )
 
 
 def resolve(
     collection: Any,
-    *,
     field: str | None,
-    slices: Slices = None,
     policy: OverwritePolicy = ALL,
+    *,
+    slices: Slices = None,
 ) -> Target:
     """What to work on in a dataset or a view; only the labels that a view shows are meant.
 
     Args:
         collection: a dataset or any view: filtered, of patches, of frames, of groups.
         field: a label field; "frames.detections" of a video's frames; None: whole images.
+        policy: see `Target`.
         slices: of a grouped dataset: some slices by name, "all" with images, or None: the one
             that the collection shows. The view's filters of the field hold in all of them.
-        policy: see `Target`.
 
     Raises:
         PluginError: there are no such labels or images; the message says what there is.
     """
     if not isinstance(collection, fo.core.collections.SampleCollection):
         raise PluginError(f"give a dataset or a view, not {type(collection).__name__}")
+    # A clip is a stretch of a video; there is no document of its frames to write to.
     if isinstance(collection, ClipsView):
         raise PluginError(
             "a view of clips has no images: choose to_frames(sample_frames=True) instead"
@@ -268,43 +261,48 @@ def resolve(
 
 def resolve_context(
     ctx: Any,
-    *,
     field: str | None,
+    policy: OverwritePolicy = ALL,
+    *,
     where: Where = "view",
     slices: Slices = None,
-    policy: OverwritePolicy = ALL,
 ) -> Target:
     """What to work on, as it is shown and selected in the App.
 
     Args:
         ctx: an operator's execution context.
         field: as of `resolve`.
-        where: the dataset, the current view, or what is selected in it.
-        slices: as of `resolve`; None: the slice that the App shows.
         policy: see `Target`.
+        where: the dataset, the current view, what is selected in it, or the sample that is open.
+        slices: as of `resolve`; None: the slice that the App shows.
 
     Raises:
-        PluginError: nothing is selected, or as of `resolve`.
+        PluginError: nothing is selected or open, or as of `resolve`.
     """
     grouped = ctx.dataset.media_type == "group"
     if grouped and slices is None and where in ("dataset", "view") and ctx.group_slice:
         slices = (ctx.group_slice,)
     if where == "dataset":
+        # All patches or frames that the view was made with, without its filters.
         collection = ctx.view._base_view if isinstance(ctx.view, GENERATED) else ctx.dataset
     elif where == "view":
         collection = ctx.view
-    elif where == "selected_samples":
-        if not ctx.selected:
-            raise PluginError("no sample is selected: select some, or choose the view")
+    elif where == "selected_labels":
+        collection = _selected_labels(ctx, field, grouped=grouped)
+        # The selection says which slices.
+        slices = None
+    else:
+        is_open = where == "current_sample"
+        samples = [one for one in ([ctx.current_sample] if is_open else ctx.selected) if one]
+        if not samples:
+            missing = "open: open one" if is_open else "selected: select some"
+            raise PluginError(f"No sample is {missing}, or choose the view.")
         # The modal may show a sample of another slice than the grid.
         any_slice = grouped and not slices and not isinstance(ctx.view, GENERATED)
         shown = flat(ctx.dataset.view(), field, "all") if any_slice else ctx.view
         if shown._is_dynamic_groups:
             shown = ctx.dataset
-        collection = shown.select(list(ctx.selected))
-    else:
-        collection = _selected_labels(ctx, field, grouped=grouped)
-        slices = None
+        collection = shown.select(samples)
     return resolve(collection, field=field, slices=slices, policy=policy)
 
 

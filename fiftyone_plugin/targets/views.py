@@ -34,13 +34,12 @@ def label_fields(collection: Any) -> dict[str, type[Any]]:
     schemas = [("", collection.get_field_schema(flat=True))]
     if collection._contains_videos(any_slice=True):
         schemas.append(("frames.", collection.get_frame_field_schema(flat=True)))
-    fields = {
-        prefix + name: getattr(value, "document_type", None)
+    return {
+        prefix + name: kind
         for prefix, schema in schemas
         for name, value in schema.items()
-    }
-    return {
-        name: kind for name, kind in fields.items() if kind in LABEL_TYPES and not _is_inside(name)
+        if (kind := getattr(value, "document_type", None)) in LABEL_TYPES
+        and not _is_inside(prefix + name)
     }
 
 
@@ -58,6 +57,7 @@ def flat(collection: Any, field: str | None, slices: Slices) -> Any:
     """
     if collection.media_type != "group":
         return collection
+    # Such a view hides samples that a run would then not reach.
     if collection._is_dynamic_groups:
         raise PluginError(
             "this view shows one sample of each dynamic group: choose the view without group_by, "
@@ -67,17 +67,21 @@ def flat(collection: Any, field: str | None, slices: Slices) -> Any:
     wanted, content = ("image", "images")
     if field is not None and field.startswith("frames."):
         wanted, content = ("video", "videos")
+    # Slices of point clouds and the like are no images.
     fitting = [name for name, kind in kinds.items() if kind == wanted]
     if slices is None:
-        _check_slice(collection.group_slice, content, fitting, kinds)
+        shown = collection.group_slice
+        if kinds.get(shown, wanted) != wanted:
+            advice = "no slice has any"
+            if fitting:
+                advice = f"choose another, dataset.group_slice = {fitting[0]!r}, or all slices"
+            raise PluginError(f"the slice {shown!r} has no {content}, but {kinds[shown]}: {advice}")
         return collection
     chosen = fitting if slices == "all" else list(slices)
     unknown = [name for name in chosen if name not in fitting]
     if unknown or not chosen:
-        raise PluginError(
-            f"the slices with {content} are {listed(fitting) or 'none'}, "
-            f"which {listed(unknown) or 'nothing'} is not among"
-        )
+        wrong = f"{listed(unknown)} is not among them" if unknown else "choose one or more"
+        raise PluginError(f"the slices with {content} are {listed(fitting) or 'none'}: {wrong}")
     flattened = collection.select_group_slices(chosen)
     if field is not None and isinstance(collection, fo.DatasetView):
         # Looking up the other slices forgets the filters of labels: they are put on again.
@@ -87,17 +91,11 @@ def flat(collection: Any, field: str | None, slices: Slices) -> Any:
     return flattened
 
 
-def _check_slice(
-    shown: str, content: str, fitting: Sequence[str], kinds: Mapping[str, str]
-) -> None:
-    if shown in fitting or kinds.get(shown) is None:
-        return
-    advice = (
-        f"choose another, dataset.group_slice = {fitting[0]!r}, or all slices"
-        if fitting
-        else "no slice has any"
-    )
-    raise PluginError(f"the slice {shown!r} has no {content}, but {kinds[shown]}: {advice}")
+def in_all_slices(collection: Any, *, frames: bool) -> Any:
+    """The images of a collection, or its videos; if grouped, it would show one slice alone."""
+    if collection.media_type != "group":
+        return collection.view()
+    return collection.select_group_slices(media_type="video" if frames else "image")
 
 
 def root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
@@ -118,6 +116,7 @@ def root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
             f"{field!r} is inside another field, where nothing can be written yet: copy it to a "
             f"field of its own, dataset.clone_{outer}_field({inner!r}, {copy!r})"
         )
+    # The copies have the field without "frames.", their source with it.
     if isinstance(collection, GENERATED) and (
         collection._is_frames or getattr(collection._dataset, "_is_frames", False)
     ):
@@ -131,13 +130,13 @@ def _no_regions(field: str, there: Mapping[str, Any]) -> str:
     """That a field has no regions, and which was probably meant."""
     if not there:
         return f"{field!r} is no field with regions; this dataset or view has none."
-    holders = [name for name in there if field.startswith(f"{name}.")]
-    near = get_close_matches(field, there, n=1)
-    if holders:
-        hint = f" Give {holders[0]!r}, without what is inside it."
-    else:
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-    return f"{field!r} is no field with regions; there is {listed(there)}.{hint}"
+    holders = (name for name in there if field.startswith(f"{name}."))
+    hints = [
+        *(f" Give {name!r}, without what is inside it." for name in holders),
+        *(f" Did you mean {name!r}?" for name in get_close_matches(field, there, n=1)),
+        "",
+    ]
+    return f"{field!r} is no field with regions; there is {listed(there)}.{hints[0]}"
 
 
 def check_media(collection: Any, field: str | None) -> None:
@@ -150,6 +149,7 @@ def check_media(collection: Any, field: str | None) -> None:
     if shown == "group":
         dataset = collection._root_dataset
         shown = dataset.group_media_types.get(collection.group_slice, "image")
+    # A patch or a frame is an image, whatever its source is.
     if isinstance(collection, GENERATED):
         shown = "image"
     if shown is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
@@ -21,7 +21,8 @@ from pam_model.tasks import Language
 
 from .. import models
 from ..errors import PluginError
-from ..labels.regions import LABEL_TYPES, LabelRegion, detection_of, regions_of
+from ..labels.regions import LabelRegion, detection_of, regions_of
+from ..targets.views import label_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from pam_labeling import Annotator, Outcome, Prompt, Region
+    from pam_labeling import Prompt, Region
 
 
 logger = logging.getLogger(__name__)
@@ -83,6 +84,7 @@ class PamConfig(CheckedModel):
 
     def request(self, image: LoadedImage, prompts: tuple[Prompt, ...]) -> Request:
         """What the annotator is asked about an image."""
+        # A class of the list takes the open label's place.
         texts = [text for text in self.texts if text != "label" or not self.classes]
         return Request(
             image,
@@ -156,7 +158,7 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
 
     def __enter__(self) -> PamModel:
         """Load PAM and keep it until `__exit__`."""
-        self._held.enter_context(self._lend())
+        self._held.enter_context(_models().POOL.lend(self._settings))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -180,6 +182,7 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
             return fo.Detections(detections=[_detection(region) for region in found])
         if sample is None:
             raise PluginError(f"The prompts are in {field} of a sample: predict(arg, sample=...).")
+        # FiftyOne gives the frame itself, whose fields have no prefix.
         labels = sample[field.removeprefix("frames.")]
         return fo.Detections() if labels is None else self._describe(image, labels)
 
@@ -224,18 +227,20 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
     def _annotate(self, image: LoadedImage, *prompts: Prompt) -> list[Region | str]:
         """A region, or why there is none, for each prompt; without prompts all that is found."""
         ask = self.config.request
-        with self._lend() as annotator:
+        with _models().POOL.lend(self._settings) as annotator:
             outcomes = list(annotator.annotate_many([ask(image, prompts)]))
             if outcomes[0].error is not None and len(prompts) > 1:
                 # It may be a single region that fails, or that they are too many at once.
                 outcomes = list(annotator.annotate_many(ask(image, (one,)) for one in prompts))
         if outcomes[0].error is not None and all(outcome.error for outcome in outcomes):
             raise outcomes[0].error
-        return [answer for outcome in outcomes for answer in _answers(outcome)]
-
-    def _lend(self) -> AbstractContextManager[Annotator]:
-        lent: AbstractContextManager[Annotator] = _models().POOL.lend(self._settings)
-        return lent
+        answers: list[Region | str] = []
+        for outcome in outcomes:
+            if outcome.annotation is None:
+                answers.append(f"{type(outcome.error).__name__}: {outcome.error}")
+            else:
+                answers += [getattr(one, "reason", one) for one in outcome.annotation.results]
+        return answers
 
 
 def download_model(model_name: str, model_path: str) -> None:
@@ -268,12 +273,10 @@ def load_model(model_name: str, options: dict[str, Any]) -> PamModel:
 
 def fill_form(inputs: types.Object, view: Any) -> None:
     """What FiftyOne's operator for zoo models asks a person about PAM."""
-    frames = view.get_frame_field_schema(embedded_doc_type=LABEL_TYPES) or {}
-    label_fields = view.get_field_schema(embedded_doc_type=LABEL_TYPES)
     _choice(
         inputs,
         _PROMPTS,
-        [*label_fields, *(f"frames.{name}" for name in frames)],
+        label_fields(view),
         label="Prompts",
         description="Whose labels to describe; nothing: everything in the image is looked for",
     )
@@ -311,15 +314,6 @@ def _checkpoint(model_name: str) -> str:
     return CHECKPOINTS[model_name]
 
 
-def _answers(outcome: Outcome) -> list[Region | str]:
-    if outcome.annotation is None:
-        return [f"{type(outcome.error).__name__}: {outcome.error}"]
-    return [
-        result.reason if hasattr(result, "reason") else result
-        for result in outcome.annotation.results
-    ]
-
-
 def _detection(region: Region, prompt: LabelRegion | None = None) -> fo.Detection:
     attributes: dict[str, Any] = {
         ATTRIBUTES[task.value]: text
@@ -328,8 +322,8 @@ def _detection(region: Region, prompt: LabelRegion | None = None) -> fo.Detectio
     }
     if prompt is not None:
         attributes["prompt_id"] = prompt.label_id
-        index = getattr(prompt.document, "index", None)
-        attributes |= {} if index is None else {"index": index}
+        if (index := getattr(prompt.document, "index", None)) is not None:
+            attributes["index"] = index
     score = region.scores.iou if region.scores.label is None else region.scores.label
     label = region.label or (prompt.label if prompt else None)
     return detection_of(region, label=label, confidence=score, **attributes)

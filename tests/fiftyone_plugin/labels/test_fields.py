@@ -14,7 +14,6 @@ from fiftyone_plugin.labels.fields import (
     short_text,
     undeclared,
     undeclared_labels,
-    undeclared_on_samples,
 )
 
 CAPTION = Attribute("caption", "text", "What the region is.")
@@ -119,7 +118,7 @@ def test_refuses_names_that_are_not_free(dataset, field, attribute, sentence):
 @pytest.mark.parametrize("name", ["filepath", "tags", "id", "save", "frames", "sample_id"])
 def test_refuses_fields_that_samples_have(dataset, name):
     with pytest.raises(PluginError, match="means something else to FiftyOne"):
-        undeclared_on_samples(label_field(dataset, "detections"), [Attribute(name)])
+        undeclared(label_field(dataset, "detections"), [Attribute(name)], on_samples=True)
 
 
 def test_refuses_an_attribute_that_is_declared_as_another_type(dataset):
@@ -154,7 +153,7 @@ def test_refuses_what_is_read_only_by_itself_or_by_what_it_is_in(dataset, path, 
 def test_refuses_a_read_only_field_of_samples(dataset):
     dataset.add_sample_field("summary", fo.StringField, read_only=True)
     with pytest.raises(PluginError, match="'summary' is read-only"):
-        undeclared_on_samples(label_field(dataset, "detections"), [Attribute("summary")])
+        undeclared(label_field(dataset, "detections"), [Attribute("summary")], on_samples=True)
 
 
 def test_refuses_values_that_do_not_fit_what_labels_have_by_themselves(dataset):
@@ -182,9 +181,11 @@ def test_takes_undeclared_values_of_the_same_type(dataset, value):
 
 def test_fields_of_samples_are_declared(dataset):
     place = label_field(dataset, "detections")
-    declare(dataset, undeclared_on_samples(place, [Attribute("summary", "text", "In short.")]))
+    declare(
+        dataset, undeclared(place, [Attribute("summary", "text", "In short.")], on_samples=True)
+    )
     assert dataset.get_field("summary").description == "In short."
-    assert undeclared_on_samples(place, [Attribute("summary")]) == {}
+    assert undeclared(place, [Attribute("summary")], on_samples=True) == {}
 
 
 def test_makes_a_new_field_of_labels(dataset):

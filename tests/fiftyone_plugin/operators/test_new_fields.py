@@ -6,7 +6,7 @@ import fiftyone as fo
 import pytest
 
 from fiftyone_plugin.errors import PluginError
-from fiftyone_plugin.operators.model_operator import Steps, collection_target
+from fiftyone_plugin.operators.model_operator import collection_target, progress_of
 from fiftyone_plugin.operators.options import FindOptions, SegmentOptions
 from fiftyone_plugin.runs.records import list_runs
 from tests.fiftyone_plugin.boxes import state
@@ -18,7 +18,7 @@ LABELS = "ground_truth.detections"
 
 def stop_early(operator, collection, options):
     """Begin a run, and leave it after its first image."""
-    steps = iter(Steps(operator.plan(options, collection_target(collection, options))))
+    steps = progress_of(operator.plan(options, collection_target(collection, options)))
     for progress in steps:
         if progress.done:
             break
@@ -104,7 +104,7 @@ def test_a_field_that_a_run_is_writing_is_waited_for(operator, scene_dataset):
     dataset = scene_dataset(0, 1)
     find = operator("find_regions")
     options = FindOptions(field="found", points_per_side=6)
-    steps = iter(Steps(find.plan(options, collection_target(dataset, options))))
+    steps = progress_of(find.plan(options, collection_target(dataset, options)))
     assert [next(steps) for _ in range(2)]
     with pytest.raises(PluginError, match="is writing there: wait, or stop it"):
         find(dataset, field="found", only="missing")

@@ -12,7 +12,8 @@ import pydash
 import pytest
 from PIL import Image
 
-from fiftyone_plugin.review.panel import ReviewPanel, register
+from fiftyone_plugin import register
+from fiftyone_plugin.review.panel import ReviewPanel
 
 CAPTION = "ground_truth.detections.caption"
 
@@ -372,6 +373,6 @@ def test_what_is_wrong_is_told_and_nothing_written(app, dataset):
 def test_the_panel_is_registered_for_grid_and_modal():
     registered = []
     register(type("Plugin", (), {"register": staticmethod(registered.append)}))
-    assert registered == [ReviewPanel]
+    assert registered[-1] is ReviewPanel
     assert ReviewPanel().config.surfaces == "grid modal"
     assert ReviewPanel().config.name == "review_regions"

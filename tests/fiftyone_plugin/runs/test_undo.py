@@ -158,6 +158,29 @@ def test_runs_on_other_attributes_are_undone_in_any_order(dataset):
     assert state(dataset) == before
 
 
+@pytest.mark.parametrize("order", ["ab", "ba"])
+@pytest.mark.parametrize("earlier", [None, "of another run"])
+def test_reasons_for_failures_do_not_tie_runs_on_other_attributes(dataset, order, earlier):
+    if earlier:
+        dataset.set_values("pam_error", [earlier] * len(dataset))
+    before, (first, second, third) = state(dataset), dataset
+    reasons = {"a": (first, second), "b": (second, third)}
+    for key, samples in reasons.items():
+        attributes = [replace(CAPTION, name=f"caption_{key}")]
+        with RunWriter(dataset, "boxes", operator="x", attributes=attributes, key=key) as writer:
+            for sample in samples:
+                label = sample.boxes.detections[0].id
+                writer.write(sample.id, {label: {f"caption_{key}": "said"}})
+                writer.fail(sample.id, f"by {key}")
+    undo_run(dataset, order[0])
+    left = {sample.id: f"by {order[1]}" for sample in reasons[order[1]]}
+    assert {s.id: s.pam_error for s in dataset} == {
+        s.id: left.get(s.id, earlier) for s in (first, second, third)
+    }
+    undo_run(dataset, order[1])
+    assert state(dataset) == before
+
+
 def test_a_newer_run_that_is_partly_undone_is_undone_first(dataset):
     caption(dataset, "a", key="a")
     caption(dataset, "b", key="b")

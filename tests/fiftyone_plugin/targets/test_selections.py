@@ -59,7 +59,7 @@ def test_selected_labels_of_a_patches_view(dataset):
 
 def test_nothing_selected_gets_a_sentence(dataset):
     ctx = context(dataset)
-    with pytest.raises(PluginError, match="no sample is selected"):
+    with pytest.raises(PluginError, match="No sample is selected"):
         resolve_context(ctx, field="det", where="selected_samples")
     with pytest.raises(PluginError, match="no label is selected"):
         resolve_context(ctx, field="det", where="selected_labels")

@@ -15,7 +15,7 @@ from PIL import ExifTags, Image
 
 from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.labels.regions import LabelRegion, UnusableLabel
-from fiftyone_plugin.targets.listing import Listing
+from fiftyone_plugin.targets.listing import listing
 from fiftyone_plugin.targets.missing import AnswerGroup, OverwritePolicy
 from fiftyone_plugin.targets.target import TargetCounts, resolve
 from fiftyone_plugin.targets.views import label_fields
@@ -365,14 +365,19 @@ def test_a_listing_closes_its_file_where_the_database_fails(monkeypatch):
     make = tempfile.TemporaryFile
     monkeypatch.setattr(tempfile, "TemporaryFile", lambda: files.append(make()) or files[-1])
     with pytest.raises(ConnectionError):
-        Listing(rows())
+        next(listing(rows()))
     assert files[0].closed
 
 
-def test_a_listing_needs_no_memory_for_its_entries(dataset):
-    rows = resolve(dataset, field="det")._rows([])
-    with Listing(rows) as listing:
-        first, again = list(listing), list(listing)
-    assert first == again
-    assert [str(entry.document_id) for entry in first] == dataset.values("id")
-    assert [[str(i) for i in e.label_ids] for e in first] == dataset.values("det.detections.id")
+def test_a_listing_gives_what_the_database_gave(dataset):
+    found = list(listing(resolve(dataset, field="det")._rows([])))
+    assert [str(entry.document_id) for entry in found] == dataset.values("id")
+    assert [[str(i) for i in e.label_ids] for e in found] == dataset.values("det.detections.id")
+
+
+def test_a_listing_reads_everything_before_it_gives_the_first():
+    rows = iter([{"_id": ObjectId(), "labels": [ObjectId()] * count} for count in range(3)])
+    entries = listing(rows)
+    assert next(entries).label_ids == ()
+    assert next(rows, None) is None
+    assert [len(entry.label_ids) for entry in entries] == [1, 2]
