@@ -34,7 +34,7 @@ MOST_TOKENS = 128
 """The longest label that PAM scores, in tokens."""
 
 _AHEAD = 32  # requests of a batch that are read or in work while the caller handles one
-_BYTES_AHEAD = 1 << 28  # of pixels among them; one image is always read, however large
+_BYTES_AHEAD = 1 << 28  # of pixels among them; each reader may read one image more
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,7 @@ class Annotator:
             priority: futures.ThreadPoolExecutor(readers, thread_name_prefix="pam-reader")
             for priority in Priority
         }
+        self._read_ahead = _ReadAhead(_BYTES_AHEAD)
         self._worker = threading.Thread(target=self._queue.work, name="pam-annotator", daemon=True)
         self._worker.start()
 
@@ -223,7 +224,7 @@ class Annotator:
         try:
             for request in requests:
                 pending.append(self._start(request, priority, timeout))
-                while len(pending) > _AHEAD or sum(one.nbytes for one in pending) > _BYTES_AHEAD:
+                if len(pending) > _AHEAD:
                     yield pending.popleft().outcome()
             while pending:
                 yield pending.popleft().outcome()
@@ -248,11 +249,12 @@ class Annotator:
 
     def _read(self, item: _Item, reading: futures.Future[None]) -> None:
         try:
+            self._read_ahead.wait()
             if not item.job.is_pointless:
                 source = item.source
                 item.request = source.make() if isinstance(source, LazyRequest) else source
                 item.image = self._image(item.request)
-                item.nbytes = item.image[0].pixels.nbytes
+                self._read_ahead.hold(item.image[0].pixels.nbytes, item.job.future)
                 item.job.cost = _cost(item.request)
         except BaseException as error:  # noqa: BLE001 - this request's outcome; the reader lives on
             reading.set_exception(error)
@@ -295,6 +297,31 @@ class Annotator:
         return image, prepared
 
 
+class _ReadAhead:
+    """Bounds the pixels that are read and not yet worked on, in all batches together."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._held = 0  # bytes
+        self._freed = threading.Condition()
+
+    def wait(self) -> None:
+        """Wait until there is room for another image."""
+        with self._freed:
+            self._freed.wait_for(lambda: self._held < self._most)
+
+    def hold(self, nbytes: int, until: futures.Future[Any]) -> None:
+        """Count the bytes of an image until its request is done."""
+        with self._freed:
+            self._held += nbytes
+        until.add_done_callback(lambda _: self._free(nbytes))
+
+    def _free(self, nbytes: int) -> None:
+        with self._freed:
+            self._held -= nbytes
+            self._freed.notify_all()
+
+
 class _Item:
     """A request of a batch on its way.
 
@@ -302,7 +329,6 @@ class _Item:
         source: what the caller gave.
         request: the request itself, once it was made.
         image: the image, read and prepared, until the steps take it.
-        nbytes: of the pixels, once they are read.
         job: the job that does it.
     """
 
@@ -312,7 +338,6 @@ class _Item:
         self.source = source
         self.request = source if isinstance(source, Request) else None
         self.image: tuple[LoadedImage, PreparedImage | None] | None = None
-        self.nbytes = 0
 
     def outcome(self) -> Outcome:
         """Wait for the outcome."""

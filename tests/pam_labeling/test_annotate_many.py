@@ -90,6 +90,29 @@ def test_images_are_read_while_the_model_works(model, tmp_path, monkeypatch):
         assert [outcome.key for outcome in outcomes.result(20)] == paths
 
 
+def test_large_images_are_read_a_few_ahead_only(model, monkeypatch):
+    """Each reader may hold one image more than the limit, which is two images here."""
+    monkeypatch.setattr("pam_labeling.annotator._BYTES_AHEAD", 2 * 80 * 60 * 3)
+    made = []
+
+    def make(number):
+        made.append(number)
+        return scene(number)
+
+    model.gate.clear()
+    with Annotator(model, cache_bytes=0) as annotator, ThreadPoolExecutor(1) as threads:
+        readers = annotator._readers[Priority.BATCH]._max_workers
+        lazy = [LazyRequest(number, lambda n=number: make(n)) for number in range(40)]
+        outcomes = threads.submit(list, annotator.annotate_many(lazy))
+        assert model.entered.wait(20)
+        time.sleep(0.3)
+        assert len(made) <= 2 + readers
+        model.gate.set()
+        for outcome in outcomes.result(20):
+            assert_own(outcome.request, outcome.annotation)
+    assert sorted(made) == list(range(40))
+
+
 def test_equal_steps_of_a_batch_share_their_passes(model):
     model.gate.clear()
     with Annotator(model) as annotator:
