@@ -7,7 +7,7 @@ import functools
 import io
 import json
 import threading
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
 import numpy as np
@@ -176,8 +176,10 @@ def serve():
 
 
 def _stop(server, thread):
-    # In the thread of the loop, which ends when nothing is left to listen to.
-    server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
+    # In the thread of the loop, which ends when nothing is left to listen to. A loop that is awake
+    # may close the trigger before it is pulled.
+    with suppress(OSError):
+        server.trigger.pull_trigger(lambda: server.asyncore.close_all(server._map))
     thread.join()
     server.task_dispatcher.shutdown()
 

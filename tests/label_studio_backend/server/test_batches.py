@@ -320,11 +320,11 @@ def test_a_single_task_goes_before_batches(open_backend, client_of, sent, number
 
 
 def test_a_prediction_that_is_no_json_fails_one_task(backend, client, sent, monkeypatch, caplog):
-    result = backend._predictor._result
+    predict_many = backend._predictor.predict_many
 
-    def half_a_character(work, outcome):
-        prediction = result(work, outcome)
-        return {"result": "\ud800"} if outcome.key == first else prediction
+    def half_a_character(*args, **options):
+        for key, prediction in predict_many(*args, **options):
+            yield key, ({"result": "\ud800"} if key == first else prediction)
 
     first = None
     begin = backend._batches._start
@@ -335,7 +335,7 @@ def test_a_prediction_that_is_no_json_fails_one_task(backend, client, sent, monk
         begin(batch)
 
     monkeypatch.setattr(backend._batches, "_start", start)
-    monkeypatch.setattr(backend._predictor, "_result", half_a_character)
+    monkeypatch.setattr(backend._predictor, "predict_many", half_a_character)
     bad, *others = results(client, sent)
     assert "surrogates" in bad["error"]
     assert all("error" not in one for one in others)
