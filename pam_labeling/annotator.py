@@ -369,11 +369,9 @@ def _deadline(timeout: float | None) -> float | None:
 
 def _result(job: Job[Any, Annotation]) -> Annotation:
     """Wait for a job; if the waiting ends early, cancel it."""
-    future, seconds = job.future, None
-    if job.deadline is not None:
-        seconds = min(max(0.0, job.deadline - time.monotonic()), threading.TIMEOUT_MAX)
+    future = job.future
     try:
-        futures.wait([future], seconds)
+        futures.wait([future], job.seconds_left)
     except BaseException:
         future.cancel()
         raise

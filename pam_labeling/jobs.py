@@ -141,6 +141,13 @@ class Job(Generic[Event, Result]):
         return self.deadline is not None and time.monotonic() >= self.deadline
 
     @property
+    def seconds_left(self) -> float | None:
+        """Until the deadline, at least 0 and as long as a thread may wait; None: for ever."""
+        if self.deadline is None:
+            return None
+        return min(max(0.0, self.deadline - time.monotonic()), threading.TIMEOUT_MAX)
+
+    @property
     def is_pointless(self) -> bool:
         """Whether nobody waits any more: the job was cancelled, or its deadline has passed."""
         return self.future.cancelled() or self.is_late

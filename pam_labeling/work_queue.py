@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -82,7 +81,11 @@ class _Line:
         self._costs: dict[_Job, int] = {}  # of the jobs that are begun, as it was then
 
     def __len__(self) -> int:
-        return len(self.waiting) + sum(len(_jobs(turn)) for turn in self.begun)
+        return len(self.jobs())
+
+    def jobs(self) -> list[_Job]:
+        """All that wait, are begun, or share a pass."""
+        return [*self.waiting, *(job for turn in self.begun for job in _jobs(turn))]
 
     def take(self) -> _Job | _Pass | None:
         """What goes on next, taken out of the line, or None if nothing can."""
@@ -112,7 +115,7 @@ class _Line:
 
     def clear(self) -> list[_Job]:
         """Take everything out."""
-        jobs = [*self.waiting, *(job for turn in self.begun for job in _jobs(turn))]
+        jobs = self.jobs()
         self.waiting.clear()
         self.begun.clear()
         self._costs.clear()
@@ -217,7 +220,7 @@ class WorkQueue:
             if not self._has_place(line) and not wait:
                 raise BusyError(f"{self.size} requests are waiting already; try again in a moment")
             while not self._has_place(line):
-                self._changed.wait(None if job.deadline is None else _seconds_until(job.deadline))
+                self._changed.wait(job.seconds_left)
                 if job.is_late:
                     raise DeadlineError("no place in the queue became free in time")
             if self._closed:
@@ -277,17 +280,8 @@ class WorkQueue:
         return self._closed or waiting < self.size
 
     def _seconds_to_next_deadline(self) -> float | None:
-        deadlines = [
-            job.deadline
-            for line in self._lines.values()
-            for job in (*line.waiting, *(j for turn in line.begun for j in _jobs(turn)))
-            if job.deadline is not None
-        ]
-        return _seconds_until(min(deadlines)) if deadlines else None
-
-
-def _seconds_until(deadline: float) -> float:
-    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
+        left = (job.seconds_left for line in self._lines.values() for job in line.jobs())
+        return min((seconds for seconds in left if seconds is not None), default=None)
 
 
 def _close(jobs: Sequence[_Job]) -> None:
