@@ -83,10 +83,25 @@ class Pipeline:
             yield None
             results += yield from self._results(request, [None] * len(segments), segments)
         for prompts in _chunks(request.prompts, PROMPTS_PER_STEP):
-            segments = self._model.segment(features, prompts)
+            segments = self._segment(features, prompts)
             yield None
             results += yield from self._results(request, prompts, segments)
         return Annotation(image.size, tuple(results))
+
+    def _segment(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> Segments:
+        """Segment; the object scores of given masks are those of a click at their deepest point.
+
+        The decoder takes a given mask as its answer, and so is always sure of it.
+        """
+        segments = self._model.segment(features, prompts)
+        points = {
+            index: prompt.cropped.deepest_point
+            for index, prompt in enumerate(prompts)
+            if prompt.cropped is not None
+        }
+        scores = segments.object_scores.copy()
+        scores[[*points]] = self._model.object_scores(features, [*points.values()])
+        return replace(segments, object_scores=scores)
 
     def _results(
         self, request: Request, prompts: Sequence[Prompt | None], segments: Segments
@@ -136,6 +151,7 @@ class Pipeline:
             replace(scores, label=words.label_score),
             Provenance(self._model.name, VERSION, prompt),
             label=words.label,
+            open_label=words.open_label,
             texts=words.texts,
             choices=words.choices,
         )
@@ -154,19 +170,64 @@ class Pipeline:
         lists: list[tuple[str | None, Vocabulary]] = [*request.choices.items()]
         if request.vocabulary is not None:
             lists.append((None, request.vocabulary))
-        for language in dict.fromkeys(vocabulary.language for _, vocabulary in lists):
-            alike = [entry for entry in lists if entry[1].language == language]
-            # Phrases that lists of one language share are scored once.
-            column: dict[str, int] = {}
-            for _, vocabulary in alike:
-                for phrase in vocabulary.spoken:
-                    column.setdefault(phrase, len(column))
-            # [regions, phrases]
-            scores = yield Classify(self._model, contexts, tuple(column), language)
-            for name, vocabulary in alike:
-                choices = vocabulary.choose(scores[:, [column[p] for p in vocabulary.spoken]])
-                words = [said.with_choice(name, c) for said, c in zip(words, choices, strict=True)]
+        for language in dict.fromkeys(vocabulary.asked_in for _, vocabulary in lists):
+            alike = [entry for entry in lists if entry[1].asked_in == language]
+            words = yield from self._choose(request, contexts, language, alike, words)
         return words
+
+    def _choose(
+        self,
+        request: Request,
+        contexts: RegionContexts,
+        language: Language,
+        lists: Sequence[tuple[str | None, Vocabulary]],
+        words: Sequence[_Words],
+    ) -> Steps[list[_Words]]:
+        """Add what is chosen from lists of one language."""
+        # Spellings that the lists share are scored once.
+        column: dict[str, int] = {}
+        for _, vocabulary in lists:
+            for form in vocabulary.spoken:
+                column.setdefault(form, len(column))
+        # [regions, spellings]
+        found = yield Classify(self._model, contexts, tuple(column), language)
+        fits = [found[:, [column[form] for form in vocabulary.spoken]] for _, vocabulary in lists]
+        unsure = np.any(
+            [vocabulary.unsure(own) for (_, vocabulary), own in zip(lists, fits, strict=True)],
+            axis=0,
+        )
+        answers = yield from self._own_labels(
+            request, contexts, language, words, np.flatnonzero(unsure).tolist()
+        )
+        for (name, vocabulary), own in zip(lists, fits, strict=True):
+            choices = vocabulary.choose(own, answers)
+            words = [
+                said.with_choice(name, choice, _other_words(vocabulary, choice.label, answer))
+                for said, choice, answer in zip(words, choices, answers, strict=True)
+            ]
+        return list(words)
+
+    def _own_labels(
+        self,
+        request: Request,
+        contexts: RegionContexts,
+        language: Language,
+        words: Sequence[_Words],
+        rows: Sequence[int],
+    ) -> Steps[list[str | None]]:
+        """What the model itself calls the regions `rows`; None for others, unless it was asked."""
+        question = Question(Task.LABEL, language)
+        # Never a sample: a label of the list must not depend on a seed.
+        options = replace(request.generation, temperature=0.0)
+        if question in request.questions and options == request.generation:
+            return [said.texts[question] for said in words]
+        answers: list[str | None] = [None] * len(contexts)
+        if rows:
+            asked = contexts if len(rows) == len(contexts) else contexts.select(rows)
+            found = yield Describe(self._model, asked, (question,), options)
+            for row, (answer,) in zip(rows, found, strict=True):
+                answers[row] = answer.strip()
+        return answers
 
 
 @dataclass(frozen=True)
@@ -175,13 +236,21 @@ class _Words:
 
     label: str | None = None
     label_score: float | None = None
+    open_label: str | None = None
     texts: Mapping[tuple[Task, Language], str] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
 
-    def with_choice(self, name: str | None, choice: Choice) -> _Words:
+    def with_choice(self, name: str | None, choice: Choice, open_label: str | None) -> _Words:
         if name is None:
-            return replace(self, label=choice.label, label_score=choice.score)
+            return replace(
+                self, label=choice.label, label_score=choice.score, open_label=open_label
+            )
         return replace(self, choices={**self.choices, name: choice})
+
+
+def _other_words(vocabulary: Vocabulary, label: str | None, answer: str | None) -> str | None:
+    """The model's own label, where it is known and is not the chosen one in other spelling."""
+    return None if not answer or vocabulary.says(label, answer) else answer
 
 
 def _read_answers(questions: Sequence[Question], answers: Sequence[str]) -> _Words:

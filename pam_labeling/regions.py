@@ -31,7 +31,8 @@ class Scores:
     Attributes:
         iou: the overlap with the true mask, as the segmenter predicts it.
         object: the probability that there is an object at the prompt.
-        label: the label's share among the project's own labels; None for an open label.
+        label: how well the best of the project's own labels fits, chosen or not, see
+            `pam_labeling.vocabulary.Choice`; None for an open label.
     """
 
     iou: float
@@ -63,7 +64,9 @@ class Region:
         scores: see `Scores`.
         provenance: see `Provenance`.
         label: an open label, or one of the project's own. None if no label was asked for, or no
-            label of the project was likely enough.
+            label of the project fits well enough.
+        open_label: what the model itself calls the object, where `label` is, or was to be, one of
+            the project's own and says something else; else None.
         texts: the answers by (task, language). A definition is kept without its label, which
             becomes `label` if no other was asked for.
         choices: the label chosen from each further list of the request, by the list's name.
@@ -75,6 +78,7 @@ class Region:
     label: str | None = None
     texts: Mapping[tuple[Task, Language], str] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
+    open_label: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", MappingProxyType(dict(self.texts)))
@@ -90,6 +94,7 @@ class Region:
         label: str | None = None,
         texts: Mapping[tuple[Task, Language], str] | None = None,
         choices: Mapping[str, Choice] | None = None,
+        open_label: str | None = None,
     ) -> Region:
         """A region of the image that `mask`, bool `(height, width)`, covers.
 
@@ -100,7 +105,7 @@ class Region:
         cropped = CroppedMask.from_mask(mask)
         if cropped.is_empty:
             raise MaskError("an empty mask is no region")
-        return cls(cropped, scores, provenance, label, texts or {}, choices or {})
+        return cls(cropped, scores, provenance, label, texts or {}, choices or {}, open_label)
 
     @property
     def size(self) -> tuple[int, int]:

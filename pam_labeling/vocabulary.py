@@ -1,17 +1,30 @@
-"""Choose a region's label from a project's own list."""
+"""Choose a region's label from a project's own list, or none of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import InitVar, dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 import numpy.typing as npt
 
 from pam_labeling.errors import VocabularyError
+from pam_labeling.spelling import ends_in, forms, language_of, words
 from pam_labeling.validation import as_utf8
 from pam_model.tasks import Language
+
+LABEL_FIT = 0.05
+"""The default of `Vocabulary.label_fit`: 20 times less likely than the model's own words."""
+_SURE = 0.5  # e^fit from which the model's own answer is not needed
+
+REPLACED = (
+    "label_fit replaces {}: from 0 to 1, by default 0.05; the label is left out where it fits less "
+    "well than that, and 0 always gives one. The old shares of the list mean something else: "
+    "choose a new number"
+)
+"""What is said to whoever sets a threshold of version 0.1; `{}` is its name."""
 
 
 @dataclass(frozen=True)
@@ -19,38 +32,48 @@ class Choice:
     """The label chosen for one region.
 
     Attributes:
-        label: the likeliest label, or None where its score is under the threshold.
-        score: the likeliest label's score, chosen or not.
-        scores: float32 `(labels,)`, one for each label of the list; they add up to 1.
+        label: the label that fits best, or None where its score is under `label_fit`.
+        score: the score of the label that fits best, chosen or not.
+        scores: float32 `(labels,)`, one for each label of the list.
+        none: the score of "none of these"; it and `scores` add up to 1.
     """
 
     label: str | None
     score: float
     scores: npt.NDArray[np.float32]
+    none: float
 
 
 @dataclass(frozen=True)
 class Vocabulary:
     """A project's own labels.
 
+    The fit of a label tells how near it is to the model's own words: 0 where they are the same, ln
+    of how much less likely it is elsewhere (`pam_model.LabelScore`). A label fits as well as the
+    best of its phrases and of their spellings: capitals, articles and plurals make no difference.
+
     Attributes:
         labels: the labels as the project spells them, each once.
-        language: the language of the question that they answer.
-        threshold: from 0 to 1; a region whose best score is lower gets no label.
+        language: the language of the question that they answer; None: that of most phrases.
+        label_fit: from 0 to 1; a region whose best score is lower gets no label. It means the same
+            for lists of any length. 0: always a label.
         phrases: what the model is asked about a label, if not its spelling in the project:
             "Airplane" for "cls_07", or several names of one class. Read-only.
 
     Raises:
         VocabularyError: there is no label, a label is empty, is there twice or is not valid UTF-8,
-            there are phrases for a label outside the list, or the threshold is not from 0 to 1.
+            there are phrases for a label outside the list, or `label_fit` is not from 0 to 1.
     """
 
     labels: tuple[str, ...]
-    language: Language = "en"
-    threshold: float = 0.0
-    phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    language: Language | None = None
+    label_fit: float = field(default=LABEL_FIT, kw_only=True)
+    phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict, kw_only=True)
+    threshold: InitVar[None] = field(default=None, kw_only=True)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, threshold: object) -> None:
+        if threshold is not None:
+            raise VocabularyError(REPLACED.format("threshold"))
         # Frozen: callers may pass lists and dictionaries that they change later.
         object.__setattr__(self, "labels", tuple(self.labels))
         phrases = {label: tuple(phrases) for label, phrases in self.phrases.items()}
@@ -69,8 +92,8 @@ class Vocabulary:
                 raise VocabularyError(f"the label {label!r} is in the list twice")
             seen.add(label)
         self._check_phrases()
-        if not 0 <= self.threshold <= 1:
-            raise VocabularyError(f"the threshold is from 0 to 1, not {self.threshold}")
+        if not 0 <= self.label_fit <= 1:
+            raise VocabularyError(f"label_fit is from 0 to 1, not {self.label_fit}")
 
     def _check_phrases(self) -> None:
         known = set(self.labels)
@@ -89,46 +112,97 @@ class Vocabulary:
         """What the model is asked about for a label of the list."""
         return self.phrases.get(label, (label,))
 
-    @property
+    @cached_property
+    def asked_in(self) -> Language:
+        """The language of the question."""
+        if self.language is not None:
+            return self.language
+        return language_of(phrase for label in self.labels for phrase in self.phrases_of(label))
+
+    @cached_property
     def spoken(self) -> tuple[str, ...]:
-        """All phrases that the model is asked about, each once: the columns that `choose` takes."""
-        return tuple(dict.fromkeys(p for label in self.labels for p in self.phrases_of(label)))
+        """All spellings that the model scores, each once: the columns that `choose` takes."""
+        return tuple(dict.fromkeys(form for spelled in self._forms for form in spelled))
 
-    def choose(self, log_likelihoods: npt.NDArray[np.floating]) -> list[Choice]:
-        """Choose for each region from `(regions, phrases)` mean log-likelihoods per token.
+    @cached_property
+    def _forms(self) -> tuple[tuple[str, ...], ...]:
+        """The spellings of each label."""
+        return tuple(
+            tuple(
+                form for phrase in self.phrases_of(label) for form in forms(phrase, self.asked_in)
+            )
+            for label in self.labels
+        )
 
-        The columns are those of `spoken`. A label is as likely as the likeliest of its phrases, and
-        its score is its share (softmax) among the list. Of equal labels the first wins.
+    def unsure(self, fits: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+        """For which regions `choose` needs the model's own answer: bool `(regions,)`.
+
+        Args:
+            fits: as for `choose`.
+
+        Raises:
+            VocabularyError: as `choose` does.
+        """
+        best: npt.NDArray[np.float64] = self._label_fits(fits).max(axis=1)
+        return np.exp(best) < _SURE
+
+    def choose(
+        self, fits: npt.NDArray[np.floating], answers: Sequence[str | None] = ()
+    ) -> list[Choice]:
+        """Choose for each region.
+
+        Where no label fits well, the longest label that the model's own answer ends in fits wholly
+        ("ring", if the model says "yellow ring"). The score of a label is e^fit, divided by 1 plus
+        the e^fit of all labels but the best. Of equal labels the first wins.
+
+        Args:
+            fits: `(regions, spellings)`, of `PAM.classify(..., score="fit")`; the columns are those
+                of `spoken`.
+            answers: the model's own label for each region in the language `asked_in`, or None; only
+                those of `unsure` regions are read.
 
         Raises:
             VocabularyError: the array has another shape, or a region without a comparable number.
         """
-        spoken = self.spoken
-        values = np.asarray(log_likelihoods, dtype=np.float64)  # [regions, phrases]
-        if values.ndim != 2 or values.shape[1] != len(spoken):
+        values = self._label_fits(fits)  # [regions, labels]
+        for row, answer in enumerate(answers):
+            if answer is not None and np.exp(values[row].max()) < _SURE:
+                matches = [self._ending(answer, label) for label in self.labels]
+                if max(matches):
+                    values[row, int(np.argmax(matches))] = 0.0
+        return [self._choose(row) for row in values]
+
+    def says(self, label: str | None, answer: str) -> bool:
+        """Whether the model's own answer is a label of the list and no more."""
+        if label is None:
+            return False
+        said = len(words(answer, self.asked_in))
+        return said > 0 and self._ending(answer, label) == said
+
+    def _ending(self, answer: str, label: str) -> int:
+        return max(ends_in(answer, phrase, self.asked_in) for phrase in self.phrases_of(label))
+
+    def _label_fits(self, fits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+        """The fit of each label, float64 `(regions, labels)`: that of its best spelling."""
+        values = np.asarray(fits, dtype=np.float64)  # [regions, spellings]
+        if values.ndim != 2 or values.shape[1] != len(self.spoken):
+            count = len(self.spoken)
             raise VocabularyError(
-                f"{len(spoken)} phrases need (regions, {len(spoken)}) log-likelihoods, "
-                f"not {values.shape}"
+                f"{count} spellings need (regions, {count}) fits, not {values.shape}"
             )
         if not np.isfinite(values.max(axis=1)).all():
-            raise VocabularyError("the model gave log-likelihoods that are not finite numbers")
-        if self.phrases:
-            column = {phrase: index for index, phrase in enumerate(spoken)}
-            # [regions, labels]: each label takes its best phrase.
-            values = np.stack(
-                [
-                    values[:, [column[phrase] for phrase in self.phrases_of(label)]].max(axis=1)
-                    for label in self.labels
-                ],
-                axis=1,
-            )
-        # [regions, labels]; less the maximum, so that exp cannot underflow to 0 everywhere.
-        shares = np.exp(values - values.max(axis=1, keepdims=True))
-        shares /= shares.sum(axis=1, keepdims=True)
-        return [self._choose(row) for row in shares]
+            raise VocabularyError("the model gave fits that are not finite numbers")
+        column = {form: index for index, form in enumerate(self.spoken)}
+        return np.stack(
+            [values[:, [column[f] for f in spelled]].max(axis=1) for spelled in self._forms], axis=1
+        )
 
-    def _choose(self, shares: npt.NDArray[np.float64]) -> Choice:
-        best = int(shares.argmax())
-        score = float(shares[best])
-        label = self.labels[best] if score >= self.threshold else None
-        return Choice(label, score, shares.astype(np.float32))
+    def _choose(self, fits: npt.NDArray[np.float64]) -> Choice:
+        best = int(fits.argmax())  # of the fits: all e^fit may be 0
+        weights = np.exp(fits)  # [labels], each from 0 to 1
+        total = 1 + weights.sum() - weights[best]
+        scores = weights / total
+        score = float(scores[best])
+        label = self.labels[best] if score >= self.label_fit else None
+        none = float((1 - weights[best]) / total)
+        return Choice(label, score, scores.astype(np.float32), none)

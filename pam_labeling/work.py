@@ -163,7 +163,7 @@ class Describe(Work[list[list[str]]]):
 
 @dataclass(frozen=True, eq=False)
 class Classify(Work["npt.NDArray[np.float32]"]):
-    """Score a list of phrases for every region; the result is float32 `(N, phrases)`.
+    """The fit of a list of phrases for every region; the result is float32 `(N, phrases)`.
 
     Attributes:
         model: PAM.
@@ -190,7 +190,7 @@ class Classify(Work["npt.NDArray[np.float32]"]):
         self, pieces: Sequence[Classify]
     ) -> Generator[None, None, list[npt.NDArray[np.float32]]]:
         scores = yield from self.model.classify_in_steps(
-            _join(pieces), self.phrases, language=self.language
+            _join(pieces), self.phrases, language=self.language, score="fit"
         )
         return _shares(scores, pieces)
 

@@ -169,7 +169,7 @@ def stroke_points(mask: CroppedMask, count: int = 5) -> Points | None:
     middle, as far from each other as they can.
     """
     x1, y1, *_ = mask.box
-    depth = depth_of(mask.crop)  # [H, W], pixels
+    depth = mask.depth  # [H, W], pixels
     # The area of a stroke is about its length times its thickness.
     thickness = 2 * float(depth.max())
     if np.count_nonzero(depth) < 6 * thickness**2:
@@ -182,13 +182,6 @@ def stroke_points(mask: CroppedMask, count: int = 5) -> Points | None:
         distance = np.minimum(distance, np.square(middle - chosen[-1]).sum(axis=1))
         chosen.append(middle[int(distance.argmax())])
     return np.stack(chosen)
-
-
-def depth_of(crop: Mask) -> npt.NDArray[np.float32]:
-    """How far each pixel's centre is from the nearest one outside the mask: float32, 0 outside."""
-    padded = np.pad(crop.astype(np.uint8), 1)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return np.asarray(distance, dtype=np.float32)[1:-1, 1:-1]
 
 
 def _lengths(value: Mapping[str, Any], across: str, down: str, size: Size) -> tuple[float, float]:

@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from label_studio_backend.translation.geometry import Mask, Points, Size, depth_of
 from pam_labeling.errors import MaskError
 from pam_labeling.masks import Polygon, polygons_of
 
 if TYPE_CHECKING:
+    from label_studio_backend.translation.geometry import Mask, Points, Size
     from pam_model.cropped_mask import CroppedMask
 
 SMALL_PART = 0.02
@@ -88,11 +88,9 @@ def keypoint_of(mask: CroppedMask) -> dict[str, float]:
     Raises:
         MaskError: the mask is empty.
     """
-    x1, y1, *_ = _box_of(mask)
-    row, column = np.unravel_index(int(depth_of(mask.crop).argmax()), mask.crop.shape)
-    width, height = mask.size
-    x, y = (x1 + int(column) + 0.5) * 100 / width, (y1 + int(row) + 0.5) * 100 / height
-    return {"x": x, "y": y, "width": KEYPOINT_WIDTH}
+    _box_of(mask)
+    (width, height), (x, y) = mask.size, mask.deepest_point
+    return {"x": x * 100 / width, "y": y * 100 / height, "width": KEYPOINT_WIDTH}
 
 
 def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]]:

@@ -71,6 +71,27 @@ class CroppedMask:
         return int(np.count_nonzero(self.crop))
 
     @property
+    def depth(self) -> npt.NDArray[np.float32]:
+        """How far each pixel's centre is from the nearest one outside the mask, in pixels.
+
+        float32 `(y2 - y1, x2 - x1)` inside the box, 0 outside the mask, a new array each time. What
+        is outside the image is outside the mask.
+        """
+        padded = np.pad(self.crop.astype(np.uint8), 1)
+        distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        return np.asarray(distance, dtype=np.float32)[1:-1, 1:-1]
+
+    @property
+    def deepest_point(self) -> tuple[float, float]:
+        """x and y of the centre of the pixel that is farthest from the edges of the mask.
+
+        Raises:
+            ValueError: the mask is empty.
+        """
+        row, column = np.unravel_index(int(self.depth.argmax()), self.crop.shape)
+        return self.box[0] + int(column) + 0.5, self.box[1] + int(row) + 0.5
+
+    @property
     def is_empty(self) -> bool:
         """Whether no pixel is in the mask."""
         return self.crop.size == 0

@@ -10,6 +10,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pam_model.options import AutomaticMaskOptions
+from pam_model.segmenter import Attended, FeatureMaps, Segmenter, stability
+
 Result = TypeVar("Result")
 
 # A mask is stable if it hardly changes when cut this far above and below 0 (as in SAM's generator).
@@ -47,6 +50,25 @@ def mask_nms(masks: Tensor, scores: Tensor, threshold: float) -> list[int]:
         if not overlapping[index, kept].any():
             kept.append(index)
     return [int(index) for index in order[torch.tensor(kept, dtype=torch.long)]]
+
+
+def good_masks(
+    segmenter: Segmenter, maps: FeatureMaps, clicks: Attended, options: AutomaticMaskOptions
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Of some clicks those with a good mask: indices, masks `(n, 4 h, 4 w)`, IoU scores `(n,)`."""
+    iou_scores = clicks.iou_scores[:, 0]
+    # Most clicks fall here, before their masks are drawn.
+    likely = (clicks.object_scores > 0) & (iou_scores >= options.iou_threshold)
+    rows = likely.nonzero().flatten()
+    logits = segmenter.draw_masks(maps, clicks.select(rows))[:, 0]
+    masks = logits > 0
+    area = masks.flatten(1).float().mean(dim=1)
+    good = (
+        (stability(logits, STABILITY_DELTA) >= options.stability_threshold)
+        & (area >= options.min_area)
+        & (area <= options.max_area)
+    )
+    return rows[good], masks[good], iou_scores[rows[good]]
 
 
 def run(steps: Generator[None, None, Result]) -> Result:

@@ -7,7 +7,7 @@ of a list. Nothing here knows about images.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, cast
 
@@ -27,12 +27,17 @@ from pam_model.decoding import CudaGraphDecoders, Decoder, DynamicDecoder, forwa
 from pam_model.errors import InputError
 from pam_model.key_values import RegionContexts
 from pam_model.options import GenerationOptions
-from pam_model.tasks import BEFORE_REGION, END, after_region
+from pam_model.tasks import BEFORE_REGION, END, LabelScore, after_region
 
 _ROWS_PER_HEAD = 256  # positions whose vocabulary logits are held at once
 _TOKENS_PER_PASS = 512  # tokens of labels scored in one pass
 _TOKENS_PER_LABEL = 128
 _TOKENS_PER_STEP = 8  # of each answer; after so many, other work may go first
+# What a token's logit is compared with, `(..., vocabulary)` -> `(...)`: all tokens, or the best.
+_REFERENCE: dict[LabelScore, Callable[[Tensor], Tensor]] = {
+    "log_likelihood": lambda logits: logits.logsumexp(dim=-1),
+    "fit": lambda logits: logits.amax(dim=-1),
+}
 
 
 class Tokenizer(Protocol):
@@ -171,9 +176,10 @@ class LanguageModel(nn.Module):
         question: str,
         candidates: Sequence[str],
         *,
+        score: LabelScore = "log_likelihood",
         deadline: float | None = None,
     ) -> Generator[None, None, Tensor]:
-        """How likely each of L candidates is as the answer about each of N regions.
+        """Score each of L candidates as the answer about each of N regions.
 
         It yields after each pass.
 
@@ -184,10 +190,11 @@ class LanguageModel(nn.Module):
             regions: N regions, from `prefill`.
             question: what the model is asked.
             candidates: the answers to compare.
+            score: what is computed, see `LabelScore`.
             deadline: `time.monotonic()` at which to give up, or None.
 
         Returns:
-            float32 `(N, L)`: mean log-likelihood per token, the end token included.
+            float32 `(N, L)`.
 
         Raises:
             InputError: a candidate has no tokens, or too many.
@@ -208,15 +215,18 @@ class LanguageModel(nn.Module):
             input_ids=asked, past_key_values=cache, use_cache=True
         ).last_hidden_state[:, -1]
         shared = RegionContexts.of(cache)
-        start = self.qwen2.lm_head(first).float().log_softmax(dim=-1)  # [N, vocabulary]
+        logits = self.qwen2.lm_head(first).float()  # [N, vocabulary]
+        start = logits - _REFERENCE[score](logits)[:, None]
         scores = []
         for part in _passes(answers, _TOKENS_PER_PASS):
             _check_deadline(deadline)
-            scores.append(self._score_pass(shared, start, part))
+            scores.append(self._score_pass(shared, start, part, score))
             yield
         return torch.cat(scores, dim=1)
 
-    def _score_pass(self, shared: RegionContexts, start: Tensor, answers: list[Tensor]) -> Tensor:
+    def _score_pass(
+        self, shared: RegionContexts, start: Tensor, answers: list[Tensor], score: LabelScore
+    ) -> Tensor:
         lengths = torch.tensor([len(ids) for ids in answers], device=start.device)
         tokens = torch.cat(answers)  # [K]
         owner = torch.arange(len(answers), device=start.device).repeat_interleave(lengths)
@@ -237,12 +247,11 @@ class LanguageModel(nn.Module):
             ).last_hidden_state
         following = torch.roll(tokens, -1)
         following[ends] = self.end_id
-        likelihood = torch.zeros(len(shared), len(answers), device=start.device)
-        likelihood.index_add_(1, owner, self._log_likelihood(hidden, following))
-        likelihood += start[:, tokens[ends - lengths + 1]]
-        return likelihood / (lengths + 1)
+        total = start[:, tokens[ends - lengths + 1]]  # [N, L]
+        total = total.index_add(1, owner, self._token_scores(hidden, following, score))
+        return total if score == "fit" else total / (lengths + 1)
 
-    def _log_likelihood(self, hidden: Tensor, following: Tensor) -> Tensor:
+    def _token_scores(self, hidden: Tensor, following: Tensor, score: LabelScore) -> Tensor:
         """`(N, K, hidden)` and the K tokens that follow -> float32 `(N, K)`."""
         parts = []
         per_part = max(1, _ROWS_PER_HEAD // len(hidden))  # a whole vocabulary a position is large
@@ -250,7 +259,7 @@ class LanguageModel(nn.Module):
             targets = following[start : start + per_part]
             logits = self.qwen2.lm_head(hidden[:, start : start + per_part]).float()
             chosen = logits.gather(2, targets.expand(len(hidden), -1)[..., None]).squeeze(2)
-            parts.append(chosen - logits.logsumexp(dim=2))
+            parts.append(chosen - _REFERENCE[score](logits))
         return torch.cat(parts, dim=1)
 
     @contextmanager

@@ -16,8 +16,6 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image
-from torch import Tensor
 
 from pam_model import devices, everything
 from pam_model.checkpoints import hub
@@ -34,13 +32,12 @@ from pam_model.prompt_tensors import (
     point_tensors,
 )
 from pam_model.prompts import Prompt, check_prompts
-from pam_model.segmenter import DecoderOutput, stability
-from pam_model.segments import ImageFeatures, PreparedImage, Segments
-from pam_model.tasks import Language, Question, Task
+from pam_model.segmenter import Attended, DecoderOutput
+from pam_model.segments import ImageFeatures, ImageInput, PreparedImage, Segments
+from pam_model.tasks import LabelScore, Language, Question, Task
 
 _GREEDY = GenerationOptions()
 _USUAL = AutomaticMaskOptions()
-ImageInput = npt.NDArray[np.uint8] | Image.Image
 
 
 class PAM:
@@ -137,9 +134,7 @@ class PAM:
         Raises:
             InputError: not an RGB image.
         """
-        pillow = _as_image(image)
-        side = self.network.config.image_size
-        return PreparedImage(pillow.size, np.asarray(pillow.resize((side, side))))
+        return PreparedImage.from_image(image, self.network.config.image_size)
 
     @torch.inference_mode()
     def encode(self, image: ImageInput) -> ImageFeatures:
@@ -203,6 +198,31 @@ class PAM:
         return Segments.concatenate(parts).select(np.argsort(order).tolist())
 
     @torch.inference_mode()
+    def object_scores(
+        self, features: ImageFeatures, points: Sequence[Sequence[float]]
+    ) -> npt.NDArray[np.float32]:
+        """Whether there is an object at each point, without drawing its mask.
+
+        Args:
+            features: of the image.
+            points: x and y in pixels of the upright image.
+
+        Returns:
+            float32 `(N,)` logits, as in `Segments`; at 0 or less there is no object.
+
+        Raises:
+            PromptError: a point is outside the image; the message has its number.
+        """
+        clicks = [Prompt.from_points([point]) for point in points]
+        check_prompts(clicks, features.size)
+        if not clicks:
+            return np.zeros(0, np.float32)
+        scores: npt.NDArray[np.float32] = (
+            self._attend_clicks(features, clicks).object_scores.cpu().numpy()
+        )
+        return scores
+
+    @torch.inference_mode()
     def find_everything(
         self, features: ImageFeatures, options: AutomaticMaskOptions = _USUAL
     ) -> Segments:
@@ -224,7 +244,10 @@ class PAM:
         for start in range(0, len(points), options.points_per_batch):
             batch = points[start : start + options.points_per_batch]
             clicks = [Prompt.from_points([point]) for point in batch]
-            rows, found, iou_scores = self._try_clicks(features, clicks, options)
+            attended = self._attend_clicks(features, clicks)
+            rows, found, iou_scores = everything.good_masks(
+                self.network.segmenter, features.maps, attended, options
+            )
             prompts += [clicks[row] for row in rows.tolist()]
             masks.append(found)
             scores.append(iou_scores)
@@ -291,26 +314,30 @@ class PAM:
         labels: Sequence[str],
         *,
         language: Language = "en",
+        score: LabelScore = "log_likelihood",
         deadline: float | None = None,
     ) -> npt.NDArray[np.float32]:
-        """How likely the language model finds each label of a list.
+        """Score each label of a list as the answer to the question for a label.
 
         Args:
             contexts: from `prefill`.
             labels: the project's own labels; hundreds are fine.
             language: in which the question for a label is put.
+            score: "log_likelihood" ranks the labels of a list. "fit" tells whether any of them
+                fits: it means the same whatever else is in the list. See `LabelScore`.
             deadline: `time.monotonic()` at which to give up, or None.
 
         Returns:
-            float32 `(regions, labels)`: the mean log-likelihood of a label's tokens, the end token
-            included. A softmax over a row gives probabilities within the list.
+            float32 `(regions, labels)`, each 0 or less.
 
         Raises:
             InputError: no labels, or one that is empty or too long.
             TimeoutError: the deadline passed.
         """
         return everything.run(
-            self.classify_in_steps(contexts, labels, language=language, deadline=deadline)
+            self.classify_in_steps(
+                contexts, labels, language=language, score=score, deadline=deadline
+            )
         )
 
     @torch.inference_mode()
@@ -320,6 +347,7 @@ class PAM:
         labels: Sequence[str],
         *,
         language: Language = "en",
+        score: LabelScore = "log_likelihood",
         deadline: float | None = None,
     ) -> Generator[None, None, npt.NDArray[np.float32]]:
         """Like `classify`, but yields after each pass, so that other work can go first."""
@@ -327,33 +355,16 @@ class PAM:
             raise InputError("give at least one label to choose from")
         question = Question(Task.LABEL, language).text
         scores = yield from self.network.language.score_in_steps(
-            contexts, question, labels, deadline=deadline
+            contexts, question, labels, score=score, deadline=deadline
         )
         array: npt.NDArray[np.float32] = scores.cpu().numpy()
         return array
 
-    def _try_clicks(
-        self, features: ImageFeatures, clicks: Sequence[Prompt], options: AutomaticMaskOptions
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of some clicks those with a good mask: indices, masks `(n, 4 h, 4 w)`, IoU scores."""
-        segmenter = self.network.segmenter
+    def _attend_clicks(self, features: ImageFeatures, clicks: Sequence[Prompt]) -> Attended:
         points, labels = point_tensors(clicks, features.size, self.network.config.image_size)
-        attended = segmenter.attend_points(
+        return self.network.segmenter.attend_points(
             features.maps, points.to(self.device), labels.to(self.device)
         )
-        iou_scores = attended.iou_scores[:, 0]
-        # Most clicks fall here, before their masks are drawn.
-        likely = (attended.object_scores > 0) & (iou_scores >= options.iou_threshold)
-        rows = likely.nonzero().flatten()
-        logits = segmenter.draw_masks(features.maps, attended.select(rows))[:, 0]
-        masks = logits > 0
-        area = masks.flatten(1).float().mean(dim=1)
-        good = (
-            (stability(logits, everything.STABILITY_DELTA) >= options.stability_threshold)
-            & (area >= options.min_area)
-            & (area <= options.max_area)
-        )
-        return rows[good], masks[good], iou_scores[rows[good]]
 
     def _decode_points(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> DecoderOutput:
         points, labels = point_tensors(prompts, features.size, self.network.config.image_size)
@@ -385,11 +396,3 @@ class PAM:
     def _no_segments(self, features: ImageFeatures) -> Segments:
         click = Prompt.from_points([(features.size[0] / 2, features.size[1] / 2)])
         return self.segment(features, [click]).select([])
-
-
-def _as_image(image: ImageInput) -> Image.Image:
-    if isinstance(image, Image.Image):
-        return image if image.mode == "RGB" else image.convert("RGB")
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise InputError(f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}")
-    return Image.fromarray(image)

@@ -8,13 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
 from pam_model.cropped_mask import CroppedMask
+from pam_model.errors import InputError
 from pam_model.segmenter import FeatureMaps
 
 Mask = npt.NDArray[np.bool_]
+ImageInput = npt.NDArray[np.uint8] | Image.Image
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +31,23 @@ class PreparedImage:
 
     size: tuple[int, int]
     pixels: npt.NDArray[np.uint8]
+
+    @classmethod
+    def from_image(cls, image: ImageInput, side: int) -> PreparedImage:
+        """Resize an upright RGB image; uint8 `(height, width, 3)` or a Pillow image.
+
+        Raises:
+            InputError: not an RGB image.
+        """
+        if not isinstance(image, Image.Image):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise InputError(
+                    f"an image is uint8 (height, width, 3), not {image.dtype} {image.shape}"
+                )
+            image = Image.fromarray(image)
+        elif image.mode != "RGB":
+            image = image.convert("RGB")
+        return cls(image.size, np.asarray(image.resize((side, side))))
 
 
 @dataclass(frozen=True, eq=False)

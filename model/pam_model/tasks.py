@@ -12,6 +12,14 @@ from typing import Literal, NamedTuple, get_args
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
+LabelScore = Literal["log_likelihood", "fit"]
+"""How a label is scored as the answer to a question, from the logits of its tokens and of the end.
+
+"log_likelihood" is the mean of their log-likelihoods. "fit" is the sum, over the same tokens, of
+the token's logit less the largest logit at its place: 0 where greedy decoding gives exactly this
+label, and -3 where the model's own next words are e^3 = 20 times as likely.
+"""
+
 
 class Task(str, Enum):
     """A kind of question about a region."""
