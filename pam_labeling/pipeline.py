@@ -99,6 +99,8 @@ class Pipeline:
             for index, prompt in enumerate(prompts)
             if prompt.cropped is not None
         }
+        if not points:
+            return segments
         scores = segments.object_scores.copy()
         scores[[*points]] = self._model.object_scores(features, [*points.values()])
         return replace(segments, object_scores=scores)

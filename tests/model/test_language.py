@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 import torch
 
 from pam_model import PAM, GenerationOptions
 from pam_model.everything import run
-from pam_model.tasks import after_region
+from pam_model.tasks import LabelScore, after_region
 
 if TYPE_CHECKING:
     from pam_model.key_values import RegionContexts
@@ -91,9 +90,12 @@ def test_rows_that_end_early_do_not_change_the_others(
     assert after == [answer.split(end)[0] for answer in before]
 
 
+@pytest.mark.parametrize("kind", ["log_likelihood", "fit"])
 @torch.inference_mode()
-def test_labels_are_scored_as_one_by_one(language: LanguageModel, regions: RegionContexts) -> None:
-    together = score(language, regions, "label?", LABELS).numpy()
+def test_labels_are_scored_as_one_by_one(
+    language: LanguageModel, regions: RegionContexts, kind: LabelScore
+) -> None:
+    together = score(language, regions, "label?", LABELS, score=kind).numpy()
     rows = torch.randn(3, 20, 48, generator=torch.Generator().manual_seed(1))
     for region in range(3):
         for label in LABELS:
@@ -101,10 +103,14 @@ def test_labels_are_scored_as_one_by_one(language: LanguageModel, regions: Regio
             answer = [*language.ids(label).tolist(), language.end_id]
             tail = language.qwen2.model.embed_tokens(torch.tensor([ids + answer]))
             whole = torch.cat([language.prefix_rows(rows[region : region + 1]), tail], dim=1)
-            logits = language.qwen2(inputs_embeds=whole).logits[0].log_softmax(-1)
+            logits = language.qwen2(inputs_embeds=whole).logits[0]
             at = len(whole[0]) - len(answer) - 1
-            each = [float(logits[at + k, token]) for k, token in enumerate(answer)]
-            assert together[region, LABELS.index(label)] == pytest.approx(np.mean(each), abs=2e-5)
+            if kind == "fit":
+                logits -= logits.amax(-1, keepdim=True)
+            else:
+                logits = logits.log_softmax(-1) / len(answer)
+            total = sum(float(logits[at + k, token]) for k, token in enumerate(answer))
+            assert together[region, LABELS.index(label)] == pytest.approx(total, abs=3e-5)
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ import pytest
 
 from pam_labeling.annotator import Annotator
 from pam_labeling.settings import Settings
-from pam_model import AutomaticMaskOptions, CroppedMask, GenerationOptions, Task
+from pam_model import AutomaticMaskOptions, CroppedMask, GenerationOptions, Prompt, Task
 
 COLOURS = {
     "red": (255, 0, 0),
@@ -49,24 +49,30 @@ class FakeFeatures:
 @dataclass(frozen=True, eq=False)
 class FakeSegments:
     found: tuple  # of (mask, colour's name)
+    object_scores: np.ndarray | None = None
+
+    def __post_init__(self):
+        if self.object_scores is None:
+            scores = [4.0 if mask.any() else -4.0 for mask, _ in self.found]
+            object.__setattr__(self, "object_scores", np.array(scores, np.float32))
 
     @property
     def iou_scores(self):
         return np.full(len(self.found), 0.9, dtype=np.float32)
-
-    @property
-    def object_scores(self):
-        return np.array([4.0 if mask.any() else -4.0 for mask, _ in self.found], np.float32)
 
     def cropped(self, index):
         return CroppedMask.from_mask(self.found[index][0])
 
     @staticmethod
     def concatenate(parts):
-        return FakeSegments(tuple(found for part in parts for found in part.found))
+        return FakeSegments(
+            tuple(found for part in parts for found in part.found),
+            np.concatenate([part.object_scores for part in parts]),
+        )
 
     def select(self, indices):
-        return FakeSegments(tuple(self.found[index] for index in indices))
+        indices = list(indices)
+        return FakeSegments(tuple(self.found[i] for i in indices), self.object_scores[indices])
 
     def __len__(self):
         return len(self.found)
@@ -79,6 +85,9 @@ class FakeContexts:
 
     def __len__(self):
         return len(self.names)
+
+    def select(self, rows):
+        return FakeContexts([self.names[row] for row in rows])
 
     def split(self, counts):
         names = iter(self.names)
@@ -108,6 +117,7 @@ class FakePAM:
         self.entered = threading.Event()
         self.broken = set()
         self.seconds_per_answer = 0.0
+        self.fit = -0.1  # of the right label
 
     def prepare(self, pixels):
         return pixels
@@ -155,14 +165,20 @@ class FakePAM:
             for name, asked in zip(contexts.names, questions, strict=True)
         ]
 
-    def classify_in_steps(self, contexts, labels, *, language="en"):
+    def classify_in_steps(self, contexts, labels, *, language="en", score="log_likelihood"):
+        assert score == "fit"
         self._count("classify")
+        self.spellings = tuple(labels)
         yield
         names = [CHINESE[name] if language == "zh" else name for name in contexts.names]
         return np.array(
-            [[-0.1 if label == name else -5.0 for label in labels] for name in names],
+            [[self.fit if label == name else -8.0 for label in labels] for name in names],
             dtype=np.float32,
         )
+
+    def object_scores(self, features, points):
+        found = [_segment(features.pixels, Prompt.from_points([point])) for point in points]
+        return FakeSegments(tuple(found)).object_scores
 
     def _count(self, name):
         self.calls[name] += 1

@@ -9,7 +9,7 @@ from pam_labeling.annotator import Annotator, Request
 from pam_labeling.media import LoadedImage
 from pam_labeling.regions import Refusal
 from pam_labeling.vocabulary import Vocabulary
-from pam_model import AutomaticMaskOptions, Prompt, Question, Task
+from pam_model import AutomaticMaskOptions, GenerationOptions, Prompt, Question, Task
 from tests.pam_labeling.conftest import COLOURS, FakePAM, FakeSegments, draw
 
 OBJECTS = (("red", 5, 6, 25, 20), ("blue", 30, 10, 60, 40))
@@ -116,8 +116,9 @@ def test_a_prompt_where_nothing_is_gets_a_refusal_that_says_so(annotator, model)
     assert region.label == "red"
 
 
-def test_an_object_with_an_empty_mask_gets_a_refusal_of_its_own(annotator, monkeypatch):
-    monkeypatch.setattr(FakeSegments, "object_scores", np.array([4.0], np.float32))
+def test_an_object_with_an_empty_mask_gets_a_refusal_of_its_own(annotator, model, monkeypatch):
+    empty = FakeSegments(((np.zeros((48, 64), np.bool_), "white"),), np.array([4.0], np.float32))
+    monkeypatch.setattr(model, "segment", lambda *_: empty)
     nothing = Prompt.from_points([(1, 1)])
     (refusal,) = annotator.annotate(Request(scene(), (nothing,))).refusals
     assert "its mask has no pixel: draw a larger box" in refusal.reason
@@ -135,15 +136,61 @@ def test_the_projects_own_label_wins_over_the_open_one(annotator):
     request = Request(scene(), (RED_BOX,), vocabulary=Vocabulary(("blue", "red")))
     (region,) = annotator.annotate(request).regions
     assert region.label == "red"
-    assert region.scores.label == pytest.approx(1 / (1 + np.exp(-4.9)), abs=1e-5)
+    assert region.scores.label == pytest.approx(np.exp(-0.1) / (1 + np.exp(-8)), abs=1e-5)
+    assert region.open_label is None
 
 
-def test_an_unlikely_label_is_not_given(annotator):
-    vocabulary = Vocabulary(("cat", "dog"), threshold=0.9)
+def test_a_label_that_does_not_fit_is_not_given_and_the_models_own_is_told(annotator):
+    vocabulary = Vocabulary(("cat", "dog"))
     (region,) = annotator.annotate(Request(scene(), (RED_BOX,), vocabulary=vocabulary)).regions
-    assert region.label is None
-    assert region.scores.label == pytest.approx(0.5)
+    assert (region.label, region.open_label) == (None, "red")
+    assert region.scores.label < 0.001
     assert region.texts[Task.LABEL, "en"] == "red"
+
+
+@pytest.mark.parametrize("questions", [(), (Question(Task.LABEL),)])
+@pytest.mark.parametrize("fit", [-0.1, -2.0])
+def test_whether_the_own_label_is_asked_for_does_not_change_the_label(
+    annotator, model, questions, fit
+):
+    model.fit = fit
+    vocabulary = Vocabulary(("Blue", "Reds"))
+    request = Request(scene(), (RED_BOX, BLUE_BOX), questions, vocabulary)
+    red, blue = annotator.annotate(request).regions
+    assert (red.label, blue.label) == ("Reds", "Blue")
+    # What does not fit well is rescued by the model's own answer.
+    expected = pytest.approx(np.exp(-0.1) if fit == -0.1 else 1, abs=1e-2)
+    assert (red.scores.label, blue.scores.label) == (expected, expected)
+    assert (red.open_label, blue.open_label) == (None, None)
+
+
+def test_only_regions_that_no_label_fits_are_asked_for_their_own(annotator, model):
+    request = Request(scene(), (RED_BOX, BLUE_BOX), (), Vocabulary(("blue", "dog")))
+    red, blue = annotator.annotate(request).regions
+    assert (red.label, red.open_label) == (None, "red")
+    assert (blue.label, blue.open_label) == ("blue", None)
+    assert [count for what, count in model.passes if what == "describe"] == [1]
+    assert red.texts == blue.texts == {}
+
+
+def test_a_sampled_answer_does_not_decide_about_a_label(annotator, model):
+    sampled = GenerationOptions(temperature=1.0)
+    request = Request(scene(), (RED_BOX,), vocabulary=Vocabulary(("dog",)), generation=sampled)
+    (region,) = annotator.annotate(request).regions
+    assert region.open_label == "red"
+    assert model.calls["describe"] == 2
+
+
+def test_a_given_mask_is_asked_for_an_object_by_a_click_inside(annotator):
+    nothing, there = np.zeros((2, 48, 64), dtype=np.bool_)
+    nothing[1:4, 1:4] = True
+    there[8:18, 7:20] = True
+    prompts = (Prompt.from_mask(nothing), RED_BOX, Prompt.from_mask(there))
+    refusal, box, mask = annotator.annotate(Request(scene(), prompts)).results
+    assert isinstance(refusal, Refusal)
+    assert "no object here (probability 0.02)" in refusal.reason
+    assert box.scores.object == mask.scores.object == pytest.approx(0.982, abs=1e-3)
+    np.testing.assert_array_equal(mask.mask, there)
 
 
 def test_a_definition_is_split_and_names_the_region_where_no_label_was_asked(annotator):
@@ -178,12 +225,12 @@ def test_further_lists_are_chosen_from_beside_the_label_with_phrases_of_their_ow
         scene(),
         (RED_BOX, BLUE_BOX),
         vocabulary=Vocabulary(("blue", "red")),
-        choices={"warmth": warmth, "strict": Vocabulary(("cat", "dog"), threshold=0.9)},
+        choices={"warmth": warmth, "other": Vocabulary(("cat", "dog"))},
     )
     red, blue = annotator.annotate(request).regions
     assert (red.label, blue.label) == ("red", "blue")
     assert (red.choices["warmth"].label, blue.choices["warmth"].label) == ("warm", "cold")
-    assert red.choices["strict"].label is None
+    assert red.choices["other"].label is None
     assert model.calls["classify"] == 1, "lists of one language are scored together"
 
 
@@ -200,7 +247,7 @@ def test_lists_of_two_languages_are_asked_in_their_own(annotator, model):
         (RED_BOX,),
         questions=(),
         vocabulary=Vocabulary(("blue", "red")),
-        choices={"zh": Vocabulary(("蓝色", "红色"), language="zh")},
+        choices={"zh": Vocabulary(("蓝色", "红色"))},
     )
     (region,) = annotator.annotate(request).regions
     assert (region.label, region.choices["zh"].label) == ("red", "红色")

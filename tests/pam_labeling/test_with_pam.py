@@ -47,16 +47,20 @@ def test_the_annotator_says_what_pam_says(pam, image, regions_per_step):
     features = pam.encode(image.pixels)
     segments = pam.segment(features, PROMPTS)
     masks = segments.masks()
+    scores = segments.object_scores.copy()
+    inside = Prompt.from_points([PROMPTS[2].cropped.deepest_point])
+    scores[2] = pam.segment(features, [inside]).object_scores[0]
     contexts = pam.prefill(segments)
     answers = pam.describe(contexts, QUESTIONS, SHORT)
     vocabulary = Vocabulary(("cat", "dog", "a longer label"))
-    choices = vocabulary.choose(pam.classify(contexts, vocabulary.labels))
+    fits = pam.classify(contexts, vocabulary.spoken, score="fit")
+    choices = vocabulary.choose(fits, [said for said, _ in answers])
     request = Request(image, PROMPTS, QUESTIONS, vocabulary, generation=SHORT)
     with Annotator(pam, regions_per_step=regions_per_step) as annotator:
         results = annotator.annotate(request).results
     assert sum(isinstance(result, Region) for result in results) >= 4
     for index, result in enumerate(results):
-        there = masks[index].any() and segments.object_scores[index] > 0
+        there = masks[index].any() and scores[index] > 0
         assert isinstance(result, Region) == there
         if not isinstance(result, Region):
             continue
