@@ -14,8 +14,8 @@ from pam_labeling import Annotator, Prompt, Request, Vocabulary
 from pam_labeling.command_line.demo import write_scenes
 from pam_model import PAM
 
-# The model is asked about the phrases; the answer has the project's own name. The likeliest label
-# always wins, unless its share among the list is under the threshold.
+# The model is asked about the phrases; the answer has the project's own name, or none where no
+# phrase fits the object.
 VOCABULARY = Vocabulary(
     labels=("cls_round", "cls_angular", "cls_other"),
     phrases={
@@ -23,7 +23,6 @@ VOCABULARY = Vocabulary(
         "cls_angular": ("square", "triangle", "hexagon", "cross", "star"),
         "cls_other": ("heart", "arrow"),
     },
-    threshold=0.3,
 )
 
 

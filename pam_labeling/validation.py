@@ -4,7 +4,7 @@ A class of settings or options derives from `CheckedModel`. Pydantic checks the 
 turns the first error into one sentence that says what is wrong and what is allowed:
 
     points_per_side must be a whole number from 1 to 128, not 129.
-    There is no option "treshold". Did you mean "label_threshold"? There are: language, ...
+    There is no option "lable_fit". Did you mean "label_fit"? There are: language, ...
 
 What is allowed comes from the field's type and limits. `Field(examples=[...])` adds "such as ...",
 and `Field(json_schema_extra={"unit": "pixels"})` makes "a number of pixels". A validator that
@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -56,6 +56,8 @@ class CheckedModel(BaseModel):
     """What messages call a field."""
     nothing: ClassVar[str] = ", or null"
     """What messages add about a field that may be None."""
+    replaced: ClassVar[Mapping[str, str]] = {}
+    """What messages say about fields of earlier versions."""
 
     def __init__(self, /, **given: Any) -> None:
         try:
@@ -74,6 +76,8 @@ class CheckedModel(BaseModel):
         place = found["loc"]
         if found["type"] == "value_error":  # our own validator: its message is a sentence
             return str(found["ctx"]["error"])
+        if found["type"] == "extra_forbidden" and place[0] in cls.replaced:
+            return cls.replaced[str(place[0])]
         if found["type"] == "extra_forbidden":
             return unknown_name(cls.noun, place[0], map(cls.spoken, cls.model_fields))
         # The JSON schema has the field's type and limits in one uniform form, whatever its type is.

@@ -19,12 +19,15 @@ LABEL_FIT = 0.05
 """The default of `Vocabulary.label_fit`: 20 times less likely than the model's own words."""
 _SURE = 0.5  # e^fit from which the model's own answer is not needed
 
-REPLACED = (
-    "label_fit replaces {}: from 0 to 1, by default 0.05; the label is left out where it fits less "
-    "well than that, and 0 always gives one. The old shares of the list mean something else: "
-    "choose a new number"
-)
-"""What is said to whoever sets a threshold of version 0.1; `{}` is its name."""
+
+
+def replaced(threshold: str, label_fit: str = "label_fit") -> str:
+    """What is said to whoever sets a threshold of version 0.1, by the names of both options."""
+    return (
+        f"{label_fit} replaces {threshold}: a region gets no label if the best one fits less well "
+        f"than that, from 0 (always a label) to 1; {LABEL_FIT} by default. A threshold was a share "
+        "of the list, which means something else: choose the number anew."
+    )
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ class Vocabulary:
 
     def __post_init__(self, threshold: object) -> None:
         if threshold is not None:
-            raise VocabularyError(REPLACED.format("threshold"))
+            raise VocabularyError(replaced("threshold"))
         # Frozen: callers may pass lists and dictionaries that they change later.
         object.__setattr__(self, "labels", tuple(self.labels))
         phrases = {label: tuple(phrases) for label, phrases in self.phrases.items()}

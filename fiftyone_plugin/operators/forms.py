@@ -189,7 +189,13 @@ class Form:
         if source != "none":
             if optional:
                 self.text("class_attribute", "pam_label", "Class: attribute")
-            self.inputs.float("threshold", min=0, max=1, default=0.0, label="Lowest score")
+            self.inputs.float(
+                "label_fit",
+                min=0,
+                max=1,
+                default=LABEL_FIT,
+                label="Leave the class out where it fits less well (0: never)",
+            )
 
     def masks(self, *, optional: bool) -> None:
         """Whether masks are kept, and where."""

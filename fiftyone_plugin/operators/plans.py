@@ -233,7 +233,7 @@ def _vocabulary(
     own = options.classes == OWN_CLASSES
     names = classes_of(dataset, field) if own else tuple(options.classes)
     try:
-        return Vocabulary(names, language=options.language, threshold=options.threshold)
+        return Vocabulary(names, label_fit=options.label_fit)
     except VocabularyError as error:
         raise PluginError(f"The classes cannot be chosen from: {error}.") from error
 

@@ -61,7 +61,7 @@ class PamConfig(CheckedModel):
         texts: what to say about each region: label, definition, brief, detailed.
         language: en or zh.
         classes: a label list of your own to choose from; None: open labels.
-        threshold: the score from 0 to 1 under which none of the classes is chosen.
+        label_fit: from 0 to 1; a region that no class fits so well gets none.
         use_masks: take a prompt's instance mask as it is; False: segment its box.
         device: cpu, cuda, cuda:1, mps; None: as `PAM_DEVICE` says, or the fastest there is.
         batch_size: how many regions the language model describes at once.
@@ -76,7 +76,7 @@ class PamConfig(CheckedModel):
     texts: Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)] = ("label", "brief")
     language: Language = "en"
     classes: Annotated[tuple[str, ...] | None, BeforeValidator(_as_tuple)] = None
-    threshold: float = Field(default=0.0, ge=0, le=1)
+    label_fit: float = Field(default=LABEL_FIT, ge=0, le=1)
     use_masks: bool = True
     device: str | None = None
     batch_size: int | None = Field(default=None, ge=1)
@@ -99,7 +99,7 @@ class PamConfig(CheckedModel):
         """The classes to choose from, or None."""
         if not self.classes:
             return None
-        return Vocabulary(self.classes, language=self.language, threshold=self.threshold)
+        return Vocabulary(self.classes, label_fit=self.label_fit)
 
 
 class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is untyped

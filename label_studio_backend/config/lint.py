@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     from pam_labeling import Annotator
 
-ATTRIBUTES = ("pam", "pam_language", "pam_threshold")
+ATTRIBUTES = ("pam", "pam_language", "pam_label_fit")
 """The attributes that the backend reads besides Label Studio's own."""
 
 _SMART_KINDS = frozenset({"keypoint", "rectangle", "brush"})

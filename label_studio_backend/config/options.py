@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import (
     AfterValidator,
@@ -18,6 +18,7 @@ from pydantic import (
 
 from pam_labeling.errors import InputError
 from pam_labeling.validation import CheckedModel, shown
+from pam_labeling.vocabulary import LABEL_FIT, replaced
 from pam_model.tasks import Language, Task
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 class Options(CheckedModel):
     """How a project's regions are found and described.
 
-    A tag's own `pam`, `pam_language` and `pam_threshold` win over these.
+    A tag's own `pam`, `pam_language` and `pam_label_fit` win over these.
 
     Attributes:
         tasks: texts are generated for no other tasks; None: all that the config's tags ask for.
@@ -67,7 +68,8 @@ class Options(CheckedModel):
             region, where `mapping` or a label of the same name turns that into a project's label.
         mapping: what PAM may call it (in any case) -> a label of the project; for "open".
         keep_label: whether the label that the annotator chose stays.
-        label_threshold: 0 to 1; a label with a lower score is not given.
+        label_fit: 0 to 1; a label that fits less well is not given, and 0 always gives one. See
+            `pam_labeling.Vocabulary`.
         iou_threshold: 0 to 1; a region that nobody pointed at is left out if its predicted IoU is
             lower; 0 stands for the 0.7 of `AutomaticMaskOptions`.
         output: the name of the tag to answer in; None: see `output_mapping`.
@@ -81,6 +83,7 @@ class Options(CheckedModel):
 
     error = OptionsError
     noun = "extra parameter"
+    replaced: ClassVar[Mapping[str, str]] = {"label_threshold": replaced("label_threshold")}
 
     tasks: _Tasks | None = None
     language: Language = "en"
@@ -91,7 +94,7 @@ class Options(CheckedModel):
         json_schema_extra={"unit": "texts"},
     )
     keep_label: bool = True
-    label_threshold: _Share = 0.0
+    label_fit: _Share = LABEL_FIT
     iou_threshold: _Share = 0.0
     output: _Name | None = None
     polygon_tolerance: float = Field(

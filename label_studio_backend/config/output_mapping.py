@@ -12,7 +12,8 @@ The rules, all on the image that is asked about:
   `pam="label"`, or a name that says so (`CHOICE_NAMES`). Scoring names cannot judge whether an
   image is sharp or a box is damaged. Of a Taxonomy only the leaves are scored.
 * `pam="off"` keeps a tag as it is. Everything else is left alone.
-* `pam_language` and `pam_threshold` on a tag win over the project's options.
+* `pam_language` and `pam_label_fit` on a tag win over the project's options. Without
+  `pam_language`, a list is asked about in the language of its labels.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from label_studio_backend.config.labeling_config import (
     LabelingConfig,
     LabelingConfigError,
 )
-from pam_labeling.vocabulary import Vocabulary
+from pam_labeling.vocabulary import Vocabulary, replaced
 from pam_model.tasks import LANGUAGES, Language, Question, Task
 
 if TYPE_CHECKING:
@@ -207,24 +208,27 @@ def language_of(control: Control, options: Options) -> Language:
     return _one_of(control, "pam_language", LANGUAGES) or options.language
 
 
-def threshold_of(control: Control, options: Options) -> float:
-    """The least score of a label of this tag: its `pam_threshold`, else the project's.
+def label_fit_of(control: Control, options: Options) -> float:
+    """How well a label of this tag must fit: its `pam_label_fit`, else the project's.
 
     Raises:
-        LabelingConfigError: `pam_threshold` is no number from 0 to 1.
+        LabelingConfigError: `pam_label_fit` is no number from 0 to 1, or there is a `pam_threshold`
+            of version 0.1.
     """
-    asked = control.attribute("pam_threshold")
+    if control.attribute("pam_threshold") is not None:
+        raise LabelingConfigError(f"{control}: {replaced('pam_threshold', 'pam_label_fit')}")
+    asked = control.attribute("pam_label_fit")
     if asked is None:
-        return options.label_threshold
+        return options.label_fit
     try:
-        threshold = float(asked)
+        label_fit = float(asked)
     except ValueError:
-        threshold = math.nan
-    if not 0.0 <= threshold <= 1.0:
+        label_fit = math.nan
+    if not 0.0 <= label_fit <= 1.0:
         raise LabelingConfigError(
-            f'{control} has pam_threshold="{asked}"; it may be: a number from 0 to 1.'
+            f'{control} has pam_label_fit="{asked}"; it may be: a number from 0 to 1.'
         )
-    return threshold
+    return label_fit
 
 
 def _one_of(control: Control, attribute: str, allowed: Sequence[_Word]) -> _Word | None:
@@ -313,16 +317,17 @@ def _vocabulary(
             'scored for a region; set the option labels to "open".'
         )
     listed = tuple(phrases.items())
-    return _checked(listed, language_of(control, options), threshold_of(control, options))
+    language = _one_of(control, "pam_language", LANGUAGES)
+    return _checked(listed, language, label_fit_of(control, options))
 
 
 @lru_cache(maxsize=64)
 def _checked(
-    listed: tuple[tuple[str, tuple[str, ...]], ...], language: Language, threshold: float
+    listed: tuple[tuple[str, tuple[str, ...]], ...], language: Language | None, label_fit: float
 ) -> Vocabulary:
     # Every click plans anew, and to check a list of a thousand labels takes longer than the plan.
     phrases = dict(listed)
-    return Vocabulary(tuple(phrases), language, threshold, phrases)
+    return Vocabulary(tuple(phrases), language, label_fit=label_fit, phrases=phrases)
 
 
 def _spellings(labels: Control, options: Options) -> dict[str, str]:

@@ -75,10 +75,15 @@ _Labels = Annotated[
     str | None,
     typer.Option(metavar="A,B,C", help="Your own labels to choose from, instead of open ones."),
 ]
-_Threshold = Annotated[
+_LabelFit = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Give no label of your own with a lower score. (0.)"),
+    typer.Option(
+        min=0,
+        max=1,
+        help="Leave your label out where it fits less well than that; 0 always gives one. (0.05)",
+    ),
 ]
+_Threshold = Annotated[str | None, typer.Option(hidden=True)]
 _Tasks = Annotated[
     str | None,
     typer.Option(
@@ -176,6 +181,7 @@ def annotate(
     everything: _Everything = False,
     max_regions: _MaxRegions = None,
     labels: _Labels = None,
+    label_fit: _LabelFit = None,
     threshold: _Threshold = None,
     tasks: _Tasks = None,
     language: _Language = "en",
@@ -194,10 +200,13 @@ def annotate(
     with exit_codes():
         from pam_labeling.command_line import commands  # noqa: PLC0415 - loads torch, which --help does not need
         from pam_labeling.settings import Settings  # noqa: PLC0415 - loads NumPy and Pillow
+        from pam_labeling.vocabulary import replaced  # noqa: PLC0415 - loads NumPy
 
+        if threshold is not None:
+            raise CommandError(replaced("--threshold", "--label-fit"))
         request = commands.build_request(
             commands.PromptOptions(box or (), point or (), mask or (), everything, max_regions),
-            commands.QuestionOptions(tasks, labels, language, threshold, max_new_tokens),
+            commands.QuestionOptions(tasks, labels, language, label_fit, max_new_tokens),
         )
         settings = Settings.from_environment(model=model, sam2=sam2, device=device, dtype=dtype)
         code = commands.annotate(

@@ -26,7 +26,7 @@ from pam_labeling.documents import Document, ImageEntry, coco_document, document
 from pam_labeling.errors import CheckpointError, VocabularyError
 from pam_labeling.request import Request
 from pam_labeling.settings import Settings
-from pam_labeling.vocabulary import Vocabulary
+from pam_labeling.vocabulary import LABEL_FIT, Vocabulary
 from pam_model import (
     LANGUAGES,
     AutomaticMaskOptions,
@@ -47,14 +47,14 @@ class QuestionOptions:
         tasks: comma-separated; None: label and brief, or only brief beside a label list.
         labels: comma-separated, or None for open labels.
         language: of questions and answers.
-        threshold: the score under which no label of the list is chosen.
+        label_fit: how well a label of the list must fit; None: as `Vocabulary` has it.
         max_new_tokens: the longest answer in tokens.
     """
 
     tasks: str | None = None
     labels: str | None = None
     language: str = "en"
-    threshold: float | None = None
+    label_fit: float | None = None
     max_new_tokens: int = 128
 
 
@@ -87,18 +87,19 @@ def build_request(where: PromptOptions, what: QuestionOptions) -> Request:
         raise CommandError("--everything stands alone: leave out --box, --point and --mask")
     if prompts and where.max_regions is not None:
         raise CommandError("--max-regions is for everything: leave out --box, --point and --mask")
-    if what.threshold is not None and what.labels is None:
-        raise CommandError("--threshold is for labels of your own: name them with --labels")
+    if what.label_fit is not None and what.labels is None:
+        raise CommandError("--label-fit is for labels of your own: name them with --labels")
     if what.language not in LANGUAGES:
         raise CommandError(f"--language is one of {', '.join(LANGUAGES)}, not {what.language!r}")
     language: Language = what.language
     vocabulary = None
     if what.labels is not None:
         labels = tuple(label.strip() for label in what.labels.split(","))
+        label_fit = LABEL_FIT if what.label_fit is None else what.label_fit
         try:
-            vocabulary = Vocabulary(labels, language, what.threshold or 0.0)
+            vocabulary = Vocabulary(labels, label_fit=label_fit)
         except VocabularyError as error:
-            raise CommandError(f"--labels, --threshold: {error}") from error
+            raise CommandError(f"--labels, --label-fit: {error}") from error
     return Request(
         "",
         prompts,
