@@ -15,7 +15,7 @@ from tests.fiftyone_plugin.conftest import scene
 FIELD = "ground_truth"
 LABELS = "ground_truth.detections"
 NAMES = [shape.en for shape in SHAPES]
-UNKNOWN_MODEL = r"The model PAM3B cannot be used: no such folder, and none of [^:]*\.$"
+UNKNOWN_MODEL = r"The model PAM3B cannot be used: no such folder; name [^:]*\.$"
 
 
 def test_captions_with_their_record(operator, scene_dataset):
