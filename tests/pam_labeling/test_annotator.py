@@ -275,7 +275,7 @@ def test_many_threads_never_mix_their_images():
 
 def test_limits_below_their_range_are_refused(model):
     for limits in ({"regions_per_step": 0}, {"queue_size": 0}, {"cache_bytes": -1}):
-        with pytest.raises(ValueError, match="from"):
+        with pytest.raises(ValueError, match="must be"):
             Annotator(model, **limits)
 
 
