@@ -24,7 +24,7 @@ _ON_CLASSES = (
     "compares them; this panel reviews regions. To review them, let segment_regions make "
     "Detections of the classes in a new field, and caption those."
 )
-_DONE = "No region that matches the filters is left. Choose Show all to look at them again."
+_DONE = "No region that matches the filters is left. Show all to look at them again."
 
 
 def draw_form(events: Any, panel: Any) -> types.Object:
