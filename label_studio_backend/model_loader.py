@@ -1,4 +1,4 @@
-"""Loads the model in a background thread, while the caller does something else."""
+"""Load the model in a background thread."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class ModelLoader:
         self._loaded: Future[Annotator] = Future()
 
     def start(self) -> None:
-        """Begin to load."""
+        """Begin to load, and return at once."""
         threading.Thread(target=self._load, name="pam-loader", daemon=True).start()
 
     @property
@@ -55,7 +55,7 @@ class ModelLoader:
         return self._loaded.result() if self.state == "ready" else None
 
     def wait(self, seconds: float | None) -> Annotator:
-        """The annotator, after waiting up to `seconds` for it; None: as long as it takes.
+        """Wait up to `seconds` for the annotator; None waits as long as it takes.
 
         Raises:
             UnavailableError: the model is still loading, or could not be loaded.
@@ -75,9 +75,9 @@ class ModelLoader:
         start = time.monotonic()
         try:
             annotator = self._open()
-        except Exception as error:  # noqa: BLE001 - whoever asks for the model is told
+        except Exception as error:  # noqa: BLE001 - raised in all that ask for the model
             _log.exception("the model cannot be loaded")
-            # An admin sees the message in a status line, which is one line.
+            # An admin sees the message in a status line, so it must be one line.
             sentence = " ".join(f"the model cannot be loaded: {error}".split())
             self._loaded.set_exception(UnavailableError(sentence))
             return

@@ -40,7 +40,7 @@ _SHOWN_KEYS = 10
 REASON_LIMIT = 1000
 _SILENCE = timedelta(minutes=10)
 _PAUSE = 1.0  # seconds
-_GONE = "Its process ended without a word: it was killed, or crashed."
+_GONE = "Its process ended without a message: it was killed, or it crashed."
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Undone:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run was asked, and what became of it.
+    """The parameters, state and outcome of a run.
 
     Attributes:
         key: its name among the dataset's runs.
@@ -114,7 +114,7 @@ class RunRecord:
         summary: what it summarises in a field of the samples, or None.
         saved_view: a digest of the view that it saved, see `saved_views`; "" for none.
         journal: the id of its old values, see `journal`.
-        process: who runs it: host, process id, that process's start in seconds since 1970.
+        process: the process that runs it: host, process id, start in seconds since 1970.
         seen: when it last wrote, in UTC.
     """
 
@@ -214,7 +214,7 @@ def register(collection: SampleCollection, record: RunRecord) -> RunRecord:
 
 
 def save(collection: SampleCollection, record: RunRecord) -> None:
-    """Write a record that the dataset has already."""
+    """Write a record that the dataset already has."""
     dataset = collection._root_dataset
     if record.key not in dataset.list_runs():
         dataset.reload()

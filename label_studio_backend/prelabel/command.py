@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from label_studio_backend.prelabel.run import PredictMany
 
 _GO_ON = "What is written stays written; the same command goes on from there."
-_TICK = 0.1  # seconds between looks whether the model is loaded, and whether somebody wants to stop
+_TICK = 0.1  # seconds between checks whether the model is loaded, and whether to stop
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
         server: settings of the server likewise.
 
     Raises:
-        CommandError: it cannot be done, with the exit code.
+        CommandError: the project cannot be pre-annotated; it holds the exit code.
     """
     model_settings, settings = read_settings(model, server)
     if settings.label_studio_url is None or settings.api_key is None:
@@ -138,7 +138,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
 
 
 def read_options(texts: Sequence[str]) -> Options:
-    """Options as the command line spells them: `labels=open`, `max_regions=20`.
+    """Read options as the command line spells them: `labels=open`, `max_regions=20`.
 
     Args:
         texts: name=value, where the value is JSON or else a text.
@@ -236,7 +236,7 @@ def _run(
             raise CommandError(predictor.loader.error, ExitCode.NO_MODEL)
         report = Report(console, chosen, source.tally, limit=order.limit, failures_file=failures)
         sink = PredictionSink(api, source.model_version)
-        # Nobody waits for a long task to stop. A thread closes the annotator, because a signal's
+        # The run must stop within a long task. A thread closes the annotator, because a signal
         # handler may interrupt code that holds its locks. Unused, it waits until the process ends.
         threading.Thread(target=_close_at, args=(stop, predictor), daemon=True).start()
         try:
