@@ -7,15 +7,17 @@ with Annotator(PAM.from_pretrained("nano")) as annotator:
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from pam_labeling.cache import DeviceCache
 from pam_labeling.errors import DeadlineError, PromptError
@@ -30,11 +32,24 @@ from pam_model.prompts import check_prompts
 
 __all__ = ["Annotator", "LazyRequest", "Outcome", "Request", "Statistics"]
 
+T = TypeVar("T")
+
 MOST_TOKENS = 128
 """The longest label that PAM scores, in tokens."""
 
 _AHEAD = 32  # requests of a batch that are being read or annotated while the caller handles one
 _BYTES_AHEAD = 1 << 28  # bytes of their pixels; each reader may exceed this by one image
+
+_WORKERS: WeakKeyDictionary[threading.Thread, WorkQueue] = WeakKeyDictionary()
+"""The worker threads of this process, and their queues."""
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End the workers that nobody closed: Python aborts if a thread is inside torch as it ends."""
+    for worker, queue in list(_WORKERS.items()):
+        queue.close()
+        worker.join()
 
 
 @dataclass(frozen=True)
@@ -97,6 +112,7 @@ class Annotator:
         self._read_ahead = _ReadAhead(_BYTES_AHEAD)
         self._worker = threading.Thread(target=self._queue.work, name="pam-annotator", daemon=True)
         self._worker.start()
+        _WORKERS[self._worker] = self._queue
 
     @property
     def model_name(self) -> str:
@@ -220,10 +236,14 @@ class Annotator:
             requests: the requests, consumed in the calling thread as the work goes on.
             priority: see `Priority`.
             timeout: seconds for each request, counted from the time when it is queued.
+
+        Raises:
+            Exception: whatever `requests` raised, after the outcomes of all requests before it.
         """
         pending: deque[_Item] = deque()
+        source, broken = iter(requests), list[Exception]()
         try:
-            for request in requests:
+            while (request := _next(source, broken)) is not None:
                 pending.append(self._start(request, priority, timeout))
                 if len(pending) > _AHEAD:
                     yield pending.popleft().outcome()
@@ -232,6 +252,8 @@ class Annotator:
         finally:
             for item in pending:
                 item.job.cancel()
+        if broken:
+            raise broken[0]
 
     def _start(
         self, request: Request | LazyRequest, priority: Priority, timeout: float | None
@@ -356,6 +378,15 @@ class _Item:
             failure.__cause__ = error
             return Outcome(self.request, error=failure, key=key)
         return Outcome(self.request, annotation, key=key)
+
+
+def _next(items: Iterator[T], broken: list[Exception]) -> T | None:
+    """The next item; None at the end, and after an error, which is put into `broken`."""
+    try:
+        return next(items, None)
+    except Exception as error:  # noqa: BLE001 - the caller raises it later
+        broken.append(error)
+        return None
 
 
 def _cost(request: Request) -> int:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fiftyone.core.odm as foo
 import psutil
 from bson import ObjectId
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pymongo.errors import PyMongoError
 
 from ..errors import PluginError
@@ -166,7 +166,11 @@ def this_process() -> tuple[str, int, float]:
 
 
 def list_runs(collection: SampleCollection) -> list[RunRecord]:
-    """The runs of a dataset, oldest first, read from the database."""
+    """The runs of a dataset, oldest first, read from the database.
+
+    Raises:
+        PluginError: a run's record cannot be read.
+    """
     found = _documents().find(
         {
             "_dataset_id": collection._root_dataset._doc.id,
@@ -289,9 +293,16 @@ def _config(record: RunRecord) -> dict[str, Any]:
 
 
 def _record(document: Mapping[str, Any]) -> RunRecord:
-    record = _READER.validate_python({**document["config"], "key": document["key"]})
+    key = document["key"]
+    try:
+        record = _READER.validate_python({**document["config"], "key": key})
+    except ValidationError as error:
+        raise PluginError(
+            f"The record of the run {key!r} is damaged, or of a newer pam-labeling: update the "
+            f"plugin, or forget the run with dataset.delete_run({key!r}); what it wrote then stays."
+        ) from error
     if record.state != "running":
         return record
     if record.journal in _UNSAVED:
-        return replace(_UNSAVED[record.journal], key=record.key)
+        return replace(_UNSAVED[record.journal], key=key)
     return record if is_alive(record) else replace(record, state="interrupted", reason=_GONE)

@@ -8,7 +8,7 @@ Studio has its prediction.
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -58,18 +58,13 @@ def run(
         ApiFailure: Label Studio cannot be used any more. The next run sees which tasks have no
             prediction, and does them.
     """
-    broken: list[Exception] = []
 
     def chosen() -> Iterator[tuple[Todo, Callable[[], Task]]]:
-        try:
+        with suppress(StoppedError):
             for todo in islice(source, limit):
                 if stop.is_set():
                     return
                 yield todo, partial(getattr, todo, "task")
-        except StoppedError:
-            return
-        except Exception as error:  # noqa: BLE001 - raised below, after what is finished is written
-            broken.append(error)
 
     with closing(predict_many(chosen())) as results:
         for todo, result in results:
@@ -85,8 +80,6 @@ def run(
                 report.failed(todo.id, str(error))
             else:
                 report.wrote(written)
-    if broken:
-        raise broken[0]
     sink.settle()
 
 

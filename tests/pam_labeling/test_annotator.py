@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -237,6 +240,35 @@ def test_closing_fails_what_is_left_and_refuses_what_comes(model):
         annotator.annotate(Request(scene()))
     assert annotator.statistics.cached_bytes == 0
     annotator.close()
+
+
+UNCLOSED = """
+import threading
+import numpy as np
+import torch
+from pam_labeling.annotator import Annotator, Request
+from pam_labeling.media import LoadedImage
+from tests.pam_labeling.conftest import FakePAM
+
+begun = threading.Event()
+
+class Slow(FakePAM):
+    def encode_batch(self, images):
+        begun.set()
+        torch.ones(2_000, 2_000) @ torch.ones(2_000, 2_000)  # without Python's lock
+        return super().encode_batch(images)
+
+torch.set_num_threads(1)
+annotator = Annotator(Slow())
+annotator.submit(Request(LoadedImage.from_pixels(np.zeros((8, 8, 3), np.uint8))))
+begun.wait()
+"""
+
+
+def test_a_program_may_end_while_its_annotator_is_at_work():
+    """Python aborts, as "terminate called without an active exception", if torch still runs."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", UNCLOSED], check=True, env=environment, timeout=120)
 
 
 def test_a_callback_may_close_the_annotator(model):
