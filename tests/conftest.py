@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import pytest
-
-from tests.coverage_pauses import coverage_tracer
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-TRACER = pytest.StashKey[Any]()
+    import pytest
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,30 +27,3 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
         cases = image_cases(metafunc.config.getoption("golden_dir"))
         metafunc.parametrize("golden_case", cases, ids=[case.stem for case in cases])
-
-
-# Coverage looks at test functions alone, not at what pytest and fixtures do around them.
-@pytest.hookimpl(wrapper=True, tryfirst=True)
-def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Stop the tracing of this thread; threads that fixtures start are traced."""
-    tracer = item.stash[TRACER] = coverage_tracer()
-    if tracer is None:
-        return (yield)
-    sys.settrace(None)
-    try:
-        return (yield)
-    finally:
-        sys.settrace(tracer)
-
-
-@pytest.hookimpl(wrapper=True, trylast=True)
-def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
-    """Trace the test function."""
-    tracer = item.stash[TRACER]
-    if tracer is None:
-        return (yield)
-    sys.settrace(tracer)
-    try:
-        return (yield)
-    finally:
-        sys.settrace(None)
