@@ -1,4 +1,4 @@
-"""The types that platforms translate from and to: prompts in, annotated regions out.
+"""Annotated regions and refusals, the types that platforms translate to their own.
 
 Boxes and masks are in pixels of the **upright** image (EXIF orientation applied). x runs right and
 y down from the top-left corner of the top-left pixel.
@@ -47,7 +47,7 @@ class Provenance:
     Attributes:
         model: the checkpoint's name.
         version: the version of pam-labeling.
-        prompt: the prompt, or None if everything was to be found.
+        prompt: the prompt, or None if everything was looked for.
     """
 
     model: str
@@ -60,7 +60,7 @@ class Region:
     """One object of an image: its mask and what is said about it. Build it with `from_mask`.
 
     Attributes:
-        cropped: the mask, not empty; `size`, `box`, `crop`, `mask` and `area` are its own.
+        cropped: the mask, not empty; `size`, `box`, `crop`, `mask` and `area` come from it.
         scores: see `Scores`.
         provenance: see `Provenance`.
         label: an open label, or one of the project's own. None if no label was asked for, or no
@@ -96,7 +96,7 @@ class Region:
         choices: Mapping[str, Choice] | None = None,
         open_label: str | None = None,
     ) -> Region:
-        """A region of the image that `mask`, bool `(height, width)`, covers.
+        """A region with this mask, bool `(height, width)` of the whole image.
 
         Raises:
             MaskError: the mask is empty, or not a two-dimensional bool array.
@@ -114,17 +114,17 @@ class Region:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """`(x1, y1, x2, y2)`, tight around the mask; x2 and y2 are exclusive."""
+        """`(x1, y1, x2, y2)` in pixels, tight around the mask; x2 and y2 are exclusive."""
         return self.cropped.box
 
     @property
     def crop(self) -> npt.NDArray[np.bool_]:
-        """Bool `(y2 - y1, x2 - x1)`, the mask inside the box, read-only."""
+        """The mask inside the box, bool `(y2 - y1, x2 - x1)`, read-only."""
         return self.cropped.crop
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Bool `(height, width)` of the whole image, a new array each time."""
+        """The mask of the whole image, bool `(height, width)`; a new array each time."""
         return self.cropped.mask
 
     @property
@@ -139,8 +139,8 @@ class Refusal:
 
     Attributes:
         prompt: the prompt.
-        reason: a sentence for the person who gave it.
-        scores: of the segmenter; `label` is None.
+        reason: a sentence for the person who gave the prompt.
+        scores: the segmenter's scores; `label` is None.
     """
 
     prompt: Prompt
@@ -154,8 +154,8 @@ class Annotation:
 
     Attributes:
         size: `(width, height)` of the upright image in pixels.
-        results: one for each prompt, in their order; or the regions found without prompts, the
-            surest first.
+        results: one for each prompt, in their order; without prompts, the regions found, those
+            with the best score first.
     """
 
     size: tuple[int, int]

@@ -104,7 +104,7 @@ class Vocabulary:
             if label not in known:
                 raise VocabularyError(f"there are phrases for {label!r}, which is not in the list")
             if not phrases:
-                raise VocabularyError(f"there are no phrases for {label!r}: leave it out")
+                raise VocabularyError(f"the list of phrases for {label!r} is empty: leave it out")
             for phrase in phrases:
                 if not phrase.strip() or phrase != as_utf8(phrase):
                     raise VocabularyError(
@@ -112,7 +112,7 @@ class Vocabulary:
                     )
 
     def phrases_of(self, label: str) -> tuple[str, ...]:
-        """What the model is asked about for a label of the list."""
+        """The phrases that the model scores for a label of the list."""
         return self.phrases.get(label, (label,))
 
     @cached_property
@@ -165,7 +165,7 @@ class Vocabulary:
                 those of `unsure` regions are read.
 
         Raises:
-            VocabularyError: the array has another shape, or a region without a comparable number.
+            VocabularyError: the array has another shape, or a region has no finite number.
         """
         values = self._label_fits(fits)  # [regions, labels]
         for row, answer in enumerate(answers):

@@ -1,8 +1,8 @@
-"""The bodies that Label Studio posts, checked for their form.
+"""Decode the request bodies of Label Studio, and check their form.
 
-The body of `/predict` has the whole tasks with all their annotations: many megabytes of run
-lengths. It is decoded in two passes. The first one leaves each task as the JSON that it came as;
-the second one decodes a task when it is worked on. A click never decodes the annotations.
+The body of `/predict` holds whole tasks with all their annotations: many megabytes of run
+lengths. It is decoded in two passes. The first pass leaves each task as raw JSON; the second
+decodes a task when work on it begins. A click never decodes the annotations.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MOST_TASKS = 10_000
-"""A request may have so many tasks. Label Studio posts all chosen tasks at once."""
+"""The most tasks of one request. Label Studio posts all chosen tasks at once."""
 
 MOST_TASK_BYTES = 32 << 20
-"""The JSON of a batch's task may have so many bytes.
+"""The most bytes that the JSON of one task in a batch may have.
 
-Nothing else runs while one is decoded, not even the answer to `/health`: for 0.2 s at this size.
+Decoding a task of this size blocks all other threads, even `/health`, for 0.2 s.
 """
 
 
@@ -37,7 +37,7 @@ class SetupBody(msgspec.Struct, frozen=True):
         schema: the labelling config.
         hostname: the address that Label Studio says it has.
         access_token: the legacy token of the project's creator.
-        extra_params: what the admin wrote into the connect form, unread.
+        extra_params: what the admin wrote into the connect form, not checked yet.
     """
 
     project: str | int | float = ""
@@ -58,7 +58,7 @@ class PredictBody:
         tasks: the JSON of each task, an object; `read_task` and `read_clicked_task` decode it.
         label_config: the labelling config.
         project: Label Studio's "id.unix_time", or "".
-        prompts: the results that an annotator drew, [] after Submit; None for a batch.
+        prompts: the results that an annotator drew; [] after Submit, None for a batch.
     """
 
     tasks: list[msgspec.Raw]
@@ -75,8 +75,8 @@ class _Params(msgspec.Struct):
     context: _Context | None = None
 
 
-# A JSON array with a field for each place that a task may have: the decoder stops at the first task
-# too many. A `list` of 80 million empty tasks would take gigabytes before it could be counted.
+# A JSON array with one field for each permitted task: the decoder stops at the first task beyond
+# them. A `list` of 80 million empty tasks would take gigabytes before it could be counted.
 _Tasks = msgspec.defstruct(
     "_Tasks",
     [(f"task_{n}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for n in range(MOST_TASKS)],
@@ -106,8 +106,8 @@ def read_predict(raw: bytes) -> PredictBody:
     """Read the body of `/predict`, but not its tasks.
 
     Raises:
-        RequestError: it is not JSON, not of the form that Label Studio posts, or has more than
-            `MOST_TASKS` tasks.
+        RequestError: the body is not JSON, not in the form that Label Studio posts, or has more
+            than `MOST_TASKS` tasks.
     """
     body = _decode(raw, _Predict)
     tasks = [task for task in msgspec.structs.astuple(body.tasks) if task is not msgspec.UNSET]
@@ -123,18 +123,18 @@ def read_task(raw: bytes | msgspec.Raw) -> dict[str, Any]:
     """Decode a task of a batch, with its annotations, drafts and predictions.
 
     Raises:
-        RequestError: it is not JSON, nested too deeply, or has more than `MOST_TASK_BYTES`.
+        RequestError: the task is not JSON, nested too deeply, or longer than `MOST_TASK_BYTES`.
     """
     if memoryview(raw).nbytes > MOST_TASK_BYTES:
         raise RequestError(
             f"a task has more than {MOST_TASK_BYTES >> 20} MiB of annotations and data: simplify "
-            "its regions, or store its image at an address instead of in the task"
+            "its regions, or put the address of its image into the task instead of the image"
         )
     return _decode(raw, dict[str, Any])
 
 
 def read_clicked_task(raw: bytes | msgspec.Raw) -> dict[str, Any]:
-    """Decode what a click needs of its task: id and data.
+    """Decode the parts of a task that a click needs: id and data.
 
     Raises:
         RequestError: as `read_task` does.
@@ -146,13 +146,13 @@ def read_setup(raw: bytes) -> SetupBody:
     """Read the body of `/setup`.
 
     Raises:
-        RequestError: it is not JSON, or not of the form that Label Studio posts.
+        RequestError: the body is not JSON, or not in the form that Label Studio posts.
     """
     return _decode(raw, SetupBody)
 
 
 def read_event(raw: bytes) -> str:
-    """Read the action of a webhook's event, "" if it has none.
+    """Read the action of a webhook event; "" if it has none.
 
     Raises:
         RequestError: as `read_setup` does.
@@ -166,7 +166,7 @@ def predict_body(
     project: object = None,
     context: Mapping[str, Any] | None = None,
 ) -> PredictBody:
-    """Make a `PredictBody` from data that is decoded already, for example by the official SDK.
+    """Make a `PredictBody` from data that, for example, the official SDK has already decoded.
 
     Raises:
         RequestError: as `read_predict` does.

@@ -121,7 +121,7 @@ def test_an_object_with_an_empty_mask_gets_a_refusal_of_its_own(annotator, model
     monkeypatch.setattr(model, "segment", lambda *_: empty)
     nothing = Prompt.from_points([(1, 1)])
     (refusal,) = annotator.annotate(Request(scene(), (nothing,))).refusals
-    assert "its mask has no pixel: draw a larger box" in refusal.reason
+    assert "its mask is empty: draw a larger box" in refusal.reason
     assert "no object" not in refusal.reason
 
 
