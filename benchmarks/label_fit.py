@@ -70,18 +70,18 @@ def lists(shape: int, rng: np.random.Generator, label_fit: float) -> Iterator[Ca
     mixed = rng.permutation([*others, *NOUNS]).tolist()
     for order in (hard, mixed):
         for length in LENGTHS:
-            absent, present = order[:length], [*order[: length - 1], name]
+            absent, present = tuple(order[:length]), (*order[: length - 1], name)
             yield Case("absent", length, None, Vocabulary(absent, label_fit=label_fit))
             yield Case("present", length, name, Vocabulary(present, label_fit=label_fit))
     for row, spell in SPELLINGS.items():
-        labels = [spell(other) for other in [*hard[:9], name]]
+        labels = tuple(spell(other) for other in (*hard[:9], name))
         found = Vocabulary(labels, label_fit=label_fit)
         yield Case(f"present, {row}", 10, labels[-1], found)
         yield Case(f"absent, {row}", 10, None, Vocabulary(labels[:-1], label_fit=label_fit))
-    chinese = [word.zh for word in SHAPES]
-    right = chinese.pop(shape)
+    right = SHAPES[shape].zh
+    chinese = tuple(word.zh for word in SHAPES if word.zh != right)
     yield Case("absent, Chinese", 10, None, Vocabulary(chinese, label_fit=label_fit))
-    yield Case("present, Chinese", 10, right, Vocabulary([*chinese, right], label_fit=label_fit))
+    yield Case("present, Chinese", 10, right, Vocabulary((*chinese, right), label_fit=label_fit))
 
 
 def _plural(name: str) -> str:

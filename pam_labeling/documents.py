@@ -31,6 +31,7 @@ class RegionEntry(TypedDict):
     area: int
     mask: RLE
     label: str | None
+    open_label: str | None
     scores: dict[str, float | None]
     texts: dict[str, str]
 
@@ -190,6 +191,7 @@ def _region_entry(region: Region) -> RegionEntry:
         "area": region.area,
         "mask": encode_rle(region.mask),
         "label": region.label,
+        "open_label": region.open_label,
         "scores": _scores_entry(region.scores),
         # The document has only one language, so the task is enough as a key.
         "texts": {task.value: text for (task, _), text in region.texts.items()},

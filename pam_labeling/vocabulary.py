@@ -20,7 +20,6 @@ LABEL_FIT = 0.05
 _SURE = 0.5  # e^fit from which the model's own answer is not needed
 
 
-
 def replaced(threshold: str, label_fit: str = "label_fit") -> str:
     """What is said to whoever sets a threshold of version 0.1, by the names of both options."""
     return (

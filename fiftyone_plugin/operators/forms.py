@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import fiftyone as fo
 from fiftyone.operators import types
 
+from pam_labeling.vocabulary import LABEL_FIT
+
 from ..models import MODELS
 from ..targets.views import label_fields
 from .options import OWN_CLASSES, text_of

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from pydantic_core import PydanticUseDefault
 
 from pam_labeling.validation import CheckedModel
+from pam_labeling.vocabulary import LABEL_FIT, replaced
 from pam_model.tasks import Language, Question, Task
 
 from ..errors import PluginError
@@ -82,6 +83,16 @@ Name = Annotated[str, BeforeValidator(_trimmed)]
 Text = Annotated[str | None, BeforeValidator(_trimmed)]
 OrDefault = BeforeValidator(_or_default)
 Classes = Annotated[tuple[str, ...] | Literal["dataset"] | None, BeforeValidator(_class_names)]
+LabelFit = Annotated[
+    float,
+    OrDefault,
+    Field(
+        ge=0,
+        le=1,
+        description="a region gets no class if the best one fits less well, from 0 (always a "
+        "class) to 1",
+    ),
+]
 MaskPlace = Literal["instance", "mask_path"]
 
 
@@ -91,6 +102,7 @@ class RunOptions(CheckedModel):
     error: ClassVar = PluginError
     noun: ClassVar = "parameter"
     nothing: ClassVar = ", or None"
+    replaced: ClassVar[Mapping[str, str]] = {"threshold": replaced("threshold")}
 
     target: Literal["dataset", "view", "selected_samples", "selected_labels", "current_sample"] = (
         Field(default="view", description="in the App: which samples or labels to work on")
@@ -162,18 +174,15 @@ class WordOptions(RunOptions):
     classes: Classes = Field(
         default=None,
         description="a list to choose each region's class from; \"dataset\" for the dataset's own "
-        "(`dataset.classes[field]`, `default_classes`, or else the labels in use). A list of a "
-        "single class gives everything that class, with score 1",
+        "(`dataset.classes[field]`, `default_classes`, or else the labels in use)",
     )
     class_attribute: Annotated[str, OrDefault] = Field(
         default="pam_label", description='where the chosen class goes; "label" is the label itself'
     )
-    threshold: Annotated[float, OrDefault] = Field(
-        default=0.0, ge=0, le=1, description="the score under which no class is chosen, from 0 to 1"
-    )
+    label_fit: LabelFit = LABEL_FIT
     score: Text = Field(
         default=None,
-        description="the attribute for the chosen class's share of the list, from 0 to 1, or "
+        description="the attribute for how well the best class fits, from 0 to 1, or "
         "without classes for the mask's expected IoU; None for none",
     )
 
@@ -263,7 +272,7 @@ class FindOptions(WordOptions, MaskOptions):
     )
     score: Text = Field(
         default="confidence",
-        description="the attribute for the class's share of the list, or without classes for the "
+        description="the attribute for how well the best class fits, or without classes for the "
         "mask's expected IoU; None for none",
     )
     mask: MaskPlace = Field(
@@ -295,7 +304,7 @@ class LabelOptions(ExistingOptions):
     ] = Field(
         default=OWN_CLASSES,
         description='the list; "dataset" for `dataset.classes[field]`, `default_classes`, or else '
-        "the labels in use. A list of a single class gives everything that class, with score 1",
+        "the labels in use",
     )
     attribute: Annotated[str, OrDefault] = Field(
         default="pam_label",
@@ -303,13 +312,13 @@ class LabelOptions(ExistingOptions):
     )
     score: Text = Field(
         default="pam_score",
-        description="the attribute for the class's share of the list, from 0 to 1. None for none: "
+        description="the attribute for how well the best class fits, from 0 to 1. None for none: "
         'then only="missing" looks at regions without a class of the list again',
     )
-    threshold: Annotated[float, OrDefault] = Field(
-        default=0.0, ge=0, le=1, description="the score under which no class is chosen, from 0 to 1"
+    label_fit: LabelFit = LABEL_FIT
+    language: Annotated[Language | None, BeforeValidator(_trimmed)] = Field(
+        default=None, description="en or zh: the language of the classes; None: as they are written"
     )
-    language: Language = Field(default="en", description="en or zh: the language of the classes")
     only_disagreeing: bool = Field(
         default=False,
         description="write the class only where it is another than the label (upper and lower case "

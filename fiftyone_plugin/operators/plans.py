@@ -232,8 +232,10 @@ def _vocabulary(
         return None
     own = options.classes == OWN_CLASSES
     names = classes_of(dataset, field) if own else tuple(options.classes)
+    # The language of other options is that of the texts.
+    language = options.language if isinstance(options, LabelOptions) else None
     try:
-        return Vocabulary(names, label_fit=options.label_fit)
+        return Vocabulary(names, language, label_fit=options.label_fit)
     except VocabularyError as error:
         raise PluginError(f"The classes cannot be chosen from: {error}.") from error
 

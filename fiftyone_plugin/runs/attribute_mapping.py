@@ -61,7 +61,7 @@ class AttributeMapping:
         questions: the attribute of each answer.
         vocabulary: classes to choose from, or None.
         class_attribute: where the chosen class goes; `label` is the label itself.
-        score: where the class's share goes, or without classes the mask's expected IoU; or None.
+        score: where the best class's fit goes, or without classes the mask's expected IoU; or None.
         only_disagreeing: write the class only where it is not the present label. The score is
             written everywhere: it tells that a region was looked at.
         masks: where masks go; None: they are not kept.
@@ -98,7 +98,7 @@ class AttributeMapping:
     def groups(self) -> tuple[AnswerGroup, ...]:
         """The answers that tell whether a region is done.
 
-        A class and its share are one: without a class that the list has, the share says that it was
+        A class and its fit are one: without a class that fits, the score says that it was
         looked for. Likewise a mask and its expected IoU.
         """
         found = [AnswerGroup((name,), (name,)) for name in self.questions.values()]
@@ -127,7 +127,7 @@ class AttributeMapping:
         if self.vocabulary is not None:
             found.append(Attribute(self.class_attribute, text, "Class chosen from a list, by PAM"))
         if self.score is not None:
-            meaning = "Share of the chosen class" if self.vocabulary else "Expected IoU of the mask"
+            meaning = "Fit of the best class" if self.vocabulary else "Expected IoU of the mask"
             found.append(Attribute(self.score, number, f"{meaning}, by PAM"))
         if self.masks is not None:
             found += [Attribute("mask"), Attribute("mask_path")]
@@ -196,8 +196,8 @@ class AttributeMapping:
         ):
             found[self.class_attribute] = region.label
         if self.score is not None:
-            share = region.scores.label
-            found[self.score] = region.scores.iou if share is None else share
+            fit = region.scores.label
+            found[self.score] = region.scores.iou if fit is None else fit
         return found
 
     def file(self, name: str) -> Path | None:

@@ -7,7 +7,7 @@ import logging
 import sys
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import fiftyone as fo
 from fiftyone.operators import types
@@ -15,6 +15,7 @@ from pydantic import BeforeValidator, Field
 
 from pam_labeling import LoadedImage, Request, Vocabulary
 from pam_labeling.validation import CheckedModel
+from pam_labeling.vocabulary import LABEL_FIT, replaced
 from pam_model import AutomaticMaskOptions, Question, Task
 from pam_model.checkpoints import hub
 from pam_model.tasks import Language
@@ -71,6 +72,8 @@ class PamConfig(CheckedModel):
         InputError: an option that does not exist, or a value that cannot be used.
     """
 
+    replaced: ClassVar = {"threshold": replaced("threshold")}
+
     checkpoint: str
     prompt_field: str | None = None
     texts: Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)] = ("label", "brief")
@@ -107,7 +110,7 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
 
     An image's answer is a new `fo.Detections` with one Detection for each prompt, in the prompts'
     order: `label` (the prompt's own where none was asked for, or no class was likely enough); a
-    tight box and an instance mask; `confidence` (the label's share among the classes, or without
+    tight box and an instance mask; `confidence` (how well the class fits, or without
     classes the overlap with the true mask that PAM expects of its own); the texts, as `ATTRIBUTES`
     names them; `prompt_id`, the id of the prompt's label; and the prompt's `index`, if it has one.
     What has no answer is named with the reason in the Detections' `pam_errors`.

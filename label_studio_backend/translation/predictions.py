@@ -7,7 +7,7 @@ A region is written as results that share an id of 32 characters, its shape firs
   (turned as the box of the prompt), an ellipse its moments, a keypoint the pixel deepest inside;
 * the label of a shape without labels (Brush + Labels): a result of the `<Labels>` tag. As Label
   Studio and its SDK want it, it repeats the geometry;
-* one result for each text that is not empty, and for each choice that is likely enough.
+* one result for each text that is not empty, and for each choice that fits well enough.
 
 Polygons: a mask in several parts becomes several regions, since a polygon has one outline. Each has
 its own id and all of the label, texts and choices, so that each is complete when it is exported.
@@ -20,8 +20,8 @@ region that was only found is left out without a label, or with a predicted IoU 
 A region that is on the task already keeps its id, so that a caption finds its region. It gets a new
 one where the id is shorter than Label Studio's own, or is used before in the same prediction.
 
-Scores: a shape has the predicted IoU, times the label's share where the model chose the label. A
-label has its share, or the IoU where a person chose it. A choice has its share. A text has the IoU,
+Scores: a shape has the predicted IoU, times the label's fit where the model chose the label. A
+label has its fit, or the IoU where a person chose it. A choice has its fit. A text has the IoU,
 since words have no score of their own. A prediction has the mean of its shapes' scores, or 0.
 """
 
@@ -67,7 +67,7 @@ Answer: TypeAlias = "tuple[Region, RegionPrompt | None]"
 @dataclass(frozen=True)
 class _Label:
     text: str
-    share: float | None  # None: a person chose it
+    fit: float | None  # None: a person chose it
 
 
 def write_prediction(
@@ -154,12 +154,12 @@ def _region_results(
         }
 
     iou = region.scores.iou
-    share = label.share if label is not None and label.share is not None else 1.0
+    fit = label.fit if label is not None and label.fit is not None else 1.0
     texts = [label.text] if label is not None else []
     own_label = {outputs.shape.type: texts} if outputs.shape.has_labels else {}
-    yield result(outputs.shape, shape | own_label, iou * share)
+    yield result(outputs.shape, shape | own_label, iou * fit)
     if not outputs.shape.has_labels and outputs.labels is not None and label is not None:
-        score = label.share if label.share is not None else iou
+        score = label.fit if label.fit is not None else iou
         yield result(outputs.labels, shape | {"labels": texts}, score)
     for text in outputs.texts:
         words = region.texts.get((text.question.task, text.question.language), "")

@@ -50,7 +50,7 @@ def _digest(request):
         image.key,
         request.prompts,
         request.questions,
-        words and (words.labels, words.language, words.threshold),
+        words and (words.labels, words.language, words.label_fit),
         request.everything,
         request.generation,
         dict(request.choices),

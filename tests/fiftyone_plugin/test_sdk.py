@@ -282,8 +282,8 @@ def test_progress_is_shown(operator, scene_dataset, capsys):
         ("caption_regions", {"field": FIELD, "classes": ["a", " "]}, None),
         (
             "label_regions",
-            {"field": FIELD, "threshold": 7},
-            "threshold must be a number from 0 to 1",
+            {"field": FIELD, "label_fit": 7},
+            "label_fit must be a number from 0 to 1",
         ),
         ("find_regions", {"field": FIELD}, "already has a field 'ground_truth'"),
         ("segment_regions", {"field": FIELD, "mask": "box"}, 'mask must be "instance"'),

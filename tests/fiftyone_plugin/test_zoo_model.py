@@ -102,7 +102,7 @@ def test_where_no_class_is_likely_enough_the_prompts_label_stays(scene_dataset):
     for sample in dataset.iter_samples(autosave=True):
         for detection in sample.ground_truth.detections:
             detection.label = "mine"
-    model = load_model("pam-nano", "", classes=CLASSES, threshold=1.0, texts=[])
+    model = load_model("pam-nano", "", classes=CLASSES, label_fit=1.0, texts=[])
     dataset.apply_model(model, label_field="pam", prompt_field="ground_truth", skip_failures=False)
     assert dataset.count_values("pam.detections.label").keys() == {"mine"}
 

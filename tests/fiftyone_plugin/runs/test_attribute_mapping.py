@@ -45,7 +45,7 @@ def test_a_score_is_the_share_where_there_are_classes():
 
 
 def test_a_class_that_was_not_chosen_clears_an_attribute_but_never_the_label():
-    vocabulary = Vocabulary(("cat", "dog"), threshold=0.9)
+    vocabulary = Vocabulary(("cat", "dog"), label_fit=0.9)
     undecided = region(None, 0.5)
     assert AttributeMapping(vocabulary=vocabulary).values(undecided, source()) == {
         "pam_label": None

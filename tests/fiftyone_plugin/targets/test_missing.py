@@ -151,9 +151,9 @@ def test_a_class_by_hand_gets_no_score_of_another(operator, scene_dataset):
 def test_regions_that_no_class_is_sure_enough_for_count_as_done(operator, scene_dataset):
     dataset = scene_dataset(0)
     label = operator("label_regions")
-    label(dataset, field=FIELD, classes=NAMES, threshold=1.0)
+    label(dataset, field=FIELD, classes=NAMES, label_fit=1.0)
     assert None in values(dataset, "pam_label")
-    again = label(dataset, field=FIELD, classes=NAMES, threshold=1.0, only="missing")
+    again = label(dataset, field=FIELD, classes=NAMES, label_fit=1.0, only="missing")
     assert again["counts"]["regions"] == 0
 
 

@@ -134,20 +134,20 @@ def test_without_labels_there_is_nothing_to_choose(tags):
 
 def test_phrases_language_and_threshold_come_from_the_tag():
     plan = plan_of(
-        '<BrushLabels name="b" toName="image" pam_language="zh" pam_threshold="0.4">'
+        '<BrushLabels name="b" toName="image" pam_language="zh" pam_label_fit="0.4">'
         '<Label value="狗" predicted_values="小狗,犬"/></BrushLabels>',
         language="en",
-        label_threshold=0.1,
+        label_fit=0.1,
     )
     assert plan.vocabulary is not None
     assert plan.vocabulary.phrases == {"狗": ("小狗", "犬")}
-    assert (plan.vocabulary.language, plan.vocabulary.threshold) == ("zh", 0.4)
+    assert (plan.vocabulary.language, plan.vocabulary.label_fit) == ("zh", 0.4)
 
 
 def test_language_and_threshold_are_the_projects_where_the_tag_says_nothing():
-    plan = plan_of(BRUSH, language="zh", label_threshold=0.1)
+    plan = plan_of(BRUSH, language="zh", label_fit=0.1)
     assert plan.vocabulary is not None
-    assert (plan.vocabulary.language, plan.vocabulary.threshold) == ("zh", 0.1)
+    assert (plan.vocabulary.language, plan.vocabulary.label_fit) == ("zh", 0.1)
 
 
 def text_area(attributes: str) -> str:
@@ -238,14 +238,14 @@ def test_choices_are_filled_only_if_they_ask_for_what_the_object_is_called(attri
 
 def test_choices_have_their_own_list():
     plan = plan_of(
-        f'{BRUSH}<Choices name="class" toName="image" perRegion="true" pam_threshold="0.3">'
+        f'{BRUSH}<Choices name="class" toName="image" perRegion="true" pam_label_fit="0.3">'
         '<Choice value="Pet" alias="P"/><Choice value="background"/></Choices>'
     )
     (target,) = plan.choices
     assert target.control.name == "class"
     assert target.vocabulary.labels == ("P", "background")
     assert target.vocabulary.phrases["P"] == ("Pet", "P")
-    assert target.vocabulary.threshold == 0.3
+    assert target.vocabulary.label_fit == 0.3
     assert dict(target.paths) == {"P": ("P",), "background": ("background",)}
 
 
@@ -299,12 +299,12 @@ def test_too_many_labels_are_refused_with_what_to_do():
             'Choices "c" has pam="brief"; it may be: label, off.',
         ),
         (
-            CLASSES.replace("<Choices", '<Choices pam_threshold="nan"'),
-            'Choices "c" has pam_threshold="nan"; it may be: a number from 0 to 1.',
+            CLASSES.replace("<Choices", '<Choices pam_label_fit="nan"'),
+            'Choices "c" has pam_label_fit="nan"; it may be: a number from 0 to 1.',
         ),
         (
-            CLASSES.replace("<Choices", '<Choices pam_threshold="high"'),
-            'Choices "c" has pam_threshold="high"; it may be: a number from 0 to 1.',
+            CLASSES.replace("<Choices", '<Choices pam_label_fit="high"'),
+            'Choices "c" has pam_label_fit="high"; it may be: a number from 0 to 1.',
         ),
     ],
 )

@@ -205,7 +205,7 @@ def test_a_batch_asked_for_again_is_found_finished(client, backend, traffic):
     assert metric(backend, "result_cache_total", found="hit") == 1
     # Other regions, options or project: another prediction.
     client.post("/predict", json={**sent, "project": "9.9"})
-    set_up(client, sent, {"label_threshold": 0.1})
+    set_up(client, sent, {"label_fit": 0.1})
     client.post("/predict", json=sent)
     assert metric(backend, "result_cache_total", found="miss") == 3
 

@@ -127,7 +127,7 @@ def test_coco_output_is_read_by_pycocotools(images, tmp_path):
 @pytest.mark.usefixtures("opened")
 def test_labels_are_chosen_from_the_list_above_the_threshold(images, tmp_path):
     output = tmp_path / "out.json"
-    options = ("--labels", "red, cat", "--threshold", 0.9, "--output", output)
+    options = ("--labels", "red, cat", "--label-fit", 0.9, "--output", output)
     assert annotate(images / "red.png", *options).exit_code == 0
     written = json.loads(output.read_text("utf-8"))
     assert written["labels"] == ["red", "cat"]
@@ -194,7 +194,7 @@ def test_options_choose_the_model_and_override_the_environment(images, opened, m
         (["--labels", "a,,b"], "label 2 of the list is empty"),
         (["--labels", "red circle,a\udcff"], "label 2 of the list, 'a\\udcff', is not valid UTF-8"),
         (["--labels", "a,a"], "'a' is in the list twice"),
-        (["--labels", "a", "--threshold", "2"], "threshold"),
+        (["--labels", "a", "--label-fit", "2"], "label-fit"),
         (["--tasks", "label,poem"], "--tasks must be among label, definition, brief, detailed"),
         (["--language", "fr"], "--language must be en or zh"),
         (["--max-regions", "0"], "max-regions"),
