@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from label_studio_backend.config.labeling_config import NOT_XML, LabelingConfigError, is_background
+from pam_labeling.spelling import language_of
 from pam_model.tasks import LANGUAGES, Language, Task
 
 if TYPE_CHECKING:
@@ -192,7 +193,9 @@ def _add_labels(
     SubElement(row, "Header", value=title, size="5", style="flex: 0 0 6em; margin: 0")
     smartly = {"smart": "true"} if smart else {}
     names = {"name": name, "toName": "image"}
-    parent = SubElement(row, tag, names | smartly | _spoken(language))
+    # Labels in another language than the texts are asked about in their own.
+    spoken = _spoken(language) if language_of(things) == language else {}
+    parent = SubElement(row, tag, names | smartly | spoken)
     for index, label in enumerate(things):
         SubElement(parent, "Label", value=label, background=_colour(index))
     if background is not None:

@@ -86,9 +86,9 @@ def build_request(where: PromptOptions, what: QuestionOptions) -> Request:
     if prompts and where.everything:
         raise CommandError("--everything takes no prompts: leave out --box, --point and --mask")
     if prompts and where.max_regions is not None:
-        raise CommandError("--max-regions is for everything: leave out --box, --point and --mask")
+        raise CommandError("--max-regions needs --everything: leave out --box, --point and --mask")
     if what.label_fit is not None and what.labels is None:
-        raise CommandError("--label-fit is for labels of your own: name them with --labels")
+        raise CommandError("--label-fit needs labels of your own: name them with --labels")
     if what.language not in LANGUAGES:
         raise CommandError(f"--language must be {' or '.join(LANGUAGES)}, not {what.language!r}")
     language: Language = what.language

@@ -125,7 +125,10 @@ def _in_parts(blocks: list[list[str]], size: int) -> list[list[list[str]]]:
 def _sentences(region: Region, index: int) -> list[str]:
     score = region.scores.iou if region.scores.label is None else region.scores.label
     head = f"{index + 1}  {region.label or '—'}  ({score:.2f})"
-    return [head, *(text for text in region.texts.values() if text != region.label)]
+    if region.open_label is not None:
+        head += f"  · {region.open_label}"
+    known = (region.label, region.open_label)
+    return [head, *(text for text in region.texts.values() if text not in known)]
 
 
 def _on(colour: Colour) -> Colour:

@@ -76,12 +76,13 @@ def results_table(images: Iterable[ImageEntry]) -> Table:
 
 
 def _region_cells(region: RegionEntry) -> tuple[str, str, str, str]:
-    """Label, score, box and texts. The score is the label's if it has one, else the mask's IoU."""
+    """Label, score, box and texts. Without a score of the label, it is the IoU of the mask."""
     scores = region["scores"]
     score = scores["iou"] if scores["label"] is None else scores["label"]
     texts = (text for task, text in region["texts"].items() if task != "label")
+    own = region["open_label"]
     return (
-        shown(region["label"] or "—"),
+        shown((region["label"] or "—") + ("" if own is None else f" · {own}")),
         f"{score:.2f}",
         " ".join(str(side) for side in region["box"]),
         shown("\n".join(texts)),

@@ -58,7 +58,8 @@ def test_an_image_file_becomes_regions_with_words(checkpoint, image, tmp_path):
         "annotate", image, tmp_path / "missing.png", "--model", checkpoint,
         "--box", "5,5,40,40", "--point", "30,70", "--point", "5,5,-",
         "--tasks", "label,definition,brief,detailed", "--labels", "cat,dog", "--language", "zh",
-        "--max-new-tokens", 6, "--device", "cpu", "--output", output, "--overlay", overlays,
+        "--label-fit", 0, "--max-new-tokens", 6, "--device", "cpu",
+        "--output", output, "--overlay", overlays,
     ]  # fmt: skip
     result = CliRunner().invoke(app, [str(option) for option in options])
     assert result.exit_code == 1, result.output

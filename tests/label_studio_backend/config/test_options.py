@@ -84,6 +84,7 @@ def test_null_is_the_default_where_there_may_be_none(key):
         ({"mapping": {"a": "b"}}, '^mapping is only used with labels "open"'),
         ({"keep_label": "yes"}, '^keep_label must be true or false, not "yes".$'),
         ({"label_fit": 1.1}, "^label_fit must be a number from 0 to 1, not 1.1.$"),
+        ({"label_threshold": 0.5}, "^label_fit replaces label_threshold: a region gets no label"),
         ({"label_fit": True}, "^label_fit must be a number"),
         ({"iou_threshold": "0.5"}, "^iou_threshold must be a number"),
         ({"iou_threshold": float("nan")}, "^iou_threshold must be a number"),

@@ -132,7 +132,7 @@ def test_without_labels_there_is_nothing_to_choose(tags):
     assert plan.label_values == frozenset()
 
 
-def test_phrases_language_and_threshold_come_from_the_tag():
+def test_phrases_language_and_label_fit_come_from_the_tag():
     plan = plan_of(
         '<BrushLabels name="b" toName="image" pam_language="zh" pam_label_fit="0.4">'
         '<Label value="狗" predicted_values="小狗,犬"/></BrushLabels>',
@@ -144,10 +144,15 @@ def test_phrases_language_and_threshold_come_from_the_tag():
     assert (plan.vocabulary.language, plan.vocabulary.label_fit) == ("zh", 0.4)
 
 
-def test_language_and_threshold_are_the_projects_where_the_tag_says_nothing():
+def test_label_fit_is_the_projects_where_the_tag_says_nothing_and_the_language_the_lists():
     plan = plan_of(BRUSH, language="zh", label_fit=0.1)
     assert plan.vocabulary is not None
-    assert (plan.vocabulary.language, plan.vocabulary.label_fit) == ("zh", 0.1)
+    assert (plan.vocabulary.asked_in, plan.vocabulary.label_fit) == ("en", 0.1)
+
+
+def test_the_threshold_of_version_0_1_is_refused_by_the_name_of_the_new_attribute():
+    with pytest.raises(LabelingConfigError, match="pam_label_fit replaces pam_threshold"):
+        plan_of(BRUSH.replace("<BrushLabels", '<BrushLabels pam_threshold="0.4"'))
 
 
 def text_area(attributes: str) -> str:

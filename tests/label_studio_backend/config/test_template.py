@@ -44,13 +44,14 @@ def test_shapes_are_answered_in_the_geometry_that_was_asked_for(geometry, tag):
     assert list(plan.vocabulary.labels) == AWKWARD
 
 
+@pytest.mark.parametrize(("label", "asked_in"), [("a", "en"), ("狗", "zh")])
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_texts_and_labels_are_asked_for_in_the_language(language):
-    config = LabelingConfig.parse(build_config(["a"], language=language, texts=list(Task)))
+def test_texts_are_asked_for_in_the_language_and_labels_in_their_own(language, label, asked_in):
+    config = LabelingConfig.parse(build_config([label], language=language, texts=list(Task)))
     plan = map_outputs(config, Options())
     assert [text.question for text in plan.texts] == [(task, language) for task in Task]
     assert plan.vocabulary is not None
-    assert plan.vocabulary.language == language
+    assert plan.vocabulary.asked_in == asked_in
 
 
 def test_points_and_boxes_are_smart():

@@ -119,22 +119,25 @@ def test_coco_output_is_read_by_pycocotools(images, tmp_path):
     assert annotate(images, "--labels", "red,green,cat", "--output", output).exit_code == 1
     coco = COCO(str(output))
     names = [category["name"] for category in coco.loadCats(coco.getCatIds())]
-    assert names == ["red", "green", "cat"]
+    # A blue object, which no label fits, is in a category of its own.
+    assert names == ["red", "green", "cat", "unlabelled"]
     assert len(coco.getImgIds()) == 2
     assert len(coco.getAnnIds()) == 3
 
 
 @pytest.mark.usefixtures("opened")
-def test_labels_are_chosen_from_the_list_above_the_threshold(images, tmp_path):
+def test_labels_are_chosen_from_the_list_where_they_fit(images, tmp_path):
     output = tmp_path / "out.json"
-    options = ("--labels", "red, cat", "--label-fit", 0.9, "--output", output)
+    options = ("--labels", "Reds, cat", "--label-fit", 0.9, "--output", output)
     assert annotate(images / "red.png", *options).exit_code == 0
     written = json.loads(output.read_text("utf-8"))
-    assert written["labels"] == ["red", "cat"]
+    assert written["labels"] == ["Reds", "cat"]
     assert written["tasks"] == ["brief"]
     red, blue = written["images"][0]["regions"]
-    assert (red["label"], blue["label"]) == ("red", None)
-    assert red["scores"]["label"] == pytest.approx(0.9926, abs=1e-4)
+    assert (red["label"], red["open_label"]) == ("Reds", None)
+    assert (blue["label"], blue["open_label"]) == (None, "blue")
+    assert red["scores"]["label"] == pytest.approx(np.exp(-0.1), abs=1e-3)
+    assert blue["scores"]["label"] < 0.001
 
 
 @pytest.mark.usefixtures("opened")
@@ -199,7 +202,8 @@ def test_options_choose_the_model_and_override_the_environment(images, opened, m
         (["--language", "fr"], "--language must be en or zh"),
         (["--max-regions", "0"], "max-regions"),
         (["--max-regions", "2", "--box", "1,1,9,9"], "--max-regions needs --everything"),
-        (["--threshold", "0.5"], "--threshold needs labels of your own"),
+        (["--label-fit", "0.5"], "--label-fit needs labels of your own"),
+        (["--labels", "a", "--threshold", "0.5"], "--label-fit replaces --threshold"),
         (["--output", "out.csv"], "FILE.json or FILE.coco.json, not out.csv"),
         (["--device", "gpu"], "PAM_DEVICE must be a text such as"),
         (["--nonsense"], "No such option"),

@@ -15,6 +15,7 @@ def region(**changes) -> Any:
         "area": 5,
         "mask": {"size": [50, 50], "counts": ""},
         "label": "cat",
+        "open_label": None,
         "scores": {"iou": 0.5, "object": 1.0, "label": None},
         "texts": {"label": "cat", "brief": "a cat"},
     }
@@ -68,3 +69,8 @@ def test_one_image_needs_no_progress_bar():
     console = Console()
     assert progress_bar(console, 1).disable
     assert not progress_bar(console, 2).disable
+
+
+def test_the_models_own_words_stand_beside_a_label_that_says_something_else():
+    assert "ring · yellow disc" in printed(regions=[region(label="ring", open_label="yellow disc")])
+    assert "— · disc" in printed(regions=[region(label=None, open_label="disc")])
