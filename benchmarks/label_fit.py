@@ -164,8 +164,8 @@ def nothing_table(annotator: Annotator, count: int) -> Table:
         )
         found = annotator.annotate(Request(LoadedImage.from_pixels(scene.image), prompts, ()))
         for kind, result in zip(refused, found.results, strict=True):
-            refused[kind].append(not isinstance(result, Region))
-    table = Table("prompt on nothing", "refused, %", "prompts", title_justify="left")
+            refused[kind].append(result.scores.object < 0.5)
+    table = Table("prompt on nothing", "no object, %", "prompts", title_justify="left")
     for kind, values in refused.items():
         table.add_row(kind, f"{100 * np.mean(values):.1f}", str(len(values)))
     return table

@@ -131,7 +131,9 @@ class Pipeline:
         there = [
             index
             for index, mask in enumerate(masks)
-            if segments.object_scores[index] > 0 and not mask.is_empty
+            if not mask.is_empty
+            # A given mask stays: its region's object score tells whether the model sees an object.
+            and (segments.object_scores[index] > 0 or _gives_mask(prompts[index]))
         ]
         words = yield from self._words(request, segments.select(there))
         said = dict(zip(there, words, strict=True))

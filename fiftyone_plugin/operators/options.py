@@ -83,16 +83,9 @@ Name = Annotated[str, BeforeValidator(_trimmed)]
 Text = Annotated[str | None, BeforeValidator(_trimmed)]
 OrDefault = BeforeValidator(_or_default)
 Classes = Annotated[tuple[str, ...] | Literal["dataset"] | None, BeforeValidator(_class_names)]
-LabelFit = Annotated[
-    float,
-    OrDefault,
-    Field(
-        ge=0,
-        le=1,
-        description="a region gets no class if the best one fits less well, from 0 (always a "
-        "class) to 1",
-    ),
-]
+_LABEL_FIT_MEANING = (
+    "a region gets no class if the best one fits less well, from 0 (always a class) to 1"
+)
 MaskPlace = Literal["instance", "mask_path"]
 
 
@@ -179,7 +172,9 @@ class WordOptions(RunOptions):
     class_attribute: Annotated[str, OrDefault] = Field(
         default="pam_label", description='where the chosen class goes; "label" is the label itself'
     )
-    label_fit: LabelFit = LABEL_FIT
+    label_fit: Annotated[float, OrDefault] = Field(
+        default=LABEL_FIT, ge=0, le=1, description=_LABEL_FIT_MEANING
+    )
     score: Text = Field(
         default=None,
         description="the attribute for how well the best class fits, from 0 to 1, or "
@@ -315,7 +310,9 @@ class LabelOptions(ExistingOptions):
         description="the attribute for how well the best class fits, from 0 to 1. None for none: "
         'then only="missing" looks at regions without a class of the list again',
     )
-    label_fit: LabelFit = LABEL_FIT
+    label_fit: Annotated[float, OrDefault] = Field(
+        default=LABEL_FIT, ge=0, le=1, description=_LABEL_FIT_MEANING
+    )
     language: Annotated[Language | None, BeforeValidator(_trimmed)] = Field(
         default=None, description="en or zh: the language of the classes; None: as they are written"
     )

@@ -302,11 +302,14 @@ def test_what_cannot_be_done_is_a_sentence_and_no_run(
     assert not dataset.has_field(f"{LABELS}.caption")
 
 
-def test_a_single_class_is_given_to_everything_surely(operator, scene_dataset):
+def test_a_class_is_given_only_where_it_fits_unless_it_always_is_to_be(operator, scene_dataset):
     dataset = scene_dataset(0)
-    operator("label_regions")(dataset, field=FIELD, classes=["thing"])
+    label = operator("label_regions")
+    label(dataset, field=FIELD, classes=["thing"])
+    assert dataset.distinct(f"{LABELS}.pam_label") == []
+    assert dataset.bounds(f"{LABELS}.pam_score")[1] < 0.01
+    label(dataset, field=FIELD, classes=["thing"], label_fit=0)
     assert set(dataset.distinct(f"{LABELS}.pam_label")) == {"thing"}
-    assert dataset.bounds(f"{LABELS}.pam_score") == (1.0, 1.0)
 
 
 def test_what_is_no_dataset_is_a_sentence(operator):

@@ -70,6 +70,7 @@ def test_options_survive_json(options):
         ({"field": "gt", "colour": 1}, 'There is no parameter "colour"'),
         ({"field": "gt", "only": "some"}, 'only must be "all", "missing" or "empty", not "some"'),
         ({"field": "gt", "language": "fr"}, 'language must be "en" or "zh"'),
+        ({"field": "gt", "threshold": 0.5}, "label_fit replaces threshold"),
         ({"field": "gt", "label_fit": 2}, "label_fit must be a number from 0 to 1, not 2"),
         ({"field": "gt", "batch_size": 0}, "batch_size must be a whole number from 1 to 4,096"),
         ({"field": "gt", "batch_size": True}, "batch_size must be a whole number"),
@@ -153,4 +154,4 @@ def test_the_help_of_a_call_is_that_of_its_options():
 
 def test_blank_numbers_are_the_defaults():
     options = FindOptions(field="new", label_fit="", points_per_side=None, max_regions="")
-    assert (options.label_fit, options.points_per_side, options.max_regions) == (0, 32, None)
+    assert (options.label_fit, options.points_per_side, options.max_regions) == (0.05, 32, None)

@@ -61,8 +61,8 @@ def blob(x=20, y=12, radius=8):
 
 def region(mask=None, label="Dog", iou=0.9, share=0.5, choices=True):
     chosen = {
-        "category": Choice("animal", 0.75, np.array([0.75, 0.25], np.float32)),
-        "class": Choice("living > dog", 0.5, np.array([0.5, 0.5], np.float32)),
+        "category": Choice("animal", 0.75, np.array([0.75, 0.25], np.float32), 0.0),
+        "class": Choice("living > dog", 0.5, np.array([0.5, 0.5], np.float32), 0.0),
     }
     return Region.from_mask(
         blob() if mask is None else mask,
@@ -260,7 +260,7 @@ def test_a_choice_that_is_not_likely_enough_is_not_written():
         Scores(0.9, 0.9, 0.5),
         Provenance("nano", "0"),
         label="Dog",
-        choices={"category": Choice(None, 0.2, np.array([0.2], np.float32))},
+        choices={"category": Choice(None, 0.02, np.array([0.02], np.float32), 0.98)},
     )
     assert list(by_tag(predict(config_of("BrushLabels"), (unsure, None)))) == ["shape"]
 
