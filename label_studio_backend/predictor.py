@@ -6,6 +6,7 @@ stand on it.
 
 from __future__ import annotations
 
+import gc
 import time
 from contextlib import closing
 from functools import partial
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
+    from label_studio_backend.json_pieces import JsonList
 
 K = TypeVar("K")
 Prediction = dict[str, Any]
@@ -84,7 +86,7 @@ class Predictor:
     def click(
         self,
         task: Mapping[str, Any],
-        prompts: Sequence[Any],
+        prompts: Sequence[Any] | JsonList,
         config: LabelingConfig,
         options: Options,
         access: Access,
@@ -193,7 +195,10 @@ def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
 
     def open_annotator() -> Annotator:
         torch.set_num_threads(server.model_threads)
-        return model.open_annotator()
+        annotator = model.open_annotator()
+        # What is loaded stays. Looking through it for garbage would stop all threads for 0.2 s.
+        gc.freeze()
+        return annotator
 
     try:
         media = TaskMedia(server)
