@@ -1,4 +1,4 @@
-# Six things anyone may want. Each makes its environment, .venv, first; it is made once.
+# Each target first makes the environment .venv, unless it is there.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -9,7 +9,7 @@ LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready
 # FiftyOne supports Python up to 3.13; with FIFTYONE=0 it is neither installed nor tested.
 FIFTYONE ?= $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 14)))')
 ifeq ($(FIFTYONE),0)
-# Without FiftyOne's package, coverage cannot reach what is demanded of it.
+# Without FiftyOne, coverage cannot reach its limit.
 TESTS := tests --ignore tests/e2e --ignore tests/fiftyone_plugin --cov-fail-under 0
 E2E_TESTS := tests/e2e --ignore tests/e2e/fiftyone --ignore tests/e2e/test_installed_plugin.py
 else
@@ -19,31 +19,31 @@ endif
 
 .PHONY: demo serve test e2e lint docs
 
-demo: $(READY)  ## draw images, annotate the files, show masks and words
+demo: $(READY)  ## draw images, annotate them, show regions and words
 	$(BIN)/pam-labeling demo out/demo
 
-serve: $(READY)  ## answer Label Studio at http://localhost:9090, with nano or PAM_MODEL
+serve: $(READY)  ## serve Label Studio at http://localhost:9090, with nano or PAM_MODEL
 	$(BIN)/pam-labeling serve
 
-# A process for each core, and each computes with one thread. A process takes the tests in their
-# order, from another's far end when it has none left: so files mostly stay whole, as do the servers
-# and models that their tests share. As `tests` is named, the first process, which runs no test,
-# loads no folder's conftest.py, and so no torch.
-test: $(READY)  ## all tests but the end-to-end ones, with coverage
+# Each core has one process, which computes with one thread. A process runs its tests in order; when it
+# has none left, it takes some from the end of another's. Most files therefore stay in one process, with
+# the servers and models that their tests share. Because the argument is `tests`, the first process,
+# which runs no tests, loads no folder's conftest.py, and therefore no torch.
+test: $(READY)  ## run all tests except the end-to-end tests, with coverage
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal \
 		--cov --cov-report=term $(TESTS)
 
-e2e: $(READY) $(LABEL_STUDIO_READY)  ## from the outside: the built package, a real Label Studio
+e2e: $(READY) $(LABEL_STUDIO_READY)  ## test the built package with a real Label Studio
 	LABEL_STUDIO_VENV=$(LABEL_STUDIO_VENV) $(BIN)/python -m pytest $(E2E_TESTS)
 
-lint: $(READY)  ## style, formatting, types, direction of imports
+lint: $(READY)  ## check style, format, types, direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/draw_architecture.py --check
 
-docs: $(READY)  ## the documentation with the API reference, in out/site
+docs: $(READY)  ## build the documentation with the API reference in out/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 $(READY): pyproject.toml constraints.txt scripts/set_up scripts/install_torch.py scripts/install_database

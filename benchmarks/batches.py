@@ -1,9 +1,9 @@
 """Images per second through the annotator: `python -m benchmarks.batches [--random PAM-3B]`.
 
-JPEG files with some boxes each are annotated with masks and one answer a region: one request after
-the other, and as one batch, whose equal steps are joined. With random weights every answer has its
-full length and every box an object, so absolute numbers on an idle GPU are those of a model that
-says `--tokens` tokens about each region.
+Each JPEG file has some boxes; each box gets a mask and one answer. The files are annotated one by
+one, and as one batch, whose equal steps are joined. With random weights, every answer has its full
+length and every box has an object. Absolute numbers on an idle GPU are therefore those of a model
+that gives an answer of `--tokens` tokens about each region.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ _QUESTION = (Question(Task.BRIEF),)
 
 
 class EverythingIsThere(PAM):
-    """Random weights see nothing anywhere: here each prompt finds an ellipse."""
+    """A PAM in which each prompt finds an ellipse, because random weights find no object."""
 
     def segment(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> Segments:
-        """As PAM's, with other masks and object scores."""
+        """Like PAM's, but with other masks and object scores."""
         found = super().segment(features, prompts)
         side = found.mask_logits.shape[-1]
         steps = torch.linspace(-1, 1, side, device=found.mask_logits.device)
@@ -70,7 +70,7 @@ def write_images(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
 
 
 def request(path: Path, regions: int, tokens: int, size: tuple[int, int]) -> Request:
-    """A request for boxes side by side."""
+    """A request with boxes side by side."""
     width = size[0] / (regions + 1)
     boxes = [
         Prompt.from_box((width * n, size[1] * 0.2, width * (n + 1), size[1] * 0.8))
@@ -80,10 +80,10 @@ def request(path: Path, regions: int, tokens: int, size: tuple[int, int]) -> Req
 
 
 def measure(pam: PAM, requests: Sequence[Request], few: int) -> dict[str, float]:
-    """Images per second: `few` requests one by one, then all as a batch."""
+    """Measure images per second: `few` requests one by one, then all requests as a batch."""
     numbers: dict[str, float] = {}
     with Annotator(pam, cache_bytes=0) as annotator:
-        for warm in annotator.annotate_many(requests[:24]):  # graphs are recorded
+        for warm in annotator.annotate_many(requests[:24]):  # to record the graphs
             if warm.error is not None:
                 raise warm.error
         annotator.annotate(requests[0])
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--model", default="nano", help="a checkpoint, as for PAM.from_pretrained")
     parser.add_argument("--random", default=None, help="PAM-1.5B or PAM-3B, with random weights")
     parser.add_argument("--images", type=int, default=64)
-    parser.add_argument("--few", type=int, default=24, help="of them, one by one")
+    parser.add_argument("--few", type=int, default=24, help="how many of them one by one")
     parser.add_argument("--regions", type=int, default=3)
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--size", type=int, nargs=2, default=(1920, 1080))

@@ -1,11 +1,11 @@
-"""Memory while a dataset is captioned in FiftyOne: `python benchmarks/fiftyone_captioning.py`.
+"""Measure memory while FiftyOne captions a dataset: `python benchmarks/fiftyone_captioning.py`.
 
-`caption_regions` really runs, with nano, on small images of one region each, and asks for one
-brief caption. The images are a few different files, used again and again: each is read and
-encoded anew, so memory is what many files would need. What this process holds is measured after
-some tenths of the run; if it grew with the dataset, the last number would show it.
+`caption_regions` runs with nano on small images of one region each, and asks for one brief caption.
+A few files are used again and again; each is read and encoded every time, so memory is that of many
+different files. The memory of this process is measured after several parts of the run: if it grew
+with the dataset, the last number would show it.
 
-Needs FiftyOne's database: set FIFTYONE_DATABASE_URI, or let FiftyOne start its own.
+This needs FiftyOne's database: set FIFTYONE_DATABASE_URI, or let FiftyOne start its own.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def make_dataset(folder: Path, samples: int, side: int) -> Any:
         Image.fromarray(scene.image).resize((side, round(side * height / width))).save(path)
         labels = fo.Detections(detections=[fo.Detection(label="thing", bounding_box=box)])
         dataset.add_sample(fo.Sample(filepath=str(path), **{FIELD: labels}))
-    while len(dataset) < samples:  # by the database, or this process would hold their memory
+    while len(dataset) < samples:  # the database copies them, so this process holds no samples
         more = min(len(dataset), samples - len(dataset))
         dataset.add_collection(dataset.limit(more), new_ids=True)
     return dataset
 
 
 def memory(dataset: Any) -> Iterator[tuple[str, float, float]]:
-    """Share of the run, MiB that this process holds, and seconds since the first image."""
+    """Yield the share of the run, the process's MiB, and the seconds since the first image."""
     options = CaptionOptions(field=FIELD, model="nano")
     steps = plan_captions(options, collection_target(dataset, options)).run()
     waiting = list(SHARES)
@@ -82,7 +82,7 @@ def main() -> None:
     """Measure, print a table, and write it as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=10_000)
-    parser.add_argument("--side", type=int, default=128, help="of the images, in pixels")
+    parser.add_argument("--side", type=int, default=128, help="side of the images, in pixels")
     parser.add_argument("--json", type=Path, default=None, help="write the numbers here")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -1,10 +1,10 @@
-"""What a run's writing costs in FiftyOne, model apart: `python benchmarks/fiftyone_writing.py`.
+"""Measure how long a run writes in FiftyOne, without a model: `benchmarks/fiftyone_writing.py`.
 
-The same attributes are set on the same regions in turns: by FiftyOne's bare `set_label_values`,
-and by a run, which keeps the old values for undo, writes in flushes and keeps its record. Then the
-memory of one process is followed while a run writes to more and more samples.
+The same attributes are set on the same regions, in turns by FiftyOne's plain `set_label_values`
+and by a run, which keeps the old values for undo, writes in chunks and keeps its record. Then the
+memory of one process is measured while a run writes to more and more samples.
 
-Needs FiftyOne's database: set FIFTYONE_DATABASE_URI, or let FiftyOne start its own.
+This needs FiftyOne's database: set FIFTYONE_DATABASE_URI, or let FiftyOne start its own.
 """
 
 from __future__ import annotations
@@ -34,17 +34,17 @@ FIELD = "ground_truth"
 CAPTION = "a large red circle with a thin black border, left of two small blue squares"
 _PAGE = 200  # samples
 MASK = np.pad(np.ones((40, 40), dtype=bool), 12)
-Regions = list[tuple[str, list[str]]]  # of samples, the ids of their regions
+Regions = list[tuple[str, list[str]]]  # each sample's id, and the ids of its regions
 
 
 def make_dataset(samples: int, regions: int) -> Any:
-    """A dataset of boxes without images; nothing reads them."""
+    """A dataset of boxes without image files, which are never read."""
     dataset = fo.Dataset()
     box = [0.25, 0.25, 0.5, 0.5]
     labels = [fo.Detection(label="thing", bounding_box=box) for _ in range(regions)]
     first = fo.Sample(filepath="/nowhere.png", **{FIELD: fo.Detections(detections=labels)})
     dataset.add_sample(first)
-    while len(dataset) < samples:  # by the database, or this process would hold their memory
+    while len(dataset) < samples:  # the database copies them, so this process holds no samples
         more = min(len(dataset), samples - len(dataset))
         dataset.add_collection(dataset.limit(more), new_ids=True)
     return dataset
@@ -56,7 +56,7 @@ def regions_of(dataset: Any) -> Regions:
 
 
 def bare(dataset: Any, regions: Regions, attribute: str, value: Any) -> None:
-    """What a script would do: all values at once."""
+    """Set all values at once, as a script would."""
     dataset.set_label_values(
         f"{FIELD}.detections.{attribute}",
         [
@@ -68,7 +68,7 @@ def bare(dataset: Any, regions: Regions, attribute: str, value: Any) -> None:
 
 
 def run(dataset: Any, regions: Regions, attribute: str, value: Any) -> str:
-    """What an operator does; the run's key."""
+    """Write as an operator does; return the run's key."""
     attributes = [Attribute(attribute, "text", "What the region is.")]
     with RunWriter(dataset, FIELD, operator="benchmark", attributes=attributes) as writer:
         for sample, labels in regions:
@@ -77,7 +77,7 @@ def run(dataset: Any, regions: Regions, attribute: str, value: Any) -> str:
 
 
 def compare(samples: int, regions_each: int, repeats: int) -> dict[str, list[float]]:
-    """Seconds of each way to write, the median of turns, on clones of one dataset."""
+    """The median seconds of each way to write, measured in turns on clones of one dataset."""
     cases: dict[str, tuple[str, list[Any]]] = {
         "captions, new": ("caption", [CAPTION]),
         "captions, over old ones": ("caption", [CAPTION, CAPTION + "."]),
@@ -93,7 +93,7 @@ def compare(samples: int, regions_each: int, repeats: int) -> dict[str, list[flo
 
 
 def _turn(base: Any, attribute: str, values: list[Any]) -> tuple[float, float, float]:
-    """Seconds of the bare way, of a run, and of undoing it."""
+    """The seconds of `set_label_values`, of a run, and of undoing the run."""
     theirs, ours = base.clone(), base.clone()
     for dataset in (theirs, ours):
         if attribute != "mask":
@@ -118,7 +118,7 @@ def _timed(call: Callable[[], object]) -> tuple[float, object]:
 
 
 def memory(samples: int, regions_each: int, points: int) -> Iterator[tuple[str, float]]:
-    """MiB that this process holds, while a run writes to more and more samples."""
+    """Yield the process's MiB while a run writes to more and more samples."""
     dataset = make_dataset(samples, regions_each)
     process = psutil.Process()
     attributes = [Attribute("caption", "text", "What the region is.")]
@@ -146,7 +146,7 @@ def main() -> None:
     """Measure, print two tables, and write them as JSON if asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--samples", type=int, default=1000)
-    parser.add_argument("--regions", type=int, default=10, help="of each sample")
+    parser.add_argument("--regions", type=int, default=10, help="regions of each sample")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--memory-samples", type=int, default=10_000)
     parser.add_argument("--json", type=Path, default=None, help="write the numbers here")

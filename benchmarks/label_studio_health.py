@@ -1,8 +1,8 @@
-"""How long Label Studio waits for /health and /setup: `python -m benchmarks.label_studio_health`.
+"""Measure how fast /health and /setup are answered: `python -m benchmarks.label_studio_health`.
 
-Label Studio calls both before nearly everything, with limits of 1 and 3 seconds. They are asked in
-turns, from a process of its own, while nothing happens, while the model loads, while clicks are
-computed, and while batches of many megabytes arrive. The server is a process as in production.
+Label Studio calls both before nearly every action, with limits of 1 and 3 seconds. A process of its
+own requests them in turns while nothing happens, while the model loads, while clicks are computed,
+and while batches of many megabytes arrive. The server is a separate process, as in production.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def taxonomy(nodes: int) -> str:
 
 
 def ask(port: int, path: str, body: bytes | None) -> float:
-    """Milliseconds of one request on a connection of its own, as Label Studio asks."""
+    """The milliseconds of one request on a connection of its own, as Label Studio makes it."""
     start = time.perf_counter()
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     connection.request("POST" if body else "GET", path, body)
@@ -56,7 +56,7 @@ def ask(port: int, path: str, body: bytes | None) -> float:
 
 
 def watch(site: int, port: int, setup: bytes, ready: Event, stop: Event, results: Any) -> None:
-    """Ask from when the server listens until told to stop; runs in a process of its own."""
+    """Send requests from when the server listens until `stop` is set; runs in its own process."""
     times: dict[str, list[float]] = {"/health": [], "/setup": []}
     ask(site, "/none.png", None)  # the client's own first request is slow
     ready.set()
@@ -69,7 +69,7 @@ def watch(site: int, port: int, setup: bytes, ready: Event, stop: Event, results
 
 
 def measured(served: Served, setup: str, meanwhile: Callable[[], None]) -> dict[str, list[float]]:
-    """Milliseconds by path while something happens."""
+    """The milliseconds of requests, by path, during `meanwhile`."""
     body = json.dumps({"project": "1.1", "schema": setup}).encode()
     context = multiprocessing.get_context("spawn")
     ready, stop, results = context.Event(), context.Event(), context.Queue()
@@ -133,12 +133,12 @@ class Served:
                 attempt()
                 return
             if time.monotonic() > end:
-                raise TimeoutError("the server does not get ready")
+                raise TimeoutError("the server did not become ready in time")
             time.sleep(0.02)
 
 
 def batch(megabytes: int, shape: dict[str, Any]) -> bytes:
-    """A batch whose tasks have a large shape each, and images that cannot be had."""
+    """A batch of tasks with a large shape each, whose images do not exist."""
     regions = [{"result": [shape]}]
     task = {"data": {"image": "/none.png"}, "annotations": regions}
     count = max(1, round(megabytes * 1e6 / len(json.dumps(task))))
@@ -148,7 +148,7 @@ def batch(megabytes: int, shape: dict[str, Any]) -> bytes:
 
 
 def add(table: Table, name: str, times: dict[str, list[float]]) -> None:
-    """A row for each path."""
+    """Add a row for each path."""
     for path, values in times.items():
         hundredths = statistics.quantiles(values, n=100, method="inclusive")
         numbers = (statistics.median(values), hundredths[98], max(values))
@@ -159,9 +159,9 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--seconds", type=float, default=5.0, help="for each row but loading")
-    parser.add_argument("--megabytes", type=int, default=50, help="of a batch")
-    parser.add_argument("--nodes", type=int, default=20_000, help="of the large taxonomy")
+    parser.add_argument("--seconds", type=float, default=5.0, help="for each row except loading")
+    parser.add_argument("--megabytes", type=int, default=50, help="size of a batch")
+    parser.add_argument("--nodes", type=int, default=20_000, help="size of the large taxonomy")
     options = parser.parse_args()
     table = Table(title=f"Milliseconds, {options.model}: {machine()}")
     for column in ("while", "path", "N", "p50", "p99", "max"):

@@ -1,8 +1,8 @@
-"""How fast masks become Label Studio's run lengths and back, against label_studio_sdk.
+"""Measure the speed of Label Studio's run lengths, both ways, against label_studio_sdk.
 
-`python benchmarks/label_studio_rle.py [--largest 4096x3072]`. Both sides are given the same masks
-in turns, in one process, and must agree: the run lengths number by number, the masks pixel by
-pixel. The SDK takes about a minute for one ragged mask of 4096 x 3072, and minutes for white noise.
+`python benchmarks/label_studio_rle.py [--largest 4096x3072]`. Both sides get the same masks in
+turns in one process, and must agree in every number of the run lengths and every pixel of the
+masks. The SDK takes about a minute for one ragged mask of 4096 x 3072, and minutes for white noise.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SEED = 3
 
 
 class Row(NamedTuple):
-    """Median seconds for one mask: ours, the SDK's."""
+    """The median seconds for one mask, ours and the SDK's."""
 
     mask: str
     size: str
@@ -58,7 +58,7 @@ def ragged(width: int, height: int) -> Mask:
 
 
 def white_noise(width: int, height: int) -> Mask:
-    """Every pixel by chance: half of the pixels end a run, which is as ragged as it gets."""
+    """Every pixel is random, so half of the pixels end a run: the most ragged mask."""
     return np.random.default_rng(SEED).random((height, width), dtype=np.float32) > 0.5
 
 
@@ -66,13 +66,13 @@ MASKS = {"ellipse": ellipse, "ragged": ragged, "white noise": white_noise}
 
 
 def sdk_encode(mask: Mask) -> list[int]:
-    """A mask as label_studio_sdk writes it."""
+    """Encode a mask as label_studio_sdk does."""
     write: Callable[[npt.NDArray[np.uint8]], list[int]] = brush.mask2rle
     return write(mask.astype(np.uint8) * 255)
 
 
 def sdk_decode(numbers: list[int], width: int, height: int) -> Mask:
-    """The pixels with an alpha above 0, as label_studio_sdk reads them."""
+    """Decode a mask as label_studio_sdk does: the pixels with an alpha above 0."""
     values: npt.NDArray[np.uint8] = brush.decode_rle(numbers)
     return values.reshape(height, width, 4)[:, :, 3] > 0
 
@@ -90,7 +90,7 @@ def in_turns(repeats: int, ours: Callable[[], Any], theirs: Callable[[], Any]) -
 
 
 def measure(name: str, width: int, height: int, repeats: int) -> Row:
-    """Both directions for one mask.
+    """Measure both directions for one mask.
 
     Raises:
         SystemExit: the two sides do not agree.
@@ -101,21 +101,21 @@ def measure(name: str, width: int, height: int, repeats: int) -> Row:
         repeats, lambda: rle.encode(mask), lambda: sdk_encode(mask)
     )
     if numbers != expected:
-        raise SystemExit(f"{name}: the run lengths are not those of label_studio_sdk")
+        raise SystemExit(f"{name}: the run lengths differ from those of label_studio_sdk")
     (ours, theirs), decode = in_turns(
         repeats,
         lambda: rle.decode(numbers, size=(width, height)),
         lambda: sdk_decode(numbers, width, height),
     )
     if not (np.array_equal(ours, theirs) and np.array_equal(ours, mask)):
-        raise SystemExit(f"{name}: the mask is not that of label_studio_sdk")
+        raise SystemExit(f"{name}: the mask differs from that of label_studio_sdk")
     flat = mask.ravel()
     runs = 1 + int(np.count_nonzero(flat[1:] != flat[:-1]))
     return Row(name, f"{width} x {height}", runs, encode, decode)
 
 
 def machine() -> str:
-    """The processor, how many of them this process may use, and the versions that matter."""
+    """The processor, the number of cores that this process may use, the load and versions."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return (
         f"{_processor()}, {cores} cores, load {os.getloadavg()[0]:.1f}, "
@@ -164,7 +164,7 @@ def main() -> None:
         "SDK ms",
         "times",
     )
-    table = Table(title=f"Label Studio's run lengths, against label_studio_sdk\n{place}")
+    table = Table(title=f"Label Studio's run lengths, compared with label_studio_sdk\n{place}")
     for column in columns:
         table.add_column(column, justify="left" if column in {"mask", "size"} else "right")
     for row in rows:

@@ -1,9 +1,9 @@
-"""What Label Studio's protocol costs on top of the model: `benchmarks/label_studio_server.py`.
+"""Measure the time of Label Studio's protocol: `python benchmarks/label_studio_server.py`.
 
-Every click is answered twice, in turns, so that a noisy machine is noisy to both: through HTTP (the
-request that Label Studio posts, waitress, reading the image and the prompt, the model, masks as
-run lengths, the check), and by the annotator called directly with the same prompt. Both get the
-same images, known or new to the model, from a server on the same machine.
+Every click is answered twice, in turns, so that noise of the machine affects both sides: through
+HTTP (the request that Label Studio posts, waitress, reading the image and the prompt, the model,
+masks as run lengths, the check), and by calling the annotator directly with the same prompt. Both
+get the same images, known or new to the model, from a server on the same machine.
 """
 
 from __future__ import annotations
@@ -48,13 +48,13 @@ CONFIG = """<View><Image name="image" value="$image"/>
   <Label value="object"/><Label value="other"/>
 </KeyPointLabels>{texts}</View>"""
 TEXTS = '<TextArea name="caption" toName="image" perRegion="true"/>'
-# Regions that are on the task already travel with every click.
+# Label Studio sends the regions that a task already has with every click.
 EARLIER = {"type": "brushlabels", "value": {"format": "rle", "rle": [17, 200] * 20_000}}
 
 
 @dataclass(frozen=True)
 class Scene:
-    """An image file, and where to click."""
+    """An image file and a place to click."""
 
     path: str
     content: bytes
@@ -79,7 +79,7 @@ def scenes(count: int, side: int, first: int) -> Iterator[Scene]:
 
 
 def click(scene: Scene, config: str, earlier: int) -> dict[str, Any]:
-    """What Label Studio posts when somebody clicks."""
+    """The body that Label Studio posts for a click."""
     x, y = (100 * at / side for at, side in zip(scene.point, scene.size, strict=True))
     value = {"x": x, "y": y, "width": 0.3, "keypointlabels": ["object"]}
     prompt = {
@@ -152,7 +152,7 @@ class Bench:
         self.session = stack.enter_context(requests.Session())
 
     def http(self, scene: Scene) -> float:
-        """Seconds of a click through HTTP, with making nothing of its body."""
+        """The seconds of a click through HTTP, from sending the body to receiving the answer."""
         body = json.dumps(click(scene, self.config, self.earlier)).encode()
         start = time.perf_counter()
         answer = self.session.post(self.url, data=body, timeout=600)
@@ -161,7 +161,7 @@ class Bench:
         return seconds
 
     def model(self, scene: Scene, image: LoadedImage) -> float:
-        """Seconds of the annotator for the same click, its image decoded before."""
+        """The seconds of the annotator for the same click on an image decoded before."""
         prompt = Prompt.from_points([scene.point], [True])
         request = Request(image, (prompt,), questions=self.questions)
         start = time.perf_counter()
@@ -169,19 +169,19 @@ class Bench:
         return time.perf_counter() - start
 
     def both(self, scene: Scene, clicks: int) -> list[tuple[float, float]]:
-        """Seconds of clicks on one image, by HTTP and by the model alone, in turns."""
+        """The seconds of clicks on one image, in turns by HTTP and by the annotator."""
         self.site.files[scene.path] = scene.content
         image = read_image(scene.content)
         return [(self.http(scene), self.model(scene, image)) for _ in range(clicks)]
 
 
 def percentile(values: list[float], share: int) -> float:
-    """The value below which `share` per cent are."""
+    """The value below which `share` per cent of the values are."""
     return statistics.quantiles(values, n=100, method="inclusive")[share - 1]
 
 
 def add(table: Table, name: str, times: list[tuple[float, float]]) -> dict[str, float]:
-    """A row, in milliseconds; returned by column."""
+    """Add a row, in milliseconds; return it by column."""
     http, model = (list(column) for column in zip(*times, strict=True))
     over = [one - other for one, other in times]
     row = {
@@ -194,7 +194,7 @@ def add(table: Table, name: str, times: list[tuple[float, float]]) -> dict[str, 
 
 
 def machine() -> str:
-    """What it ran on."""
+    """A description of the machine and the versions."""
     where = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor()
     return (
         f"{where or platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, "
@@ -206,11 +206,11 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--model", default="nano")
-    parser.add_argument("--clicks", type=int, default=100, help="on a known image, and on new")
+    parser.add_argument("--clicks", type=int, default=100, help="on a known image, and on new ones")
     parser.add_argument("--side", type=int, default=1024, help="longer side of the images")
-    parser.add_argument("--earlier", type=int, default=5, help="masks on the task already")
+    parser.add_argument("--earlier", type=int, default=5, help="masks that the task already has")
     parser.add_argument("--no-texts", action="store_true", help="masks without captions")
-    parser.add_argument("--json", type=Path, help="write the rows here as well")
+    parser.add_argument("--json", type=Path, help="also write the rows here")
     options = parser.parse_args()
     table = Table(title=f"Milliseconds a click, {options.model}: {machine()}")
     for column in ("clicks on", "N", "HTTP p50", "p95", "model p50", "p95", "overhead p50", "p95"):

@@ -1,8 +1,8 @@
-"""How fast PAM is, and what batching saves: `python benchmarks/model.py [--model nano]`.
+"""Measure PAM's speed, and what batching saves: `python benchmarks/model.py [--model nano]`.
 
-Ratios come from one run, their two sides measured in turns, so that a noisy machine is noisy to
-both. `--random PAM-3B` measures a published size with random weights (nothing is downloaded, and
-every answer has the full length); absolute times mean something on an idle GPU only.
+Both sides of a ratio are measured in turns in one run, so that noise of the machine affects both.
+`--random PAM-3B` measures a published size with random weights: nothing is downloaded, and every
+answer has the full length. Absolute times mean something on an idle GPU only.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 LABELS = [f"label {number}" for number in range(200)]
 REGIONS = 16
 TASKS = [Question(task) for task in Task]
-_QWEN = {  # hidden, MLP, layers, heads of the published sizes; two key/value heads each
+_QWEN = {  # hidden width, MLP width, layers and heads of the published sizes; 2 key/value heads
     "PAM-1.5B": (1536, 8960, 28, 12),
     "PAM-3B": (2048, 11008, 36, 16),
 }
@@ -57,7 +57,7 @@ def random_pam(size: str, device: torch.device, dtype: torch.dtype) -> PAM:
     with parameters_on_meta():
         network = PAMNetwork(PAMConfig(sam2_config(), config), tokenizer)
     network.language.end_id = config.vocab_size - 1  # random weights hardly ever choose it
-    fresh: dict[nn.Parameter, nn.Parameter] = {}  # tied ones stay tied
+    fresh: dict[nn.Parameter, nn.Parameter] = {}  # by the old ones, so that tied ones stay tied
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
             if parameter not in fresh:
@@ -96,7 +96,7 @@ class Clock:
 
 
 def absolute(pam: PAM, clock: Clock) -> dict[str, float]:
-    """Seconds of what an annotator waits for, on one 1024 x 768 image."""
+    """The seconds that a person waits for each step, on one image of 1024 x 768 pixels."""
     image = np.asarray(_scene())
     features = pam.encode(image)
     click = [Prompt.from_points([(400, 300)])]
@@ -154,7 +154,7 @@ def ratios(pam: PAM, clock: Clock) -> dict[str, float]:
         "4 tasks in one call, against 4 calls": each / four,
         "4 tasks in one call, in units of 1 task": four / one,
         "50 labels in one call, against 50 calls": single / packed,
-        "2 answers with a recorded step (on CUDA), against without": growing / recorded,
+        "2 answers with a recorded step (on CUDA), against 2 without": growing / recorded,
     }
 
 

@@ -1,4 +1,4 @@
-"""Exit with 0 if the backend of this container is ready to predict, with 1 if not."""
+"""Exit with 0 if the backend of this container is ready to predict, else with 1."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException
 
 def main() -> None:
     """Ask /ready, which needs no password."""
-    # Not urllib.request: it would ask the proxy of the environment, where there is one.
+    # Not urllib.request, which would use a proxy of the environment.
     connection = HTTPConnection("127.0.0.1", int(os.environ.get("PORT") or 9090), timeout=4)
     try:
         connection.request("GET", "/ready")

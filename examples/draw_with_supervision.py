@@ -22,7 +22,7 @@ from pam_labeling.masks import decode_rle
 
 
 def detections(entry: dict[str, Any]) -> sv.Detections:
-    """The regions of one image of the JSON; supervision wants a number for each class."""
+    """The regions of one image of the JSON; supervision needs a number for each class."""
     regions = entry["regions"]
     if not regions:
         return sv.Detections.empty()
@@ -46,7 +46,7 @@ def draw(document: Path, images: Path, drawings: Path) -> list[Path]:
             print(f"{entry['file']}: {entry['error']}")
             continue
         name = Path(entry["file"]).name
-        # As pam-labeling sees it: upright, in RGB.
+        # Read the image as pam-labeling does: upright, in RGB.
         scene = Image.fromarray(read_image(images / name).pixels)
         found = detections(entry)
         for annotator in (sv.MaskAnnotator(), sv.BoxAnnotator(), sv.LabelAnnotator()):

@@ -1,4 +1,4 @@
-"""Caption the boxes of a FiftyOne dataset, look at what was written, and take it back.
+"""Caption the boxes of a FiftyOne dataset, print some captions, and undo the run.
 
     python examples/fiftyone_run.py [FOLDER]
 

@@ -23,7 +23,7 @@ from pam_model.nano.words import SHAPES
 
 
 def make_project(client: httpx.Client, files: list[Path]) -> int:
-    """A project with a task for each file; its number."""
+    """Make a project with a task for each file; return the project's number."""
     config = build_config([shape.en for shape in SHAPES])
     project = {"title": "Drawn scenes", "label_config": config}
     number = int(client.post("/api/projects", json=project).raise_for_status().json()["id"])
@@ -34,7 +34,7 @@ def make_project(client: httpx.Client, files: list[Path]) -> int:
 
 
 def prelabel(number: int) -> None:
-    """Pre-annotate; interrupted, the same command goes on where it was."""
+    """Pre-annotate the project; after an interruption, the same command continues the run."""
     command = [sys.executable, "-m", "pam_labeling.command_line.cli", "prelabel"]
     command += ["--project", str(number), "--model", "nano"]
     command += ["--option", "points_per_side=8"]  # a coarse grid, for a quick example
@@ -42,8 +42,8 @@ def prelabel(number: int) -> None:
 
 
 def export(client: httpx.Client, number: int) -> list[dict[str, Any]]:
-    """All tasks with their predictions, as Label Studio exports them."""
-    # Label Studio's plain export has only the numbers of predictions; a snapshot can hold them all.
+    """Export all tasks with their predictions."""
+    # Label Studio's plain export has only the ids of predictions; a snapshot can hold all of them.
     whole = {"serialization_options": {"predictions": {"only_id": False}}}
     exports = f"/api/projects/{number}/exports"
     snapshot = client.post(exports, json=whole).raise_for_status().json()
@@ -53,8 +53,8 @@ def export(client: httpx.Client, number: int) -> list[dict[str, Any]]:
 
 
 def run(folder: Path) -> list[dict[str, Any]]:
-    """Make, pre-annotate, export; returns the exported tasks."""
-    # A legacy token. A personal access token must be exchanged first: see Label Studio's API pages.
+    """Make, pre-annotate and export a project; return the exported tasks."""
+    # This takes a legacy token. For a personal access token, see Label Studio's API pages.
     headers = {"Authorization": f"Token {os.environ['LABEL_STUDIO_API_KEY']}"}
     url = os.environ["LABEL_STUDIO_URL"]
     with httpx.Client(base_url=url, headers=headers, timeout=120) as client:

@@ -1,8 +1,9 @@
-"""Choose each region's label from a list of your own, with the names that the model understands.
+"""Choose each region's label from a list of your own, with other names for the model.
 
     python examples/own_labels.py [FOLDER]
 
-It draws images into FOLDER (`out/examples/scenes` if none is given) and points at each object.
+It draws images into FOLDER (`out/examples/scenes` if none is given) and prompts with a box for each
+object.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pam_labeling import Annotator, Prompt, Request, Vocabulary
 from pam_labeling.command_line.demo import write_scenes
 from pam_model import PAM
 
-# The model is asked about the phrases; the answer has the project's own name. The likeliest label
-# always wins, unless its share among the list is under the threshold.
+# The model scores the phrases; the region gets the project's label. The likeliest label wins
+# unless its share among the list is below the threshold.
 VOCABULARY = Vocabulary(
     labels=("cls_round", "cls_angular", "cls_other"),
     phrases={
@@ -33,7 +34,7 @@ def label_objects(folder: Path) -> dict[str, list[str | None]]:
     with Annotator(PAM.from_pretrained("nano")) as annotator:
         for path, scene in write_scenes(folder):
             boxes = tuple(Prompt.from_box(item.box) for item in scene.objects)
-            # No questions: only masks, and a label of the list.
+            # Without questions, regions have only a mask and a label of the list.
             request = Request(path, prompts=boxes, questions=(), vocabulary=VOCABULARY)
             regions = annotator.annotate(request, timeout=60).regions
             labels[path.name] = [region.label for region in regions]

@@ -1,4 +1,4 @@
-"""Masks, labels and captions on the regions that a FiftyOne dataset already has."""
+"""A FiftyOne plugin that adds masks, labels and captions to the regions of a dataset."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 def register(plugin: Any) -> None:
     """Register operators and panel with FiftyOne's plugin context."""
-    # Not at the top: the parts of the package are of use without the others.
+    # Imported here, so that each part of the package can be used without the others.
     from .operators import OPERATORS  # noqa: PLC0415
     from .review.panel import ReviewPanel  # noqa: PLC0415
 

@@ -6,4 +6,4 @@ from pam_labeling.errors import InputError
 
 
 class PluginError(InputError):
-    """A sentence for the person at the form or the log: what is wrong, and what to do."""
+    """Something that a person must change; the message says what is wrong, and what to do."""

@@ -1,4 +1,4 @@
-"""A pool of annotators: one for each model and device, kept while it may be wanted again."""
+"""A pool of annotators: one for each model and device, kept for a while for the next use."""
 
 from __future__ import annotations
 
@@ -39,14 +39,14 @@ class _Lent:
 
 
 class AnnotatorPool:
-    """Lends annotators by their settings. Thread-safe.
+    """Lends annotators by their settings; safe to use from any thread.
 
-    An annotator that nobody uses is closed after a while, and at once when another model is wanted:
-    two models may not fit on one device.
+    An unused annotator is closed after a while, and at once when another model is requested: two
+    models may not fit on one device.
 
     Args:
-        idle_seconds: how long an unused annotator is kept; None: as `PAM_IDLE_SECONDS` says, or ten
-            minutes; 0: not at all.
+        idle_seconds: how long an unused annotator is kept; None takes `PAM_IDLE_SECONDS`, or ten
+            minutes; 0 keeps none.
     """
 
     def __init__(self, idle_seconds: float | None = None) -> None:
@@ -61,14 +61,14 @@ class AnnotatorPool:
 
     @contextmanager
     def lend(self, settings: Settings) -> Iterator[Annotator]:
-        """The annotator of these settings, loaded on first use, for the length of the context.
+        """Lend the annotator of these settings for the length of `with`; load it on first use.
 
         Raises:
-            PluginError: the model cannot be loaded; the sentence says why.
+            PluginError: the model cannot be loaded; the message says why.
         """
         entry = self._enter(settings)
         try:
-            # A lock for each entry: loading takes minutes, and other models are lent meanwhile.
+            # Each entry has a lock: loading takes minutes, and other models are lent meanwhile.
             with entry.loading:
                 if entry.annotator is None:
                     entry.annotator = _load(settings)
@@ -77,7 +77,7 @@ class AnnotatorPool:
             self._leave(settings, entry)
 
     def close(self) -> None:
-        """Close every annotator that nobody uses now."""
+        """Close every annotator that is not in use."""
         for settings in list(self._entries):
             self._close_if_idle(settings)
 
@@ -108,28 +108,28 @@ class AnnotatorPool:
     def _close_if_idle(self, settings: Settings) -> None:
         with self._lock:
             entry = self._entries.get(settings)
-            # The timer may fire while somebody borrows the annotator again.
+            # The timer may fire while the annotator is lent again.
             if entry is None or entry.users:
                 return
             del self._entries[settings]
             if entry.timer is not None:
                 entry.timer.cancel()
-        # Outside the lock: it waits for the worker.
+        # Outside the lock, because it waits for the worker.
         if entry.annotator is not None:
             entry.annotator.close()
 
 
 POOL = AnnotatorPool()
-"""The annotators of this process: operators, panel and zoo model share them."""
+"""The annotators of this process; operators, panel and zoo model share them."""
 
 
 def settings_of(
     model: str | None = None, device: str | None = None, batch_size: int | None = None
 ) -> Settings:
-    """The settings of the environment, with what a person chose over them.
+    """The settings of the environment, overridden by a person's choices.
 
     Raises:
-        PluginError: a setting that cannot be used.
+        PluginError: a setting cannot be used.
     """
     try:
         return Settings.from_environment(
@@ -140,14 +140,14 @@ def settings_of(
 
 
 def check_model(settings: Settings) -> None:
-    """Refuse a model whose name nobody knows, before it is loaded or a run waits for a worker.
+    """Refuse an unknown model before it is loaded, and before a run waits for a worker.
 
-    An absolute path may be a folder of the worker's machine: it is left to the worker.
+    An absolute path may be a folder of the worker's machine, so the worker must check it.
 
     Raises:
-        PluginError: there is no such model; the sentence is that of loading it.
+        PluginError: there is no such model; the message is the same as when it is loaded.
     """
-    # The names of hub models and of folders look alike; only an absolute path is surely a folder.
+    # Names of hub models and of folders look alike; only an absolute path is certainly a folder.
     if Path(settings.model).is_absolute():
         return
     try:
@@ -170,7 +170,7 @@ def idle_seconds() -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds <= threading.TIMEOUT_MAX:
-        raise PluginError(f"{IDLE_VARIABLE} is a number of seconds from 0, not {text!r}.")
+        raise PluginError(f"{IDLE_VARIABLE} must be a number of seconds from 0, not {text!r}.")
     return seconds
 
 

@@ -1,1 +1,1 @@
-"""Label Studio's words to ours and back, and the HTTP server that it talks to."""
+"""The ML backend for Label Studio: translates its results, and serves its requests over HTTP."""

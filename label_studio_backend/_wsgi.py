@@ -1,6 +1,6 @@
 """The WSGI application that `label-studio-ml start label_studio_backend` and gunicorn serve.
 
-Every process loads the model, so run one with threads:
+Every process loads the model, so run one process with threads:
 `gunicorn --workers 1 --threads 16 label_studio_backend._wsgi:app`.
 Without the official SDK use `pam-labeling serve`.
 """
@@ -17,7 +17,7 @@ from label_studio_backend.model import PerceiveAnything
 
 
 def _arguments() -> argparse.Namespace:
-    """The arguments that the SDK's `start` passes on; gunicorn's own are not ours."""
+    """The arguments that the SDK's `start` passes on; under gunicorn, the defaults."""
     parser = argparse.ArgumentParser(description="Perceive Anything for Label Studio")
     parser.add_argument("-p", "--port", type=int, default=os.environ.get("PORT", "9090"))
     parser.add_argument("--host", default=os.environ.get("PAM_HOST", "127.0.0.1"))

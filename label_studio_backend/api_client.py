@@ -1,8 +1,8 @@
 """A client of Label Studio's REST API that waits for a server that is away.
 
-It does not use the typed methods of `label_studio_sdk`. They build an object for every number of
-every mask, a few microseconds each, in both directions. And they send a write again when its answer
-was lost, which doubles the prediction.
+It does not use the typed methods of `label_studio_sdk`, for two reasons: they build an object for
+every number of every mask, a few microseconds each, in both directions; and they send a write again
+when its answer was lost, which doubles the prediction.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _DETAIL = 300  # characters of the server's own words
 
 
 class ApiFailure(PamError, RuntimeError):  # noqa: N818 - a failure of the server's, of several kinds
-    """Label Studio did not do what was asked; the message is a sentence without secrets."""
+    """A request to Label Studio failed; the message is a sentence without secrets."""
 
 
 class AccessError(ApiFailure):
@@ -82,7 +82,7 @@ class Api:
         tell: shows people a sentence that says what the program waits for.
 
     Raises:
-        AccessError: the address or the key cannot be one, or REQUESTS_CA_BUNDLE names no
+        AccessError: the address or the key is malformed, or REQUESTS_CA_BUNDLE names no
             certificates.
     """
 
@@ -259,7 +259,7 @@ class Api:
         )
 
     def _refuse_bad_tls(self, error: httpx.TransportError) -> None:
-        """End where the connection failed for a reason that stays."""
+        """Raise AccessError if the connection failed for a reason that will not go away."""
         cause = tls_error(error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise AccessError(

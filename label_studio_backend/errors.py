@@ -1,6 +1,6 @@
 """The error for requests of Label Studio that cannot be answered.
 
-`pam_labeling/errors.py` draws the tree that it belongs to.
+`pam_labeling/errors.py` shows its place in the tree of errors.
 """
 
 from __future__ import annotations
@@ -9,4 +9,4 @@ from pam_labeling.errors import InputError
 
 
 class RequestError(InputError):
-    """A request that cannot be answered; the message is a sentence for whoever sent it."""
+    """A request cannot be answered; the message is a sentence for its sender."""

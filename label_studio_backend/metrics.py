@@ -20,14 +20,14 @@ class Metrics:
     Attributes:
         requests: HTTP requests by path and status.
         stages: seconds by stage. media: fetch an image, or find it on the disk. decode: decode it.
-            read: read prompts. model: wait for the model, and compute. write: write results, run
-            lengths among them.
+            read: read prompts. model: wait for the model, and compute. write: write results,
+            including run lengths.
         busy: requests that were answered "busy".
         refusals: prompts for which the model finds no object.
         failures: tasks without a prediction, by the kind of error.
-        images: look-ups of decoded images: kept (hit) or not (miss). Threads that wait for the same
-            image count as one.
-        results: look-ups of pre-annotations: kept (hit), under way (joined) or new (miss).
+        images: look-ups of decoded images: cached (hit) or not (miss). Threads that wait for the
+            same image count as one.
+        results: look-ups of pre-annotations: cached (hit), under way (joined) or new (miss).
         events: webhook events by action.
     """
 
@@ -42,7 +42,7 @@ class Metrics:
             registry=self.registry,
         )
         self.busy = self._counter("busy", "Requests that were answered busy.")
-        self.refusals = self._counter("refusals", "Prompts that no object answers.")
+        self.refusals = self._counter("refusals", "Prompts without an object.")
         self.failures = self._counter("failures", "Tasks without a prediction.", "kind")
         self.images = self._counter("image_cache", "Look-ups of decoded images.", "found")
         self.results = self._counter("result_cache", "Look-ups of pre-annotations.", "found")
@@ -65,5 +65,5 @@ class Metrics:
             self.stages.labels(name).observe(time.perf_counter() - start)
 
     def text(self) -> bytes:
-        """Everything in Prometheus' text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self.registry)

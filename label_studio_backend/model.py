@@ -5,8 +5,8 @@
 backend. The SDK's server does less than ours: it has no /metrics, never answers "busy", passes no
 token on from /setup, checks no config, and answers every failure with a plain 500.
 
-The SDK (`label_studio_ml`) is published as a git repository only. This module was tested against a
-stand-in, not under the real SDK.
+The SDK (`label_studio_ml`) is published only as a git repository. This module was tested against a
+stand-in, not with the real SDK.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def shared_backend() -> Backend:
     """The one backend of the process. The first call begins to load its model.
 
     Raises:
-        CommandError: a setting of the environment that cannot be used.
+        CommandError: a setting in the environment cannot be used.
     """
     model, server = read_settings({}, {})
     backend = Backend(open_predictor(model, server), server)
@@ -40,7 +40,7 @@ def shared_backend() -> Backend:
 
 
 class PerceiveAnything(LabelStudioMLBase):  # type: ignore[misc]  # the SDK is untyped, if there
-    """Perceive Anything for `init_app` of the SDK."""
+    """Perceive Anything as a model for the SDK's `init_app`."""
 
     def setup(self) -> None:
         """Tell the SDK the version that predictions carry."""
@@ -49,7 +49,7 @@ class PerceiveAnything(LabelStudioMLBase):  # type: ignore[misc]  # the SDK is u
     def predict(
         self, tasks: list[dict[str, Any]], context: Mapping[str, Any] | None = None, **_: Any
     ) -> list[dict[str, Any]]:
-        """A prediction for each task; see `Backend.predict`.
+        """Predict each task; see `Backend.predict`.
 
         Raises:
             PamError: as `Backend.predict` does.
@@ -63,5 +63,5 @@ class PerceiveAnything(LabelStudioMLBase):  # type: ignore[misc]  # the SDK is u
         return results
 
     def fit(self, event: str, data: Any, **_: Any) -> dict[str, Any]:  # noqa: ARG002 - by name
-        """Count a webhook's event; nothing is trained."""
+        """Count a webhook event; nothing is trained."""
         return shared_backend().webhook(event)

@@ -1,4 +1,4 @@
-"""Loads the model in a background thread, while the caller does something else."""
+"""Load the model, usually in a background thread."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _log = logging.getLogger(__name__)
 
 
 class ModelLoader:
-    """Opens an annotator in a background thread, and owns it.
+    """Opens an annotator, and owns it.
 
     Args:
-        open_annotator: loads the model; called once, after `start`.
+        open_annotator: loads the model; called once, by `start` or `load`.
     """
 
     def __init__(self, open_annotator: Callable[[], Annotator]) -> None:
@@ -34,8 +34,25 @@ class ModelLoader:
         self._loaded: Future[Annotator] = Future()
 
     def start(self) -> None:
-        """Begin to load."""
-        threading.Thread(target=self._load, name="pam-loader", daemon=True).start()
+        """Begin to load in a background thread, and return at once."""
+        threading.Thread(target=self.load, name="pam-loader", daemon=True).start()
+
+    def load(self) -> None:
+        """Load in this thread."""
+        start = time.monotonic()
+        try:
+            annotator = self._open()
+        except Exception as error:  # noqa: BLE001 - raised in all that ask for the model
+            _log.exception("the model cannot be loaded")
+            # An admin sees the message in a status line, so it must be one line.
+            sentence = " ".join(f"the model cannot be loaded: {error}".split())
+            self._loaded.set_exception(UnavailableError(sentence))
+            return
+        # A full collection would stop all threads while it visits the many objects of torch.
+        gc.freeze()
+        self._loaded.set_result(annotator)
+        seconds = time.monotonic() - start
+        _log.info("the model %s is ready after %.1f s", annotator.model_name, seconds)
 
     @property
     def state(self) -> State:
@@ -55,7 +72,7 @@ class ModelLoader:
         return self._loaded.result() if self.state == "ready" else None
 
     def wait(self, seconds: float | None) -> Annotator:
-        """The annotator, after waiting up to `seconds` for it; None: as long as it takes.
+        """Wait up to `seconds` for the annotator; None waits as long as it takes.
 
         Raises:
             UnavailableError: the model is still loading, or could not be loaded.
@@ -70,22 +87,6 @@ class ModelLoader:
     def close(self) -> None:
         """Close the annotator, now or as soon as it is loaded."""
         self._loaded.add_done_callback(_close)
-
-    def _load(self) -> None:
-        start = time.monotonic()
-        try:
-            annotator = self._open()
-        except Exception as error:  # noqa: BLE001 - whoever asks for the model is told
-            _log.exception("the model cannot be loaded")
-            # An admin sees the message in a status line, which is one line.
-            sentence = " ".join(f"the model cannot be loaded: {error}".split())
-            self._loaded.set_exception(UnavailableError(sentence))
-            return
-        # A full collection would stop all threads while it visits the many objects of torch.
-        gc.freeze()
-        self._loaded.set_result(annotator)
-        seconds = time.monotonic() - start
-        _log.info("the model %s is ready after %.1f s", annotator.model_name, seconds)
 
 
 def _close(loaded: Future[Annotator]) -> None:

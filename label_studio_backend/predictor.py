@@ -1,12 +1,11 @@
-"""The predictor: from tasks of Label Studio to predictions.
+"""Predict tasks of Label Studio.
 
-It owns the model, the media and the translator between them. The HTTP backend and `prelabel` both
-stand on it.
+The predictor owns the model, the media and the translator between them. The HTTP backend and
+`prelabel` both use it.
 """
 
 from __future__ import annotations
 
-import gc
 import time
 from contextlib import closing
 from functools import partial
@@ -46,11 +45,11 @@ class Predictor:
         open_annotator: loads the model; called once by `load`, in a thread of its own.
         media: fetches the images of tasks.
         model: the checkpoint that `open_annotator` loads, for the name that predictions carry.
-        image_cache_bytes: how much of decoded images is kept in memory.
-        max_pixels: the largest image that is read.
+        image_cache_bytes: limit on the decoded images that are kept in memory.
+        max_pixels: of the largest image that is read.
 
     Attributes:
-        metrics: what is counted.
+        metrics: the counters.
         loader: loads the model.
         images: decodes images, and keeps some.
         name: the checkpoint's name.
@@ -79,7 +78,7 @@ class Predictor:
         self._translator = Translator(self.images, self.metrics)
 
     def close(self) -> None:
-        """Stop after the step in progress; what waits fails."""
+        """Stop after the step in progress; waiting requests fail."""
         self.loader.close()
         self._media.close()
 
@@ -102,15 +101,16 @@ class Predictor:
             config: the labelling config.
             options: the project's options.
             access: the Label Studio that asks.
-            deadline: `time.monotonic()` after which to give up.
-            loading_seconds: how long to wait for a model that still loads.
+            deadline: when to give up, on `time.monotonic()`'s clock.
+            loading_seconds: how long to wait for a model that is still loading.
 
         Returns:
-            The prediction: result, score, model_version. Its result is [] where no object is.
+            The prediction: result, score, model_version. Its result is [] if the model finds no
+            object.
 
         Raises:
             InputError: this click cannot be answered; the message says why.
-            UnavailableError: not now.
+            UnavailableError: the model is not loaded, or too busy.
         """
         work = self._translator.click(task, prompts, config, options, access)
         annotator = self.loader.wait(loading_seconds)
@@ -129,10 +129,9 @@ class Predictor:
         priority: Priority = Priority.BATCH,
         loading_seconds: float | None = None,
     ) -> Generator[tuple[K, Prediction | Exception], None, None]:
-        """Pre-annotate many tasks, and give each one's prediction, or its error, in their order.
+        """Pre-annotate many tasks; yield the prediction or the error of each, in their order.
 
-        Images are fetched and tasks translated in the annotator's reader threads, a little ahead of
-        the model.
+        The annotator's reader threads fetch images and translate tasks a little ahead of the model.
 
         Args:
             tasks: a key for each task, and a function that reads it as Label Studio exports tasks:
@@ -140,8 +139,8 @@ class Predictor:
             config: the labelling config.
             options: the project's options.
             access: the Label Studio that the tasks are in.
-            priority: WATCHED where somebody looks at the task meanwhile.
-            loading_seconds: how long to wait for a model that still loads; None: to the end.
+            priority: WATCHED if an annotator waits at the screen.
+            loading_seconds: how long to wait for a model that is still loading; None sets no limit.
 
         Raises:
             UnavailableError: the model is still loading, or could not be loaded.
@@ -174,11 +173,11 @@ def read_settings(
     """Settings of the model and of the server from the environment.
 
     Args:
-        model: settings by name that win over the environment where they are not None.
+        model: settings by name; those that are not None override the environment.
         server: the same for the server.
 
     Raises:
-        CommandError: a setting that cannot be used.
+        CommandError: a setting cannot be used.
     """
     try:
         return Settings.from_environment(**model), ServerSettings.from_environment(**server)
@@ -190,15 +189,12 @@ def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
     """A predictor that can load the model.
 
     Raises:
-        CommandError: settings of media that cannot be used.
+        CommandError: a setting about media cannot be used.
     """
 
     def open_annotator() -> Annotator:
         torch.set_num_threads(server.model_threads)
-        annotator = model.open_annotator()
-        # What is loaded stays. Looking through it for garbage would stop all threads for 0.2 s.
-        gc.freeze()
-        return annotator
+        return model.open_annotator()
 
     try:
         media = TaskMedia(server)

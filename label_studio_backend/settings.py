@@ -1,10 +1,10 @@
 """The settings of the Label Studio backend; the model's own are in `pam_labeling.settings`.
 
-The variables have the names that Label Studio and its ML backends use, where they have one.
-`docs/label-studio.md` shows all of them; `scripts/settings_table.py` writes its table from here.
+If Label Studio and its ML backends have a name for a variable, it is used here.
+`docs/label-studio.md` lists all variables; `scripts/settings_table.py` makes its table from here.
 
 `WORKERS` and `MODEL_DIR` of other backends have no counterpart: one process owns the model, and
-checkpoints are where `PAM_MODEL` and the Hugging Face cache (`HF_HOME`) say.
+`PAM_MODEL` and the Hugging Face cache (`HF_HOME`) say where checkpoints are.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _WEB_ADDRESS = (
     r"(?i)^https?://([^/?#\s\[\]]*@)?(\[[0-9a-f:.]+\]|[^/?#:@\s\[\]]+)(:\d*)?([/?#]\S*)?$"
 )
 _DAY = 86400  # seconds
-# Their threads must be fewer than the connections that the server takes.
+# Four threads for each of them must stay below the number of connections that the server takes.
 _MOST_PREDICTIONS = 200
 _MOST_CORES = 1024
 # Threads that predictions can never take: for health, setup, webhook and metrics.
@@ -70,13 +70,13 @@ class ServerSettings(EnvironmentSettings):
     Secrets are left out of the representation.
 
     Raises:
-        SettingsError: a value that cannot be used; the message names its environment variable.
+        SettingsError: a value cannot be used; the message names its environment variable.
     """
 
     label_studio_url: str | None = setting(
         None,
-        "The Label Studio that asks, as this machine reaches it. A path, as in "
-        "`https://example.org/labels`, is fine.",
+        "Label Studio's address, as this machine reaches it. It may have a path, as in "
+        "`https://example.org/labels`.",
         "LABEL_STUDIO_URL",
         "LABEL_STUDIO_HOST",
         pattern=_WEB_ADDRESS,
@@ -84,18 +84,18 @@ class ServerSettings(EnvironmentSettings):
     )
     api_key: str | None = setting(
         None,
-        "A personal access token or a legacy token, to fetch its images.",
+        "A personal access token or a legacy token to fetch Label Studio's images with.",
         "LABEL_STUDIO_API_KEY",
         repr=False,
     )
     local_files_root: _Folder | None = setting(
         None,
-        "The folder of its local files, where this machine sees it too.",
+        "The folder of Label Studio's local files, if this machine sees it too.",
         "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT",
     )
     basic_auth_user: str | None = setting(
         None,
-        "A name that Label Studio must give, with a password. Both or none.",
+        "User name that Label Studio must send, with a password. Set both or none.",
         "BASIC_AUTH_USER",
     )
     basic_auth_pass: str | None = setting(
@@ -106,29 +106,28 @@ class ServerSettings(EnvironmentSettings):
     port: int = setting(9090, "The port to listen on.", "PORT", ge=0, le=65535)
     predictions: int = setting(
         16,
-        f"How many clicks may be under way at once, and how many batches; at most "
-        f"{_MOST_PREDICTIONS}.",
+        f"How many clicks, and how many batches, may run at once; at most {_MOST_PREDICTIONS}.",
         "THREADS",
         ge=1,
         le=_MOST_PREDICTIONS,
     )
     model_threads: int = setting(
         _cores,
-        "Cores that the model computes with on the CPU.",
+        "CPU cores that the model uses.",
         "PAM_THREADS",
         usual="all cores but one",
         ge=1,
         le=_MOST_CORES,
     )
     allowed_hosts: _Names = setting((), "Further hosts that images may come from, comma-separated.")
-    media_timeout: float = _seconds(30.0, "Seconds in which an image must have come.", least=0.001)
+    media_timeout: float = _seconds(30.0, "After so many seconds a download ends.", least=0.001)
     media_max_bytes: int = _bytes(256 * _MIB, "The largest image file that is fetched.", least=1)
     media_cache_dir: _Folder = setting(
         _cache_folder,
         "Where fetched images are kept, and the projects' options.",
         usual="`~/.cache/pam-labeling/media`",
     )
-    media_cache_bytes: int = _bytes(4096 * _MIB, "How much of them is kept on the disk.")
+    media_cache_bytes: int = _bytes(4096 * _MIB, "How much of fetched images is kept on the disk.")
     image_cache_bytes: int = _bytes(
         512 * _MIB,
         "How much of decoded images is kept in memory.",
@@ -145,11 +144,11 @@ class ServerSettings(EnvironmentSettings):
         least=0.001,
     )
     background_seconds: float = _seconds(
-        3600.0, "How long the rest of such a batch goes on afterwards."
+        3600.0, "How long the rest of such a batch continues in the background."
     )
     loading_seconds: float = _seconds(30.0, "How long a prediction waits for the model to load.")
     busy_seconds: float = _seconds(
-        5.0, 'How long a prediction waits for its turn before it is told "busy".'
+        5.0, 'How long a request waits for its turn before the answer is "busy".'
     )
     max_body_bytes: int = _bytes(128 * _MIB, "The largest request body.", least=1)
 
@@ -161,11 +160,11 @@ class ServerSettings(EnvironmentSettings):
 
     @property
     def server_threads(self) -> int:
-        """Threads of the HTTP server: for clicks, batches, as many that wait, and spare ones."""
+        """Threads of the HTTP server: for clicks and batches, as many that wait, and spare ones."""
         return 4 * self.predictions + _SPARE_THREADS
 
     def configure_logging(self) -> None:
-        """Write the log to the standard error, from `log_level` on."""
+        """Write the log to stderr, from `log_level` on."""
         logging.basicConfig(
             level=self.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
         )

@@ -1,4 +1,4 @@
-"""One call for all threads that want the same thing at the same time."""
+"""Make one call for all threads that want the same thing at the same time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 class SingleFlight(Generic[T]):
     """Shares the result of a call with the threads that ask for it while it runs.
 
-    Nothing is remembered afterwards: the next thread calls again.
+    The result is not kept: the next thread calls again.
     """
 
     def __init__(self) -> None:
@@ -26,7 +26,7 @@ class SingleFlight(Generic[T]):
         """Call `function`, or wait for the thread that already does so under this key.
 
         Raises:
-            Exception: what `function` raised, in every thread that waited for it.
+            Exception: what `function` raised, in every thread that waits for it.
         """
         with self._lock:
             running = self._running.get(key)

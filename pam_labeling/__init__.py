@@ -1,7 +1,7 @@
-"""From media and prompts to annotated regions; what every platform stands on.
+"""Turn images and prompts into annotated regions; every platform is built on this package.
 
-The exported names are listed in `__init__.pyi` and loaded on first use: the command line answers
---help without torch.
+`__init__.pyi` lists the exported names. They are loaded on first use, so that the command line
+answers --help without torch.
 """
 
 import lazy_loader

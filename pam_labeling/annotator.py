@@ -1,4 +1,4 @@
-"""One model shared by many callers: from images and prompts to annotated regions.
+"""Share one model between many callers, who give images and prompts and get annotated regions.
 
 with Annotator(PAM.from_pretrained("nano")) as annotator:
     request = Request("scene.png", prompts=(Prompt.from_box((10, 20, 90, 80)),))
@@ -7,15 +7,17 @@ with Annotator(PAM.from_pretrained("nano")) as annotator:
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from pam_labeling.cache import DeviceCache
 from pam_labeling.errors import DeadlineError, PromptError
@@ -30,11 +32,24 @@ from pam_model.prompts import check_prompts
 
 __all__ = ["Annotator", "LazyRequest", "Outcome", "Request", "Statistics"]
 
+T = TypeVar("T")
+
 MOST_TOKENS = 128
 """The longest label that PAM scores, in tokens."""
 
-_AHEAD = 32  # requests of a batch that are read or in work while the caller handles one
-_BYTES_AHEAD = 1 << 28  # of pixels among them; each reader may read one image more
+_AHEAD = 32  # requests of a batch that are being read or annotated while the caller handles one
+_BYTES_AHEAD = 1 << 28  # bytes of their pixels; each reader may exceed this by one image
+
+_WORKERS: WeakKeyDictionary[threading.Thread, WorkQueue] = WeakKeyDictionary()
+"""The worker threads of this process, and their queues."""
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End the workers that nobody closed: Python aborts if a thread is inside torch as it ends."""
+    for worker, queue in list(_WORKERS.items()):
+        queue.close()
+        worker.join()
 
 
 @dataclass(frozen=True)
@@ -42,10 +57,10 @@ class Statistics:
     """The load of an annotator.
 
     Attributes:
-        waiting: requests in the queue.
-        cached_bytes: image features kept on the device.
-        cache_hits: images that did not need to be encoded again.
-        cache_misses: images that were encoded.
+        waiting: the number of requests in the queue.
+        cached_bytes: the bytes of image features kept on the device.
+        cache_hits: how many images did not need to be encoded again.
+        cache_misses: how many images were encoded.
     """
 
     waiting: int
@@ -55,19 +70,19 @@ class Statistics:
 
 
 class Annotator:
-    """Owns a model, which any number of threads can use through it.
+    """Owns a model and lets any number of threads use it.
 
     One worker thread works in steps (encode, segment, read a few regions, write a few words).
-    Between two steps clicks overtake watched work, and watched work overtakes batches. Requests
-    that were cancelled or are past their deadline are dropped. Equal steps of several requests are
-    done in one pass. An error affects its own request only.
+    Between two steps, clicks overtake watched work, and watched work overtakes batches. Requests
+    that are cancelled or past their deadline are dropped. Equal steps of several requests are done
+    in one pass. An error affects its own request only.
 
     Args:
-        model: nothing else may use it until the annotator is closed.
+        model: the model; nothing else may use it until the annotator is closed.
         queue_size: how many requests of each priority may wait.
-        cache_bytes: the limit for kept image features, in bytes on the model's device.
+        cache_bytes: the limit of the cache of image features, in bytes on the model's device.
         regions_per_step: how many regions of one request the language model reads at once.
-        max_pixels: the largest image that is read.
+        max_pixels: the largest image that is read, as width x height.
     """
 
     def __init__(
@@ -84,11 +99,11 @@ class Annotator:
         self._max_pixels = max_pixels
         self._cache: DeviceCache[ImageFeatures] = DeviceCache(cache_bytes)
         self._pipeline = Pipeline(model, self._cache, regions_per_step=regions_per_step)
-        # Enough regions at once to fill a pass: more would only wait for each other.
+        # Enough regions at once to fill a pass; more would only wait for each other.
         regions = max(1, model.tokens_per_pass // model.region_tokens)
         self._queue = WorkQueue(queue_size, tokens_per_pass=model.tokens_per_pass, cost=regions)
-        # Reading is decoding, or waiting for a network. Each priority has its own readers: what
-        # somebody watches does not queue behind the images of a batch.
+        # Reading decodes an image or waits for a network. Each priority has its own readers, so
+        # that watched work does not wait behind the images of a batch.
         readers = min(max(4, os.cpu_count() or 1), 8)
         self._readers = {
             priority: futures.ThreadPoolExecutor(readers, thread_name_prefix="pam-reader")
@@ -97,6 +112,7 @@ class Annotator:
         self._read_ahead = _ReadAhead(_BYTES_AHEAD)
         self._worker = threading.Thread(target=self._queue.work, name="pam-annotator", daemon=True)
         self._worker.start()
+        _WORKERS[self._worker] = self._queue
 
     @property
     def model_name(self) -> str:
@@ -128,7 +144,7 @@ class Annotator:
         self.close()
 
     def close(self) -> None:
-        """Stop after the step in progress; requests that are left fail with `ClosedError`."""
+        """Stop after the step in progress; the remaining requests fail with `ClosedError`."""
         self._queue.close()
         for readers in self._readers.values():
             readers.shutdown(wait=False, cancel_futures=True)
@@ -151,13 +167,13 @@ class Annotator:
         Args:
             request: what to do.
             priority: see `Priority`.
-            timeout: seconds from now after which the future fails with `DeadlineError`; this is
-                noticed when the next step of the request is due.
-            wait: wait for a place in a full queue, instead of raising `BusyError`.
+            timeout: seconds from now after which the future fails with `DeadlineError`. It fails
+                when the next step of the request is due.
+            wait: whether to wait for a place in a full queue, instead of raising `BusyError`.
 
         Raises:
             ImageError: the image cannot be read.
-            PromptError: a prompt means nothing in this image; the message has its number.
+            PromptError: a prompt means nothing in this image; the message gives its number.
             BusyError: the queue is full.
             DeadlineError: no place in the queue became free in time.
             ClosedError: the annotator is closed.
@@ -176,12 +192,12 @@ class Annotator:
         Args:
             request: what to do.
             priority: see `Priority`.
-            timeout: seconds after which to give up; None or infinite: never.
+            timeout: seconds after which to give up; None or infinity means never.
 
         Raises:
             ImageError, PromptError, BusyError, ClosedError: as `submit` does.
-            DeadlineError: the time ran out, in the queue or at work.
-            Exception: whatever the model raised.
+            DeadlineError: the time ran out in the queue or during the work.
+            Exception: any other error that the model raised.
         """
         return _result(self._submit(request, priority, _deadline(timeout), wait=False))
 
@@ -195,8 +211,9 @@ class Annotator:
         """Read and check a request in the calling thread, and start it.
 
         Returns:
-            A job to iterate over: it gives each region or refusal as soon as it is found, and rests
-            while nobody takes them. `cancel` ends it early; `result` is the whole annotation.
+            A job to iterate over. It yields each region or refusal as soon as it is found, and
+            pauses until the caller takes them. `cancel` ends it early; `result` returns the whole
+            annotation.
 
         Raises:
             ImageError, PromptError, BusyError, ClosedError: as `submit` does.
@@ -212,17 +229,21 @@ class Annotator:
     ) -> Generator[Outcome, None, None]:
         """Do many requests, and yield the annotation or error of each in their order.
 
-        Images are read by other threads, some ahead of the model; the model does equal work of
-        several requests in one pass. Leaving the loop early cancels what is queued.
+        Other threads read the images, some ahead of the model. The model does equal work of several
+        requests in one pass. Leaving the loop early cancels the queued requests.
 
         Args:
-            requests: consumed in the calling thread, as the work goes on.
+            requests: the requests, consumed in the calling thread as the work goes on.
             priority: see `Priority`.
-            timeout: seconds for each request, from when it is queued.
+            timeout: seconds for each request, counted from the time when it is queued.
+
+        Raises:
+            Exception: whatever `requests` raised, after the outcomes of all requests before it.
         """
         pending: deque[_Item] = deque()
+        source, broken = iter(requests), list[Exception]()
         try:
-            for request in requests:
+            while (request := _next(source, broken)) is not None:
                 pending.append(self._start(request, priority, timeout))
                 if len(pending) > _AHEAD:
                     yield pending.popleft().outcome()
@@ -231,6 +252,8 @@ class Annotator:
         finally:
             for item in pending:
                 item.job.cancel()
+        if broken:
+            raise broken[0]
 
     def _start(
         self, request: Request | LazyRequest, priority: Priority, timeout: float | None
@@ -243,7 +266,7 @@ class Annotator:
         try:
             self._queue.put(item.job, wait=True)
             self._readers[priority].submit(self._read, item, reading)
-        except Exception as error:  # noqa: BLE001 - travels to the caller as this request's outcome
+        except Exception as error:  # noqa: BLE001 - it becomes this request's outcome
             item.job.fail(error)
         return item
 
@@ -256,7 +279,7 @@ class Annotator:
                 item.image = self._image(item.request)
                 self._read_ahead.hold(item.image[0].pixels.nbytes, item.job.future)
                 item.job.cost = _cost(item.request)
-        except BaseException as error:  # noqa: BLE001 - this request's outcome; the reader lives on
+        except BaseException as error:  # noqa: BLE001 - it becomes this request's outcome
             reading.set_exception(error)
         else:
             reading.set_result(None)
@@ -264,7 +287,7 @@ class Annotator:
     def _annotate_item(self, item: _Item) -> Generator[Step[Region | Refusal], Any, Annotation]:
         assert item.request is not None
         assert item.image is not None
-        image, item.image = item.image, None  # the steps alone hold it now
+        image, item.image = item.image, None  # now only the steps hold it
         return (yield from self._pipeline.annotate(item.request, *image))
 
     def _submit(
@@ -282,9 +305,9 @@ class Annotator:
         return job
 
     def _image(self, request: Request) -> tuple[LoadedImage, PreparedImage | None]:
-        """Read and check the image, and prepare it for the encoder unless its features are known.
+        """Read and check the image, and prepare it for the encoder unless its features are cached.
 
-        In the caller's thread: in the worker's, every other request would wait for it.
+        This runs in the caller's thread; in the worker's, every other request would wait for it.
         """
         image = request.image
         if not isinstance(image, LoadedImage):
@@ -298,7 +321,7 @@ class Annotator:
 
 
 class _ReadAhead:
-    """Bounds the pixels that are read and not yet worked on, in all batches together."""
+    """Bounds the bytes of images that are read but not yet done, over all batches."""
 
     def __init__(self, most: int) -> None:
         self._most = most
@@ -323,13 +346,13 @@ class _ReadAhead:
 
 
 class _Item:
-    """A request of a batch on its way.
+    """A request of a batch, from reading to outcome.
 
     Attributes:
         source: what the caller gave.
-        request: the request itself, once it was made.
+        request: the request itself, once it is made.
         image: the image, read and prepared, until the steps take it.
-        job: the job that does it.
+        job: the job that does the request.
     """
 
     job: Job[Region | Refusal, Annotation]
@@ -344,17 +367,26 @@ class _Item:
         key = self.source.key
         try:
             annotation = _result(self.job)
-        except Exception as error:  # noqa: BLE001 - this request's outcome; the others go on
+        except Exception as error:  # noqa: BLE001 - it becomes this request's outcome
             return Outcome(self.request, error=error, key=key)
         except BaseException as error:
             future = self.job.future
             if not future.done() or future.cancelled() or future.exception() is not error:
-                raise  # it is the caller who is interrupted
-            # What the request's own code raised, `sys.exit` perhaps, does not end the caller.
+                raise  # the caller itself was interrupted
+            # An exception from the request's own code, perhaps `sys.exit`, must not end the caller.
             failure = RuntimeError(f"the request ended in {error!r}")
             failure.__cause__ = error
             return Outcome(self.request, error=failure, key=key)
         return Outcome(self.request, annotation, key=key)
+
+
+def _next(items: Iterator[T], broken: list[Exception]) -> T | None:
+    """The next item; None at the end, and after an error, which is put into `broken`."""
+    try:
+        return next(items, None)
+    except Exception as error:  # noqa: BLE001 - the caller raises it later
+        broken.append(error)
+        return None
 
 
 def _cost(request: Request) -> int:
@@ -368,7 +400,7 @@ def _deadline(timeout: float | None) -> float | None:
 
 
 def _result(job: Job[Any, Annotation]) -> Annotation:
-    """Wait for a job; if the waiting ends early, cancel it."""
+    """Wait for a job; cancel the job if the waiting ends early."""
     future = job.future
     try:
         futures.wait([future], job.seconds_left)

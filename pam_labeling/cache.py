@@ -24,7 +24,7 @@ class DeviceCache(Generic[T]):
     Only the annotator's worker may use it; other threads may only ask whether a key is `in` it.
 
     Args:
-        max_bytes: the limit; 0 keeps nothing.
+        max_bytes: the limit in bytes; 0 keeps nothing.
 
     Attributes:
         hits: how often `get` found an entry.
@@ -33,7 +33,7 @@ class DeviceCache(Generic[T]):
 
     def __init__(self, max_bytes: int) -> None:
         if max_bytes < 0:
-            raise ValueError(f"the cache limit is a number of bytes from 0, not {max_bytes}")
+            raise ValueError(f"the cache limit must be 0 bytes or more, not {max_bytes}")
         self.hits = 0
         self.misses = 0
         self._entries: LRUCache[str, T] = LRUCache(max_bytes, getsizeof=lambda entry: entry.nbytes)
@@ -63,7 +63,7 @@ class DeviceCache(Generic[T]):
 
     def put(self, key: str, entry: T) -> None:
         """Keep an entry, unless it is larger than the whole limit."""
-        # First: an entry that is too large must not leave an older one of its key behind.
+        # Drop the old entry first: it must not stay if the new one is too large.
         self._entries.pop(key, None)
         if entry.nbytes <= self._entries.maxsize:
             self._entries[key] = entry

@@ -110,8 +110,8 @@ def document(
     Args:
         images: the entries, in the order of the images.
         model: the checkpoint's name.
-        language: of the texts.
-        tasks: what was asked about each region.
+        language: the language of the texts.
+        tasks: the names of the tasks that were asked about each region.
         labels: the list that labels were chosen from, or None for open labels.
     """
     return {
@@ -128,8 +128,8 @@ def document(
 def coco_document(source: Document) -> dict[str, Any]:
     """A document in COCO's object detection format. Failed images are left out.
 
-    The categories are the project's own labels in their order, then other labels that were found. A
-    region without a label is `unlabelled`. Texts and scores stand beside COCO's own keys.
+    The categories are the project's own labels in their order, then the other labels that regions
+    have. A region without a label is `unlabelled`. Texts and scores are extra keys beside COCO's.
     """
     annotated = [image for image in source["images"] if image["error"] is None]
     owned = [
@@ -137,7 +137,7 @@ def coco_document(source: Document) -> dict[str, Any]:
         for image_id, image in enumerate(annotated, start=1)
         for region in image["regions"]
     ]
-    # A dictionary keeps the order, and each name once.
+    # A dictionary keeps the order, and holds each name once.
     names = dict.fromkeys(source["labels"] or ())
     names.update(dict.fromkeys(region["label"] or UNLABELLED for _, region in owned))
     categories = {name: number for number, name in enumerate(names, start=1)}
@@ -173,7 +173,7 @@ def write_json(path: Path, content: object) -> None:
         with partial.open("x", encoding="utf-8") as stream:
             json.dump(content, stream, ensure_ascii=False, allow_nan=False, indent=1)
             stream.write("\n")
-            # On the disk before the old file goes: a power cut must not leave an empty one.
+            # Flush to the disk before replacing: a power cut must not leave an empty file.
             stream.flush()
             os.fsync(stream.fileno())
         partial.replace(path)
@@ -191,7 +191,7 @@ def _region_entry(region: Region) -> RegionEntry:
         "mask": encode_rle(region.mask),
         "label": region.label,
         "scores": _scores_entry(region.scores),
-        # The document names its one language, so the task alone is the key.
+        # The document has only one language, so the task is enough as a key.
         "texts": {task.value: text for (task, _), text in region.texts.items()},
     }
 
@@ -202,7 +202,7 @@ def _scores_entry(scores: Scores) -> dict[str, float | None]:
 
 
 def _prompt_entry(prompt: Prompt) -> dict[str, Any]:
-    """A prompt in JSON: points `[x, y, positive]`, box and mask as they were given."""
+    """A prompt in JSON: points `[x, y, positive]`, box, angle and mask as they were given."""
     points = zip(prompt.points.tolist(), prompt.point_labels.tolist(), strict=True)
     return {
         "points": [(x, y, positive) for (x, y), positive in points],

@@ -29,14 +29,14 @@ def setting(
     """A field of settings.
 
     Args:
-        default: the value without a variable, or a function that makes it.
-        meaning: what it is, for the table of settings.
+        default: the value if no variable is set, or a function that makes it.
+        meaning: what the setting is, for the table of settings.
         variables: the environment variables; the first one that is set counts. By default
             `PAM_` and the field's name.
         former: the variable's name in an earlier version, still read with a warning; "" if none.
-        usual: what the table of settings says about the default if it is not a fixed value.
-        verbatim: whether to keep blanks around the text.
-        unit: of a number, for messages.
+        usual: what the table of settings says about a default that is not a fixed value.
+        verbatim: whether to keep spaces around the text.
+        unit: the unit of a number, for messages.
         field: limits and other arguments of `pydantic.Field`.
     """
     field["default_factory" if callable(default) else "default"] = default
@@ -55,10 +55,10 @@ class EnvironmentSettings(CheckedModel):
     """Base class of settings; `setting` makes their fields.
 
     Raises:
-        SettingsError: a value that cannot be used; the message names its environment variable.
+        SettingsError: a value cannot be used; the message names its environment variable.
     """
 
-    model_config = ConfigDict(strict=False)  # a variable is text, also where a number is meant
+    model_config = ConfigDict(strict=False)  # the text of a variable may stand for a number
 
     error = SettingsError
     noun = "setting"
@@ -81,23 +81,23 @@ class EnvironmentSettings(CheckedModel):
     def from_environment(
         cls, environment: Mapping[str, str] | None = None, **overrides: Any
     ) -> Self:
-        """Read the environment; `overrides` that are not None win over it.
+        """Read the environment; `overrides` that are not None take precedence.
 
-        An empty variable counts as one that is not set. A former name of a variable is read with
-        a warning in the log.
+        An empty variable counts as not set. A former name of a variable is read with a warning in
+        the log.
 
         Args:
             environment: `os.environ` by default.
             overrides: settings by name, for example from a command line.
 
         Raises:
-            SettingsError: a value that is not of its kind, or out of its range.
+            SettingsError: a value has the wrong type or is out of range.
         """
         environment = os.environ if environment is None else environment
         values: dict[str, Any] = {}
         for name, variables in cls.variables().items():
             extra = extra_of(cls, name)
-            # The old name last: where both are set, the new one counts.
+            # The old name comes last: if both are set, the new one counts.
             for variable in (*variables, extra["former"]):
                 text = environment.get(variable, "") if variable else ""
                 if not text.strip():
@@ -111,7 +111,7 @@ class EnvironmentSettings(CheckedModel):
 
 
 def extra_of(settings: type[EnvironmentSettings], name: str) -> dict[str, Any]:
-    """What `setting` knows about a field that pydantic does not."""
+    """The arguments of a field's `setting` that pydantic has no place for."""
     extra = settings.model_fields[name].json_schema_extra
     assert isinstance(extra, dict)  # pydantic would also take a function
     return extra

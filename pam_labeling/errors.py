@@ -1,18 +1,18 @@
 """The errors that users meet, as one tree. Platforms catch the three in the second column.
 
-PamError ── InputError (ValueError) ─────────── what was given is wrong
-        │   ├── PromptError                     outside its image, empty, contradictory
-        │   ├── MaskError                       of the wrong shape or type, or empty
-        │   ├── ImageError                      not there, damaged, too large, no image
-        │   ├── VocabularyError                 a list of labels that cannot be used
-        │   └── SettingsError                   an option or a variable of the environment
-        ├── UnavailableError (RuntimeError) ─── the input is right, but it cannot be done now
+PamError ── InputError (ValueError) ─────────── the input is wrong
+        │   ├── PromptError                     a prompt is outside its image, empty, contradictory
+        │   ├── MaskError                       a mask is empty or of the wrong shape or type
+        │   ├── ImageError                      an image is missing, damaged, too large or no image
+        │   ├── VocabularyError                 a list of labels cannot be used
+        │   └── SettingsError                   an option or an environment variable is wrong
+        ├── UnavailableError (RuntimeError) ─── the input is right, but the work cannot be done now
         │   ├── BusyError                       the queue is full
         │   ├── DeadlineError (TimeoutError)    the time ran out before the work was done
         │   └── ClosedError                     the annotator was closed
         └── CheckpointError (ValueError) ────── a checkpoint is missing, damaged or not PAM's
 
-Any other exception is a fault in the program, and is never reported as a fault of the input.
+Any other exception is a fault in the program; it is never reported as a fault in the input.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ __all__ = [
 
 
 class MaskError(InputError):
-    """A mask of the wrong shape or type, or an encoding that is not one."""
+    """A mask is empty or of the wrong shape or type, or its encoding is wrong."""
 
 
 class ImageError(InputError):
-    """An image that cannot be read; the message names it."""
+    """An image cannot be read; the message names it."""
 
 
 class VocabularyError(InputError):
-    """A list of labels that cannot be chosen from."""
+    """A list of labels cannot be used."""
 
 
 class SettingsError(InputError):
-    """A setting with a value that it cannot have; the message names its variable."""
+    """A setting has a value that it cannot have; the message names its environment variable."""
 
 
 class UnavailableError(PamError, RuntimeError):

@@ -1,9 +1,9 @@
-"""Jobs: work that the worker does step by step for a caller who watches or waits.
+"""Jobs, which the worker does step by step for a caller.
 
-A job's steps are a generator. Each value it yields says what it needs before it can go on:
+A job's steps are a generator. Each value that it yields says what it needs before it can go on:
 
     None        nothing; the worker may let other jobs go first
-    Emit        nothing; the event goes to the caller who iterates over the job
+    Emit        nothing; the event goes to the caller, who iterates over the job
     Future      data that another thread makes, such as an image; its result is sent back
     Work        a piece of the model's work, see `pam_labeling.work`; its result is sent back
 """
@@ -25,16 +25,16 @@ from pam_labeling.work import Work
 Event = TypeVar("Event")
 Result = TypeVar("Result")
 
-LATE = "the time for this request was over before its work was done"
+LATE = "the time for this request ran out before its work was done"
 
 
 class Priority(IntEnum):
     """Which jobs go first."""
 
     CLICK = 0
-    """A person waits at the screen for one answer."""
+    """A person at the screen waits for one answer."""
     WATCHED = 1
-    """A person watches long work: a clip being tracked, a task that was just opened."""
+    """A person watches longer work, such as that for a task that was just opened."""
     BATCH = 2
     """Nobody watches."""
 
@@ -53,26 +53,26 @@ Step = Union[Work[Any], "Future[Any]", Emit[Event], None]
 
 
 class Job(Generic[Event, Result]):
-    """Steps, the events they emit on the way, and the result they end in.
+    """Steps, the events that they emit, and their result.
 
     Iterate to get the events as they come, until the job ends or fails; `result` then returns the
-    result or raises the error. A job with a full outbox rests until an event is taken. To leave the
-    loop early, call `cancel`; the step in progress is finished first.
+    result or raises the error. A job with a full outbox pauses until an event is taken. To leave
+    the loop early, call `cancel`; the step in progress is finished first.
 
     Args:
-        steps: yields steps and returns the result.
+        steps: a generator that yields steps and returns the result.
         priority: see `Priority`.
-        deadline: `time.monotonic()` after which the job fails with `DeadlineError`, or None.
-        cost: regions whose features the job holds at once, which limits how many jobs run side by
-            side. It may be changed until the job begins.
-        outbox: how many events may wait to be taken; with 0 nobody listens, and they are dropped.
-        after: must be done before the job begins; its error becomes the job's.
+        deadline: the `time.monotonic()` after which the job fails with `DeadlineError`, or None.
+        cost: the number of regions whose features the job holds at once; it limits how many jobs
+            run side by side. It may be changed until the job begins.
+        outbox: how many events may wait for the caller; with 0, events are dropped.
+        after: a future that must be done before the job begins; its error becomes the job's.
 
     Attributes:
         future: gets the result or the error. Until then it is pending, so it can be cancelled at
-            any time; the steps that are left are skipped.
+            any time; the remaining steps are then skipped.
         wants: the last value that the steps yielded, if it was a `Work` or a `Future`.
-        wake: called when the job may be ready again; the queue that holds it sets it.
+        wake: is called when the job may be ready again; set by the queue that holds the job.
     """
 
     def __init__(
@@ -120,19 +120,19 @@ class Job(Generic[Event, Result]):
         Raises:
             TimeoutError: it took longer than `timeout` seconds.
             CancelledError: the job was cancelled.
-            Exception: whatever ended the steps.
+            Exception: the error that ended the steps.
         """
         return self.future.result(timeout)
 
     def cancel(self) -> bool:
-        """Skip the steps that are left. False if the job is over already."""
+        """Skip the remaining steps. Return False if the job was over already."""
         return self.future.cancel()
 
     # For the worker.
 
     @property
     def is_over(self) -> bool:
-        """Whether the future has its answer and no step is left."""
+        """Whether the future is done and no step is left."""
         return self._is_over
 
     @property
@@ -142,14 +142,14 @@ class Job(Generic[Event, Result]):
 
     @property
     def seconds_left(self) -> float | None:
-        """Until the deadline, at least 0 and as long as a thread may wait; None: for ever."""
+        """Seconds to the deadline, from 0 to a thread's longest wait; None without a deadline."""
         if self.deadline is None:
             return None
         return min(max(0.0, self.deadline - time.monotonic()), threading.TIMEOUT_MAX)
 
     @property
     def is_pointless(self) -> bool:
-        """Whether nobody waits any more: the job was cancelled, or its deadline has passed."""
+        """Whether the job was cancelled or its deadline has passed, so that nobody waits for it."""
         return self.future.cancelled() or self.is_late
 
     @property
@@ -167,11 +167,11 @@ class Job(Generic[Event, Result]):
         return self.wants if isinstance(self.wants, Work) and self._reply is None else None
 
     def reply(self, value: Any = None, error: BaseException | None = None) -> None:
-        """Set the outcome of the work that the job asked for; `advance` goes on with it."""
+        """Set the result or error of the work that the job waits for; `advance` goes on with it."""
         self._reply = value, error
 
     def advance(self) -> None:
-        """Run to the next step that takes time, or to the end."""
+        """Run to the next step that needs something or takes time, or to the end."""
         if self.is_pointless:
             self.fail(DeadlineError(LATE))
             return
@@ -179,17 +179,17 @@ class Job(Generic[Event, Result]):
             self._run()
         except StopIteration as end:
             self._settle(cast("Result", end.value))
-        except BaseException as error:  # noqa: BLE001 - whatever a model raises is its caller's, and the worker lives on
+        except BaseException as error:  # noqa: BLE001 - the caller gets the error, and the worker goes on
             self.fail(_late(error) if isinstance(error, TimeoutError) and self.is_late else error)
 
     def fail(self, error: BaseException) -> None:
-        """End the future with an error, unless it has ended, and drop the steps."""
+        """End the future with an error, unless it has ended already, and drop the steps."""
         if self._is_over:
             return
         self._is_over = True
-        self.wants = self._reply = None  # features, perhaps, that the future would keep alive
+        self.wants = self._reply = None  # they may hold features, which the job would keep alive
         self._steps.close()
-        # False if the caller cancelled: a cancelled future takes no result.
+        # This is false if the caller cancelled: a cancelled future takes no result.
         if self.future.set_running_or_notify_cancel():
             self.future.set_exception(error)
 
@@ -199,12 +199,12 @@ class Job(Generic[Event, Result]):
         value, error = self._reply or (None, None)
         self._reply = self.wants = None
         if not self._begun:
-            self._begun, value = True, None  # a generator is begun with nothing
+            self._begun, value = True, None  # the first value sent to a generator must be None
         step = self._steps.send(value) if error is None else self._steps.throw(error)
         # Events take no time: go on until the outbox is full or the steps need something.
         while isinstance(step, Emit) and self._emit(step.event):
             step = next(self._steps)
-        if isinstance(step, Future):  # the queue sleeps until it is woken
+        if isinstance(step, Future):  # it must wake the queue
             step.add_done_callback(lambda _: self.wake())
         if step is None or isinstance(step, Emit):
             self._reply = None, None
@@ -234,7 +234,7 @@ class Job(Generic[Event, Result]):
 def _outcome(future: Future[Any]) -> tuple[Any, BaseException | None]:
     try:
         return future.result(), None
-    except BaseException as error:  # noqa: BLE001 - thrown into the steps, which may know what to do
+    except BaseException as error:  # noqa: BLE001 - it is thrown into the steps, which may handle it
         return None, error
 
 

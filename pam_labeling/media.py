@@ -1,7 +1,7 @@
-"""Read image files as what PAM needs: upright 8-bit RGB.
+"""Read image files into the form that PAM needs: upright 8-bit RGB.
 
-Files are not trusted: only common raster formats are opened, up to a limit of pixels, and every
-error of a decoder becomes an `ImageError` that names the file.
+Files are not trusted: only common raster formats are opened, up to a limit of pixels. Every error
+of a decoder becomes an `ImageError` that names the file.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 
 MAX_PIXELS = 89_478_485
-"""The default limit, and the highest: Pillow itself warns about anything larger."""
+"""The default and highest limit of pixels: Pillow warns about larger images."""
 
 _BYTES_PER_PIXEL = 8  # a raw image of four 16-bit channels; no sensible file is larger
-# By EXIF orientation: what turns stored rows and columns upright. Each takes (h, w) or (h, w, 3).
+# Functions that turn stored pixels, (h, w) or (h, w, 3), upright, by EXIF orientation.
 _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: lambda array: array[:, ::-1],
     3: lambda array: array[::-1, ::-1],
@@ -48,8 +48,8 @@ class LoadedImage:
 
     Attributes:
         pixels: uint8 `(height, width, 3)`, RGB, upright, read-only.
-        key: a digest of the content: equal images have equal keys, whatever their names.
-        name: what messages call it, usually the file's path.
+        key: a digest of the content; images of equal content have equal keys.
+        name: what messages call the image, usually the file's path.
     """
 
     pixels: npt.NDArray[np.uint8] = field(repr=False)
@@ -69,12 +69,12 @@ class LoadedImage:
         """A copy of an upright RGB array, uint8 `(height, width, 3)`.
 
         Raises:
-            ImageError: another dtype or shape, or no pixels.
+            ImageError: the array has another dtype or shape, or no pixels.
         """
         right = pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
         if not right or pixels.size == 0:
             raise ImageError(
-                f"{name}: pixels are a uint8 array (height, width, 3) of RGB, "
+                f"{name}: pixels must be a uint8 array (height, width, 3) of RGB, "
                 f"not {pixels.dtype} {pixels.shape}"
             )
         copy = np.array(pixels, order="C")
@@ -86,8 +86,8 @@ class LoadedImage:
 def content_digest(content: bytes = b"") -> blake2b:
     """A hash whose `hexdigest()` is the key of an image file with this content.
 
-    To read a file in parts, call `update` with each part and give the key to `read_image`, which
-    then does not hash the content again.
+    To read a file in parts, call `update` with each part. Give the key to `read_image`, which then
+    does not hash the content again.
     """
     return blake2b(content, digest_size=16)
 
@@ -101,14 +101,14 @@ def read_image(
 ) -> LoadedImage:
     """Read an image file, or the bytes of one, into upright 8-bit RGB.
 
-    EXIF orientation is applied. Transparent parts become white. Of an animation the first frame is
-    read. 16-bit grey is scaled by its full range (65,535 is white). CMYK is converted without
-    colour profiles, which are ignored.
+    EXIF orientation is applied. Transparent parts become white. An animation gives its first frame.
+    16-bit grey is scaled by its full range (65,535 is white). CMYK is converted without colour
+    profiles, which are ignored.
 
     Args:
         source: the file's path, or its content.
         key: the content's digest (`content_digest`), if it is known already.
-        name: what messages call it; the path by default.
+        name: what messages call the image; the path by default.
         max_pixels: the largest width x height that is read.
 
     Raises:
@@ -126,11 +126,11 @@ def read_mask(
     """Read an image file as a mask: bool `(height, width)`, upright.
 
     A pixel belongs to the mask if it is neither black nor transparent. In a JPEG, where black is
-    never exactly 0, it must be brighter than half.
+    not exactly 0, the pixel must be brighter than half.
 
     Args:
         source: the file's path, or its content.
-        name: what messages call it; the path by default.
+        name: what messages call the mask; the path by default.
         max_pixels: the largest width x height that is read.
 
     Raises:
@@ -144,7 +144,7 @@ def _content(
     source: str | os.PathLike[str] | bytes, name: str | None, max_pixels: int
 ) -> tuple[str, bytes]:
     if not 1 <= max_pixels <= MAX_PIXELS:
-        raise ValueError(f"max_pixels is from 1 to {MAX_PIXELS}, not {max_pixels}")
+        raise ValueError(f"max_pixels must be from 1 to {MAX_PIXELS}, not {max_pixels}")
     if isinstance(source, bytes):
         name, content = name or "image", source
     else:
@@ -164,7 +164,8 @@ def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
             raise ImageError(f"{name}: not a regular file")
         if size > max_bytes:
             raise ImageError(
-                f"{name}: the file has {size:,} bytes, the limit is {max_bytes:,}; scale it down"
+                f"{name}: the file has {size:,} bytes, but the limit is {max_bytes:,}; scale the "
+                "image down"
             )
         return path.read_bytes()
     except ImageError:
@@ -187,8 +188,8 @@ def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> n
             width, height = image.size
             if width * height > max_pixels:
                 raise too_large(f"{width} x {height} pixels")
-            # Before the orientation is read: Pillow turns a TIFF upright as it loads it, and then
-            # drops its orientation.
+            # Load before reading the orientation: Pillow turns a TIFF upright as it loads it, and
+            # then drops its orientation.
             image.load()
             turn = _UPRIGHT.get(_orientation(image), np.asarray)
             return np.ascontiguousarray(turn(convert(image, name)))
@@ -210,13 +211,13 @@ def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> n
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # noqa: BLE001 - damaged EXIF says nothing: show as stored, as browsers do
+    except Exception:  # noqa: BLE001 - with damaged EXIF, show as stored, like browsers
         return 1
 
 
 def _to_mask(image: Image.Image, _name: str) -> npt.NDArray[np.bool_]:
-    """bool `(height, width)`, not yet upright."""
-    if image.mode[0] in "IF":  # 16 or 32 bits a pixel: convert("RGBA") would cut off large values
+    """The mask, bool `(height, width)`, not yet upright."""
+    if image.mode[0] in "IF":  # 16 or 32 bits a pixel: convert("RGBA") would clip large values
         mask: npt.NDArray[np.bool_] = np.asarray(image) != 0
         return mask
     pixels = np.asarray(image.convert("RGBA"))  # [height, width, 4]
@@ -225,13 +226,13 @@ def _to_mask(image: Image.Image, _name: str) -> npt.NDArray[np.bool_]:
 
 
 def _to_rgb(image: Image.Image, name: str) -> npt.NDArray[np.uint8]:
-    """uint8 `(height, width, 3)`, RGB, not yet upright."""
+    """The pixels, uint8 `(height, width, 3)`, RGB, not yet upright."""
     if image.mode.startswith("I;16") or (image.mode == "I" and image.format == "PNG"):
         values = np.asarray(image).astype(np.uint32)  # [height, width]
         grey = ((values + 128) // 257).astype(np.uint8)  # rounded: 65,535 is 255
         transparent = image.info.get("transparency")
         if isinstance(transparent, int):
-            grey[values == transparent] = 255  # white, like all that is transparent
+            grey[values == transparent] = 255  # white, like every transparent pixel
         return np.repeat(grey[..., None], 3, axis=2)  # [height, width, 3]
     if image.mode in ("I", "F"):
         raise ImageError(

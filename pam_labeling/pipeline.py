@@ -1,4 +1,4 @@
-"""The steps of a request: from an image and prompts to regions with words."""
+"""The steps of a request, which turn an image and prompts into regions with texts."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ Steps = Generator[Step[Result], Any, "T"]
 T = TypeVar("T")
 
 PROMPTS_PER_STEP = 64
-"""The region features of one prompt take some 10 MB in the decoder."""
+"""How many prompts are segmented at once; each takes some 10 MB in the decoder."""
 
 
 class Pipeline:
-    """Turns requests into steps of jobs. It keeps nothing of a request.
+    """Turns requests into the steps of jobs. It keeps nothing of a request.
 
     Args:
-        model: PAM.
+        model: the model.
         cache: where image features are kept between requests.
         regions_per_step: how many regions of one request the language model reads at once.
     """
@@ -54,7 +54,7 @@ class Pipeline:
         self, model: PAM, cache: DeviceCache[ImageFeatures], *, regions_per_step: int = 16
     ) -> None:
         if regions_per_step < 1:
-            raise ValueError(f"regions_per_step is a number from 1, not {regions_per_step}")
+            raise ValueError(f"regions_per_step must be 1 or more, not {regions_per_step}")
         self._model = model
         self._cache = cache
         self._regions_per_step = regions_per_step
@@ -66,15 +66,15 @@ class Pipeline:
 
         Args:
             request: what to do.
-            image: the request's image, read; its prompts were checked against it.
-            prepared: the image as the encoder takes it, or None if its features were known.
+            image: the request's image; the prompts were checked against it.
+            prepared: the image resized for the encoder, or None if its features were in the cache.
 
         Returns:
             The annotation, as the generator's return value.
         """
         features = self._cache.get(image.key)
         if features is None:
-            if prepared is None:  # the cache had them, and has dropped them since
+            if prepared is None:  # the cache had the features, but has dropped them since
                 prepared = self._model.prepare(image.pixels)
             features = yield Encode(self._model, self._cache, image.key, prepared)
         results: list[Result] = []
@@ -103,8 +103,8 @@ class Pipeline:
     def _chunk(
         self, request: Request, prompts: Sequence[Prompt | None], segments: Segments
     ) -> Steps[list[Result]]:
-        """A result for each prompt; without a prompt, only for regions that are there."""
-        # A given mask is the person's own: it keeps its small components.
+        """A result for each prompt; if everything is looked for, only the regions found."""
+        # A mask that a person gave keeps its small components.
         masks = [
             segments.cropped(index)
             if _gives_mask(prompt)
@@ -122,7 +122,7 @@ class Pipeline:
         for index, (prompt, scores) in enumerate(zip(prompts, _scores(segments), strict=True)):
             if index in said:
                 results.append(self._region(masks[index], prompt, scores, said[index]))
-            elif prompt is not None:  # a grid click of "find everything" gets no refusal
+            elif prompt is not None:  # a click of the grid gets no refusal
                 results.append(
                     _refusal(prompt, scores, there=bool(segments.object_scores[index] > 0))
                 )
@@ -141,7 +141,7 @@ class Pipeline:
         )
 
     def _words(self, request: Request, segments: Segments) -> Steps[list[_Words]]:
-        """The words for each region: one prefill, shared by all questions and labels."""
+        """The words for each region, from one prefill for all questions and labels."""
         questions = request.questions
         if len(segments) == 0 or not (questions or request.vocabulary or request.choices):
             return [_Words()] * len(segments)
@@ -156,7 +156,7 @@ class Pipeline:
             lists.append((None, request.vocabulary))
         for language in dict.fromkeys(vocabulary.language for _, vocabulary in lists):
             alike = [entry for entry in lists if entry[1].language == language]
-            # Phrases that lists of one language share are scored once.
+            # Phrases that several lists of one language share are scored once.
             column: dict[str, int] = {}
             for _, vocabulary in alike:
                 for phrase in vocabulary.spoken:
@@ -187,7 +187,7 @@ class _Words:
 def _read_answers(questions: Sequence[Question], answers: Sequence[str]) -> _Words:
     texts: dict[tuple[Task, Language], str] = {}
     labels: list[str] = []
-    implied: list[str] = []  # labels in answers to the question for a definition
+    implied: list[str] = []  # labels in the answers about definitions
     for (task, language), answer in zip(questions, answers, strict=True):
         text = answer.strip()
         if task is Task.DEFINITION:
@@ -196,18 +196,18 @@ def _read_answers(questions: Sequence[Question], answers: Sequence[str]) -> _Wor
         elif task is Task.LABEL:
             labels.append(text)
         texts[task, language] = text
-    # The answer to the question for a label wins over the label in a definition.
+    # The answer about the label takes precedence over the label in a definition.
     return _Words(label=next((label for label in labels + implied if label), None), texts=texts)
 
 
 def _scores(segments: Segments) -> list[Scores]:
     if not (np.isfinite(segments.iou_scores).all() and np.isfinite(segments.object_scores).all()):
         raise ArithmeticError(
-            "the model's scores are not finite numbers: the checkpoint is damaged, or float32 is "
-            "needed instead of float16"
+            "the model's scores are not finite numbers: the checkpoint is damaged, or float16 is "
+            "too small for it (use float32)"
         )
     return [
-        # The head that predicts the IoU is not bounded.
+        # The head that predicts the IoU may exceed 0 to 1.
         Scores(iou=min(max(float(iou), 0.0), 1.0), object=_sigmoid(float(logit)))
         for iou, logit in zip(segments.iou_scores, segments.object_scores, strict=True)
     ]
@@ -215,7 +215,7 @@ def _scores(segments: Segments) -> list[Scores]:
 
 def _refusal(prompt: Prompt, scores: Scores, *, there: bool) -> Refusal:
     if there:
-        reason = "the model sees an object here, but its mask has no pixel: draw a larger box"
+        reason = "the model sees an object here, but its mask is empty: draw a larger box"
         return Refusal(prompt, reason, scores)
     reason = (
         f"the model sees no object here (probability {scores.object:.2f}): "

@@ -1,4 +1,4 @@
-"""The types that platforms translate from and to: prompts in, annotated regions out.
+"""Annotated regions and refusals, the types that platforms translate to their own.
 
 Boxes and masks are in pixels of the **upright** image (EXIF orientation applied). x runs right and
 y down from the top-left corner of the top-left pixel.
@@ -46,7 +46,7 @@ class Provenance:
     Attributes:
         model: the checkpoint's name.
         version: the version of pam-labeling.
-        prompt: the prompt, or None if everything was to be found.
+        prompt: the prompt, or None if everything was looked for.
     """
 
     model: str
@@ -59,13 +59,13 @@ class Region:
     """One object of an image: its mask and what is said about it. Build it with `from_mask`.
 
     Attributes:
-        cropped: the mask, not empty; `size`, `box`, `crop`, `mask` and `area` are its own.
+        cropped: the mask, not empty; `size`, `box`, `crop`, `mask` and `area` come from it.
         scores: see `Scores`.
         provenance: see `Provenance`.
         label: an open label, or one of the project's own. None if no label was asked for, or no
             label of the project was likely enough.
-        texts: the answers by (task, language). A definition is kept without its label, which
-            becomes `label` if no other was asked for.
+        texts: the answers by (task, language). A definition is stored without its label, which
+            becomes `label` if no other label was asked for.
         choices: the label chosen from each further list of the request, by the list's name.
     """
 
@@ -91,7 +91,7 @@ class Region:
         texts: Mapping[tuple[Task, Language], str] | None = None,
         choices: Mapping[str, Choice] | None = None,
     ) -> Region:
-        """A region of the image that `mask`, bool `(height, width)`, covers.
+        """A region with this mask, bool `(height, width)` of the whole image.
 
         Raises:
             MaskError: the mask is empty, or not a two-dimensional bool array.
@@ -99,7 +99,7 @@ class Region:
         check_mask(mask)
         cropped = CroppedMask.from_mask(mask)
         if cropped.is_empty:
-            raise MaskError("an empty mask is no region")
+            raise MaskError("the mask of a region must not be empty")
         return cls(cropped, scores, provenance, label, texts or {}, choices or {})
 
     @property
@@ -109,17 +109,17 @@ class Region:
 
     @property
     def box(self) -> tuple[int, int, int, int]:
-        """`(x1, y1, x2, y2)`, tight around the mask; x2 and y2 are exclusive."""
+        """`(x1, y1, x2, y2)` in pixels, tight around the mask; x2 and y2 are exclusive."""
         return self.cropped.box
 
     @property
     def crop(self) -> npt.NDArray[np.bool_]:
-        """Bool `(y2 - y1, x2 - x1)`, the mask inside the box, read-only."""
+        """The mask inside the box, bool `(y2 - y1, x2 - x1)`, read-only."""
         return self.cropped.crop
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Bool `(height, width)` of the whole image, a new array each time."""
+        """The mask of the whole image, bool `(height, width)`; a new array each time."""
         return self.cropped.mask
 
     @property
@@ -134,8 +134,8 @@ class Refusal:
 
     Attributes:
         prompt: the prompt.
-        reason: a sentence for the person who gave it.
-        scores: of the segmenter; `label` is None.
+        reason: a sentence for the person who gave the prompt.
+        scores: the segmenter's scores; `label` is None.
     """
 
     prompt: Prompt
@@ -149,8 +149,8 @@ class Annotation:
 
     Attributes:
         size: `(width, height)` of the upright image in pixels.
-        results: one for each prompt, in their order; or the regions found without prompts, the
-            surest first.
+        results: one for each prompt, in their order; without prompts, the regions found, those
+            with the best score first.
     """
 
     size: tuple[int, int]

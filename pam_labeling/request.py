@@ -25,14 +25,15 @@ class Request:
 
     Attributes:
         image: the image, the path of its file, or the file's content.
-        prompts: what to segment, in pixels of the upright image; without any, find everything.
-        questions: what to ask about each region; without any, give only masks and labels of the
-            vocabulary.
+        prompts: what to segment, in pixels of the upright image. Without prompts, everything is
+            looked for.
+        questions: what to ask about each region. Without questions, regions get only masks and
+            labels of the vocabulary.
         vocabulary: the project's own labels to choose from, or None for open labels.
         everything: how to find everything, if there are no prompts.
         generation: how to generate the answers.
-        choices: further lists of the project by name; for each region a label of each list is
-            chosen. Read-only.
+        choices: further lists of the project, by name; each region gets a label of each list.
+            Read-only.
         key: the caller's own name for the request; its outcome has the same key.
     """
 
@@ -46,7 +47,7 @@ class Request:
     key: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
-        # Frozen: what callers pass may be lists that they change while the request waits.
+        # Copies: callers may pass lists that they change while the request waits.
         object.__setattr__(self, "prompts", tuple(self.prompts))
         object.__setattr__(self, "choices", MappingProxyType(dict(self.choices)))
         # A question that is asked twice is answered once.
@@ -75,7 +76,7 @@ class Outcome:
         request: the request; None if a `LazyRequest` could not be made.
         annotation: what was found.
         error: why there is no annotation.
-        key: of the request.
+        key: the request's key.
     """
 
     request: Request | None

@@ -20,7 +20,7 @@ class Settings(EnvironmentSettings):
     """Which model to load, where it computes, and how many requests may wait.
 
     Raises:
-        SettingsError: a value that cannot be used; the message names its environment variable.
+        SettingsError: a value cannot be used; the message names its environment variable.
     """
 
     model: str = setting(
@@ -30,9 +30,9 @@ class Settings(EnvironmentSettings):
         examples=["nano", "PAM-3B"],
     )
     sam2: str | None = setting(
-        None, "SAM 2.1's checkpoint, where it is not beside or inside the model's."
+        None, "SAM 2.1's checkpoint, if it is not inside the model's or beside it."
     )
-    revision: str | None = setting(None, "Revision of a hub id.")
+    revision: str | None = setting(None, "The branch, tag or commit of a hub id.")
     device: str | None = setting(
         None,
         "`cpu`, `cuda`, `cuda:1` or `mps`.",
@@ -54,7 +54,7 @@ class Settings(EnvironmentSettings):
     )
 
     def open_annotator(self) -> Annotator:
-        """Load the model that these settings name, and give it to a new annotator.
+        """Load the model that these settings name, and make an annotator for it.
 
         Raises:
             CheckpointError: the checkpoint is unknown, incomplete or damaged.

@@ -1,14 +1,14 @@
-"""Base class of settings and options, and the messages about values that cannot be used.
+"""The base class of settings and options, and the messages about values that cannot be used.
 
 A class of settings or options derives from `CheckedModel`. Pydantic checks the fields; this module
 turns the first error into one sentence that says what is wrong and what is allowed:
 
     points_per_side must be a whole number from 1 to 128, not 129.
-    There is no option "treshold". Did you mean "label_threshold"? There are: language, ...
+    There is no option "treshold". Did you mean "label_threshold"? Use one of: language, ...
 
-What is allowed comes from the field's type and limits. `Field(examples=[...])` adds "such as ...",
-and `Field(json_schema_extra={"unit": "pixels"})` makes "a number of pixels". A validator that
-raises ValueError writes the sentence itself.
+The field's type and limits say what is allowed. `Field(examples=[...])` adds "such as ...", and
+`Field(json_schema_extra={"unit": "pixels"})` makes "a number of pixels". A validator that raises
+ValueError writes the sentence itself.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ _KINDS = {
 
 
 class CheckedModel(BaseModel):
-    """Base of frozen models that refuse unknown names and values of another type.
+    """The base class of frozen models that refuse unknown names and values of another type.
 
     Raises:
-        InputError: of the class `error`; the message is a sentence.
+        InputError: a value cannot be used; the error is an `error`, its message a sentence.
     """
 
     model_config = ConfigDict(
         extra="forbid",
         frozen=True,
-        strict=True,  # true is no number, and "5" is none either
+        strict=True,  # neither true nor "5" is a number
         allow_inf_nan=False,
         protected_namespaces=(),  # fields may start with "model_"
-        hide_input_in_errors=True,  # it may be a password
+        hide_input_in_errors=True,  # the input may be a password
     )
 
     error: ClassVar[type[InputError]] = InputError
@@ -72,32 +72,32 @@ class CheckedModel(BaseModel):
     def _sentence(cls, error: ValidationError) -> str:
         found = error.errors(include_url=False)[0]
         place = found["loc"]
-        if found["type"] == "value_error":  # our own validator: its message is a sentence
+        if found["type"] == "value_error":  # from our own validator: its message is a sentence
             return str(found["ctx"]["error"])
         if found["type"] == "extra_forbidden":
             return unknown_name(cls.noun, place[0], map(cls.spoken, cls.model_fields))
-        # The JSON schema has the field's type and limits in one uniform form, whatever its type is.
+        # The JSON schema has the type and limits of every field in one uniform form.
         schema = cls.model_json_schema()
         expected = _expected(schema["properties"][place[0]], schema.get("$defs", {}), cls.nothing)
         name = cls.spoken(str(place[0]))
         if found["type"] == "missing":
             return f"{name} is missing; it must be {expected}."
-        inside = "one with " if len(place) > 1 else ""  # in a list or an object
+        inside = "one with " if len(place) > 1 else ""  # the value is in a list or an object
         return f"{name} must be {expected}, not {inside}{shown(found['input'])}."
 
 
 def unknown_name(noun: str, given: object, known: Iterable[str]) -> str:
-    """A sentence about a name that does not exist, with the nearest one that does."""
+    """A sentence about a name that does not exist, with the nearest one and all that do."""
     names = list(known)
     near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
     guess = f' Did you mean "{near[0]}"?' if near else ""
-    return f"There is no {noun} {shown(given)}.{guess} There are: {', '.join(names)}."
+    return f"There is no {noun} {shown(given)}.{guess} Use one of: {', '.join(names)}."
 
 
 def shown(value: object) -> str:
-    """A value in a sentence: as JSON, shortened, always fit for UTF-8."""
+    """A value in a sentence: as JSON, shortened, and always valid as UTF-8."""
     if isinstance(value, int) and abs(value) >= 10**20:
-        return "a huge number"  # Python refuses to write one of more than 4,300 digits
+        return "a huge number"  # Python refuses to write a number of more than 4,300 digits
     text = as_utf8(json.dumps(value, ensure_ascii=False, default=repr))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
 
@@ -105,7 +105,7 @@ def shown(value: object) -> str:
 def as_utf8(text: str) -> str:
     """The text with a question mark for each part that UTF-8 cannot encode.
 
-    Python keeps such bytes of command lines and file names as lone surrogates.
+    Python keeps invalid bytes of command lines and file names as lone surrogates.
     """
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -119,7 +119,7 @@ def listed(values: Iterable[object]) -> str:
 def _expected(schema: dict[str, Any], definitions: dict[str, Any], nothing: str = "") -> str:
     """What a JSON schema of pydantic allows, in words."""
     if "anyOf" in schema:
-        # Each part has its own limits; unit and examples of the field stand beside the parts.
+        # Each part has its own limits; the field's unit and examples are beside the parts.
         about = {key: value for key, value in schema.items() if key != "anyOf"}
         parts = [about | part for part in schema["anyOf"] if part.get("type") != "null"]
         words = ", or ".join(_expected(part, definitions) for part in parts)

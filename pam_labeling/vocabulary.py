@@ -19,9 +19,9 @@ class Choice:
     """The label chosen for one region.
 
     Attributes:
-        label: the likeliest label, or None where its score is under the threshold.
+        label: the likeliest label, or None if its score is below the threshold.
         score: the likeliest label's score, chosen or not.
-        scores: float32 `(labels,)`, one for each label of the list; they add up to 1.
+        scores: float32 `(labels,)`, one score for each label of the list; they add up to 1.
     """
 
     label: str | None
@@ -36,13 +36,13 @@ class Vocabulary:
     Attributes:
         labels: the labels as the project spells them, each once.
         language: the language of the question that they answer.
-        threshold: from 0 to 1; a region whose best score is lower gets no label.
-        phrases: what the model is asked about a label, if not its spelling in the project:
+        threshold: the least score, from 0 to 1; a region whose best score is lower gets no label.
+        phrases: the words that the model scores for a label, instead of the label itself:
             "Airplane" for "cls_07", or several names of one class. Read-only.
 
     Raises:
-        VocabularyError: there is no label, a label is empty, is there twice or is not valid UTF-8,
-            there are phrases for a label outside the list, or the threshold is not from 0 to 1.
+        VocabularyError: there is no label; a label is empty, repeated or not valid UTF-8; there are
+            phrases for a label outside the list; or the threshold is not from 0 to 1.
     """
 
     labels: tuple[str, ...]
@@ -51,7 +51,7 @@ class Vocabulary:
     phrases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # Frozen: callers may pass lists and dictionaries that they change later.
+        # Copies: callers may pass lists and dictionaries that they change later.
         object.__setattr__(self, "labels", tuple(self.labels))
         phrases = {label: tuple(phrases) for label, phrases in self.phrases.items()}
         object.__setattr__(self, "phrases", MappingProxyType(phrases))
@@ -70,7 +70,7 @@ class Vocabulary:
             seen.add(label)
         self._check_phrases()
         if not 0 <= self.threshold <= 1:
-            raise VocabularyError(f"the threshold is from 0 to 1, not {self.threshold}")
+            raise VocabularyError(f"the threshold must be from 0 to 1, not {self.threshold}")
 
     def _check_phrases(self) -> None:
         known = set(self.labels)
@@ -78,7 +78,7 @@ class Vocabulary:
             if label not in known:
                 raise VocabularyError(f"there are phrases for {label!r}, which is not in the list")
             if not phrases:
-                raise VocabularyError(f"there are no phrases for {label!r}: leave it out")
+                raise VocabularyError(f"the list of phrases for {label!r} is empty: leave it out")
             for phrase in phrases:
                 if not phrase.strip() or phrase != as_utf8(phrase):
                     raise VocabularyError(
@@ -86,29 +86,29 @@ class Vocabulary:
                     )
 
     def phrases_of(self, label: str) -> tuple[str, ...]:
-        """What the model is asked about for a label of the list."""
+        """The phrases that the model scores for a label of the list."""
         return self.phrases.get(label, (label,))
 
     @property
     def spoken(self) -> tuple[str, ...]:
-        """All phrases that the model is asked about, each once: the columns that `choose` takes."""
+        """All phrases that the model scores, each once; they are the columns for `choose`."""
         return tuple(dict.fromkeys(p for label in self.labels for p in self.phrases_of(label)))
 
     def choose(self, log_likelihoods: npt.NDArray[np.floating]) -> list[Choice]:
         """Choose for each region from `(regions, phrases)` mean log-likelihoods per token.
 
-        The columns are those of `spoken`. A label is as likely as the likeliest of its phrases, and
-        its score is its share (softmax) among the list. Of equal labels the first wins.
+        The columns are those of `spoken`. A label is as likely as the likeliest of its phrases. Its
+        score is its share (softmax) among the list. Among equal labels, the first wins.
 
         Raises:
-            VocabularyError: the array has another shape, or a region without a comparable number.
+            VocabularyError: the array has another shape, or a region has no finite number.
         """
         spoken = self.spoken
         values = np.asarray(log_likelihoods, dtype=np.float64)  # [regions, phrases]
         if values.ndim != 2 or values.shape[1] != len(spoken):
             raise VocabularyError(
-                f"{len(spoken)} phrases need (regions, {len(spoken)}) log-likelihoods, "
-                f"not {values.shape}"
+                f"the log-likelihoods of {len(spoken)} phrases must have the shape (regions, "
+                f"{len(spoken)}), not {values.shape}"
             )
         if not np.isfinite(values.max(axis=1)).all():
             raise VocabularyError("the model gave log-likelihoods that are not finite numbers")
@@ -122,7 +122,7 @@ class Vocabulary:
                 ],
                 axis=1,
             )
-        # [regions, labels]; less the maximum, so that exp cannot underflow to 0 everywhere.
+        # [regions, labels]; minus the maximum, so that exp cannot underflow to 0 everywhere.
         shares = np.exp(values - values.max(axis=1, keepdims=True))
         shares /= shares.sum(axis=1, keepdims=True)
         return [self._choose(row) for row in shares]

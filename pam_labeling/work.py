@@ -1,7 +1,7 @@
 """Pieces of the model's work. The worker joins equal pieces of different jobs into one pass.
 
-Pieces of one `kind` can share a pass; `tokens` is the part of the pass's budget that a piece takes.
-The stages follow one another: images are encoded, regions are read (prefill), answers are decoded.
+Pieces of one `kind` can share a pass; `tokens` is a piece's share of the pass's budget. The stages
+follow one another: images are encoded, regions are read (prefill), answers are decoded.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from pam_labeling.cache import DeviceCache
 
-if TYPE_CHECKING:  # these load torch, and whoever names a priority does not need it
+if TYPE_CHECKING:  # these load torch, which callers that only name a priority do not need
     from pam_model import (
         PAM,
         GenerationOptions,
@@ -36,7 +36,8 @@ class Work(ABC, Generic[R]):
     """A piece of the model's work whose result is an `R`.
 
     Attributes:
-        stage: in a batch, earlier stages go first, so that more pieces of later ones can be joined.
+        stage: the piece's stage. In a batch, earlier stages go first, so that more pieces of later
+            ones can be joined.
     """
 
     stage: ClassVar[int]
@@ -53,13 +54,13 @@ class Work(ABC, Generic[R]):
 
     @abstractmethod
     def run(self, pieces: Sequence[Any]) -> Generator[None, None, list[R]]:
-        """Do all pieces in one pass; at each yield other work may go first.
+        """Do all pieces in one pass; at each yield, other work may go first.
 
         Args:
-            pieces: of one kind, this one among them.
+            pieces: pieces of one kind, among them this one.
 
         Returns:
-            Each piece's result, as the generator's return value.
+            The result of each piece, as the generator's return value.
         """
 
 
@@ -68,10 +69,10 @@ class Encode(Work["ImageFeatures"]):
     """Encode an image, unless the cache has its features by then.
 
     Attributes:
-        model: PAM.
+        model: the model.
         cache: where the features are kept.
         key: the image's content key.
-        image: prepared for the encoder.
+        image: the image, resized for the encoder.
     """
 
     model: PAM
@@ -89,7 +90,7 @@ class Encode(Work["ImageFeatures"]):
         return self.model.image_tokens
 
     def run(self, pieces: Sequence[Encode]) -> Generator[None, None, list[ImageFeatures]]:
-        # Several clicks on one image may be in one pass: it is encoded once.
+        # Several clicks on one image may be in one pass; the image is encoded once.
         known = {piece.key: self.cache.peek(piece.key) for piece in pieces}
         found = {key: features for key, features in known.items() if features is not None}
         new = {piece.key: piece.image for piece in pieces if piece.key not in found}
@@ -107,7 +108,7 @@ class Prefill(Work["RegionContexts"]):
     """Let the language model read regions once, for all questions about them.
 
     Attributes:
-        model: PAM.
+        model: the model.
         segments: N regions.
     """
 
@@ -135,9 +136,9 @@ class Describe(Work[list[list[str]]]):
     """Answer every question about every region; the result is `[region][question]`.
 
     Attributes:
-        model: PAM.
-        contexts: N regions, read.
-        questions: what is asked about each.
+        model: the model.
+        contexts: N regions, as the language model has read them.
+        questions: the questions about each region.
         options: how to generate.
     """
 
@@ -166,10 +167,10 @@ class Classify(Work["npt.NDArray[np.float32]"]):
     """Score a list of phrases for every region; the result is float32 `(N, phrases)`.
 
     Attributes:
-        model: PAM.
-        contexts: N regions, read.
-        phrases: to compare.
-        language: in which the question is put.
+        model: the model.
+        contexts: N regions, as the language model has read them.
+        phrases: the phrases to compare.
+        language: the language of the question.
     """
 
     model: PAM
@@ -201,7 +202,7 @@ def _join(pieces: Sequence[Describe] | Sequence[Classify]) -> RegionContexts:
 
 
 def _shares(rows: Any, pieces: Sequence[Describe] | Sequence[Classify]) -> list[Any]:
-    """Cut the rows of all regions into the parts of the pieces, in their order."""
+    """Cut the rows of all regions into one part for each piece, in their order."""
     shares, start = [], 0
     for piece in pieces:
         shares.append(rows[start : start + len(piece.contexts)])

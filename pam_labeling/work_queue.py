@@ -1,9 +1,9 @@
-"""Whose turn it is: jobs by priority, in fair turns, equal work of several jobs in one pass.
+"""Schedule jobs: by priority, in fair turns, and with equal work of several jobs in one pass.
 
 One thread works. Between two steps it looks again, and a job of a higher priority goes first.
-Within a priority jobs take turns; where several of them wait for equal work of the model, one pass
-does it for all, up to a budget of tokens. A pass never waits for more jobs to come, and only joins
-work of one priority: a click is not slowed down by the batch beside it.
+Within a priority, jobs take turns. If several of them wait for equal work of the model, one pass
+does it for all, up to a budget of tokens. A pass never waits for more jobs to come, and joins work
+of one priority only, so that a batch does not slow down a click.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _Pass:
         return True
 
     def advance(self) -> None:
-        """Go on to where others may go first, or to the end: then each job has its reply."""
+        """Run to where other work may go first, or to the end, where each job gets its reply."""
         if all(job.is_pointless for job in self.jobs):
             self._end(len(self.jobs) * [None])
             return
@@ -47,7 +47,7 @@ class _Pass:
             next(self._run)
         except StopIteration as end:
             self._end(end.value)
-        except BaseException as error:  # noqa: BLE001 - whatever a model raises is its caller's
+        except BaseException as error:  # noqa: BLE001 - the callers get what the model raises
             self._fail(error)
 
     def _end(self, results: Sequence[Any]) -> None:
@@ -57,14 +57,14 @@ class _Pass:
             job.reply(result)
 
     def _fail(self, error: BaseException) -> None:
-        """Fail the job, or try its halves: one bad piece, or too little memory, spoils no other."""
+        """Fail a single job; try several again in halves, in case they can be done apart."""
         self.is_over = True
         middle = len(self.jobs) // 2
         if middle == 0:
             self.jobs[0].reply(error=error)
         else:
             _log.warning(
-                "a pass failed and is tried in halves (%d jobs): %r", len(self.jobs), error
+                "a pass of %d jobs failed and is tried again in halves: %r", len(self.jobs), error
             )
             self.halves = [_Pass(self.jobs[:middle]), _Pass(self.jobs[middle:])]
 
@@ -74,21 +74,21 @@ class _Line:
 
     def __init__(self, priority: Priority, tokens: int, cost: int) -> None:
         self.waiting: deque[_Job] = deque()
-        self.begun: deque[_Job | _Pass] = deque()  # whose turn is next stands first
+        self.begun: deque[_Job | _Pass] = deque()  # the next one comes first
         self._fills_passes = priority is Priority.BATCH
         self._most_tokens = tokens
         self._most_cost = cost
-        self._costs: dict[_Job, int] = {}  # of the jobs that are begun, as it was then
+        self._costs: dict[_Job, int] = {}  # the begun jobs' costs at their begin
 
     def __len__(self) -> int:
         return len(self.jobs())
 
     def jobs(self) -> list[_Job]:
-        """All that wait, are begun, or share a pass."""
+        """All jobs that wait, are begun, or share a pass."""
         return [*self.waiting, *(job for turn in self.begun for job in _jobs(turn))]
 
     def take(self) -> _Job | _Pass | None:
-        """What goes on next, taken out of the line, or None if nothing can."""
+        """Take the next job or pass out of the line; None if none can go on."""
         self._begin()
         ready = [turn for turn in self.begun if turn.is_ready]
         if not ready:
@@ -104,17 +104,17 @@ class _Line:
         return _Pass(members)
 
     def put_back(self, taken: _Job | _Pass) -> None:
-        """Put what `take` gave, and was advanced, at the end of the line."""
+        """Put what `take` returned, once it was advanced, at the end of the line."""
         if isinstance(taken, Job) and taken.is_over:
-            self._costs.pop(taken, None)  # it is not there after `clear`
-        self._begin()  # who came meanwhile goes first
+            self._costs.pop(taken, None)  # after `clear` it is not there
+        self._begin()  # jobs that came meanwhile go first
         if not taken.is_over:
             self.begun.append(taken)
         elif isinstance(taken, _Pass):
             self.begun.extend(taken.halves or taken.jobs)
 
     def clear(self) -> list[_Job]:
-        """Take everything out."""
+        """Take all jobs out."""
         jobs = self.jobs()
         self.waiting.clear()
         self.begun.clear()
@@ -122,7 +122,7 @@ class _Line:
         return jobs
 
     def drop_pointless(self) -> list[_Job]:
-        """Take out the waiting jobs whose callers have gone."""
+        """Take out the waiting jobs that nobody waits for any more."""
         pointless = [job for job in self.waiting if job.is_pointless]
         self.waiting = deque(job for job in self.waiting if job not in pointless)
         return pointless
@@ -130,8 +130,8 @@ class _Line:
     def _begin(self) -> None:
         is_full = False
         for job in [job for job in self.waiting if job.is_ready]:
-            # In their order: a large job is not overtaken for ever by small ones. A job that nobody
-            # waits for is only ended, and costs nothing.
+            # In their order, so that small jobs do not overtake a large one for ever. A job that
+            # nobody waits for is only ended, and costs nothing.
             is_full = is_full or not self._has_room(job)
             if not is_full or job.is_pointless:
                 self.waiting.remove(job)
@@ -141,11 +141,11 @@ class _Line:
     def _has_room(self, job: _Job) -> bool:
         if sum(self._costs.values()) + job.cost <= self._most_cost:
             return True
-        # Jobs that rest, because nobody takes their events, must not hold up the others for ever.
+        # Jobs that pause because nobody takes their events must not hold up the others for ever.
         return not any(other.is_ready for other, cost in self._costs.items() if cost)
 
     def _joined(self, leader: _Job | _Pass, ready: Sequence[_Job | _Pass]) -> list[_Job]:
-        """The leader and who shares its pass, or nobody if it wants no work of the model."""
+        """The leader and the jobs that share its pass; none if it wants no work of the model."""
         wanted = _wanted(leader)
         if wanted is None:
             return []
@@ -167,12 +167,12 @@ def _jobs(turn: _Job | _Pass) -> Sequence[_Job]:
 
 
 def _wanted(turn: _Job | _Pass) -> Work[Any] | None:
-    """The work that a job waits for; a pass, and a job that nobody waits for, want none."""
+    """The work that a job waits for; None for a pass, and for a job that nobody waits for."""
     return None if isinstance(turn, _Pass) or turn.is_pointless else turn.work
 
 
 def _stage(turn: _Job | _Pass) -> int:
-    """What goes first in a batch: a pass that is begun, small steps, and then the early stages."""
+    """The order in a batch: first a begun pass, then small steps, then the stages in order."""
     wanted = _wanted(turn)
     return -2 if isinstance(turn, _Pass) else -1 if wanted is None else wanted.stage
 
@@ -181,18 +181,18 @@ class WorkQueue:
     """Jobs by priority; safe to use from any thread.
 
     Args:
-        size: how many jobs of each priority may wait to be begun. A batch cannot fill the places
-            of clicks.
-        tokens_per_pass: how much equal work of several jobs is joined; a larger piece goes alone.
-        cost: how much all jobs of a priority that are begun may cost; a dearer one goes alone. It
-            bounds what they hold on the device, and how long the first waits for the others.
+        size: how many jobs of each priority may wait to begin; a batch takes no places of clicks.
+        tokens_per_pass: the most tokens in a pass of several jobs; a larger piece goes alone.
+        cost: the most that all begun jobs of a priority may cost together; a more expensive job
+            goes alone. It bounds what the jobs hold on the device, and how long the first of them
+            waits for the others.
     """
 
     def __init__(self, size: int, *, tokens_per_pass: int = 1 << 15, cost: int = 32) -> None:
         if size < 1:
-            raise ValueError(f"the queue size is a number from 1, not {size}")
+            raise ValueError(f"the queue size must be 1 or more, not {size}")
         if tokens_per_pass < 1:
-            raise ValueError(f"tokens_per_pass is a number from 1, not {tokens_per_pass}")
+            raise ValueError(f"tokens_per_pass must be 1 or more, not {tokens_per_pass}")
         self.size = size
         self._lines = {priority: _Line(priority, tokens_per_pass, cost) for priority in Priority}
         self._changed = threading.Condition()
@@ -203,7 +203,7 @@ class WorkQueue:
             return sum(len(line) for line in self._lines.values())
 
     def put(self, job: _Job, *, wait: bool = False) -> None:
-        """Let a job wait its turn.
+        """Let a job wait for its turn.
 
         Args:
             job: the job.
@@ -235,12 +235,12 @@ class WorkQueue:
             line, turn = taken
             try:
                 turn.advance()
-            except BaseException:  # noqa: BLE001 - a future lets SystemExit of its callbacks through
+            except BaseException:  # noqa: BLE001 - futures pass on a SystemExit of their callbacks
                 _log.exception("a callback of a request tried to end the worker; it goes on")
             self._put_back(line, turn)
 
     def close(self) -> None:
-        """Accept no more, and fail what waits. The step in progress is not interrupted."""
+        """Accept no more jobs, and fail the waiting ones; do not interrupt the step in progress."""
         with self._changed:
             self._closed = True
             dropped = [job for line in self._lines.values() for job in line.clear()]
@@ -271,7 +271,7 @@ class WorkQueue:
     def _drop_pointless(self) -> None:
         with self._changed:
             dropped = [job for line in self._lines.values() for job in line.drop_pointless()]
-        # Outside the lock: failing a future runs its callbacks.
+        # Outside the lock, because failing a future runs its callbacks.
         for job in dropped:
             job.advance()
 
@@ -288,5 +288,5 @@ def _close(jobs: Sequence[_Job]) -> None:
     for job in jobs:
         try:
             job.fail(ClosedError("the annotator was closed"))
-        except BaseException:  # noqa: BLE001, PERF203 - a callback's; the others are told too
+        except BaseException:  # noqa: BLE001, PERF203 - a callback's error; the other jobs fail too
             _log.exception("a callback of a request failed while the annotator was closed")

@@ -1,7 +1,7 @@
-"""A hook of MkDocs: the site has the repository's own pages, under the paths that they have there.
+"""A hook of MkDocs that gives the site the repository's own pages, under the same paths.
 
-So a link works on the site as it does in the repository. Pages are `PAGES`; what they show or link
-to, images and examples, goes with them.
+A link therefore works on the site as in the repository. `PAGES` are the pages; `OTHER_FILES` are
+the images and examples that the pages show or link to.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Draw the house from its imports: `docs/architecture.svg`.
+"""Draw the packages and their imports: `docs/architecture.svg`.
 
-    .venv/bin/python scripts/draw_architecture.py            # draw it anew
-    .venv/bin/python scripts/draw_architecture.py --check    # is the committed drawing still true?
+    .venv/bin/python scripts/draw_architecture.py            # draw the file again
+    .venv/bin/python scripts/draw_architecture.py --check    # check that the file is up to date
 
-A box is a folder of modules. Of the modules at a package's root, those that import no folder share
-a box, and so do those that no folder imports; each other one has a box of its own. An arrow says
+A box is a folder of modules. Modules at a package's root share a box if they import no folder, and
+another box if no folder imports them; each other module has a box of its own. An arrow means
 "imports"; arrows that follow from others are left out. A circle of imports is an error.
 """
 
@@ -54,13 +54,13 @@ class Node:
 
     @property
     def height(self) -> int:
-        """How high the box is drawn."""
+        """The height of the box."""
         return LINE * (1 + len(self.lines)) + 2 * PADDING
 
 
 @dataclass(frozen=True)
 class House:
-    """One package: its boxes and the arrows between them, by name."""
+    """One package: its boxes, and the arrows between them as pairs of names."""
 
     package: str
     nodes: tuple[Node, ...]
@@ -76,7 +76,7 @@ class House:
 
     @property
     def height(self) -> int:
-        """How high the package is drawn."""
+        """The height of the package."""
         rows = [max(node.height for node in row) for row in self.rows]
         return TITLE + sum(rows) + GAP_Y * (len(rows) - 1) + 2 * PADDING
 
@@ -99,7 +99,7 @@ def house(graph: grimp.ImportGraph, package: str) -> House:
         for module in single
         if module not in above + below
     }
-    # The name of a box at the root is its place; it cannot be the name of a folder.
+    # A box at the root is named after its place, with a name that no folder can have.
     parts |= {name: modules for name, modules in (("above", above), ("below", below)) if modules}
     imports = {
         (one, other)
@@ -117,12 +117,12 @@ def house(graph: grimp.ImportGraph, package: str) -> House:
 
 
 def directly(graph: grimp.ImportGraph, importer: str, imported: str) -> bool:
-    """Whether a module, or any inside it, imports another, or any inside that."""
+    """Whether a module, or one inside it, imports another module, or one inside that."""
     return graph.direct_import_exists(importer=importer, imported=imported, as_packages=True)
 
 
 def reaches(graph: grimp.ImportGraph, package: str, module: str, folders: list[str]) -> bool:
-    """Whether a module at the root imports one of the folders, itself or through its neighbours."""
+    """Whether a module at the root imports a folder, directly or through other such modules."""
     inside = graph.find_children(package) - set(folders)
     seen, stack = {module}, [module]
     while stack:
@@ -136,12 +136,12 @@ def reaches(graph: grimp.ImportGraph, package: str, module: str, folders: list[s
 
 
 def depths(names: set[str], imports: set[tuple[str, str]]) -> dict[str, int]:
-    """How many boxes are below each one, along the longest way."""
+    """How many boxes are below each box, along the longest path."""
     found: dict[str, int] = {}
 
     def depth(name: str, path: tuple[str, ...]) -> int:
         if name in path:
-            raise SystemExit(f"a circle of imports: {' -> '.join([*path, name])}")
+            raise SystemExit(f"circle of imports: {' -> '.join([*path, name])}")
         if name not in found:
             below = [depth(b, (*path, name)) for a, b in sorted(imports) if a == name]
             found[name] = 1 + max(below, default=-1)
@@ -168,7 +168,7 @@ def modules_of(
     if name in ("above", "below"):
         return tuple(part.removeprefix(f"{package}.") for part in parts)
     [folder] = parts
-    # A module at the root has no children: its box has a name only.
+    # A module at the root has no children, so its box has only a name.
     return tuple(
         f"{child.removeprefix(f'{folder}.')}{'/' if graph.find_children(child) else ''}"
         for child in sorted(graph.find_children(folder))
@@ -220,7 +220,7 @@ STYLE = """<title>The packages of pam-labeling, their folders, and who imports w
 
 
 def drawn_house(house: House, left: int, top: int, width: int, height: int) -> list[str]:
-    """A package: its frame, its arrows and, over them, its boxes."""
+    """A package as SVG: its frame, its arrows, and its boxes on top."""
     places: dict[str, tuple[int, int, Node]] = {}
     y = top + TITLE + PADDING
     for row in house.rows:
@@ -244,7 +244,7 @@ def drawn_house(house: House, left: int, top: int, width: int, height: int) -> l
 
 
 def drawn_box(node: Node, x: int, y: int, package: str) -> list[str]:
-    """A box with its name and its modules."""
+    """A box as SVG, with its name and its modules."""
     name = node.name
     if name in ("above", "below"):
         name = f"{package}/"
@@ -260,14 +260,14 @@ def drawn_box(node: Node, x: int, y: int, package: str) -> list[str]:
 
 
 def arrow(x1: int, y1: int, x2: int, y2: int, *, wide: bool = False) -> str:
-    """An arrow that leaves downwards and arrives from above."""
+    """An arrow as SVG; it leaves downwards and arrives from above."""
     bend = (y2 - y1) // 2
     style = "arrow wide" if wide else "arrow"
     return f'<path class="{style}" d="M{x1} {y1}C{x1} {y1 + bend} {x2} {y2 - bend} {x2} {y2}"/>'
 
 
 def main() -> None:
-    """Draw, or check."""
+    """Draw the file, or check it."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Install the pinned torch into the environment this runs in, never a CUDA build without a GPU.
+"""Install the pinned torch into the running environment, without CUDA if there is no GPU.
 
-A GPU build of torch brings gigabytes of CUDA packages, which neither the demo nor the tests need.
-Where pip would take one on a machine without an NVIDIA GPU, uv fetches the CPU build instead: it
-knows where PyTorch keeps them.
+A CUDA build of torch needs gigabytes of CUDA packages, which neither the demo nor the tests use. If
+pip would install one on a machine without an NVIDIA GPU, uv fetches the CPU build instead, because
+it knows PyTorch's own index.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def pinned_torch(constraints: str) -> str:
 
 
 def is_installed(requirement: str) -> bool:
-    """Whether the torch that is there, CPU build or not, is the pinned one."""
+    """Whether the installed torch, CPU build or not, has the pinned version."""
     try:
         version = metadata.version("torch")
     except metadata.PackageNotFoundError:
@@ -46,23 +46,23 @@ def has_nvidia_gpu() -> bool:
 
 
 def pip_takes_cpu_build(requirement: str) -> bool:
-    """Whether pip installs a CPU build: not on Linux, unless one of this version is offered there.
+    """Whether pip installs a CPU build; on Linux, only if its index has one of this version.
 
-    Only the list of versions is read. pip prefers `2.13.0+cpu` to `2.13.0`.
+    This reads only the list of versions. pip prefers `2.13.0+cpu` to `2.13.0`.
     """
     if sys.platform != "linux":
         return True
-    # Not shown where it works: pip calls this command of its own experimental.
+    # The output is not shown if the command works: pip warns that it is experimental.
     listing = subprocess.run(
         [*PIP, "index", "versions", "torch"], capture_output=True, text=True, check=False
     )
     if listing.returncode != 0:
-        raise SystemExit(f"pip cannot tell which builds of torch there are:\n{listing.stderr}")
+        raise SystemExit(f"pip cannot list the builds of torch:\n{listing.stderr}")
     return f"{requirement.removeprefix('torch==')}+cpu" in re.split(r"[\s,()]+", listing.stdout)
 
 
 def main() -> None:
-    """Install torch, or leave it alone where the pinned one is installed."""
+    """Install torch, unless the pinned version is installed."""
     requirement = pinned_torch(CONSTRAINTS.read_text(encoding="utf-8"))
     if is_installed(requirement):
         return

@@ -1,15 +1,15 @@
-"""Change single places of the code and see whether the tests notice: a measure of the tests.
+"""Measure the tests: change single places of the code, and see whether a test notices.
 
     OMP_NUM_THREADS=1 .venv/bin/python -m scripts.mutants --count 300 --json out/mutants.json
 
 1. All tests run once and record which test executes which line (coverage with contexts).
 2. `--count` mutants are drawn with `--seed` from all places where the code can be changed.
-3. For each mutant, the fastest tests that execute its line run, in processes of their own.
+3. For each mutant, the fastest tests that execute its line run in processes of their own.
 
-Only copies are changed, in a temporary folder: the checkout stays as it is, even after a kill.
-A mutant is `caught` when a test fails or takes far too long, `survived` when none does, and
-`not covered` when no test executes its line. `--root` names another checkout; `--data` keeps what
-step 1 found, and reuses it the next time.
+Only copies in a temporary folder are changed: the checkout stays as it is, even after a kill.
+A mutant is `caught` if a test fails or takes far too long, `survived` if no test does, and
+`not covered` if no test executes its line. `--root` names another checkout; `--data` keeps the
+results of step 1, and reuses them the next time.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import multiprocessing
 import os
 import shutil
 import signal
@@ -38,11 +39,18 @@ PACKAGES = ("model/pam_model", "pam_labeling", "label_studio_backend", "fiftyone
 LEFT_OUT_OF_COPIES = (".git", ".venv", ".venv-label-studio", "__pycache__", "out", ".*_cache")
 TESTS_PER_MUTANT = 5
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
+# A process that imports these once, and forks for each mutant: torch alone takes seconds.
+_LIBRARIES = [
+    *("torch", "transformers", "sklearn", "pandas", "cv2", "eta.core.utils", "mongoengine"),
+    *("label_studio_sdk.label_interface", "flask", "hypothesis", "strawberry", "pytest"),
+]
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(_LIBRARIES)
 
 
 @dataclass(frozen=True)
 class Result:
-    """What the tests made of a mutant: `caught`, `survived` or `not covered`."""
+    """A mutant and its outcome: `caught`, `survived` or `not covered`."""
 
     mutant: Mutant
     outcome: str
@@ -50,9 +58,9 @@ class Result:
 
 
 def run_in(folder: Path, command: list[str], seconds: float | None = None) -> int | None:
-    """Run a command in a group of its own; its exit code, or None if it took too long."""
+    """Run a command in its own process group; return its exit code, or None if it was too slow."""
     environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
-    # The copy comes first wherever an editable installation would lead.
+    # The copy comes first, before the checkout that an editable installation points to.
     environment["PYTHONPATH"] = os.pathsep.join((str(folder / "model"), str(folder)))
     process = subprocess.Popen(
         command,
@@ -68,14 +76,45 @@ def run_in(folder: Path, command: list[str], seconds: float | None = None) -> in
     except subprocess.TimeoutExpired:
         return None
     finally:
-        # Servers and databases that a test started go with it.
+        # This also ends servers and databases that a test started.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
+def run_tests(folder: Path, tests: list[str], seconds: float) -> int | None:
+    """Run pytest on some tests as `run_in` does, but in a fork that has the libraries already."""
+    process = _FORKS.Process(target=_forked, args=(folder, [*PYTEST[3:], "-x", "--no-cov", *tests]))
+    process.start()
+    process.join(seconds)
+    code = process.exitcode
+    with contextlib.suppress(ProcessLookupError, TypeError):
+        os.killpg(process.pid, signal.SIGKILL)  # type: ignore[arg-type]  # it has one
+    process.join()
+    return code
+
+
+def _forked(folder: Path, arguments: list[str]) -> None:
+    os.setsid()
+    os.chdir(folder)
+    silence = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(silence, stream)
+    paths = (str(folder / "model"), str(folder))
+    os.environ |= {"PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": os.pathsep.join(paths)}
+    sys.dont_write_bytecode = True
+    sys.path[:0] = paths
+    # The copy's own scripts, if tests import them.
+    for name in [name for name in sys.modules if name.partition(".")[0] == "scripts"]:
+        del sys.modules[name]
+    import pytest  # noqa: PLC0415 - the parent does not need it
+
+    # Not sys.exit: threads of a server that a test left running would keep the process alive.
+    os._exit(pytest.main(arguments))
+
+
 def copied(root: Path, folder: Path) -> Path:
-    """A copy of the checkout that may be changed."""
+    """Make a copy of the checkout, which may be changed."""
     return Path(
         shutil.copytree(
             root, folder, symlinks=True, ignore=shutil.ignore_patterns(*LEFT_OUT_OF_COPIES)
@@ -93,9 +132,9 @@ def record_coverage(root: Path, data: Path, tests: list[str], processes: int) ->
         command += ["--cov", "--cov-context=test", "--cov-report=", "--cov-fail-under=0"]
         code = run_in(copy, [*command, *report_options(copy)])
         if code not in (0, 1):
-            raise SystemExit(f"the tests did not run to their end (pytest: {code})")
+            raise SystemExit(f"the tests did not finish (exit code of pytest: {code})")
         if code == 1:
-            print("some tests fail without any change: they are left out", file=sys.stderr)
+            print("tests that fail without any change are left out", file=sys.stderr)
         recorded = CoverageData(str(copy / ".coverage"))
         recorded.read()
         lines = {
@@ -109,7 +148,7 @@ def record_coverage(root: Path, data: Path, tests: list[str], processes: int) ->
 
 
 def tests_by_line(recorded: CoverageData, file: str) -> dict[str, list[str]]:
-    """For each executed line the tests that executed it; none, if it was executed by an import."""
+    """The tests that executed each executed line; none for a line that an import executed."""
     return {
         str(line): sorted({context.partition("|")[0] for context in contexts} - {""})
         for line, contexts in recorded.contexts_by_lineno(file).items()
@@ -117,12 +156,12 @@ def tests_by_line(recorded: CoverageData, file: str) -> dict[str, list[str]]:
 
 
 def report_options(copy: Path) -> list[str]:
-    """Let pytest write what `seconds_of_passed` reads."""
+    """Options that make pytest write the report for `seconds_of_passed`."""
     return [f"--junit-xml={copy / 'report.xml'}", "-o", "junit_family=xunit1"]
 
 
 def seconds_of_passed(copy: Path) -> dict[str, float]:
-    """Seconds of each test that passed, by its id."""
+    """The seconds that each passed test took, by its id."""
     return {
         f"{case.get('file')}::{case.get('name')}": float(case.get("time", 0))
         for case in ET.parse(copy / "report.xml").iter("testcase")  # noqa: S314 - pytest wrote it
@@ -139,16 +178,18 @@ class Copies:
             self._free.put(copied(root, folder / str(number)))
 
     def passing(self, tests: list[str]) -> set[str]:
-        """Those of the tests that pass where nothing is changed."""
+        """The tests that pass without any change."""
         if not tests:
             return set()
         copy = self._free.get()
         try:
-            # The ids go through a file: a command line has a limit.
+            # The ids are in a file, because the length of a command line is limited.
             (copy / "tests.txt").write_text("\n".join(tests), encoding="utf-8")
             code = run_in(copy, [*PYTEST, "--no-cov", "@tests.txt", *report_options(copy)])
             if code not in (0, 1):
-                raise SystemExit(f"the chosen tests cannot be run by themselves (pytest: {code})")
+                raise SystemExit(
+                    f"the chosen tests do not run on their own (exit code of pytest: {code})"
+                )
             return set(seconds_of_passed(copy))
         finally:
             self._free.put(copy)
@@ -160,7 +201,7 @@ class Copies:
         original = path.read_bytes()
         try:
             path.write_bytes(mutated(original, mutant))
-            return run_in(copy, [*PYTEST, "-x", "--no-cov", *tests], seconds) != 0
+            return run_tests(copy, tests, seconds) != 0
         finally:
             path.write_bytes(original)
             self._free.put(copy)
@@ -171,7 +212,7 @@ def tests_of(
 ) -> list[str]:
     """The fastest tests that execute the mutant's statement.
 
-    Where only imports execute it (a constant of a module), the fastest tests of its file.
+    If only imports execute it (a constant of a module), the fastest tests of its file.
     """
     covered = lines.get(mutant.path, {})
     first, last = mutant.statement
@@ -195,7 +236,7 @@ def judge(root: Path, data: Path, drawn: list[Mutant], processes: int) -> list[R
             tests = [test for test in chosen[mutant] if test in passing]
             outcome = "not covered"
             if tests:
-                # Generous: Python starts, torch is imported, and the machine may be busy.
+                # A generous limit: Python starts, torch is imported, and the machine may be busy.
                 seconds = 60 + 5 * sum(times[test] for test in tests)
                 outcome = "caught" if copies.test(mutant, tests, seconds) else "survived"
             print(f"{outcome:11} {mutant.path}:{mutant.line} {mutant.kind}", file=sys.stderr)
@@ -222,7 +263,7 @@ def table(results: list[Result]) -> str:
 
 
 def main() -> None:
-    """Draw, run, report."""
+    """Draw mutants, run their tests, report the outcomes."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -232,7 +273,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--packages", nargs="+", default=list(PACKAGES))
     parser.add_argument("--tests", nargs="+", default=[], help="default: pytest's `testpaths`")
-    parser.add_argument("--data", type=Path, help="keep what step 1 found here, or reuse it")
+    parser.add_argument("--data", type=Path, help="keep the results of step 1 here, or reuse them")
     parser.add_argument("--json", type=Path, help="write all results here")
     chosen = parser.parse_args()
     root = chosen.root.resolve()

@@ -1,4 +1,4 @@
-"""Single changes of code, mutants, drawn from all places where it can be changed."""
+"""Draw mutants, single changes of the code, from all places where it can be changed."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Mutant:
     """One change of one expression.
 
     Attributes:
-        path: of the file, relative to the root.
+        path: the file's path, relative to the root.
         line, column: where the expression begins. Lines count from 1, columns from 0 in bytes.
-        end_line, end_column: where it ends.
+        end_line, end_column: where the expression ends.
         statement: the first and last line of the statement around it, without its body.
-        kind: what sort of change it is.
-        before, after: the expression.
+        kind: the kind of change.
+        before, after: the expression before and after the change.
     """
 
     path: str
@@ -64,7 +64,7 @@ class Mutant:
 
 
 def changed(node: ast.AST) -> Iterator[tuple[str, ast.expr, ast.expr]]:
-    """The changes of one node: kind, expression, what replaces it."""
+    """The changes of one node: kind, expression, replacement."""
     match node:
         case ast.Compare(ops=[operator]) if type(operator) in COMPARISONS:
             other = COMPARISONS[type(operator)]()
@@ -91,7 +91,7 @@ def changed(node: ast.AST) -> Iterator[tuple[str, ast.expr, ast.expr]]:
 
 
 def changeable(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.stmt]]:
-    """All nodes of code that runs, each with its statement.
+    """All nodes that can be changed, each with its statement.
 
     Annotations, decorators, f-strings and blocks for type checkers are left out.
     """
@@ -100,7 +100,7 @@ def changeable(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.stmt]]:
         node, statement = stack.pop()
         if isinstance(node, ast.stmt):
             statement = node
-        # Python 3.10 and 3.11 do not say where the parts of an f-string are.
+        # Python 3.10 and 3.11 do not tell the positions of an f-string's parts.
         if isinstance(node, ast.JoinedStr) or is_for_type_checkers(node):
             continue
         yield node, statement
@@ -112,7 +112,7 @@ def changeable(tree: ast.Module) -> Iterator[tuple[ast.AST, ast.stmt]]:
 
 
 def is_for_type_checkers(node: ast.AST) -> bool:
-    """Whether this is `if TYPE_CHECKING:`."""
+    """Whether the node is `if TYPE_CHECKING:`."""
     return isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
 
 
@@ -142,7 +142,7 @@ def mutants_of(path: Path, root: Path) -> Iterator[Mutant]:
 
 
 def draw(root: Path, packages: list[str], count: int, seed: int) -> list[Mutant]:
-    """`count` mutants of the packages' code, the same for the same code and seed."""
+    """Draw `count` mutants of the packages' code; the same code and seed give the same mutants."""
     excluded = [root / folder for folder in EXCLUDED]
     files = [
         path
@@ -165,7 +165,7 @@ def draw(root: Path, packages: list[str], count: int, seed: int) -> list[Mutant]
 
 
 def is_python(source: bytes) -> bool:
-    """Whether the source can be compiled: a pattern of `match` takes few expressions."""
+    """Whether the source can be compiled; a pattern of `match` allows few expressions."""
     try:
         compile(source, "mutant", "exec", dont_inherit=True)
     except SyntaxError:
@@ -174,9 +174,9 @@ def is_python(source: bytes) -> bool:
 
 
 def mutated(source: bytes, mutant: Mutant) -> bytes:
-    """The file with the change in it; all other characters stay."""
+    """The source with the change; all other bytes stay."""
     lines = source.splitlines(keepends=True)
     start = sum(map(len, lines[: mutant.line - 1])) + mutant.column
     end = sum(map(len, lines[: mutant.end_line - 1])) + mutant.end_column
-    # In parentheses, the expression means the same wherever it stands.
+    # Parentheses keep the expression's meaning in any place.
     return source[:start] + f"({mutant.after})".encode() + source[end:]

@@ -26,7 +26,7 @@ def table(settings: type[EnvironmentSettings]) -> str:
 
 
 def written(default: object) -> str:
-    """A default as the page has it: sizes in MiB or GiB, nothing for None."""
+    """A default as the page shows it: sizes in MiB or GiB, nothing for None."""
     if isinstance(default, str):
         return f"`{default}`"
     if not isinstance(default, int | float):
@@ -38,7 +38,7 @@ def written(default: object) -> str:
 
 
 def with_tables(page: str) -> str:
-    """The page with its two tables written anew."""
+    """The page with its two tables replaced by new ones."""
     tables = iter([table(ServerSettings), table(Settings)])
     return re.sub(rf"{re.escape(HEAD)}(\|.*\n)+", lambda _: next(tables), page)
 

@@ -1,1 +1,1 @@
-"""FiftyOne's labels to regions and back."""
+"""Translate FiftyOne's labels to regions, and regions to labels."""

@@ -1,8 +1,8 @@
-"""Fields of labels: where they are kept, and what may be written there.
+"""Find and declare the fields and attributes that a run reads and writes.
 
 FiftyOne shows an attribute in its sidebar, filters and tooltips only if the dataset's schema
-declares it, and accepts any name and any type that the schema does not declare. So names and types
-are checked here, before a run writes its first value.
+declares it, but it accepts any name and type that the schema does not declare. Therefore names and
+types are checked here, before a run writes its first value.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Kind = Literal["text", "number", "count", "flag", "texts", "record"]
 Declaration: TypeAlias = "Mapping[str, Any]"
-"""The arguments of `add_sample_field` and `add_frame_field` but for the name."""
+"""The arguments of `add_sample_field` and `add_frame_field`, without the name."""
 
 _TYPES: dict[Kind, type[fo.Field]] = {
     "text": fo.StringField,
@@ -50,7 +50,7 @@ _WORDS: dict[Kind, str] = {
     "record": "a dictionary",
 }
 OWN = frozenset({"label", "confidence", "mask", "mask_path", "bounding_box"})
-"""Attributes that FiftyOne's labels have already and that a run may write."""
+"""Attributes that FiftyOne's labels already have and that a run may write."""
 _OWN_VALUES = ("label", "confidence")  # written as they are; masks and boxes have their own forms
 
 _SAMPLE_FIELDS = frozenset(DatasetSampleDocument._fields) | {
@@ -64,13 +64,13 @@ _SAMPLE_FIELDS = frozenset(DatasetSampleDocument._fields) | {
 
 @dataclass(frozen=True)
 class Attribute:
-    """What a run writes, onto each label or each sample.
+    """An attribute that a run writes on each label or each sample.
 
     Attributes:
         name: the attribute, such as `"caption"`, without the path of its label.
         kind: what its values are: text (str), number (float), count (int), flag (bool), texts (list
             of str), record (dict).
-        description: shown by FiftyOne beside the field.
+        description: FiftyOne shows it beside the field.
     """
 
     name: str
@@ -79,7 +79,7 @@ class Attribute:
 
     @property
     def declaration(self) -> Declaration:
-        """What declares it."""
+        """The arguments that declare it in a schema."""
         subfield = fo.StringField if self.kind == "texts" else None
         return {
             "ftype": _TYPES[self.kind],
@@ -90,12 +90,12 @@ class Attribute:
 
 @dataclass(frozen=True)
 class LabelField:
-    """A field of labels in the dataset that keeps them, wherever the view on it came from.
+    """A field of labels in the dataset that stores them.
 
     Attributes:
         dataset: the source dataset, never one that FiftyOne made for a view.
-        name: the field there, `"frames."` taken off.
-        frames: whether it is a field of a video's frames: ids of documents are then frames' ids.
+        name: the field there, without `"frames."`.
+        frames: whether it is a field of a video's frames; then documents have frames' ids.
         holder_class: the class of the field, such as `fo.Detections`.
         label_class: the class of one label, such as `fo.Detection`.
         root: the path of the labels inside the document, such as `"ground_truth.detections"`.
@@ -112,7 +112,7 @@ class LabelField:
 
     @property
     def schema_root(self) -> str:
-        """The path of the labels as the dataset's schema has it."""
+        """The path of the labels in the dataset's schema."""
         return self.field_path(self.root)
 
     @property
@@ -122,7 +122,7 @@ class LabelField:
 
     @property
     def documents(self) -> Any:
-        """The collection of MongoDB whose documents hold the labels."""
+        """The MongoDB collection whose documents hold the labels."""
         return self.dataset._frame_collection if self.frames else self.dataset._sample_collection
 
     def field_path(self, name: str) -> str:
@@ -133,15 +133,16 @@ class LabelField:
 def label_field(
     collection: SampleCollection, name: str, create: type[fo.Label] | None = None
 ) -> LabelField:
-    """Find where the labels of a field are kept.
+    """Find the field that stores the labels that a collection shows.
 
     Args:
         collection: a dataset or any view, also of patches or frames.
         name: the field as the collection calls it, such as `"ground_truth"` or `"frames.boxes"`.
-        create: the class of the field, such as `fo.Detections`, where it may be missing still.
+        create: the class of the field, such as `fo.Detections`, if it need not exist yet.
 
     Raises:
-        PluginError: the collection has no such field, or it holds no labels, or others.
+        PluginError: the collection has no such field, or the field holds no labels, or labels of
+            another class.
     """
     dataset = collection._root_dataset
     # In a view of frames, the frames are the samples.
@@ -181,12 +182,12 @@ def label_class(holder_class: Any) -> Any:
 def undeclared(
     place: LabelField, attributes: Iterable[Attribute], *, on_samples: bool = False
 ) -> dict[str, Declaration]:
-    """What `declare` would declare on the labels of a field, by its path in the schema.
+    """The attributes of a field that the schema lacks, by path, as `declare` takes them.
 
     Args:
         place: where the labels are.
-        attributes: what is going to be written.
-        on_samples: onto the samples (or frames) themselves, not onto their labels.
+        attributes: the attributes to be written.
+        on_samples: whether they go on the samples (or frames), not on their labels.
 
     Raises:
         PluginError: a name is invalid, FiftyOne's own, read-only, or in use for values of another
@@ -208,7 +209,7 @@ def undeclared(
 def undeclared_labels(
     place: LabelField, create: type[fo.Label] | None, description: str = ""
 ) -> dict[str, Declaration]:
-    """What `declare` would declare for a field of labels that may be missing."""
+    """The declaration of a field of labels if it is missing, as `declare` takes it."""
     path = place.field_path(place.name)
     declaration = {
         "ftype": fo.EmbeddedDocumentField,
@@ -229,7 +230,7 @@ def declare(dataset: Any, missing: Mapping[str, Declaration]) -> None:
 
 
 def short_text(text: str, limit: int = 40) -> str:
-    """`text` on one line of at most `limit` characters, cut between words where there are any."""
+    """Cut `text` to one line of at most `limit` characters, between words if possible."""
     line = " ".join(text.split())
     if len(line) <= limit:
         return line
@@ -241,27 +242,29 @@ def short_text(text: str, limit: int = 40) -> str:
 def _check_name(name: str, what: str) -> None:
     if not name.isidentifier() or name.startswith("_"):
         raise PluginError(
-            f"{name!r} cannot name {what}: use letters, digits and underscores, and no digit or "
-            "underscore in front."
+            f"{name!r} cannot name {what}: use letters, digits and underscores, and begin with a "
+            "letter."
         )
-    if iskeyword(name) or name == "self":  # of "self" FiftyOne could not even be read again
+    if iskeyword(name) or name == "self":  # FiftyOne cannot load a document with a field "self"
         raise PluginError(f"{name!r} means something else to Python; choose another name.")
-    # A field of this name would hide what every sample has by that name.
+    # A field of this name would hide an attribute that every sample has.
     if what == "a field" and (hasattr(fo.Sample, name) or name in _SAMPLE_FIELDS):
         raise PluginError(f"{name!r} means something else to FiftyOne; choose another name.")
 
 
 def _is_own(place: LabelField, attribute: Attribute) -> bool:
-    """Whether the label has the attribute by itself; only those of `OWN` may be written."""
+    """Whether the attribute is FiftyOne's own; refuses those that are not in `OWN`."""
     kind, name = place.label_class, attribute.name
     # Masks and boxes have forms of their own; texts and numbers are written as they are.
     if name in OWN:
         if name not in kind._fields:
-            raise PluginError(f"A {kind.__name__} has no {name!r}, which FiftyOne keeps for it.")
+            raise PluginError(
+                f"A {kind.__name__} has no {name!r}, but FiftyOne reserves the name; use another."
+            )
         if name in _OWN_VALUES and not isinstance(kind._fields[name], _TYPES[attribute.kind]):
             raise PluginError(
-                f"The {name!r} of a {kind.__name__} is not {_WORDS[attribute.kind]}, as would be "
-                "written; choose another name."
+                f"The {name!r} of a {kind.__name__} cannot be {_WORDS[attribute.kind]}; choose "
+                "another name."
             )
         return True
     # An attribute of this name would hide a method of the label.
@@ -274,7 +277,7 @@ def _is_own(place: LabelField, attribute: Attribute) -> bool:
 
 def _check_writable(dataset: Any, path: str) -> None:
     """Refuse a path that is read-only, or inside a field that is."""
-    # "frames" itself is no field to look up.
+    # "frames" itself is not a field that can be looked up.
     start = len("frames.") if path.startswith("frames.") else 0
     ends = [end for end, sign in enumerate(path) if sign == "." and end > start]
     for part in (*(path[:end] for end in ends), path):
@@ -288,7 +291,7 @@ def _check_writable(dataset: Any, path: str) -> None:
 
 
 def _check_kind(dataset: Any, path: str, attribute: Attribute) -> bool:
-    """Whether the schema has the path already, with values of this kind."""
+    """Whether the schema already has the path; refuses one with values of another kind."""
     field = dataset.get_field(path)
     if field is None:
         return False
@@ -303,13 +306,13 @@ def _check_kind(dataset: Any, path: str, attribute: Attribute) -> bool:
 def _check_values(place: LabelField, attribute: Attribute) -> None:
     """Refuse values of another kind that were written without a declaration."""
     path = attribute.name if place.in_list else f"{place.root}.{attribute.name}"
-    # Null fits every kind: FiftyOne writes it for what is declared and has no value.
+    # Null fits every kind: FiftyOne writes it for a declared attribute without a value.
     fits = [{path: {"$type": kind}} for kind in [*_BSON[attribute.kind], "null"]]
     condition = {path: {"$exists": True}, "$nor": fits}
-    # In a list both conditions have to hold of one label, hence $elemMatch.
+    # In a list both conditions must hold for the same label, hence $elemMatch.
     query = {place.root: {"$elemMatch": condition}} if place.in_list else condition
     if place.documents.find_one(query, {"_id": True}) is not None:
         raise PluginError(
-            f"Some labels of {place.name!r} have a {attribute.name!r} already that the dataset's "
+            f"Some labels of {place.name!r} already have a {attribute.name!r} that the dataset's "
             f"schema does not list and that is not {_WORDS[attribute.kind]}; choose another name."
         )

@@ -1,4 +1,4 @@
-"""FiftyOne's instance masks: a Detection keeps its mask in its box's coordinates.
+"""Convert FiftyOne's instance masks: a Detection stores its mask in its box's coordinates.
 
 A mask of any resolution stretches over the box: cell (row, column) of a mask `(h, w)` covers the
 fraction row / h to (row + 1) / h of the box's height, and likewise of its width. A pixel belongs to
@@ -33,7 +33,7 @@ def pixel_box(bounding_box: Sequence[float], size: tuple[int, int]) -> Box:
     """`[x, y, width, height]` in fractions as `(x1, y1, x2, y2)` in pixels of `size`.
 
     Raises:
-        PluginError: not four finite numbers, or a width or height that is not above 0.
+        PluginError: the box is not four finite numbers, or its width or height is not above 0.
     """
     try:
         x, y, width, height = (float(value) for value in bounding_box)
@@ -54,21 +54,21 @@ def relative_box(box: Sequence[float], size: tuple[int, int]) -> list[float]:
 
 
 def place_mask(mask: npt.NDArray[Any], box: Box, size: tuple[int, int]) -> Mask:
-    """A mask in a box's coordinates as the mask of the image, bool `(height, width)`.
+    """Convert a mask in a box's coordinates to a mask of the image, bool `(height, width)`.
 
     Args:
-        mask: `(h, w)` or `(h, w, 1)` of any resolution and type; what is not 0 belongs to it.
-        box: `(x1, y1, x2, y2)` in pixels; it may reach out of the image.
+        mask: `(h, w)` or `(h, w, 1)` of any resolution and dtype; values other than 0 belong to it.
+        box: `(x1, y1, x2, y2)` in pixels; it may extend beyond the image.
         size: `(width, height)` of the image in pixels.
 
     Raises:
-        PluginError: a mask of another shape.
+        PluginError: the mask has another shape.
     """
     if mask.ndim == 3 and mask.shape[2] == 1:
         mask = mask[:, :, 0]
     if mask.ndim != 2 or mask.size == 0:
         raise PluginError(f"its mask has the shape {mask.shape}, not (height, width)")
-    # Each pixel of the box looks up its cell, so that no pixel is left out or taken twice.
+    # Each pixel of the box looks up its cell, so that no pixel is missed or counted twice.
     columns, left = _cells(box[0], box[2], mask.shape[1], size[0])
     rows, top = _cells(box[1], box[3], mask.shape[0], size[1])
     placed = np.zeros((size[1], size[0]), dtype=np.bool_)
@@ -80,8 +80,8 @@ def mask_in_box(region: Region, box: Box) -> Mask:
     """The part of a region in a box, in the box's coordinates, about one cell per pixel.
 
     Args:
-        region: what was found.
-        box: `(x1, y1, x2, y2)` in pixels of the region's image; it may reach out of it.
+        region: the region.
+        box: `(x1, y1, x2, y2)` in pixels of the region's image; it may extend beyond it.
 
     Raises:
         PluginError: no part of the region is in the box.
@@ -94,14 +94,14 @@ def mask_in_box(region: Region, box: Box) -> Mask:
     mask = np.zeros((len(rows), len(columns)), dtype=np.bool_)
     mask[np.ix_(inside_y, inside_x)] = region.crop[np.ix_(rows[inside_y], columns[inside_x])]
     if not mask.any():
-        raise PluginError("no part of the mask is in the box that is to be kept")
+        raise PluginError("no part of the mask is in the box, which must not change")
     return mask
 
 
 def save_mask(mask: Mask, path: Path) -> Path:
-    """Write a mask as a PNG of 0 and 255, and say where.
+    """Write a mask as a PNG of 0 and 255, and return its path.
 
-    A file that is there is never replaced: the name gets a number then.
+    An existing file is never replaced: if the name is taken, a number is added to it.
 
     Raises:
         PluginError: the folder cannot be written to.
@@ -111,7 +111,7 @@ def save_mask(mask: Mask, path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         while True:
             numbered = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
-            # "x": two workers may write the same name at the same moment.
+            # "x", because two workers may choose the same name at the same moment.
             with suppress(FileExistsError), numbered.open("xb") as file:
                 Image.fromarray(mask.astype(np.uint8) * 255).save(file, format="PNG")
                 return numbered
@@ -121,7 +121,7 @@ def save_mask(mask: Mask, path: Path) -> Path:
 
 
 def _cells(low: float, high: float, cells: int, length: int) -> tuple[npt.NDArray[np.intp], int]:
-    """The cell that each pixel's centre lies in, and the first of these pixels."""
+    """The cell in which each pixel's centre lies, and the first of these pixels."""
     # Pixel i has its centre at i + 0.5.
     first = min(max(math.ceil(low - 0.5), 0), length)
     last = min(max(math.ceil(high - 0.5), first), length)
@@ -132,7 +132,7 @@ def _cells(low: float, high: float, cells: int, length: int) -> tuple[npt.NDArra
 
 
 def _pixels(low: float, high: float) -> npt.NDArray[np.intp]:
-    """The pixel that each cell's centre lies in, one cell per pixel of the box."""
+    """The pixel in which each cell's centre lies, with one cell per pixel of the box."""
     cells = max(1, round(high - low))
     centres = low + (np.arange(cells) + 0.5) * ((high - low) / cells)
     pixels: npt.NDArray[np.intp] = np.floor(centres).astype(np.intp)

@@ -1,8 +1,8 @@
-"""FiftyOne's labels as prompts, and the annotator's regions as FiftyOne's labels.
+"""Translate FiftyOne's labels to prompts, and the annotator's regions to FiftyOne's labels.
 
-FiftyOne's coordinates are fractions of the **upright** image's width and height: that is what
-browsers show and the annotator reads. Sizes come from the image itself, never from FiftyOne's
-metadata, which knows the EXIF orientation of JPEGs only. Nothing here knows datasets or databases.
+FiftyOne's coordinates are fractions of the **upright** image's width and height, as browsers show
+it and the annotator reads it. Sizes come from the image itself, never from FiftyOne's metadata,
+which respects the EXIF orientation of JPEGs only. Nothing here knows datasets or databases.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ LABEL_TYPES: tuple[type[Any], ...] = (
     fo.Keypoint,
     fo.Segmentation,
 )
-"""The label types that regions are made of."""
+"""The label types from which prompts are made."""
 
 PROMPT_ID = "prompt_id"
-"""The attribute of a new Detection for the id of the label that it was made from."""
+"""The attribute of a new Detection that holds the id of the label from which it was made."""
 
 MAX_CLASSES = 1_000
-"""A Segmentation with more different values than this is not a map of classes."""
+"""The most classes of a Segmentation: a mask with more different values is not a class map."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,9 +56,9 @@ class LabelRegion:
     Attributes:
         label_id: the label's id; of a Segmentation's class, `"{id}:{value}"`, the value as FiftyOne
             writes mask targets: `"7"`, or `"#ff0000"` in an RGB mask.
-        prompt: what points at it, in pixels of the upright image.
-        label: what it is called now, or None.
-        document: the label itself; of a class, the whole Segmentation.
+        prompt: its prompt, in pixels of the upright image.
+        label: its present label, or None.
+        document: the FiftyOne label; for a class, the whole Segmentation.
     """
 
     label_id: str
@@ -69,10 +69,10 @@ class LabelRegion:
 
 @dataclass(frozen=True, eq=False)
 class UnusableLabel:
-    """A label that points at no region; the other labels of its image are used.
+    """A label that cannot be made into a prompt; the other labels of its image are used.
 
     Attributes:
-        label_id: as of a `LabelRegion`.
+        label_id: as in `LabelRegion`.
         reason: a sentence that says why.
     """
 
@@ -91,25 +91,25 @@ def regions_of(
     use_masks: bool = True,
     mask_targets: Mapping[Any, str] | None = None,
 ) -> list[LabelResult]:
-    """The regions that a label (or list of labels) points at, in the label's order.
+    """The regions of a label (or list of labels), in the label's order.
 
-    Instance masks, filled polylines and classes become mask prompts; closed rectangles turned
-    boxes; other polylines the box around them; keypoints positive points (those that are not there,
-    NaN, or outside the image are left out). Boxes are cut at the image's edges.
+    Instance masks, filled polylines and classes become mask prompts. Closed rectangles become
+    turned boxes, other polylines the box around them. Keypoints become positive points; missing
+    points, NaN and points outside the image are left out. Boxes are cut at the image's edges.
 
     Args:
         label: one of `LABEL_TYPES`.
         size: `(width, height)` of the upright image in pixels.
-        label_ids: only these labels (or a Segmentation's classes); None: all.
-        use_masks: point with a Detection's instance mask where it has one, else with its box.
-        mask_targets: what a Segmentation's values are called, as the dataset's `mask_targets`.
+        label_ids: only these labels (or a Segmentation's classes); None takes all.
+        use_masks: whether a Detection's instance mask, if it has one, is used instead of its box.
+        mask_targets: the names of a Segmentation's values, as in the dataset's `mask_targets`.
 
     Raises:
-        PluginError: a label of another type.
+        PluginError: the label has another type.
     """
     if not isinstance(label, LABEL_TYPES):
         raise PluginError(
-            f"a label of the type {type(label).__name__} does not point at regions; "
+            f"a label of the type {type(label).__name__} has no regions; "
             f"choose a field of {', '.join(kind.__name__ for kind in LABEL_TYPES)}"
         )
     wanted = None if label_ids is None else frozenset(label_ids)
@@ -133,19 +133,19 @@ def mask_update(
     keep_box: Sequence[float] | None = None,
     file: Path | None = None,
 ) -> dict[str, Any]:
-    """What makes a region the instance mask of a Detection, by attribute.
+    """The attributes that give a Detection the mask of a region, as `set_label_values` takes them.
 
-    The values are those that `set_label_values` takes; everything else of the Detection stays.
+    All other attributes of the Detection stay.
 
     Args:
-        region: what was found.
-        keep_box: the Detection's own `bounding_box`, to keep it and cut the mask at it; None: the
-            box becomes tight around the whole mask.
-        file: where to write the mask (PNG); a name that is taken gets a number. None: the mask is
-            kept in the document, bool, one cell per pixel.
+        region: the region.
+        keep_box: the Detection's own `bounding_box`, to keep it and cut the mask at it; None makes
+            the box tight around the whole mask.
+        file: where to write the mask (PNG); if the name is taken, a number is added. None keeps the
+            mask in the document: bool, one cell per pixel.
 
     Returns:
-        `mask`, `mask_path` (one of them None), and, unless it is kept, `bounding_box`.
+        `mask` and `mask_path` (one of them None), and `bounding_box` unless the box is kept.
 
     Raises:
         PluginError: no part of the mask is in the box, or the file cannot be written.
@@ -157,7 +157,7 @@ def mask_update(
     else:
         mask = mask_in_box(region, pixel_box(keep_box, region.size))
     if file is None:
-        # A region's crop is read-only; whoever gets the label may edit its mask.
+        # A region's crop is read-only; the owner of the label may edit its mask.
         return {**update, "mask": mask.copy(), "mask_path": None}
     return {**update, "mask": None, "mask_path": str(save_mask(mask, file).resolve())}
 
@@ -173,37 +173,37 @@ def detection_of(
     """A new Detection of a region, with its instance mask and a tight box.
 
     Args:
-        region: what was found.
-        label: what it is called; the source's or the region's label by default.
-        source: a label that it was made from: its tags, index, confidence, instance and attributes
-            are copied, its id is not.
-        file: where to write the mask, as of `mask_update`.
-        attributes: more, over those of the source.
+        region: the region.
+        label: its label; the source's or the region's label by default.
+        source: the label from which it was made: its tags, index, confidence, instance and
+            attributes are copied, its id is not.
+        file: where to write the mask, as in `mask_update`.
+        attributes: further attributes; they override those of the source.
 
     Raises:
         PluginError: the file cannot be written.
     """
     copied = {} if source is None else _copied(source)
-    # What PAM says goes over what was copied.
+    # PAM's values override the copied ones.
     values = {**copied, **mask_update(region, file=file), **attributes}
     name = label or (source is not None and getattr(source, "label", None)) or region.label
     return fo.Detection(label=name, **values)
 
 
 def single_labels(label: Any) -> list[Any]:
-    """The labels of a list of labels, or the label itself; none of None."""
+    """The labels of a list of labels, or the label itself; [] for None."""
     name = getattr(label, "_LABEL_LIST_FIELD", None)
     found = [label] if name is None else label[name] or []
     return [one for one in found if one is not None]
 
 
 def class_of(label_id: str) -> str | None:
-    """The class's value in the id of a Segmentation's region, None in another label's."""
+    """The class's value in the id of a Segmentation's region; None for other labels' ids."""
     return label_id.partition(":")[2] or None
 
 
 def _copied(source: Any) -> dict[str, Any]:
-    # The confidence of a Keypoint is a list, a number for each of its points.
+    # The confidence of a Keypoint is a list: one number for each of its points.
     own = ["index", "instance", *([] if isinstance(source, fo.Keypoint) else ["confidence"])]
     values = {name: getattr(source, name, None) for name in own}
     copied = {name: value for name, value in values.items() if value is not None}
@@ -228,7 +228,7 @@ def _detection_prompt(detection: Any, size: tuple[int, int], *, use_masks: bool)
     if not detection.bounding_box:
         raise PluginError("it has no bounding box")
     box = pixel_box(detection.bounding_box, size)
-    # segment_regions asks for the box: an old mask would only be repeated.
+    # segment_regions prompts with the box: the model would only repeat an old mask.
     if not (use_masks and detection.has_mask):
         return _box_prompt(box, size)
     if detection.mask is not None:
@@ -239,7 +239,7 @@ def _detection_prompt(detection: Any, size: tuple[int, int], *, use_masks: bool)
 
 
 def _box_prompt(box: Box, size: tuple[int, int]) -> Prompt:
-    Prompt.from_box(box).check(size)  # before it is cut, so that the message has its numbers
+    Prompt.from_box(box).check(size)  # before the cut, so that the message has the box's numbers
     limits = (*size, *size)
     return Prompt.from_box(
         [min(max(side, 0.0), limit) for side, limit in zip(box, limits, strict=True)]
@@ -251,7 +251,7 @@ def _polyline_prompt(polyline: Any, size: tuple[int, int]) -> Prompt:
     shapes = [np.asarray(shape, dtype=np.float64) * size for shape in polyline.points if shape]
     if not shapes:
         raise PluginError("it has no points")
-    # FiftyOne stores whatever it is given; OpenCV would draw NaN somewhere.
+    # FiftyOne does not check points, and OpenCV would draw NaN somewhere.
     if not all(shape.ndim == 2 and np.isfinite(shape).all() for shape in shapes):
         raise PluginError("it has a point that is not a pair of finite numbers")
     if polyline.filled:
@@ -262,17 +262,17 @@ def _polyline_prompt(polyline: Any, size: tuple[int, int]) -> Prompt:
         return turned
     points = np.concatenate(shapes)
     (x1, y1), (x2, y2) = points.min(axis=0).tolist(), points.max(axis=0).tolist()
-    # A line along an axis has no height: half a pixel on each side is what it is drawn over.
+    # A line along an axis has no height: add half a pixel on each side, as when it is drawn.
     margin_x, margin_y = (0.5 if low == high else 0.0 for low, high in ((x1, x2), (y1, y2)))
     return _box_prompt((x1 - margin_x, y1 - margin_y, x2 + margin_x, y2 + margin_y), size)
 
 
 def _filled(shapes: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) -> Prompt:
-    """Shapes inside others are holes (even-odd), as where FiftyOne itself fills them."""
+    """A mask prompt of filled shapes; shapes inside others are holes (even-odd), as in FiftyOne."""
     solid = [shape for shape in shapes if len(shape) >= 3]
     if not solid:
-        raise PluginError("it is filled, but no shape of it has three points")
-    # Far corners would overflow the fixed-point numbers; clipping them so far out moves no pixel.
+        raise PluginError("it is filled, but none of its shapes has three points")
+    # Far corners would overflow the fixed-point numbers; clipping that far out changes no pixel.
     limit = 8.0 * max(size)
     # (height, width)
     mask = np.zeros((size[1], size[0]), dtype=np.uint8)
@@ -287,7 +287,7 @@ def _filled(shapes: Sequence[npt.NDArray[np.float64]], size: tuple[int, int]) ->
 
 
 def _turned_box(corners: npt.NDArray[np.float64]) -> Prompt | None:
-    """Four corners of a rectangle, as `Polyline.from_rotated_box` makes them, as a turned box."""
+    """A turned box, if the corners are a rectangle as `Polyline.from_rotated_box` makes it."""
     # Some tools repeat the first corner to close the line.
     if len(corners) == 5 and np.allclose(corners[0], corners[-1]):
         corners = corners[:4]
@@ -296,7 +296,7 @@ def _turned_box(corners: npt.NDArray[np.float64]) -> Prompt | None:
     # A rectangle: its diagonals are equally long and halve each other.
     first, second = corners[2] - corners[0], corners[3] - corners[1]
     diagonal = float(np.hypot(*first))
-    # Corners are rounded by whoever drew them.
+    # Tools round the corners.
     slack = 0.01 * diagonal
     centre = corners.mean(axis=0)
     off_centre = np.abs((corners[0] + corners[2]) / 2 - centre).max()
@@ -321,7 +321,7 @@ def _keypoint_prompt(keypoint: Any, size: tuple[int, int]) -> Prompt:
     # FiftyOne writes NaN for a point of a skeleton that cannot be seen.
     present = points[np.isfinite(points).all(axis=1)]
     if len(present) == 0:
-        raise PluginError("it has no points" if len(points) == 0 else "none of its points is there")
+        raise PluginError("it has no points" if len(points) == 0 else "all its points are missing")
     inside = present[((present >= 0) & (present <= size)).all(axis=1)]
     if len(inside) == 0:
         raise PluginError(f"its points are outside the image of {size[0]} x {size[1]}")
@@ -340,7 +340,7 @@ def _classes(
         # (H, W), one number for each colour
         values = (values[..., 0] << 16) + (values[..., 1] << 8) + values[..., 2]
     height, width = values.shape
-    # The mask may have another resolution than the image: the cell below each pixel's centre.
+    # The mask may have another resolution than the image: take the cell at each pixel's centre.
     rows = (np.arange(size[1]) * 2 + 1) * height // (2 * size[1])
     columns = (np.arange(size[0]) * 2 + 1) * width // (2 * size[0])
     # (height, width) of the image
@@ -349,7 +349,7 @@ def _classes(
     found = [int(value) for value in np.unique(placed) if value]
     # A depth map or a photograph as a mask would become thousands of prompts.
     if len(found) > MAX_CLASSES:
-        reason = f"its mask has {len(found):,} values: more than {MAX_CLASSES:,} are no classes"
+        reason = f"its mask has {len(found):,} values; a class map has at most {MAX_CLASSES:,}"
         return [UnusableLabel(segmentation.id, reason)]
     names: dict[int, str] = {value: f"#{value:06x}" if is_rgb else str(value) for value in found}
     return [
@@ -364,7 +364,7 @@ def _classes(
 
 
 def _class_map(segmentation: Any) -> npt.NDArray[np.int64]:
-    """The mask's values, int64 `(h, w)`, or `(h, w, 3)` where they are colours."""
+    """The mask's values, int64 `(h, w)`, or `(h, w, 3)` if they are colours."""
     try:
         mask = segmentation.get_mask()
     except (OSError, ValueError, cv2.error) as error:

@@ -1,4 +1,4 @@
-"""The operator `caption_regions`: words for the regions that a dataset already has."""
+"""The operator `caption_regions`: writes words on the regions of a field."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ _PROPOSALS = {"brief": "caption", "detailed": "detailed_caption", "label": "open
 
 
 class CaptionRegions(ModelOperator):
-    """Writes label, definition, brief and detailed caption onto each existing region."""
+    """Writes label, definition, brief and detailed caption on each region of a field."""
 
     title = "Caption regions"
-    description = "Words for each region that a field has: captions, labels, definitions, classes"
+    description = "Captions, labels, definitions and classes for each region of a field"
     name_in_plugin = "caption_regions"
     plan = staticmethod(plan_captions)
     options_type = CaptionOptions
 
     __call__ = python_call(
         CaptionOptions,
-        """Write words onto each region of a field.
+        """Write words on each region of a field.
 
         foo.get_operator("@pam-labeling/pam/caption_regions")(dataset, field="ground_truth")
         """,
     )
 
     def define(self, form: Form) -> None:
-        """Fill the form, but for target and model."""
+        """Add this operator's fields to the form."""
         form.field()
         form.inputs.view("words", types.Header(label="What to say", divider=True))
         form.words(on="brief", proposals=_PROPOSALS)

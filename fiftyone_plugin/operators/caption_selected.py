@@ -28,7 +28,7 @@ class CaptionSelected(CaptionRegions):
     """Captions the selected labels with the settings of the last run on the dataset."""
 
     title = "Caption the selected labels"
-    description = "With the settings of the last run, or a brief caption at first"
+    description = "With the settings of the last run; the first time, a brief caption"
     name_in_plugin = "caption_selected"
     unlisted = True
 
@@ -37,20 +37,20 @@ class CaptionSelected(CaptionRegions):
         return None
 
     def options_of(self, ctx: Any, form: Any = None) -> CaptionOptions:
-        """The last settings, as far as the field of the selected labels can have them."""
+        """The last settings, without those that do not fit the field of the selected labels."""
         fields = list(selected_fields(ctx.selected_labels or []))
         if not fields:
-            raise PluginError("No label is selected: click on one or more in the image first.")
+            raise PluginError("No label is selected: first click on labels in the image.")
         if len(fields) > 1:
             raise PluginError(
-                f"Labels of {' and '.join(fields)} are selected: select those of one field."
+                f"Labels of {' and '.join(fields)} are selected: select labels of one field only."
             )
         last = recall(ctx.dataset, CaptionRegions.name_in_plugin)
         last |= dict.fromkeys(_unfit(ctx, fields[0]), "")
         return CaptionOptions.from_params({**last, "field": fields[0], "target": "selected_labels"})
 
     def execute(self, ctx: Any) -> Any:
-        """Run with messages to the App; what is wrong is said in one."""
+        """Run with messages to the App, also about errors."""
         try:
             options = self.options_of(ctx)
             plan = self.plan(options, context_target(ctx, options))
@@ -67,7 +67,7 @@ class CaptionSelected(CaptionRegions):
 
 
 def _unfit(ctx: Any, field: str) -> dict[str, str]:
-    """The last settings that the labels of a field cannot have, each with a sentence."""
+    """The last settings that do not fit the labels of a field, each with a sentence."""
     last = recall(ctx.dataset, CaptionRegions.name_in_plugin)
     kind = label_type(ctx.view, field)
     found = {}

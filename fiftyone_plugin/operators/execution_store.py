@@ -11,11 +11,11 @@ from fiftyone.operators.store import ExecutionStore
 
 STORE = "pam_labeling"
 _DAY = 24 * 60 * 60  # seconds
-_PASSING = ("target", "all_slices", "only")  # what fits the moment, not the dataset
+_PASSING = ("target", "all_slices", "only")  # chosen for one run, so not remembered
 
 
 def recall(dataset: Any, operator: str) -> dict[str, Any]:
-    """The parameters of an operator's last run on a dataset; empty before the first."""
+    """The parameters of an operator's last run on a dataset; {} before the first run."""
     return dict(_store(dataset).get(f"{operator}_settings") or {})
 
 
@@ -26,7 +26,7 @@ def remember(dataset: Any, operator: str, params: dict[str, Any]) -> None:
 
 
 def want_stop(dataset: Any, key: str) -> None:
-    """Ask a run, in whatever process, to stop after the image it is at."""
+    """Ask a run, in any process, to stop after its current image."""
     _store(dataset).set(f"stop_{key}", True, ttl=_DAY)
 
 

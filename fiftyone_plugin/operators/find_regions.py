@@ -13,7 +13,7 @@ class FindRegions(ModelOperator):
     """Finds everything in images, without prompts."""
 
     title = "Find regions"
-    description = "Everything in the images as detections with masks and words, in a new field"
+    description = "Find everything in the images: detections with masks and words, in a new field"
     name_in_plugin = "find_regions"
     plan = staticmethod(plan_finding)
     options_type = FindOptions
@@ -28,12 +28,12 @@ class FindRegions(ModelOperator):
     )
 
     def define(self, form: Form) -> None:
-        """Fill the form, but for target and model."""
+        """Add this operator's fields to the form."""
         form.text("field", "everything", "New field")
         form.words(on="label", proposals={"brief": "caption", "detailed": "detailed_caption"})
         form.classes(optional=True)
         form.masks(optional=False)
         form.inputs.int("points_per_side", min=1, max=128, default=32, label="Clicks along a side")
-        form.inputs.float("min_area", min=0, max=1, default=0.0001, label="Smallest part of image")
-        form.inputs.int("max_regions", min=1, label="Most regions of an image")
+        form.inputs.float("min_area", min=0, max=1, default=0.0001, label="Smallest share of image")
+        form.inputs.int("max_regions", min=1, label="Most regions per image")
         form.only(ONLY_OF_NEW)

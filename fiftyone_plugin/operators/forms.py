@@ -1,7 +1,7 @@
 """The parts that the operators' forms are made of.
 
-A form's names differ from the options' where a form asks in two steps: whether a caption is wanted
-(`ask_brief`), and the attribute it goes to (`brief`). `params_of` turns one into the other.
+Some choices are two fields in a form and one option: whether a caption is wanted (`ask_brief`), and
+the attribute for it (`brief`). `params_of` turns a form's fields into options.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ TASKS = {
 """What the form calls each task."""
 
 _ONLY = {
-    "all": ("All", "Write over what is there"),
-    "missing": ("Only missing", "Keep each answer that is there; write the others: resume a run"),
+    "all": ("All", "Overwrite existing answers"),
+    "missing": ("Only missing", "Keep existing answers and write the others: resumes a run"),
     "empty": (
         "Missing or blank",
-        "As only missing, and also replace empty answers and mere spaces",
+        "Like Only missing, and also replace empty answers and spaces",
     ),
 }
 ONLY_OF_NEW = {
-    "all": ("All images", "Into a field that is not there yet"),
-    "missing": ("Only missing", "Images without the field: go on with a run that stopped"),
+    "all": ("All images", "Into a field that does not exist yet"),
+    "missing": ("Only missing", "Images without the field: resumes a run that stopped"),
 }
-"""What there is to choose where everything goes to a new field."""
+"""The choices for operators that write to a new field."""
 
 _ASKED = (*TASKS, "score", "saved_view")
 _OF_THE_FORM = {f"ask_{name}" for name in _ASKED} | {
@@ -52,7 +52,7 @@ _OF_THE_APP = {"panel_id", "panel_state", "view_target", "custom_view_target"}
 
 
 def params_of(form: Mapping[str, Any]) -> dict[str, Any]:
-    """The options' parameters from what a form holds; other parameters stay as they are."""
+    """Turn a form's fields into the options' parameters; other parameters stay as they are."""
     params = {name: value for name, value in form.items() if value is not None}
     for name in _ASKED:
         wanted = form.get(f"ask_{name}")
@@ -77,7 +77,7 @@ class Form:
 
     Args:
         ctx: FiftyOne's execution context.
-        defaults: what the form starts with, by the options' names.
+        defaults: the form's first values, by the options' names.
     """
 
     def __init__(self, ctx: Any, defaults: Mapping[str, Any]) -> None:
@@ -86,24 +86,24 @@ class Form:
         self._defaults = defaults
 
     def value(self, name: str, default: Any = None) -> Any:
-        """What the person has chosen so far, or what the form starts with."""
+        """The value of a field now, or its first value."""
         given = self.ctx.params.get(name)
         return self.default(name, default) if given is None else given
 
     def values(self) -> dict[str, Any]:
-        """What the person has chosen so far, and where nothing yet, what the form starts with."""
+        """The values of all fields now; the first value of each field not touched yet."""
         given = {name: value for name, value in self.ctx.params.items() if value is not None}
         return {
             name: given.get(name, each.default) for name, each in self.inputs.properties.items()
         }
 
     def default(self, name: str, default: Any = None) -> Any:
-        """What the form starts with."""
+        """The first value of a field."""
         remembered = self._defaults.get(name)
         return default if remembered is None else remembered
 
     def target(self, *, labels: bool = True) -> None:
-        """Which samples or labels; only what there is to choose."""
+        """The choice of samples or labels, with only those targets that the App has now."""
         choices = types.RadioGroup(orientation="vertical")
         for name, label in targets_in(self.ctx, labels=labels).items():
             choices.add_choice(name, label=label)
@@ -114,7 +114,7 @@ class Form:
             self.inputs.bool("all_slices", default=False, label="All slices of each group")
 
     def field(self) -> None:
-        """The field with the regions: that of the selected labels, or the last one."""
+        """The choice of the field with the regions; first that of the selected labels."""
         names = list(label_fields(self.ctx.view))
         if not names:
             return
@@ -127,7 +127,7 @@ class Form:
         self.inputs.enum("field", names, default=default, label="Field", view=choices)
 
     def asked(self, name: str, label: str, proposal: str, *, on: bool, description: str) -> None:
-        """A switch, and where it is on, the name of the attribute."""
+        """A switch, and if it is on, the name of the attribute."""
         remembered = self._defaults.get(name, proposal if on else None)
         self.inputs.bool(
             f"ask_{name}", default=bool(remembered), label=label, view=types.SwitchView()
@@ -136,22 +136,22 @@ class Form:
             self.inputs.str(name, default=remembered or proposal, label=description)
 
     def words(self, *, on: str, proposals: Mapping[str, str]) -> None:
-        """What to say about each region: at first one task, `on`."""
+        """The texts to write about each region; at first only the task `on`."""
         for task, label in TASKS.items():
             proposal = proposals.get(task, task)
             self.asked(task, label, proposal, on=task == on, description=f"{label}: attribute")
         self.language()
 
     def score(self, label: str, *, on: bool, proposal: str = "pam_score") -> None:
-        """Whether a score is written."""
+        """The switch for the score, and its attribute."""
         self.asked("score", label, proposal, on=on, description="Score: attribute")
 
     def switch(self, name: str, label: str, *, on: bool) -> None:
-        """Yes or no."""
+        """A switch."""
         self.inputs.bool(name, default=self.default(name, on), label=label, view=types.SwitchView())
 
     def write_to(self) -> None:
-        """Masks on the field's own detections, or detections in a new field."""
+        """The choice between masks on the field's detections and detections in a new field."""
         offered = {
             "same": ("The detections themselves", ""),
             "new": ("A new field", "detections with the label, attributes, tags and index"),
@@ -168,7 +168,7 @@ class Form:
     def classes(self, *, optional: bool) -> None:
         """Where the list of classes comes from."""
         offered = {
-            OWN_CLASSES: ("The dataset's classes", "of this field, or the labels that it has"),
+            OWN_CLASSES: ("The dataset's classes", "for this field, or the labels in use"),
             "list": ("A list", ""),
         }
         if optional:
@@ -217,18 +217,18 @@ class Form:
             "model",
             default=self.default("model", MODELS[0]),
             label="Model",
-            description="nano knows drawn scenes only; take PAM-1.5B or PAM-3B for photographs",
+            description="nano knows only drawn scenes; use PAM-1.5B or PAM-3B for photographs",
             view=choices,
         )
         self.inputs.bool("more", default=False, label="Device and batch", view=types.SwitchView())
         if self.value("more"):
-            self.text("device", "", "Device: cpu, cuda, cuda:1, mps; empty: the fastest there is")
+            self.text("device", "", "Device: cpu, cuda, cuda:1, mps; empty for the fastest")
             self.inputs.int("batch_size", min=1, max=4096, default=16, label="Regions at a time")
 
     def enum(
         self, name: str, offered: Mapping[str, tuple[str, str]], default: str, label: str
     ) -> None:
-        """One of a few."""
+        """A choice of one value."""
         choices = types.RadioGroup(orientation="horizontal")
         for value, (title, description) in offered.items():
             choices.add_choice(value, label=title, description=description or None)
@@ -246,7 +246,7 @@ class Form:
         self.inputs.str(name, default=self.default(name, default), label=label)
 
     def refuse(self, sentence: str) -> None:
-        """A sentence that keeps the form from being executed."""
+        """Show an error, which disables the form's button."""
         self.inputs.view(
             "refusal", types.Error(label=sentence), invalid=True, error_message=sentence
         )
@@ -258,7 +258,7 @@ class Form:
 
 
 def targets_in(ctx: Any, *, labels: bool = True) -> dict[str, str]:
-    """The targets that there are in a context, the widest first, and what the form calls them."""
+    """The targets that a context has, the widest first, with their names in the form."""
     samples, selected = len(ctx.selected or ()), len(ctx.selected_labels or ())
     targets = {
         "dataset": (True, "Entire dataset"),

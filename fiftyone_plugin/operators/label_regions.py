@@ -1,4 +1,4 @@
-"""The operator `label_regions`: a class of a list for each region; finds suspect labels."""
+"""The operator `label_regions`: chooses each region's class from a list; finds suspect labels."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class LabelRegions(ModelOperator):
     """Chooses each region's class from a list, and shows where the present label disagrees."""
 
     title = "Label regions"
-    description = "A class of your own list for each region, with confidence; finds wrong labels"
+    description = "Choose each region's class from your list, with confidence; find wrong labels"
     name_in_plugin = "label_regions"
     plan = staticmethod(plan_labels)
     options_type = LabelOptions
@@ -38,13 +38,13 @@ class LabelRegions(ModelOperator):
     )
 
     def define(self, form: Form) -> None:
-        """Fill the form, but for target and model."""
+        """Add this operator's fields to the form."""
         form.field()
         form.classes(optional=False)
         form.language()
-        form.text("attribute", "pam_label", "Attribute for the class; label replaces the label")
+        form.text("attribute", "pam_label", "Attribute for the class ('label' replaces the label)")
         form.score("Write a score", on=True, proposal="pam_score")
-        form.switch("only_disagreeing", "Write only where the label is another", on=False)
+        form.switch("only_disagreeing", "Write only where the label is different", on=False)
         form.asked(
             "saved_view",
             "Save a view of suspected mistakes",
@@ -68,7 +68,7 @@ class LabelRegions(ModelOperator):
 
 
 def suspects(dataset: Any, field: str, attribute: str) -> Any:
-    """The labels whose class by PAM is another than the label; case does not count."""
+    """A view of the labels that differ from PAM's class; case does not count."""
     chosen = F(attribute)
     differs = chosen.exists() & (chosen.lower() != F("label").lower())
     shown = in_all_slices(dataset, frames=field.startswith("frames."))

@@ -64,14 +64,14 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
 
     @abstractmethod
     def define(self, form: Form) -> None:
-        """Fill the form, but for target and model."""
+        """Add this operator's fields to the form; target and model are already in it."""
 
     def finish(self, plan: Plan, key: str) -> RunRecord:
-        """Do what is left to do when a run has ended, and give its record."""
+        """Finish a run that has ended, and return its record."""
         return read_run(plan.job.target.dataset, key)
 
     def resolve_input(self, ctx: Any) -> Any:
-        """The form, with the number of regions, or with the reason why it cannot be done."""
+        """The form, with the number of regions, or with the reason why it cannot run."""
         if ctx.dataset is None:
             return None
         form = Form(ctx, recall(ctx.dataset, self.name_in_plugin))
@@ -87,7 +87,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         return form.finish(self.title, self.description, "Run")
 
     def options_of(self, ctx: Any, form: Form | None = None) -> Any:
-        """The options of a context: what a form or a caller gave, and what is remembered."""
+        """The options of a context: given by a form or a caller, or remembered."""
         params = params_of(ctx.params)
         if form is not None:
             params = {**params_of(form.values()), **params}
@@ -95,14 +95,14 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         return self.options_type.from_params({"target": narrowest, **params})
 
     def execute(self, ctx: Any) -> Any:
-        """Run now with messages to the App; or to the end in a worker, whose result is kept."""
+        """Run with messages to the App; or in a worker, and return the record."""
         options = self.options_of(ctx)
         plan = self.plan(options, context_target(ctx, options))
         remember(ctx.dataset, self.name_in_plugin, options.to_params())
         return self.begin(ctx, plan)
 
     def begin(self, ctx: Any, plan: Plan, note: str = "") -> Any:
-        """Run a plan in a context; the App is told of a note at the end."""
+        """Run a plan in a context; the App shows `note` at the end."""
         refuse_empty(plan, _count(plan.job.target))
         if not ctx.delegated:
             return self._in_app(ctx, plan, note)
@@ -122,18 +122,18 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
     def run_from_python(
         self, collection: Any, options: RunOptions, *, delegate: bool, progress: bool | None
     ) -> dict[str, Any]:
-        """Plan and run, or queue, what a call from Python asks for.
+        """Plan and run, or queue, a call from Python.
 
         Returns:
-            The run's record; of a delegated run `{"id": ...}` of the operation.
+            The run's record; for a delegated run, `{"id": ...}` of the operation.
 
         Raises:
-            PluginError: it cannot be done; the sentence says why.
+            PluginError: the run cannot be done; the message says why.
         """
         plan = self.plan(options, collection_target(collection, options))
         counts = plan.job.target.count()
         refuse_empty(plan, counts)
-        # Checked here already: who queues a run does not see the worker's refusal.
+        # Check before queueing, because the caller does not see the worker's errors.
         if delegate:
             view = collection.view() if isinstance(collection, fo.Dataset) else collection
             ctx = {"view": view, "params": delegated_params(options)}
@@ -142,14 +142,14 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         remember(plan.job.target.dataset, self.name_in_plugin, options.to_params())
         counted = "images" if plan.job.everything else "regions"
         with closing(progress_of(plan)) as reports:
-            # A bar needs the number of regions, which the second report has.
-            next(reports)  # says only that the model loads
+            # A bar needs the number of regions, which comes with the second report.
+            next(reports)  # the first says only that the model loads
             begun = next(reports)
             with fo.ProgressBar(begun.total, progress, iters_str=counted) as bar:
                 for report in reports:
                     bar.set_iteration(report.done)
         record = self.finish(plan, begun.key)
-        # A caller from Python may not look at the record.
+        # Log it, because a caller from Python may not look at the record.
         if record.counts.failed:
             logger.warning(
                 "%s of %s failed: see the field pam_error or list_runs",
@@ -165,7 +165,7 @@ def delegated_params(options: RunOptions) -> dict[str, Any]:
     """The parameters of a delegated call: the view that travels with it is the target."""
     defaults = type(options).model_construct().to_params()
     chosen = {
-        name: "" if value is None else value  # None itself would be taken for "not said"
+        name: "" if value is None else value  # None would count as not given
         for name, value in options.to_params().items()
         if value != defaults.get(name)
     }
@@ -173,15 +173,15 @@ def delegated_params(options: RunOptions) -> dict[str, Any]:
 
 
 def progress_of(plan: Plan) -> Generator[Progress, None, None]:
-    """Run a plan, and give its progress, until it is through or somebody asks it to stop.
+    """Run a plan and yield its progress, until it is done or somebody asks it to stop.
 
-    A run that is stopped, or whose loop is left early, is recorded as interrupted.
+    A run that is stopped, or whose generator is closed early, is recorded as interrupted.
     """
     asked = time.monotonic()
     with closing(plan.run()) as run:
         for progress in run:
             yield progress
-            # Asked of the database, so not after each region.
+            # The database answers this, so it is not asked after each region.
             if progress.key and time.monotonic() - asked >= _SECONDS_BETWEEN:
                 asked = time.monotonic()
                 if is_stop_wanted(plan.job.target.dataset, progress.key):
@@ -204,7 +204,7 @@ def share(progress: Progress) -> float:
 
 
 def describe_run(record: RunRecord) -> str:
-    """What became of a run, in a sentence."""
+    """The outcome of a run, in a sentence."""
     counts = record.counts
     made_labels = record.operator == "find_regions" or counts.added
     done = (
@@ -216,7 +216,7 @@ def describe_run(record: RunRecord) -> str:
 
 
 def refuse_empty(plan: Plan, counts: TargetCounts) -> None:
-    """Refuse a run that has nothing to work on; one that has nothing left to do is welcome.
+    """Refuse a run that has nothing to work on; a run with nothing left to do is accepted.
 
     Raises:
         PluginError: the choice holds no region (or no image).
@@ -232,13 +232,13 @@ def refuse_empty(plan: Plan, counts: TargetCounts) -> None:
 
 
 def context_target(ctx: Any, options: RunOptions) -> Resolve:
-    """Resolves a field in what the App shows and has selected."""
+    """Returns a function that finds a field's target in what the App shows and has selected."""
     slices: Slices = "all" if options.all_slices else None
     return partial(resolve_context, ctx, where=options.target, slices=slices)
 
 
 def collection_target(collection: Any, options: RunOptions) -> Resolve:
-    """Resolves a field in a dataset or view."""
+    """Returns a function that finds a field's target in a dataset or view."""
     return partial(resolve, collection, slices="all" if options.all_slices else None)
 
 
@@ -265,5 +265,5 @@ def _state_of(target: Target) -> tuple[Any, ...]:
 
 @cached(TTLCache(maxsize=64, ttl=5), key=_state_of)
 def _count(target: Target) -> TargetCounts:
-    """A target's count, some seconds old: a form is resolved anew with every key pressed."""
+    """A target's count, up to some seconds old: every key press resolves the form again."""
     return target.count()

@@ -1,6 +1,6 @@
-"""What a person chooses for a run: one model for forms, Python calls and remembered settings.
+"""The options of the operators, for forms, Python calls and remembered settings alike.
 
-A field here is at once the parameter of the Python call, with its help, and the check of its value.
+Each field here is a parameter of the Python call, holds its help, and checks its value.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ _NAME = re.compile(r'\s*"((?:[^"]|"")+)"\s*(?=[,，、\n]|$)|([^,，、\n]+)')
 
 
 def names_in(text: str) -> list[str]:
-    """The names of a text with commas or lines between them; one with a comma is in quotes."""
+    """Split a text into names at commas and line ends; a name with a comma is in quotes."""
     return [quoted.replace('""', '"') if quoted else plain for quoted, plain in _NAME.findall(text)]
 
 
 def text_of(names: Sequence[str]) -> str:
-    """Names as a text, from which `names_in` reads them again."""
+    """Join names into a text that `names_in` can split again."""
     return ", ".join(
         '"' + name.replace('"', '""') + '"'
         if name.startswith('"') or _SEPARATOR.search(name)
@@ -61,7 +61,7 @@ def _class_names(value: Any) -> Any:
         return value or None
     names = names_in(value) if isinstance(value, str) else value
     names = list(names) if isinstance(names, Iterable) else [names]
-    # Numbers are places in somebody's own list, and no names.
+    # Numbers are indices of somebody's own list, not names.
     if not all(isinstance(name, str) for name in names):
         raise PluginError(f"classes must be a list of names, not {value!r}.")
     found = tuple(dict.fromkeys(name.strip() for name in names if name.strip()))
@@ -72,7 +72,9 @@ def _class_names(value: Any) -> Any:
     for name in found:
         other = spelt.setdefault(name.casefold(), name)
         if other != name:
-            raise PluginError(f"classes has one class in two spellings, {other!r} and {name!r}.")
+            raise PluginError(
+                f"The list has a class in two spellings, {other!r} and {name!r}: keep one."
+            )
     return found
 
 
@@ -84,7 +86,7 @@ MaskPlace = Literal["instance", "mask_path"]
 
 
 class RunOptions(CheckedModel):
-    """What every run of the model has in common."""
+    """The options of every run of the model."""
 
     error: ClassVar = PluginError
     noun: ClassVar = "parameter"
@@ -128,7 +130,7 @@ class RunOptions(CheckedModel):
 
 
 class ExistingOptions(RunOptions):
-    """Runs on regions that a field already has."""
+    """The options of runs on regions that a field already has."""
 
     field: Name = Field(
         description="Detections, Detection, Polylines, Polyline, Keypoints, Keypoint or "
@@ -144,7 +146,7 @@ class ExistingOptions(RunOptions):
 
 
 class WordOptions(RunOptions):
-    """What is said about each region: the attribute that each answer goes to."""
+    """The texts that are written about each region: an attribute for each."""
 
     label: Text = Field(default=None, description="the attribute for the open label; None for none")
     definition: Text = Field(
@@ -188,7 +190,7 @@ class WordOptions(RunOptions):
 
 
 class MaskOptions(RunOptions):
-    """Where masks go."""
+    """Where masks are stored."""
 
     mask: Annotated[MaskPlace | None, BeforeValidator(_trimmed)] = Field(
         default=None,
@@ -200,7 +202,7 @@ class MaskOptions(RunOptions):
     )
     tighten: bool = Field(
         default=False,
-        description="make the boxes tight around the masks; else masks are cut at the boxes",
+        description="make the boxes tight around the masks, instead of cutting masks at the boxes",
     )
 
     @model_validator(mode="after")
@@ -228,7 +230,7 @@ class CaptionOptions(ExistingOptions, WordOptions, MaskOptions):
         if not (self.questions or self.classes):
             raise PluginError(
                 "Nothing is asked: choose a caption, a label, a definition or classes; for masks "
-                "alone use segment_regions."
+                "only, use segment_regions."
             )
         return self
 

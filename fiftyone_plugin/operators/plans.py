@@ -1,4 +1,4 @@
-"""Plans: a person's options turned into a checked run that only has to begin."""
+"""Plans: turn options into a run that is checked and can begin."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ _SOURCE = Attribute(PROMPT_ID, "text", "Id of the label that it was made from, b
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that is checked and only needs to begin.
+    """A run that is checked and can begin.
 
     Attributes:
-        job: what it does.
-        settings: of the annotator.
-        attributes: what it writes onto labels.
+        job: the work.
+        settings: the annotator's settings.
+        attributes: the attributes that it writes on labels.
     """
 
     job: RegionJob
@@ -73,7 +73,7 @@ class Plan:
         """A writer for the run.
 
         Raises:
-            PluginError: a field or an attribute cannot be written; the sentence says why.
+            PluginError: a field or an attribute cannot be written; the message says why.
         """
         job, new = self.job, self.job.new_field
         return RunWriter(
@@ -90,7 +90,7 @@ class Plan:
         )
 
     def run(self) -> Generator[Progress, None, RunRecord]:
-        """Load the model where it is not loaded, and do the job; as `engine.run`."""
+        """Load the model if it is not loaded, and do the job; see `engine.run`."""
         yield Progress(0, 0, f"Loading {self.settings.model}")
         with POOL.lend(self.settings) as annotator:
             record = yield from run(self.job, annotator, self.writer(annotator.model_name))
@@ -99,10 +99,10 @@ class Plan:
 
 
 def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
-    """`caption_regions`.
+    """Plan `caption_regions`.
 
     Raises:
-        PluginError: it cannot be done; the sentence says why, and what to do.
+        PluginError: the run cannot be done; the message says why, and what to do.
     """
     summary = f"{options.field.removeprefix('frames.').replace('.', '_')}_captions"
     answers = AttributeMapping(
@@ -117,10 +117,10 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
 
 
 def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
-    """`label_regions`.
+    """Plan `label_regions`.
 
     Raises:
-        PluginError: it cannot be done; the sentence says why, and what to do.
+        PluginError: the run cannot be done; the message says why, and what to do.
     """
     target = resolve(options.field, ALL)
     if options.saved_view is not None:
@@ -135,10 +135,10 @@ def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
 
 
 def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
-    """`segment_regions`.
+    """Plan `segment_regions`.
 
     Raises:
-        PluginError: it cannot be done; the sentence says why, and what to do.
+        PluginError: the run cannot be done; the message says why, and what to do.
     """
     answers = AttributeMapping(score=options.score, masks=_masks(options))
     if options.new_field is None:
@@ -147,16 +147,16 @@ def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
     target = resolve(options.field, OverwritePolicy(options.only, new_field=inside))
     _check_new_field("segment_regions", target, options.new_field, options.only)
     plan = _checked("segment_regions", options, answers, target, options.new_field)
-    # The new detections keep what is known of the labels that they are made from.
+    # New detections keep the attributes of the labels from which they are made.
     copied = _copied_attributes(target, answers)
     return replace(plan, attributes=(*plan.attributes, _SOURCE, *copied))
 
 
 def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
-    """`find_regions`.
+    """Plan `find_regions`.
 
     Raises:
-        PluginError: it cannot be done; the sentence says why, and what to do.
+        PluginError: the run cannot be done; the message says why, and what to do.
     """
     inside = options.field.removeprefix("frames.")
     target = resolve(None, OverwritePolicy(options.only, new_field=inside))
@@ -188,7 +188,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
 def _existing(
     operator: str, options: ExistingOptions, answers: AttributeMapping, resolve: Resolve
 ) -> Plan:
-    """Onto the labels of a field, as many as `only` asks for."""
+    """Plan a run on the labels of a field: all, or those that `only` selects."""
     target = resolve(options.field, OverwritePolicy(options.only, answers.groups))
     if answers.masks is not None and target.label_type not in KEEP_MASKS:
         raise PluginError(
@@ -220,7 +220,7 @@ def _checked(
     )
     label_type = fo.Detection if new_field else label_class(target.label_type)
     plan = Plan(job, settings, answers.attributes(label_type))
-    # Thrown away: the run makes its own.
+    # Only a check: the run makes its own writer.
     plan.writer(settings.model)  # refuses names and types that cannot be written
     return plan
 
@@ -277,19 +277,19 @@ def _masks(options: MaskOptions) -> Masks | None:
     folder = Path(str(options.mask_folder)).expanduser()
     # A worker has another working directory than the App.
     if not folder.is_absolute():
-        raise PluginError(f"The folder of the masks is an absolute path, not {str(folder)!r}.")
+        raise PluginError(f"The folder of the masks must be an absolute path, not {str(folder)!r}.")
     return Masks(folder, options.tighten)
 
 
 def _check_view(name: str, attribute: str, target: Target) -> None:
     dataset = target.dataset
     if dataset.has_saved_view(name):
-        raise PluginError(f"{dataset.name} has a saved view {name!r} already: choose another name.")
-    # Once the old label is written over, nothing disagrees any more.
+        raise PluginError(f"{dataset.name} already has a saved view {name!r}: choose another name.")
+    # Once the old label is overwritten, nothing disagrees any more.
     if attribute == "label":
         raise PluginError(
-            "A view of disagreements compares the label with what PAM says: keep the label, and "
-            "let PAM's class go to another attribute."
+            "A view of disagreements compares the label with PAM's class: keep the label, and "
+            "choose another attribute for PAM's class."
         )
     if target.label_type is fo.Segmentation:
         raise PluginError(
@@ -310,22 +310,22 @@ def _copied_attributes(target: Target, answers: AttributeMapping) -> Iterator[At
 
 
 def _path_of(target: Target, field: str) -> str:
-    """A field's name in the root dataset, beside the target's labels, so also of frames."""
+    """A field's path in the root dataset, in the documents that hold the target's labels."""
     inside = field.removeprefix("frames.")
     return f"frames.{inside}" if target.frames else inside
 
 
 def _check_new_field(operator: str, target: Target, new_field: str, only: Only) -> None:
-    """Refuse a field that is there, unless a run of the same kind made it and is to go on.
+    """Refuse a field that exists, unless a run of the same operator made it and is continued.
 
     Args:
-        operator: which is going to write there.
-        target: what it works on.
-        new_field: as the person named it.
-        only: "all" needs a field that is not there.
+        operator: the operator that will write there.
+        target: the images or labels that it works on.
+        new_field: the field's name.
+        only: "all" requires that the field does not exist.
 
     Raises:
-        PluginError: the field is somebody else's, or a run is writing there now.
+        PluginError: something else made the field, or a run is writing there now.
     """
     dataset, path = target.dataset, _path_of(target, new_field)
     if dataset.get_field(path) is None:
@@ -337,7 +337,7 @@ def _check_new_field(operator: str, target: Target, new_field: str, only: Only) 
         and record.state not in UNDONE
         and target.field in (None, _path_of(target, str(record.parameters.get("field"))))
     ]
-    there = f"{dataset.name} has a field {path!r} already"
+    there = f"{dataset.name} already has a field {path!r}"
     if not begun:
         raise PluginError(f"{there}: choose another name.")
     last = begun[-1]
@@ -345,6 +345,6 @@ def _check_new_field(operator: str, target: Target, new_field: str, only: Only) 
         raise PluginError(f"{there}, and the run {last.key!r} is writing there: wait, or stop it.")
     if only == "all":
         raise PluginError(
-            f"{there}, made by the run {last.key!r}: choose another name, undo that run, or go on "
-            'with it (only="missing").'
+            f"{there}, made by the run {last.key!r}: choose another name, undo that run, or "
+            'continue it (only="missing").'
         )

@@ -1,4 +1,4 @@
-"""The operators' `__call__` from Python, made of the fields of their options."""
+"""Make the operators' `__call__` for Python from the fields of their options."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _LAST = {
 }
 _RESULT = """
 Returns:
-    The run's record: key, parameters, model, times, state, counts, failures. Of a delegated run
+    The run's record: key, parameters, model, times, state, counts, failures. For a delegated run,
     `{"id": ...}` of the operation.
 
 Raises:
-    PluginError: it cannot be done; the sentence says why, and what to do.
+    PluginError: the run cannot be done; the message says why, and what to do.
 """
 
 
@@ -35,8 +35,8 @@ def python_call(options_type: type[RunOptions], text: str) -> Any:
     """An operator's `__call__`: the fields of the options are its parameters and its help.
 
     Args:
-        options_type: of the operator.
-        text: what the call does, as its docstring begins.
+        options_type: the class of the operator's options.
+        text: the beginning of the call's docstring.
     """
 
     def __call__(  # noqa: N807 - it becomes the operator's

@@ -36,7 +36,7 @@ class RunOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
     """An operator on the runs of a dataset.
 
     Attributes:
-        settings: of FiftyOne's `OperatorConfig`. The form has the label as its title, and the
+        settings: for FiftyOne's `OperatorConfig`. The form has the label as its title, and the
             label's verb on its button.
     """
 
@@ -51,7 +51,7 @@ class RunOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         """Fill the form.
 
         Raises:
-            PluginError: the dataset has no run for it.
+            PluginError: the dataset has no run that the operator can use.
         """
 
     def resolve_input(self, ctx: Any) -> Any:
@@ -66,12 +66,12 @@ class RunOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
 
 
 class ListRuns(RunOperator):
-    """Shows what was run on a dataset, with what, and what became of it."""
+    """Shows the runs on a dataset, with their model, settings and outcome."""
 
     settings: ClassVar = {
         "name": "list_runs",
         "label": "PAM: List runs",
-        "description": "What was run on the dataset, with which model, and what became of it",
+        "description": "The runs on the dataset, with their model and outcome",
     }
 
     def __call__(self, collection: Any) -> list[dict[str, Any]]:
@@ -113,7 +113,7 @@ class ListRuns(RunOperator):
 
 
 class CompareRuns(RunOperator):
-    """Shows what two runs wrote onto the same regions, such as two models' captions."""
+    """Shows what two runs wrote on the same regions, such as two models' captions."""
 
     settings: ClassVar = {
         "name": "compare_runs",
@@ -125,20 +125,22 @@ class CompareRuns(RunOperator):
     def __call__(
         self, collection: Any, first: str, second: str, *, limit: int = 1000
     ) -> dict[str, Any]:
-        """What two runs wrote onto the regions that both worked on.
+        """Compare what two runs wrote on the regions that both worked on.
 
         Args:
-            collection: the dataset, or a view on it: both runs are compared wholly.
-            first: the key of the one run, as `list_runs` has it.
-            second: the key of the other.
-            limit: how many rows at most.
+            collection: the dataset, or a view on it; the runs are compared on all their regions.
+            first: the key of the first run, as `list_runs` shows it.
+            second: the key of the second run.
+            limit: the most rows.
 
         Returns:
-            `first` and `second` (the records), `rows` (`sample_id`, `label_id`, and what each wrote
-            by attribute), `regions` and `different` (how many in all), and `view`, the regions.
+            `first` and `second` (the records), `rows` (`sample_id`, `label_id`, and each run's
+            values by attribute), `regions` and `different` (their total numbers), and `view`, the
+            regions.
 
         Raises:
-            PluginError: there is no such run, they are one, or they have no region in common.
+            PluginError: a run does not exist, both keys name the same run, or the runs have no
+                region in common.
         """
         found = compare_runs(collection, first, second, limit=limit)
         return {**found.to_dict(), "view": found.view}
@@ -187,21 +189,21 @@ class CompareRuns(RunOperator):
 
 
 class StopRun(RunOperator):
-    """Asks a run to stop after the image it is at; what it wrote stays, and can be undone."""
+    """Asks a run to stop after its current image; what it wrote stays, and can be undone."""
 
     settings: ClassVar = {
         "name": "stop_run",
         "label": "PAM: Stop a run",
-        "description": "Stop a run after the image it is at; what it wrote stays",
+        "description": "Stop a run after its current image; what it wrote stays",
         "dynamic": True,
     }
 
     def __call__(self, collection: Any, key: str) -> None:
-        """Ask a run to stop; one that has written nothing for ten minutes is ended here.
+        """Ask a run to stop; a run that has written nothing for ten minutes is ended at once.
 
         Args:
             collection: the dataset, or a view on it.
-            key: the run, as `list_runs` has it.
+            key: the run's key, as `list_runs` shows it.
 
         Raises:
             PluginError: there is no such run, or it is not running.
@@ -210,18 +212,18 @@ class StopRun(RunOperator):
         if record.state != "running":
             raise PluginError(f"The run {key!r} is {record.state}: there is nothing to stop.")
         want_stop(collection._root_dataset, key)
-        if is_silent(record):  # its process may hang, or its machine be gone
+        if is_silent(record):  # its process may hang, or its machine may be gone
             end(collection, record, "It had written nothing for ten minutes, and was stopped.")
 
     def fill(self, ctx: Any, inputs: types.Object) -> None:
-        """The runs that are going on."""
+        """Offer the runs that have not ended."""
         _choose_run(ctx, inputs, "key", "Run", lambda run: run.state == "running")
 
     def execute(self, ctx: Any) -> None:
         """Ask the run, and say so."""
         key = _key(ctx)
         self(ctx.dataset, key)
-        ctx.ops.notify(f"{key} stops after the image it is at.", variant="info")
+        ctx.ops.notify(f"{key} stops after its current image.", variant="info")
 
 
 class UndoRun(RunOperator):
@@ -237,28 +239,28 @@ class UndoRun(RunOperator):
     }
 
     def __call__(self, collection: Any, key: str, *, skip_missing: bool = False) -> dict[str, Any]:
-        """Undo a run. Of the runs that wrote to one field the newest is undone first.
+        """Undo a run. Of several runs that wrote to one field, undo the newest first.
 
         Args:
-            collection: the dataset, or a view on it: everything that the run did is undone anyway.
-            key: the run, as `list_runs` has it.
-            skip_missing: undo the rest where a field that the run wrote was deleted.
+            collection: the dataset, or a view on it; the whole run is undone in either case.
+            key: the run's key, as `list_runs` shows it.
+            skip_missing: if a field that the run wrote was deleted, undo the rest.
 
         Returns:
-            The run's record, with what was done in `undone`.
+            The run's record, with the numbers of restored, removed and kept values in `undone`.
 
         Raises:
-            PluginError: there is no such run; it is still running, or undone already; a newer run
+            PluginError: there is no such run; it is still running, or already undone; a newer run
                 wrote to the same field; or a field is not found.
         """
         record = undo_run(collection, key, skip_missing=skip_missing)
         dataset = collection._root_dataset
-        dataset.reload()  # fields are gone from the schema, and the run may be another process's
+        dataset.reload()  # the schema lost fields, and another process may have done the run
         delete_view(dataset, record)
         return record.to_dict()
 
     def fill(self, ctx: Any, inputs: types.Object) -> None:
-        """The runs that can be undone."""
+        """Offer the runs that can be undone."""
         _choose_run(ctx, inputs, "key", "Run", lambda run: run.state not in ("running", "undone"))
         inputs.bool("skip_missing", default=False, label="Undo the rest where a field was deleted")
 
@@ -289,7 +291,7 @@ def _choose_run(
     wanted: Callable[[RunRecord], bool],
     first: int = 0,
 ) -> None:
-    """Offer the runs of the dataset that are wanted, the newest first; `first` is chosen."""
+    """Offer those of the dataset's runs that fit, the newest first; index `first` is selected."""
     records = [record for record in reversed(list_runs(ctx.dataset)) if wanted(record)]
     # Two runs are needed to compare them.
     if len(records) <= first:

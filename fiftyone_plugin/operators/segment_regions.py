@@ -28,14 +28,14 @@ class SegmentRegions(ModelOperator):
 
         foo.get_operator("@pam-labeling/pam/segment_regions")(dataset, field="ground_truth")
 
-        Detections get their masks in place, and keep everything else. Of other labels detections
-        are made in a new field, with their label, attributes, tags and index, and the id of what
-        each was made from in `prompt_id`.
+        Detections get their masks in place, and keep everything else. For other labels, detections
+        are made in a new field: with the label, attributes, tags and index, and with the id of the
+        old label in `prompt_id`.
         """,
     )
 
     def define(self, form: Form) -> None:
-        """Fill the form, but for target and model."""
+        """Add this operator's fields to the form."""
         form.field()
         form.write_to()
         form.masks(optional=False)

@@ -20,11 +20,11 @@ _ON_FRAMES = (
     "Python calls dataset.to_frames()."
 )
 _ON_CLASSES = (
-    "The texts in {} are those of a Segmentation's classes. They are read in its tooltips, and "
-    "compared by compare_runs; this panel reviews regions. Let segment_regions make Detections of "
-    "the classes in a new field, and caption those."
+    "The texts in {} belong to a Segmentation's classes. Its tooltips show them, and compare_runs "
+    "compares them; this panel reviews regions. To review them, let segment_regions make "
+    "Detections of the classes in a new field, and caption those."
 )
-_DONE = "No region is left that the filters let through. Show all to look at them again."
+_DONE = "No region that matches the filters is left. Show all to look at them again."
 
 
 def draw_form(events: Any, panel: Any) -> types.Object:
@@ -50,7 +50,7 @@ def draw_form(events: Any, panel: Any) -> types.Object:
 
 
 def _draw_elsewhere(form: types.Object, events: Any, elsewhere: dict[str, list[str]]) -> None:
-    """Why there is nothing to review here, and which way leads on."""
+    """Say why there is nothing to review here, and what to do instead."""
     frames, classes = elsewhere.get("frames"), elsewhere.get("classes")
     if frames:
         form.view("frames", types.Notice(label=_ON_FRAMES.format(", ".join(frames))))
@@ -84,7 +84,7 @@ def _draw_item(form: types.Object, events: Any, item: dict[str, Any], problem: s
 
 
 def _facts(progress: dict[str, str], item: dict[str, Any] | None) -> str:
-    """One line: how far the review is, and what is known of this region."""
+    """One line about the review's progress and this region's verdict and score."""
     facts = [f"**{progress['text']}**", progress["verdicts"]]
     if item and item["verdict"]:
         facts.append(f"this one: **{item['verdict']}**")

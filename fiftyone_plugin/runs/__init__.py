@@ -1,1 +1,1 @@
-"""A run over a view: what it writes, what is kept for undo, and its record."""
+"""Run over a view: write answers, keep old values for undo, and record the run."""

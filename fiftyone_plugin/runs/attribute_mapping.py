@@ -42,10 +42,10 @@ _SUMMARY_ORDER = (Task.BRIEF, Task.DETAILED, Task.DEFINITION, Task.LABEL)
 
 @dataclass(frozen=True)
 class Masks:
-    """Where masks go.
+    """Where masks are stored.
 
     Attributes:
-        folder: of one PNG file for each mask; None: into the document.
+        folder: for one PNG file per mask; None stores masks in the document.
         tighten: make the box tight around the mask; else the mask is cut at the box.
     """
 
@@ -163,12 +163,12 @@ class AttributeMapping:
     def values(
         self, region: Region, source: LabelRegion, wanted: Collection[str] | None = None
     ) -> dict[str, Any]:
-        """What a label gets; the score alone where only disagreement counts, and there is none.
+        """The values for a label; only the score if only disagreement counts and there is none.
 
         Args:
-            region: what was found.
-            source: the label that pointed at it.
-            wanted: the attributes that may be written; None: all.
+            region: the region that the model found.
+            source: the label that prompted it.
+            wanted: the attributes that may be written; None means all.
 
         Raises:
             PluginError: the mask misses the label's box, or its file cannot be written.
@@ -201,7 +201,7 @@ class AttributeMapping:
         return found
 
     def file(self, name: str) -> Path | None:
-        """Where a mask goes; None: into the document."""
+        """The path of a mask's file; None if masks are stored in the document."""
         folder = None if self.masks is None else self.masks.folder
         return None if folder is None else folder / f"{name.replace(':', '-')}.png"
 

@@ -1,4 +1,4 @@
-"""Compare two runs: what each wrote onto the regions that both worked on.
+"""Compare what two runs wrote on the regions that both worked on.
 
 The journal has what the models said, also where another run or a person wrote over it since.
 """

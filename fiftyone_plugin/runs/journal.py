@@ -19,6 +19,8 @@ import fiftyone.core.odm as foo
 from bson import ObjectId
 from pymongo import ASCENDING
 
+from ..errors import PluginError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
@@ -141,17 +143,32 @@ class Journal:
 def entries_of(
     journals: Sequence[str], documents: Sequence[ObjectId] | None = None
 ) -> Iterator[JournalEntry]:
-    """Entries by document, in the order in which they were written; of all or of some documents."""
+    """Entries by document, in the order in which they were written; of all or of some documents.
+
+    Raises:
+        PluginError: an entry cannot be read.
+    """
     query: dict[str, Any] = {"journal": {"$in": list(journals)}}
     if documents is not None:
         query["document"] = {"$in": list(documents)}
     for found in _collection().find(query, {"_id": False}).sort(_ORDER).allow_disk_use(True):
-        changes = [Change(**{"old": MISSING, **each}) for each in found["changes"]]
-        added = []
-        for each in found["added"]:
-            stamps = {label["_id"]: label["stamp"] for label in each["labels"]}
-            added.append(Added(**{"old": MISSING, **each, "labels": stamps}))
-        yield JournalEntry(**{**found, "changes": tuple(changes), "added": tuple(added)})
+        try:
+            entry = _entry(found)
+        except (AttributeError, KeyError, TypeError) as error:
+            raise PluginError(
+                f"The old values of the sample or frame {found['document']} are damaged, or of a "
+                "newer pam-labeling: nothing in it was changed. Update the plugin, and try again."
+            ) from error
+        yield entry
+
+
+def _entry(found: Mapping[str, Any]) -> JournalEntry:
+    changes = [Change(**{"old": MISSING, **each}) for each in found["changes"]]
+    added = []
+    for each in found["added"]:
+        stamps = {label["_id"]: label["stamp"] for label in each["labels"]}
+        added.append(Added(**{"old": MISSING, **each, "labels": stamps}))
+    return JournalEntry(**{**found, "changes": tuple(changes), "added": tuple(added)})
 
 
 def documents_of(journal: str) -> Iterator[tuple[ObjectId, bool]]:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import fiftyone.core.odm as foo
 import psutil
 from bson import ObjectId
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pymongo.errors import PyMongoError
 
 from ..errors import PluginError
@@ -40,7 +40,7 @@ _SHOWN_KEYS = 10
 REASON_LIMIT = 1000
 _SILENCE = timedelta(minutes=10)
 _PAUSE = 1.0  # seconds
-_GONE = "Its process ended without a word: it was killed, or crashed."
+_GONE = "Its process ended without a message: it was killed, or it crashed."
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Undone:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run was asked, and what became of it.
+    """The parameters, state and outcome of a run.
 
     Attributes:
         key: its name among the dataset's runs.
@@ -114,7 +114,7 @@ class RunRecord:
         summary: what it summarises in a field of the samples, or None.
         saved_view: a digest of the view that it saved, see `saved_views`; "" for none.
         journal: the id of its old values, see `journal`.
-        process: who runs it: host, process id, that process's start in seconds since 1970.
+        process: the process that runs it: host, process id, start in seconds since 1970.
         seen: when it last wrote, in UTC.
     """
 
@@ -166,7 +166,11 @@ def this_process() -> tuple[str, int, float]:
 
 
 def list_runs(collection: SampleCollection) -> list[RunRecord]:
-    """The runs of a dataset, oldest first, read from the database."""
+    """The runs of a dataset, oldest first, read from the database.
+
+    Raises:
+        PluginError: a run's record cannot be read.
+    """
     found = _documents().find(
         {
             "_dataset_id": collection._root_dataset._doc.id,
@@ -214,7 +218,7 @@ def register(collection: SampleCollection, record: RunRecord) -> RunRecord:
 
 
 def save(collection: SampleCollection, record: RunRecord) -> None:
-    """Write a record that the dataset has already."""
+    """Write a record that the dataset already has."""
     dataset = collection._root_dataset
     if record.key not in dataset.list_runs():
         dataset.reload()
@@ -289,9 +293,16 @@ def _config(record: RunRecord) -> dict[str, Any]:
 
 
 def _record(document: Mapping[str, Any]) -> RunRecord:
-    record = _READER.validate_python({**document["config"], "key": document["key"]})
+    key = document["key"]
+    try:
+        record = _READER.validate_python({**document["config"], "key": key})
+    except ValidationError as error:
+        raise PluginError(
+            f"The record of the run {key!r} is damaged, or of a newer pam-labeling: update the "
+            f"plugin, or forget the run with dataset.delete_run({key!r}); what it wrote then stays."
+        ) from error
     if record.state != "running":
         return record
     if record.journal in _UNSAVED:
-        return replace(_UNSAVED[record.journal], key=record.key)
+        return replace(_UNSAVED[record.journal], key=key)
     return record if is_alive(record) else replace(record, state="interrupted", reason=_GONE)

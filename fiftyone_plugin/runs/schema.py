@@ -1,4 +1,4 @@
-"""The dataset's schema: are a run's fields there, and which does nobody use any more?"""
+"""Check that the schema has a run's fields, and remove the fields that nobody uses any more."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _VALUES = [  # MongoDB's types of everything but null that FiftyOne writes
 
 
 def check_present(place: LabelField, paths: Collection[str]) -> None:
-    """See that the database still has what a run is writing to.
+    """Check that the database still has the fields that a run writes.
 
     MongoDB would take values for a field that is gone, and nobody would see them: the schema does
     not have it.

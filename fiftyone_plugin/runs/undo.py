@@ -207,7 +207,7 @@ class _Undo:
         return [*whole, *(path for path in parts if path.split(".", 1)[0] not in whole)]
 
     def _updates(self, entries: list[JournalEntry], found: dict[str, Any] | None) -> list[Update]:
-        """What changes one document back."""
+        """The updates that undo the run in one document."""
         steps: Steps = defaultdict(lambda: defaultdict(list))
         for entry in entries:
             for change in entry.changes:

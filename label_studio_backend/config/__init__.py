@@ -1,1 +1,1 @@
-"""What a project's labeling config asks for, and what is answered in it."""
+"""Read a project's labelling config and options, and decide where answers go."""

@@ -57,8 +57,8 @@ class LintReport(NamedTuple):
 def check_config(config: LabelingConfig, options: Options) -> LintReport:
     """What is wrong with a config that could be read, and a project's options for it."""
     hints = [*_about_smart_tools(config), *_about_elements(config)]
-    # Also what is asked of tags that are left alone for another reason is checked. A dict, because
-    # several checks find the same error.
+    # Tags that are left alone for another reason are checked, too. A dict, because several checks
+    # find the same error.
     errors: dict[str, None] = {}
     for control in config.controls:
         try:
@@ -228,7 +228,7 @@ def _about_lost_labels(
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found in what `/setup` brings.
+    """The result of checking the config and the extra parameters that `/setup` sends.
 
     Attributes:
         options: what the extra parameters say; the defaults where they cannot be used.

@@ -1,11 +1,11 @@
-"""Downloads within limits: of time, of bytes (also after decompression), of redirects.
+"""Download files within limits on time, redirects and bytes (compressed and decompressed).
 
-Every request of a download, the first and those that redirects lead to, is made only if the caller
-permits it, and with the token that the caller gives for it (`Permit`). What goes wrong is a
-`MediaError` that names the host and says what to do, and shows nothing of the query or the token.
+The caller permits each request of a download, including those that follow redirects, and gives the
+token for it (`Permit`). Every failure is a `MediaError` that names the host and says what to do,
+and never shows the query or the token.
 
-httpcore is used without httpx's client: nothing is taken from the environment (proxies, .netrc), no
-cookies are kept, and no redirect is followed unasked.
+httpcore is used without httpx's client, because that reads the environment (proxies, .netrc), keeps
+cookies, and can follow redirects on its own.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 MAX_REDIRECTS = 5
 CONNECT_SECONDS = 5.0
 SILENCE_SECONDS = 15.0
-_ANSWER_BYTES = 1 << 16  # of JSON answers
+_ANSWER_BYTES = 1 << 16  # at most, of a JSON answer
 _CONNECTIONS = 16  # kept open for the next download
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PAGES = ("text/html", "application/xhtml+xml", "application/json")
@@ -45,11 +45,11 @@ _FAILURES = (httpcore.TimeoutException, httpcore.NetworkError, httpcore.Protocol
 
 
 class StatusError(MediaError):
-    """An answer that is an error by HTTP's status.
+    """An answer with an unexpected HTTP status.
 
     Attributes:
         status: 401, 404, ...
-        authorization: the header that was sent to the host that answered so.
+        authorization: the `Authorization` header of the request; None for none.
     """
 
     def __init__(self, message: str, status: int, authorization: str | None) -> None:
@@ -63,9 +63,9 @@ class Permit:
     """How one request of a download may be made.
 
     Attributes:
-        zone: the addresses that the host may have.
-        authorization: the header's value; None for none.
-        label_studio: whether the host is the Label Studio, for the words of messages.
+        zone: the IP addresses that the host may have.
+        authorization: the `Authorization` header; None for none.
+        label_studio: whether the host is the Label Studio; messages depend on it.
     """
 
     zone: NetworkZone
@@ -75,18 +75,18 @@ class Permit:
 
 @dataclass(frozen=True)
 class Validators:
-    """What a server said that tells one version of a file from another."""
+    """The HTTP headers that tell one version of a file from another."""
 
     etag: str | None = None
     last_modified: str | None = None
 
 
 class Downloader:
-    """Safe for many threads at once; keeps connections open for the next download.
+    """Downloads files, and keeps connections open for the next one; safe to use from any thread.
 
     Args:
-        max_bytes: of one file, as transferred and as decompressed.
-        ca_bundle: certificates of authorities to trust instead of the usual ones: a file or folder.
+        max_bytes: limit on one file, both as transferred and as decompressed.
+        ca_bundle: file or folder of CA certificates to trust instead of the usual ones.
 
     Raises:
         MediaError: `ca_bundle` has no certificates.
@@ -94,7 +94,7 @@ class Downloader:
 
     def __init__(self, max_bytes: int, ca_bundle: Path | None = None) -> None:
         self._max_bytes = max_bytes
-        # Each zone has connections of its own: one to a private host is never used for another.
+        # Each zone has its own connections: one to a private host is never reused for another zone.
         self._pools = {
             zone: httpcore.ConnectionPool(
                 ssl_context=trusted_certificates(ca_bundle),
@@ -106,7 +106,7 @@ class Downloader:
         }
 
     def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the connections that are kept open."""
         for pool in self._pools.values():
             pool.close()
 
@@ -121,18 +121,18 @@ class Downloader:
         """Fetch a file.
 
         Args:
-            start: where it is.
-            permit: asked before every request with its URL and the one that redirected there,
-                None for the first; raises `MediaError` if it is not to be made.
-            deadline: when it must be there, on `time.monotonic()`'s clock.
-            incoming: where the file is written as it comes; after an error it holds only a part.
-            known: of the version at hand; if it is still the right one, no content comes.
+            start: the file's URL.
+            permit: called before each request with its URL and the URL that redirected to it (None
+                for the first); raises `MediaError` to forbid the request.
+            deadline: when the download must be complete, on `time.monotonic()`'s clock.
+            incoming: receives the content; after an error it may hold a part of it.
+            known: validators of the version at hand; if it is current, no content is sent.
 
         Returns:
-            The validators of what has come; None if `known` is still right.
+            The validators of the new content; None if the `known` version is current.
 
         Raises:
-            MediaError: it cannot be fetched.
+            MediaError: the file cannot be fetched.
             StatusError: the answer's status was not 200 (or 304).
         """
         condition = {
@@ -163,10 +163,10 @@ class Downloader:
     def post_json(
         self, url: Url, zone: NetworkZone, body: dict[str, str], deadline: float
     ) -> dict[str, Any]:
-        """Post a JSON object to Label Studio and read its answer, another one; never redirected.
+        """Post a JSON object to Label Studio, and read the JSON object that it answers.
 
         Raises:
-            MediaError: it cannot be done.
+            MediaError: the request fails, is redirected, or is not answered with a JSON object.
             StatusError: the answer's status was not 200.
         """
         permit = Permit(zone, label_studio=True)
@@ -200,7 +200,7 @@ class Downloader:
         headers: Mapping[str, str | None],
         content: bytes | None = None,
     ) -> tuple[int, httpx.Headers]:
-        """Make one request, and write what comes to `incoming` if the status is 200."""
+        """Make one request; if the status is 200, write the body to `incoming`."""
         headers = {
             "Host": url.netloc,
             "User-Agent": "pam-labeling",
@@ -211,7 +211,7 @@ class Downloader:
         }
         seconds = dict.fromkeys(("read", "write"), SILENCE_SECONDS) | {"connect": CONNECT_SECONDS}
         pool = self._pools[permit.zone]
-        # From its parts: httpcore must not understand the address in another way than we did.
+        # Built from its parts, so that httpcore cannot parse the address differently.
         target = httpcore.URL(scheme=url.scheme, host=url.host, port=url.port, target=url.target)
         limit = guarded_network.deadline.set(deadline)
         try:
@@ -219,7 +219,7 @@ class Downloader:
                 method,
                 target,
                 headers=[
-                    # As bytes: a server may have put more than ASCII into its validators.
+                    # As bytes, because a server's validators may hold more than ASCII.
                     (name.encode(), value.encode())
                     for name, value in headers.items()
                     if value
@@ -233,7 +233,7 @@ class Downloader:
                 return response.status, answered
         except _FAILURES as error:
             message = _sentence(error, url.origin, time.monotonic() >= deadline)
-            # Without its cause, which may quote the whole link, a presigned one too.
+            # Without the cause, which may quote the whole link, even a presigned one.
             raise MediaError(message) from None
         finally:
             guarded_network.deadline.reset(limit)
@@ -250,13 +250,13 @@ def _sentence(error: Exception, host: str, overdue: bool) -> str:
     if isinstance(error, httpcore.ConnectTimeout):
         return f"{host} did not answer within {CONNECT_SECONDS:g} s; is it reachable from here?"
     if isinstance(error, httpcore.TimeoutException):
-        return f"{host} fell silent for {SILENCE_SECONDS:g} s; try again"
+        return f"{host} sent nothing for {SILENCE_SECONDS:g} s; try again"
     if isinstance(error, httpcore.NetworkError):
         return (
-            f"{host} cannot be connected to, or hung up; is the address right, is it running, "
-            "and reachable from the machine of this backend?"
+            f"{host} cannot be reached, or closed the connection; is the address right, and is "
+            "the host running and reachable from the machine of this backend?"
         )
-    return f"{host} broke off, or did not speak proper HTTP ({type(error).__name__}); try again"
+    return f"{host} broke off, or did not send valid HTTP ({type(error).__name__}); try again"
 
 
 def _status_error(status: int, url: Url, permit: Permit) -> StatusError:
@@ -267,19 +267,19 @@ def _status_error(status: int, url: Url, permit: Permit) -> StatusError:
         429: "too many requests; try again later",
     }
     if permit.label_studio:
-        advice[500] = "it has a fault, look at its log; it also answers so for deleted uploads"
+        advice[500] = "it failed, see its log; deleted uploads get this answer too"
     if permit.label_studio and permit.authorization:
         advice[401] = (
             "the token is not accepted; set LABEL_STUDIO_API_KEY to a valid one (legacy tokens may "
             "be switched off: make a personal access token in Account & Settings)"
         )
-        advice[403] = "the user whose token is used may not see it; use one of the project's"
-        advice[404] += ", or the storage that it came from is not connected to the project"
+        advice[403] = "the token's user may not see it; use the token of a member of the project"
+        advice[404] += ", or its storage is not connected to the project"
     elif permit.label_studio:
         advice[401] = advice[403] = (
             "it needs a token: set LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY for this backend"
         )
-    usual = "it has a fault; look at its log" if status >= 500 else "that was not expected"
+    usual = "it failed; see its log" if status >= 500 else "this status was not expected"
     message = f"{url} answered {status}: {advice.get(status, usual)}"
     return StatusError(message, status, permit.authorization)
 
@@ -297,20 +297,20 @@ def _write_body(
         raise MediaError(too_large)
     encoding = headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity", "gzip", "deflate"):
-        raise MediaError(f"{url} came compressed ({encoding}), though it was not asked to")
-    # Nobody asked for compression, but some servers do it; 47 means zlib or gzip.
+        raise MediaError(f"{url} was sent compressed ({encoding}), though nothing asked for it")
+    # Some servers compress without being asked; 47 means zlib or gzip.
     inflate = zlib.decompressobj(wbits=47) if encoding in ("gzip", "deflate") else None
     received = written = 0
     for chunk in response.iter_stream():
         received += len(chunk)
         try:
-            # No more than one byte over the limit is decompressed, whatever a bomb holds.
+            # Decompress at most one byte over the limit, even of a decompression bomb.
             data = inflate.decompress(chunk, max_bytes + 1 - written) if inflate else chunk
         except zlib.error:
-            raise MediaError(f"{url} came compressed and damaged") from None
+            raise MediaError(f"{url} was sent compressed, and is damaged") from None
         written += len(data)
         if max(received, written) > max_bytes:
             raise MediaError(too_large)
         incoming.write(data)
     if inflate is not None and not inflate.eof:
-        raise MediaError(f"{url} came compressed and broken off; fetch or export it again")
+        raise MediaError(f"{url} was sent compressed, and its end is missing; try again")

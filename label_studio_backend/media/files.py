@@ -1,4 +1,4 @@
-"""Media as files: fetched once, named by a digest of their content, handed over as paths."""
+"""Fetched files, named by a digest, on the disk or in memory."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class MediaFile:
-    """A file that somebody may see; nothing of it has been read yet.
+    """A file that the caller may see; it has not been read yet.
 
     Attributes:
-        key: says which content it is: files with one key have the same content.
-        source: where it lies; its content where no disk keeps it.
+        key: identifies the content: files with the same key have the same content.
+        source: its path, or its content if it is not on the disk.
         size: in bytes.
         verified: False for a file that may have been damaged since it was written; then `key` is
-            its content's digest, and `read` compares them.
+            the content's digest, and `read` compares them.
     """
 
     key: str
@@ -37,12 +37,14 @@ class MediaFile:
         """The content.
 
         Raises:
-            OSError: it cannot be read. FileNotFoundError: it is gone, or was damaged and is now
-                removed; whoever gave it out may fetch it again.
+            FileNotFoundError: the file is gone, or was damaged and is now removed; it can be
+                fetched again.
+            OSError: the file cannot be read.
         """
         if isinstance(self.source, bytes):
             return self.source
-        # Neither follows a link that was put there just now, nor waits for a pipe.
+        # The flags keep it from following a link that was just put there, and from waiting for a
+        # pipe.
         descriptor = os.open(self.source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -56,7 +58,7 @@ class MediaFile:
 
 
 class Incoming:
-    """A file while it comes, hashed on its way to `file`."""
+    """A file that is being received: its bytes are hashed and written to `file`."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.file = file
@@ -67,7 +69,7 @@ class Incoming:
         """Add the next bytes.
 
         Raises:
-            OSError: the disk does not take them.
+            OSError: they cannot be written.
         """
         self.file.write(chunk)
         self._digest.update(chunk)
@@ -75,10 +77,10 @@ class Incoming:
 
     @property
     def key(self) -> str:
-        """The digest of what has come."""
+        """The digest of the bytes received so far."""
         return self._digest.hexdigest()
 
     def in_memory(self) -> MediaFile:
-        """What has come, where no disk keeps it."""
+        """The bytes received so far, as a file in memory."""
         self.file.seek(0)
         return MediaFile(self.key, self.file.read(), self.size)

@@ -1,11 +1,11 @@
-"""The network as downloads see it: connections to checked addresses only, until a deadline.
+"""Connect only to checked IP addresses, and only until a deadline.
 
-httpcore leaves to a network backend how a connection is made. `GuardedBackend`
+httpcore lets a network backend make its connections. `GuardedBackend`
 
 - looks the host up once, checks every address that it finds (`urls.resolve`), and connects to
   exactly those addresses, while TLS still verifies the certificate for the host's *name*;
-- ends connecting, reading and writing at the `deadline` of its thread, however slowly the bytes
-  drip: the usual time-outs limit only the silence between two of them.
+- stops connecting, reading and writing at the `deadline` of its thread, however slowly the bytes
+  arrive: the usual time-outs limit only the silence between two of them.
 """
 
 from __future__ import annotations
@@ -93,8 +93,8 @@ class GuardedBackend(httpcore.NetworkBackend):
         """Connect to the first address of a host that answers.
 
         Raises:
-            MediaError: the host has an address outside of the zone.
-            httpcore.ConnectError, httpcore.TimeoutException: it cannot be connected to.
+            MediaError: the host has an address outside the zone.
+            httpcore.ConnectError, httpcore.TimeoutException: no address answers.
         """
         try:
             addresses = resolve(host, port, self._zone)
@@ -103,7 +103,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         failure: Exception = httpcore.ConnectError("the host has no address")
         for address in addresses:
             try:
-                # The address, not the name: a second look-up could find another one.
+                # The address, not the name: a second look-up could return another address.
                 return _TimedStream(
                     self._sockets.connect_tcp(
                         address, port, _shortened(timeout), local_address, socket_options
@@ -116,11 +116,11 @@ class GuardedBackend(httpcore.NetworkBackend):
 
 @cache
 def trusted_certificates(bundle: Path | None) -> ssl.SSLContext:
-    """What TLS trusts.
+    """The TLS context with the certificates that are trusted.
 
     Args:
-        bundle: certificates of authorities, a file or a folder. None for the usual ones, or what
-            SSL_CERT_FILE and SSL_CERT_DIR of the environment name.
+        bundle: file or folder of CA certificates. None for the usual ones, or those that the
+            environment variables SSL_CERT_FILE and SSL_CERT_DIR name.
 
     Raises:
         MediaError: there are no certificates there.
@@ -131,14 +131,14 @@ def trusted_certificates(bundle: Path | None) -> ssl.SSLContext:
         if bundle.is_dir():
             return ssl.create_default_context(capath=bundle)
         return ssl.create_default_context(cafile=bundle)
-    except OSError as error:  # a file that holds no certificate is one, too
+    except OSError as error:  # also raised for a file without a certificate
         raise MediaError(
             f"REQUESTS_CA_BUNDLE names {bundle}, which has no certificates ({error})"
         ) from error
 
 
 def tls_error(error: BaseException | None) -> ssl.SSLError | None:
-    """What TLS complained about, where that is why a connection failed."""
+    """The TLS error that made a connection fail; None if it failed for another reason."""
     while error is not None and not isinstance(error, ssl.SSLError):
         error = error.__cause__ or error.__context__
     return error

@@ -1,4 +1,4 @@
-"""Decoded images of tasks, kept in memory so that a second click reads and decodes nothing."""
+"""A memory cache of decoded images, so that a second click reads and decodes nothing."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ class Images:
     """Fetches and decodes the images of tasks; safe to use from any thread.
 
     Args:
-        media: fetches them, and keeps the files.
-        metrics: counts the seconds, and what was found.
-        max_bytes: how much of decoded images is kept; 0 keeps nothing.
-        max_pixels: the largest image that is read.
+        media: fetches the files, and keeps them.
+        metrics: counts the seconds, and the hits and misses.
+        max_bytes: limit on the decoded images that are kept; 0 keeps none.
+        max_pixels: of the largest image that is read.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Images:
 
     @property
     def nbytes(self) -> int:
-        """What is kept now, in bytes."""
+        """The size of the decoded images that are kept now, in bytes."""
         return int(self._decoded.currsize)
 
     def get(self, value: object, access: Access, task_id: object, name: str) -> LoadedImage:
@@ -56,20 +56,20 @@ class Images:
             name: what messages call the image.
 
         Raises:
-            MediaError: it cannot or may not be fetched.
-            ImageError: it cannot be decoded.
+            MediaError: the image cannot or may not be fetched.
+            ImageError: the image cannot be decoded.
         """
         for attempt in (1, 2):
             with self._metrics.stage("media"):
                 file = self._media.file(value, access, task_id)
-            # Looked up by content: `file` has checked that this request may see it. Threads that
-            # want an image which is not decoded yet share one decoding. The name is in the key,
-            # because a message about a damaged image names the task.
+            # The key is the content: `file` has checked that this request may see it. Threads that
+            # want the same image share one decoding. The key includes the name, because a message
+            # about a damaged image names the task.
             look_up = partial(self._look_up, file, name)
             try:
                 return self._looking.call((file.key, name), look_up)
             except OSError as error:
-                # Another process may have removed it just now; then it is fetched once more.
+                # Another process may have just removed the file; fetch it once more.
                 if attempt == 2 or not isinstance(error, FileNotFoundError):
                     raise MediaError(
                         f"{name}: its file cannot be read ({error.strerror or error})"
@@ -77,7 +77,7 @@ class Images:
         raise AssertionError("unreachable")
 
     def _look_up(self, file: MediaFile, name: str) -> LoadedImage:
-        """The decoded image of a file, kept or decoded now."""
+        """The decoded image of a file, from the cache or decoded now."""
         with self._lock:
             image = self._decoded.get(file.key)
         self._metrics.images.labels("miss" if image is None else "hit").inc()
@@ -86,6 +86,6 @@ class Images:
                 content = file.read()
             with self._metrics.stage("decode"):
                 image = read_image(content, key=file.key, name=name, max_pixels=self._max_pixels)
-            with self._lock, suppress(ValueError):  # it is larger than all that may be kept
+            with self._lock, suppress(ValueError):  # the image is larger than the cache
                 self._decoded[file.key] = image
         return image

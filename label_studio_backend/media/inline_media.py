@@ -22,10 +22,10 @@ _EXAMPLES = "such as /data/upload/1/image.jpg, s3://bucket/image.jpg or https://
 
 
 def image_text(value: object) -> str:
-    """The one text that an image's value is, without spaces around it.
+    """The value of an image as text, without spaces around it.
 
     Raises:
-        MediaError: it is something else, or empty.
+        MediaError: the value is not a text, or empty.
     """
     if isinstance(value, str) and value.strip():
         return value.strip()
@@ -41,18 +41,18 @@ def read_data_uri(text: str, max_bytes: int) -> MediaFile:
     """The content of a `data:` URI, base64 or percent-encoded.
 
     Raises:
-        MediaError: damaged, empty, or larger than `max_bytes`.
+        MediaError: the URI is damaged, empty, or larger than `max_bytes`.
     """
     head, comma, body = text.partition(",")
     if not comma:
         raise MediaError("the image is a data: URI without a comma, and so without content")
     is_base64 = head.rstrip().lower().endswith(";base64")
-    # Before anything is decoded: 4 letters are 3 bytes, or 1 if everything is percent-encoded.
+    # Check before decoding: 4 base64 letters are 3 bytes; a percent-encoded byte is 3 letters.
     if len(body) > 3 * max_bytes + 1024 or (is_base64 and len(body) // 4 > max_bytes):
         raise _too_large("the image in a data: URI", max_bytes)
     try:
         content = unquote_to_bytes(body)
-        if is_base64:  # of either alphabet, with blanks, and padded or not
+        if is_base64:  # either alphabet, with or without blanks and padding
             letters = content.translate(_ALPHABET, delete=_NO_LETTERS)
             content = base64.b64decode(letters + b"=" * (-len(letters) % 4), validate=True)
     except (binascii.Error, UnicodeError) as error:
@@ -65,32 +65,32 @@ def read_data_uri(text: str, max_bytes: int) -> MediaFile:
 
 
 def find_local_file(root: Path, url: Url, max_bytes: int) -> MediaFile:
-    """The file of `/data/local-files/?d=...`, in the folder that Label Studio serves too.
+    """Find the file of a URL `/data/local-files/?d=...` in the folder that Label Studio serves too.
 
     Args:
-        root: Label Studio's LOCAL_FILES_DOCUMENT_ROOT, as this machine sees it.
-        url: what the task names, in Label Studio.
-        max_bytes: the largest file that is read.
+        root: where this machine sees Label Studio's LOCAL_FILES_DOCUMENT_ROOT.
+        url: the URL in Label Studio that the task names.
+        max_bytes: the largest file that is accepted.
 
     Raises:
-        MediaError: no `d`, not there, outside of `root` (links count as where they lead to), not
-            a regular file, or too large.
+        MediaError: the URL has no `d`, or the file does not exist, is outside `root` (after links
+            are followed), is not a regular file, or is too large.
     """
     name = parse_qs(url.query).get("d", [""])[0].lstrip("/")
     if not name or "\0" in name:
-        raise MediaError("a local file is named as /data/local-files/?d=folder/image.jpg")
-    # Only this much of the name is shown: it tells a stranger nothing that the task does not.
+        raise MediaError("a local file needs a URL like /data/local-files/?d=folder/image.jpg")
+    # Messages show only the name from the task, so they tell a stranger nothing new.
     shown = f"the local file {name[:200]!r}"
     try:
-        # Whether something is there is told only of what is below the folder.
+        # Check the folder first: nobody may learn which files exist outside it.
         path = (root / name).resolve()
         if not path.is_relative_to(root.resolve()):
-            raise MediaError(f"{shown} is outside of LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")
+            raise MediaError(f"{shown} is outside LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT")
         status = path.lstat()
     except FileNotFoundError as error:
         raise MediaError(
-            f"{shown} is not in LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT of this backend; set it to "
-            "the folder of Label Studio, or unset it to fetch local files from Label Studio"
+            f"{shown} is not in this backend's LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT; set it to "
+            "Label Studio's folder, or unset it to fetch local files from Label Studio"
         ) from error
     except (OSError, RuntimeError) as error:  # RuntimeError: links that lead in a circle
         reason = error.strerror if isinstance(error, OSError) else "a circle of links"
@@ -99,7 +99,7 @@ def find_local_file(root: Path, url: Url, max_bytes: int) -> MediaFile:
         raise MediaError(f"{shown} is not a regular file")
     if status.st_size > max_bytes:
         raise _too_large(shown, max_bytes)
-    # The version of the file is its key, so that nothing is read to find out whether it is known.
+    # The key comes from the file's status, so that a known file need not be read.
     version = (status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     return MediaFile(content_digest(repr(version).encode()).hexdigest(), path, status.st_size)
 

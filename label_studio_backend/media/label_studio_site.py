@@ -1,4 +1,4 @@
-"""A Label Studio by its URL: what belongs to it, under which names, and what gets its token."""
+"""Decide which URLs belong to a Label Studio, and which of them get its token."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from label_studio_backend.media.urls import MediaError, NetworkZone, Url
 if TYPE_CHECKING:
     from label_studio_backend.media.tokens import Credentials
 
-# Where Label Studio serves images, and so the only places its token is sent to. /file-proxy is
-# not among them: it sends the project's own password to whatever address the task names.
+# The paths where Label Studio serves images; its token is sent nowhere else. /file-proxy is not
+# among them: it sends the project's own password to any address that the task names.
 _IMAGES = re.compile(
     r"/(?:data|storage-data|static)/.|/(?:api/)?(?:tasks|projects)/\d+/(?:resolve|presign)/?$"
 )
@@ -24,11 +24,11 @@ class LabelStudioSite:
     """The Label Studio of one request.
 
     Attributes:
-        base: where it is; the path is its prefix, without a slash at the end.
+        base: its address; the path is its prefix, without a slash at the end.
         zone: the IP addresses that it may have.
         credentials: the token for it, if there is one.
-        rights: a digest of whose rights these are; cached files are kept under it.
-        alias: what it calls itself, where that is another address than `base`.
+        rights: a digest of its address and token; cached files are kept under it.
+        alias: the address by which it calls itself, if that is not `base`.
     """
 
     base: Url
@@ -38,14 +38,14 @@ class LabelStudioSite:
     alias: Url | None = None
 
     def owns(self, url: Url) -> bool:
-        """Whether a URL is in it; https on the usual port counts for http there too."""
+        """Whether a URL is in it; an https URL also counts if both ports are the defaults."""
         base = self.base
         usual = url.has_default_port and base.has_default_port
         upgraded = usual and base.scheme == "http"
         return _is_inside(url, base) and (upgraded or url.scheme == base.scheme)
 
     def serves(self, url: Url) -> bool:
-        """Whether it serves images under this URL; only these get its token."""
+        """Whether it serves images at this URL; only such URLs get its token."""
         return self.owns(url) and bool(_IMAGES.match(self.path_of(url)))
 
     def path_of(self, url: Url) -> str:
@@ -63,7 +63,7 @@ class LabelStudioSite:
         return Url.parse(self.base.origin + prefix + inside)
 
     def adopted(self, url: Url) -> Url:
-        """The same URL under the configured name, if it is in this Label Studio under another."""
+        """The URL in this Label Studio's `base`, if it is in `base` or `alias`; else unchanged."""
         for name in (self.base, self.alias):
             if name is not None and _is_inside(url, name):
                 path = self.base.path + url.path.removeprefix(name.path)
@@ -72,7 +72,7 @@ class LabelStudioSite:
 
 
 def _is_inside(url: Url, base: Url) -> bool:
-    """Whether a URL is below another; http and https on their usual ports count as one."""
+    """Whether a URL is below another; http and https on their default ports count as one."""
     usual = url.has_default_port and base.has_default_port
     is_below = (url.path + "/").startswith(base.path + "/")
     return url.host == base.host and is_below and (usual or url.port == base.port)
@@ -83,10 +83,10 @@ def base_url(text: str, name: str) -> Url:
 
     Args:
         text: with http:// or https://, perhaps with a prefix.
-        name: what messages call it.
+        name: what messages call the address.
 
     Raises:
-        MediaError: it is no such address.
+        MediaError: the text is not such an address.
     """
     try:
         url = Url.parse(text)
@@ -98,7 +98,7 @@ def base_url(text: str, name: str) -> Url:
 
 
 def resolving_path(text: str, task_id: object) -> str:
-    """Where Label Studio resolves a cloud address for those who may see the task.
+    """The path at which Label Studio resolves a cloud address for users who may see the task.
 
     Raises:
         MediaError: `task_id` is not a task's id.

@@ -1,13 +1,13 @@
-"""Fetched files kept on the disk: bounded, for several threads and processes, across restarts.
+"""A bounded disk cache of fetched files, shared by threads and processes, kept across restarts.
 
     ab/<content key>.media    the content as it came, named by its digest
-    cd/<entry key>.json       its sidecar: which content was fetched for an entry, and its version
+    cd/<entry key>.json       the sidecar: names the content fetched for an entry, and its version
 
-An entry's key is a digest of an address and of whose rights it was fetched with (`entry_key`), so
-neither addresses nor tokens are on the disk. Files are written under another name and then moved to
-their place, the content first and the sidecar last: whenever a process is killed, nobody sees half
-a file, and a sidecar never names content that was not complete. What a crash of the machine or a
-stranger damaged is noticed by its size or, when it is read, by its digest; it is fetched again.
+An entry's key is a digest of the address and of the rights with which it was fetched (`entry_key`),
+so the disk holds neither addresses nor tokens. Files are written under another name and then moved
+to their place, first the content, then the sidecar: even if a process is killed, no reader sees
+half a file, and no sidecar names incomplete content. Content that was damaged later is recognised
+by its size or, when it is read, by its digest, and is fetched again.
 
 A sidecar's modification time says when the entry was last confirmed to be up to date; the access
 times say when files were last used.
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 _CONTENT, _SIDECAR, _UNFINISHED = ".media", ".json", ".unfinished"
-_ABANDONED = 3600.0  # seconds after which nobody is still writing a file
-_ROOM = 0.9  # what is left of the limit when a full cache has made room
-_RECOUNT = 20  # other processes' files are counted after so many parts of the limit were written
+_ABANDONED = 3600.0  # an unfinished file of this age, in seconds, is left over
+_ROOM = 0.9  # a full cache is cut down to this fraction of the limit
+_RECOUNT = 20  # all files are counted again after 1/20 of the limit was written
 
 
 def entry_key(*parts: str) -> str:
-    """A digest of texts that tells nothing about them: 40 hexadecimal digits."""
+    """A digest of texts that does not reveal them: 40 hexadecimal digits."""
     return blake2b(msgspec.json.encode(parts), digest_size=20).hexdigest()
 
 
@@ -64,15 +64,14 @@ class Entry:
 
 
 class MediaCache:
-    """Keeps at most `max_bytes` of files, those that were used last.
+    """Keeps at most `max_bytes` of files, those used most recently.
 
-    The folder is this cache's own: only files that it wrote are touched. Files on their way count
-    only when they are there; of the files that other processes write, up to a twentieth of the
-    limit may stay uncounted for a moment.
+    The cache touches only files that it wrote. A file counts once it is complete. Up to a twentieth
+    of the limit, written by other processes, may be uncounted for a moment.
 
     Args:
-        directory: made if it is not there, for this user only.
-        max_bytes: of all files together.
+        directory: the cache's own; created for this user only if it does not exist.
+        max_bytes: limit on all files together.
     """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
@@ -103,16 +102,16 @@ class MediaCache:
             _log.warning("a file of the media cache was damaged; it is fetched again")
             return None
         file = MediaFile(sidecar.content, content, sidecar.size, verified=False)
-        # A time in the future (a clock was set back) says nothing about the age.
+        # A time in the future (the clock was set back) says nothing about the age.
         age = now - confirmed if confirmed <= now else float("inf")
         return Entry(file, sidecar.validators, age)
 
     @contextmanager
     def incoming(self) -> Iterator[Incoming]:
-        """A file to write to, which is removed at the end unless it was kept.
+        """A file to write to; it is removed at the end unless it was kept.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: the file cannot be written.
         """
         folder = self._directory / "incoming"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -120,16 +119,16 @@ class MediaCache:
             try:
                 yield Incoming(file)
             finally:
-                Path(file.name).unlink(missing_ok=True)  # it is not there where it was moved
+                Path(file.name).unlink(missing_ok=True)  # missing if it was moved
 
     def keep(self, key: str, incoming: Incoming, validators: Validators) -> MediaFile:
-        """Put what has come in its place; another file under this entry's key is replaced.
+        """Move a complete file to its place; it replaces the entry's earlier file.
 
         Returns:
-            The file; where it is larger than the whole cache, its content in memory.
+            The file; if it is larger than the whole cache, its content in memory.
 
         Raises:
-            OSError: the disk does not take it.
+            OSError: the file cannot be written.
         """
         sidecar = msgspec.json.encode(_Sidecar(incoming.key, incoming.size, validators))
         if incoming.size + len(sidecar) > self._max_bytes:
@@ -144,14 +143,14 @@ class MediaCache:
 
     def confirm(self, key: str) -> None:
         """Note that an entry is up to date: its age is zero again."""
-        with suppress(FileNotFoundError):  # removed in the meantime: it will be fetched again
+        with suppress(FileNotFoundError):  # removed meanwhile: it will be fetched again
             os.utime(self._path(key, _SIDECAR))
 
     def _path(self, key: str, suffix: str) -> Path:
         return self._directory / key[:2] / f"{key}{suffix}"
 
     def _make_room(self, needed: int) -> None:
-        """Count the files when so much was written; remove those used longest ago if need be."""
+        """After enough was written, count all files; remove the least recently used if need be."""
         with self._lock:
             self._uncounted_room -= needed
             if self._uncounted_room >= 0:

@@ -1,4 +1,4 @@
-"""The rules against server-side request forgery, as they hold for one download."""
+"""The rules against server-side request forgery, for one download."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ class RequestPolicy:
 
     @property
     def in_label_studio(self) -> bool:
-        """Whether the download begins in the Label Studio."""
+        """Whether the download begins in this Label Studio."""
         return self.site is not None and self.site.owns(self.start)
 
     def permit(self, url: Url, previous: Url | None, deadline: float | None = None) -> Permit:
-        """Judge one request.
+        """Permit one request, or raise.
 
         Args:
-            url: where it goes.
-            previous: what redirected there; None for the first request.
-            deadline: when a token must be there; None to ask for none.
+            url: the URL of the request.
+            previous: the URL that redirected to it; None for the first request.
+            deadline: when a renewed token must have arrived, on `time.monotonic()`'s clock; None
+                to send no token.
 
         Raises:
-            MediaError: it is not to be made.
+            MediaError: the request must not be made.
         """
         site = self.site
         if site is not None and site.owns(url):
@@ -49,8 +50,8 @@ class RequestPolicy:
                     f"{site.base} wants a login: set LABEL_STUDIO_API_KEY to a valid token"
                 )
             header = None
-            # Others cannot redirect into Label Studio with its token: what came would be kept for
-            # everybody.
+            # No token after a redirect from another host: everybody would get the content from the
+            # cache.
             if self.in_label_studio and deadline and site.credentials and site.serves(url):
                 header = site.credentials.header(deadline)
             return Permit(site.zone, header, label_studio=True)

@@ -1,30 +1,30 @@
 """Fetch the images of tasks safely, and keep their files.
 
-**What an image's value may be.** Label Studio's own `/data/upload/...` and
-`/data/local-files/?d=...`; `s3://`, `gs://` and `azure-blob://`, which Label Studio resolves, and
-the `/tasks/1/resolve/?fileuri=...` that it makes of them; http(s) addresses in Label Studio or on
+**Accepted addresses.** Label Studio's own `/data/upload/...` and `/data/local-files/?d=...`;
+`s3://`, `gs://` and `azure-blob://`, which Label Studio resolves, and the
+`/tasks/1/resolve/?fileuri=...` that it makes of them; http(s) addresses in Label Studio or on
 allowed hosts; `data:` URIs. Paths on a disk, `file://` and everything else are refused.
 
-**Who is trusted.** Anybody who reaches this backend can post a task, and claim in `/setup` to be
-any Label Studio: neither is authenticated unless Basic Auth is set. So
+**Trust.** Anybody who reaches this backend can post a task, and claim in `/setup` to be any Label
+Studio: neither is authenticated unless Basic Auth is set. Therefore
 
-- the administrator's token (`api_key`) is sent to the administrator's `label_studio_url` only, and
+- the administrator's token (`api_key`) is sent only to the administrator's `label_studio_url`, and
   there only to the addresses that serve images;
-- a token that came with a request is sent to the Label Studio that the same request names, and only
-  if that is the configured one, or none is configured and the address rules allow it;
-- where a Label Studio is configured, the one that a request names is only a second name for it: its
-  addresses are looked up in the configured one. Where none is configured, the one that a request
-  names belongs to a stranger, and must be public;
+- a token that came with a request is sent only to the Label Studio that the same request names, and
+  only if that is the configured one, or none is configured and the address rules allow it;
+- if a Label Studio is configured, the name in a request is only an alias of it: addresses under
+  that name are fetched from the configured one. If none is configured, the Label Studio that a
+  request names is a stranger's, and must have a public IP address;
 - a redirect is judged like a new address. Label Studio may redirect to any public host (that is
-  how presigned links work); others only to allowed ones. Tokens do not go along, and nothing goes
-  from https to http, unless to an allowed host.
+  how presigned links work), other hosts only to allowed ones. A redirect never takes the token to
+  another host, and leads from https to http only on an allowed host.
 
-`ssrf` holds these rules, `urls` says which IP addresses each kind of host may have. Proxies are not
-used, whatever the environment says: a proxy would look the names up itself.
+`ssrf` holds these rules; `urls` says which IP addresses each kind of host may have. Proxies of the
+environment are not used: a proxy would look the names up itself.
 
-**What is kept.** A cached file belongs to the Label Studio and the token it was fetched with;
-another token has to ask Label Studio itself. An upload never changes in Label Studio and is kept
-for a day; everything else is asked for again after five minutes (by ETag, where there is one).
+**Caching.** A cached file belongs to the Label Studio and the token with which it was fetched;
+with another token it is fetched again. An upload never changes in Label Studio and is kept for a
+day; everything else is asked for again after five minutes (by ETag, if there is one).
 """
 
 from __future__ import annotations
@@ -66,18 +66,18 @@ _MAX_CREDENTIALS = 256
 
 
 def ca_bundle() -> Path | None:
-    """The certificates, a file or a folder, that REQUESTS_CA_BUNDLE of the environment names."""
+    """The file or folder of certificates that the environment's REQUESTS_CA_BUNDLE names."""
     name = os.environ.get("REQUESTS_CA_BUNDLE")
     return Path(name) if name else None
 
 
 @dataclass(frozen=True)
 class Access:
-    """The Label Studio that asks, as its request says: nobody has verified it.
+    """The Label Studio that a request claims to come from, unverified.
 
     Attributes:
-        host: its address, `hostname` of `/setup`.
-        token: `access_token` of `/setup`.
+        host: its address, the `hostname` of `/setup`.
+        token: the `access_token` of `/setup`.
     """
 
     host: str | None = None
@@ -85,15 +85,15 @@ class Access:
 
 
 class TaskMedia:
-    """Fetches the images of tasks. Safe for many threads; see the top of the module.
+    """Fetches the images of tasks; safe to use from any thread. See the top of the module.
 
     Args:
-        settings: where images come from, and how much is fetched and kept. Hosts that
-            `allowed_hosts` names exactly, and the Label Studio, may have private addresses. Where
-            `local_files_root` is set, nobody's rights to its files are checked.
+        settings: where images come from, and how much is fetched and kept. The Label Studio, and
+            hosts that `allowed_hosts` names exactly, may have private addresses. If
+            `local_files_root` is set, every task may use every file in it.
 
     Raises:
-        MediaError: an address or host that is not understood, a token without an address, or
+        MediaError: an address or host in the settings is malformed, a token has no address, or
             REQUESTS_CA_BUNDLE names no certificates.
     """
 
@@ -102,7 +102,7 @@ class TaskMedia:
         if settings.api_key and not url:
             raise MediaError(
                 "LABEL_STUDIO_API_KEY is set without LABEL_STUDIO_URL: set the address too, "
-                "because the key is never sent to another one"
+                "because the key is sent nowhere else"
             )
         self._settings = settings
         self._label_studio = base_url(url, "LABEL_STUDIO_URL") if url else None
@@ -116,19 +116,19 @@ class TaskMedia:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close the connections that are kept for the next image."""
+        """Close the connections that are kept open for the next image."""
         self._downloader.close()
 
     def file(self, value: object, access: Access, task_id: object = None) -> MediaFile:
-        """The file of an image, which is not read.
+        """Find or fetch the file of an image, without reading it.
 
         Args:
             value: what task data holds for the image tag.
-            access: of the request that the task came with.
+            access: the access of the request that sent the task.
             task_id: the task's id, which cloud addresses (`s3://...`) need.
 
         Raises:
-            MediaError: it cannot or may not be fetched; a sentence that says why.
+            MediaError: the image cannot or may not be fetched; the message says why.
         """
         text = image_text(value)
         if text[:5].lower() == "data:":
@@ -136,7 +136,7 @@ class TaskMedia:
         site = self._site(access)
         url = self._url(text, site, task_id)
         policy = RequestPolicy(site, self._allowed, url)
-        policy.permit(url, None)  # also what is kept is given only to those who may ask for it
+        policy.permit(url, None)  # cached files, too, are only for requests that may fetch them
         rights, fresh = "", OTHER_SECONDS
         if site is not None and policy.in_label_studio:
             root, path = self._settings.local_files_root, site.path_of(url)
@@ -158,7 +158,7 @@ class TaskMedia:
                 raise
         if self._label_studio is not None:
             base, zone = self._label_studio, NetworkZone.PRIVATE
-            # A token that came with a request goes to the Label Studio that it names, or nowhere.
+            # A request's token goes only to the Label Studio that the request names.
             token = self._settings.api_key or (access.token if claimed == base else None)
         elif claimed:
             base, zone = claimed, self._allowed.zone(claimed) or NetworkZone.PUBLIC
@@ -166,7 +166,7 @@ class TaskMedia:
         else:
             return None
         rights = entry_key(base.text, token or "")
-        # A stranger cannot rename an allowed host to Label Studio.
+        # A stranger must not make an allowed host an alias of Label Studio.
         other = claimed is not None and claimed != base and not self._allowed.zone(claimed)
         credentials = self._credentials_for(base, zone, token) if token else None
         return LabelStudioSite(base, zone, credentials, rights, claimed if other else None)
@@ -210,7 +210,7 @@ class TaskMedia:
             )
         if site is None:
             raise MediaError(
-                "the image is in Label Studio, but where that is, is not known: "
+                "the image is in Label Studio, but this backend does not know its address: "
                 "set LABEL_STUDIO_URL (and LABEL_STUDIO_API_KEY) for this backend"
             )
         if scheme:
@@ -225,7 +225,7 @@ class TaskMedia:
         return url
 
     def _kept_or_fetched(self, key: str, policy: RequestPolicy, fresh: float) -> MediaFile:
-        """The cache's file for `fresh` seconds after it was confirmed, else what is there now."""
+        """The cached file if it was confirmed within `fresh` seconds, else a fetched one."""
         entry = self._cache.get(key) if self._cache else None
         if entry is not None and entry.age < fresh:
             return entry.file
@@ -235,7 +235,7 @@ class TaskMedia:
         except StatusError as error:
             credentials = policy.site.credentials if policy.site else None
             refused = error.authorization if error.status == 401 else None
-            # The token has run out, perhaps; with another one it is worth a second try.
+            # The token may have run out; if there is another one, try again with it.
             if (
                 credentials is None
                 or refused is None
@@ -255,7 +255,7 @@ class TaskMedia:
                     found = self._downloader.get(policy.start, permit, deadline, incoming, known)
                     if found is not None:
                         return self._cache.keep(key, incoming, found)
-                assert entry is not None  # only its validators can have been right
+                assert entry is not None  # only its validators can have been current
                 self._cache.confirm(key)
                 return entry.file
             except OSError as error:

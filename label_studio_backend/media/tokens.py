@@ -1,10 +1,10 @@
-"""Label Studio's tokens, and the `Authorization` header that is made of them.
+"""Label Studio's tokens, and the `Authorization` headers made from them.
 
 - A *legacy token* is sent as it is: `Token <token>`.
 - A *personal access token* is a JWT that is only exchanged for access tokens, at
   `/api/token/refresh/`. An access token is good for five minutes and is sent as `Bearer <access
-  token>`. It is renewed before it runs out, and when Label Studio refuses it; however many threads
-  need a new one, one of them asks.
+  token>`. It is renewed before it runs out, and when Label Studio refuses it. If several threads
+  need a new one, only one of them asks.
 - Any other JWT (an access token) is sent as `Bearer` too.
 """
 
@@ -23,24 +23,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 LIFETIME = 300.0
-"""Seconds that an access token lasts if it does not say so itself."""
+"""Seconds for which an access token is valid if it does not say so itself."""
 
 _CHARACTERS = re.compile(r"[\x21-\x7e]+")
-_MARGIN = 30.0  # renewed so long before the end: a download may take a while
+_MARGIN = 30.0  # a token is renewed this many seconds early: a download may take a while
 _YOUNG = 5.0
 
 
 class Credentials:
-    """A token, and the header that it gives at a time. Safe for many threads.
+    """A token, and the header to send now; safe to use from any thread.
 
     Args:
         token: a legacy or personal access token.
         refresh: `refresh(personal access token, deadline)` asks Label Studio for an access token
-            and returns it; what it raises ends the call that needed the token.
+            and returns it; the call that needed the token raises what it raises.
         patience: seconds for which a `MediaError` of `refresh` is raised again without asking.
 
     Raises:
-        MediaError: not a token: empty, or with characters that no token has.
+        MediaError: the token is empty, or has characters that no token has.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Credentials:
     ) -> None:
         self._token = token.strip()
         if not _CHARACTERS.fullmatch(self._token):
-            # Without the token: anything in it may be a part of the right one.
+            # The message must not quote it: any part may belong to the right token.
             raise MediaError(
                 "the API key for Label Studio is empty, or has spaces, line breaks or other "
                 "characters that no key has: copy it again from Account & Settings "
@@ -72,21 +72,20 @@ class Credentials:
         return self._refreshable and float(self._claims.get("exp", "inf")) < time.time()
 
     def header(self, deadline: float, *, refused: str | None = None) -> str:
-        """The value of `Authorization` for a request that is made now.
+        """The value of `Authorization` for a request made now.
 
         Args:
-            deadline: when a renewed token must be there, on `time.monotonic()`'s clock.
-            refused: a value that Label Studio did not accept; where no other one can be had, it is
-                given again.
+            deadline: when a renewed token must have arrived, on `time.monotonic()`'s clock.
+            refused: a value that Label Studio refused; if there is no other, it is returned again.
 
         Raises:
-            MediaError: Label Studio gives no access token for the personal one.
+            MediaError: Label Studio gives no access token for the personal access token.
         """
         if not self._refreshable:
             return self._header
         with self._lock:
             now = time.monotonic()
-            # One that is refused while it is young is not renewed: the next would be refused too.
+            # A new token that is refused is not renewed: the next one would be refused too.
             stale = refused == self._header and now - self._renewed >= _YOUNG
             if stale or now >= self._expires:
                 self._renew(deadline)
@@ -99,11 +98,11 @@ class Credentials:
         try:
             access = self._refresh(self._token, deadline)
             if not _CHARACTERS.fullmatch(access):
-                raise MediaError("Label Studio answered with something that is no access token")
+                raise MediaError("Label Studio's answer holds no access token")
         except MediaError as error:
             self._failure = (time.monotonic(), str(error))
             raise
-        # From the token's own times: the clocks of two machines need not agree.
+        # Use only the token's own times: the clocks of two machines may differ.
         claims = _claims(access)
         issued, expires = claims.get("iat"), claims.get("exp")
         lifetime = LIFETIME
@@ -114,7 +113,7 @@ class Credentials:
 
 
 def _claims(token: str) -> dict[str, Any]:
-    """What a JWT says of itself, unverified; nothing if it is not one."""
+    """The claims of a JWT, unverified; {} if the token is not a JWT."""
     try:
         _, claims, _ = token.split(".")
         value = json.loads(base64.urlsafe_b64decode(f"{claims}=="))

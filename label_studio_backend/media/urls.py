@@ -1,17 +1,17 @@
-"""URLs of images, and which hosts and IP addresses may be asked for them.
+"""URLs of images, and the hosts and IP addresses from which images may be fetched.
 
-A task is untrusted: whoever may import one chooses its addresses, and could point them at services
-that only this machine can reach. Two questions are asked before anything is fetched, and again at
-every redirect:
+A task is untrusted: its author chooses its addresses, and could point them at services that only
+this machine can reach. Two questions are asked before the first request, and again at every
+redirect:
 
-- *May this host be named at all?* `AllowedHosts` and the Label Studio decide it (`ssrf`).
-- *May this IP address be connected to?* `resolve` decides it for the addresses that the name has
-  now, and the connection is made to exactly those (`guarded_network`): a name that changes its
-  addresses between check and connection (DNS rebinding) gains nothing.
+- *Is this host allowed?* `AllowedHosts` and the Label Studio decide it (`ssrf`).
+- *Is this IP address allowed?* `resolve` decides it for the addresses that the name has now, and
+  the connection is made to exactly those (`guarded_network`): a name that changes its addresses
+  between check and connection (DNS rebinding) gains nothing.
 
-A host that the administrator names exactly, the configured Label Studio included, may be on a
-private or loopback address, `NetworkZone.PRIVATE`: that is how it is usually set up. Every other
-host, one that matches a wildcard included, must be public. Link-local, multicast, reserved and
+A host that the administrator names exactly, including the configured Label Studio, may have a
+private or loopback address (`NetworkZone.PRIVATE`): that is the usual set-up. Every other host,
+even one that matches a wildcard, must have public addresses. Link-local, multicast, reserved and
 cloud metadata addresses are never connected to.
 """
 
@@ -40,21 +40,21 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class MediaError(InputError):
-    """An image that cannot or may not be fetched; the message says why and what to do.
+    """An image cannot or may not be fetched; the message says why and what to do.
 
-    Messages never hold a token, a password, or the query of an address (presigned links are
-    passwords), so they can be logged and shown.
+    Messages never hold a token, a password, or the query of an address (a presigned link works like
+    a password), so they can be logged and shown.
     """
 
 
 @dataclass(frozen=True)
 class Url:
-    """An http(s) address, taken apart. `str()` leaves its query out and is safe to show.
+    """A parsed http(s) address. `str()` leaves out its query, so the text is safe to show.
 
     Attributes:
         scheme: `http` or `https`.
         host: in lower case, ASCII, without brackets or a dot at the end.
-        port: the scheme's own if the text names none.
+        port: the scheme's default if the text names none.
         path: percent-encoded, begins with `/`.
         query: percent-encoded, without the question mark; "" if there is none.
     """
@@ -67,11 +67,11 @@ class Url:
 
     @classmethod
     def parse(cls, text: str) -> Url:
-        """Take an address apart.
+        """Parse an address.
 
         Raises:
-            MediaError: not http(s), no host, a user name or password in it, `..` in its path,
-                control characters, backslashes, or too long.
+            MediaError: the address is not http(s), is too long, has no host, or has a user name or
+                password, `..` in its path, control characters or backslashes.
         """
         text = text.strip().replace(" ", "%20")
         if len(text) > MAX_URL_LENGTH:
@@ -88,13 +88,13 @@ class Url:
             raise MediaError("an address needs http:// or https:// and a host")
         port = DEFAULT_PORTS[url.scheme] if url.port is None else url.port
         if not 0 < port < 1 << 16:
-            raise MediaError(f"the address on {host} has a port that cannot be: {port}")
+            raise MediaError(f"the address on {host} has an impossible port: {port}")
         if "@" in re.split(r"[/?#]", text)[2]:
             raise MediaError(
-                f"an address must have no user name or password in it, as the one on {host} has"
+                f"an address must have no user name or password, as the one on {host} has"
             )
         decoded = re.split(r"[?#]", text, maxsplit=1)[0]
-        for _ in range(3):  # a proxy on the way may decode it once more
+        for _ in range(3):  # a proxy in between may decode it once more
             decoded = unquote(decoded)
         if ".." in re.split(r"[/\\]", decoded):
             raise MediaError(f"the address on {host} has '..' in its path")
@@ -103,28 +103,28 @@ class Url:
 
     @property
     def has_default_port(self) -> bool:
-        """Whether the port is the scheme's own."""
+        """Whether the port is the scheme's default."""
         return self.port == DEFAULT_PORTS[self.scheme]
 
     @property
     def netloc(self) -> str:
-        """The host, with the port if it is not the scheme's own."""
+        """The host, with the port if it is not the scheme's default."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.has_default_port else f"{host}:{self.port}"
 
     @property
     def origin(self) -> str:
-        """`scheme://host`, with the port if it is not the scheme's own."""
+        """`scheme://host`, with the port if it is not the scheme's default."""
         return f"{self.scheme}://{self.netloc}"
 
     @property
     def target(self) -> str:
-        """The path with the query, as a request names it: not for messages."""
+        """The path with the query, as in a request line; not for messages."""
         return self.path + (f"?{self.query}" if self.query else "")
 
     @property
     def text(self) -> str:
-        """The whole address, with its query: not for messages."""
+        """The whole address with its query; not for messages."""
         return self.origin + self.target
 
     def __str__(self) -> str:
@@ -135,7 +135,7 @@ class Url:
         return f"Url({str(self)!r})"
 
     def join(self, location: str) -> Url:
-        """Where a redirect from here leads: `location` may be relative.
+        """The target of a redirect from this URL; `location` may be relative.
 
         Raises:
             MediaError: as `parse` does.
@@ -144,7 +144,7 @@ class Url:
             return Url.parse(urljoin(self.text, location.strip()))
         except ValueError as error:  # of urljoin, or a MediaError
             reason = error if isinstance(error, MediaError) else "an address is malformed"
-            raise MediaError(f"{self} redirects to where it should not: {reason}") from None
+            raise MediaError(f"{self} redirects to a wrong address: {reason}") from None
 
 
 class NetworkZone(Enum):
@@ -159,7 +159,7 @@ def _networks(*texts: str) -> tuple[IPNetwork, ...]:
     return tuple(ip_network(text) for text in texts)
 
 
-# Explicit, because what ipaddress calls global differs between versions of Python.
+# Listed here, because what ipaddress calls global differs between versions of Python.
 _NEVER = {
     "cloud metadata": _networks(
         "169.254.169.254",
@@ -197,7 +197,7 @@ _NAT64 = IPv6Network("64:ff9b::/96")
 
 
 def refusal(address: IPAddress, zone: NetworkZone) -> str | None:
-    """Why an IP address may not be connected to ("a loopback address"), or None if it may.
+    """Why an IP address must not be connected to ("a loopback address"); None if it may be.
 
     IPv6 addresses that carry an IPv4 address (mapped, NAT64, 6to4, ISATAP) are judged by it.
     """
@@ -221,10 +221,10 @@ def refusal(address: IPAddress, zone: NetworkZone) -> str | None:
 
 
 def resolve(host: str, port: int, zone: NetworkZone) -> list[str]:
-    """The IP addresses of a host, as text, if every one of them may be connected to.
+    """The IP addresses of a host, as text, if all of them are in the zone.
 
     Raises:
-        MediaError: one of them may not.
+        MediaError: one of them is not.
         socket.gaierror: there is no such host.
     """
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -232,24 +232,24 @@ def resolve(host: str, port: int, zone: NetworkZone) -> list[str]:
     for text in addresses:
         if reason := refusal(ip_address(text), zone):
             raise MediaError(
-                f"{host} is not fetched from: its address {text} is {reason}. Hosts on such "
-                "addresses must be named exactly by the administrator: LABEL_STUDIO_URL if this is "
-                "the Label Studio, else the allowed hosts"
+                f"nothing is fetched from {host}: its address {text} is {reason}. The "
+                "administrator must name such hosts exactly: in LABEL_STUDIO_URL if this is the "
+                "Label Studio, else in the allowed hosts (PAM_ALLOWED_HOSTS)"
             )
     return addresses
 
 
 class AllowedHosts:
-    """Hosts that the administrator allows, next to the Label Studio.
+    """Hosts that the administrator allows in addition to the Label Studio.
 
-    `example.org` is that name on ports 80 and 443, `example.org:8443` on that port, and
-    `*.example.org` every name below it, but not itself. IP addresses count as names.
+    `example.org` is that name on ports 80 and 443, `example.org:8443` is that name on port 8443,
+    and `*.example.org` is every name below it, but not itself. IP addresses count as names.
 
     Args:
         patterns: as above.
 
     Raises:
-        MediaError: a pattern that is not one of these.
+        MediaError: a pattern does not have one of these forms.
     """
 
     def __init__(self, patterns: Iterable[str] = ()) -> None:
@@ -259,7 +259,7 @@ class AllowedHosts:
         """The IP addresses that an allowed host may have; None if the host is not allowed.
 
         `PRIVATE` for exact names; `PUBLIC` for wildcards, because somebody else may choose the name
-        and what it points to.
+        and the addresses that it points to.
         """
         found = None
         for host, port, wildcard in self._patterns:
@@ -291,6 +291,6 @@ def _parsed(text: str) -> tuple[str, int | None, bool]:
     if "*" in rest or (wildcard and "." not in url.host):
         raise MediaError(
             f"allowed host {text!r} would allow too much: "
-            "one * at the beginning of a domain, as in *.example.org"
+            "use one * at the beginning of a domain, as in *.example.org"
         )
     return url.host, url.port if re.search(r":\d+$", rest) else None, wildcard

@@ -34,7 +34,7 @@ from pam_labeling.command_line.terminal import messages_console, shown
 from pam_labeling.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
     from types import FrameType
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from label_studio_backend.prelabel.run import PredictMany
 
 _GO_ON = "What is written stays written; the same command goes on from there."
-_TICK = 0.1  # seconds between looks whether the model is loaded, and whether somebody wants to stop
+_TICK = 0.1  # seconds between checks whether to stop
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
         server: settings of the server likewise.
 
     Raises:
-        CommandError: it cannot be done, with the exit code.
+        CommandError: the project cannot be pre-annotated; it holds the exit code.
     """
     model_settings, settings = read_settings(model, server)
     if settings.label_studio_url is None or settings.api_key is None:
@@ -138,7 +138,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
 
 
 def read_options(texts: Sequence[str]) -> Options:
-    """Options as the command line spells them: `labels=open`, `max_regions=20`.
+    """Read options as the command line spells them: `labels=open`, `max_regions=20`.
 
     Args:
         texts: name=value, where the value is JSON or else a text.
@@ -229,27 +229,44 @@ def _run(
         ) from error
     with opened as failures:
         chosen = source.count()
-        predictor.loader.start()
-        while predictor.loader.state == "loading":
-            api.wait(_TICK)
+        # In this thread, which a signal interrupts: another one inside torch would outlive it, and
+        # abort the process.
+        with _signals(signal.default_int_handler):
+            api.wait(0)
+            predictor.loader.load()
         if predictor.loader.error is not None:
             raise CommandError(predictor.loader.error, ExitCode.NO_MODEL)
         report = Report(console, chosen, source.tally, limit=order.limit, failures_file=failures)
         sink = PredictionSink(api, source.model_version)
-        # Nobody waits for a long task to stop. A thread closes the annotator, because a signal's
-        # handler may interrupt code that holds its locks. Unused, it waits until the process ends.
-        threading.Thread(target=_close_at, args=(stop, predictor), daemon=True).start()
         try:
-            with report.progress:
+            with report.progress, _closed_at(stop, predictor):
                 run(source, predict_many, sink, report, stop=stop, limit=order.limit)
         finally:
             report.summary(source.model_version)
     return report
 
 
-def _close_at(stop: threading.Event, predictor: Predictor) -> None:
-    stop.wait()
-    predictor.close()
+@contextmanager
+def _closed_at(stop: threading.Event, predictor: Predictor) -> Iterator[None]:
+    """Inside, `stop` closes the predictor: nobody waits for a long task to stop.
+
+    A thread does it, because a signal's handler may interrupt code that holds the same locks.
+    """
+    over = threading.Event()
+
+    def close() -> None:
+        while not over.wait(_TICK):
+            if stop.is_set():
+                predictor.close()
+                return
+
+    closer = threading.Thread(target=close, name="pam-closer")
+    closer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        closer.join()
 
 
 @contextmanager
@@ -262,6 +279,13 @@ def _stopping(stop: threading.Event, console: Console) -> Iterator[None]:
         stop.set()
         console.print("[yellow]stopping: what is finished is still written[/]")
 
+    with _signals(handle):
+        yield
+
+
+@contextmanager
+def _signals(handle: Callable[[int, FrameType | None], object]) -> Iterator[None]:
+    """Inside, Ctrl-C and SIGTERM call `handle`."""
     before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -1,4 +1,4 @@
-"""The report of a run: progress, failures and a summary, for people."""
+"""Show people the progress, the failures and a summary of a run."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from label_studio_backend.prelabel.source import Tally
 
 _SHOWN = 20  # failures listed at the end
-_LINE = 30.0  # seconds between two lines where there is no terminal
+_LINE = 30.0  # seconds between two lines of progress without a terminal
 
 
 class Report:
-    """Counts what happens and shows it; `with report.progress:` goes around the run.
+    """Counts written and failed tasks, and shows them; put `with report.progress:` around the run.
 
     Args:
-        console: shows it, on stderr.
+        console: a console on stderr.
         chosen: how many tasks the selection has, done or not.
         tally: counts the tasks that the source leaves out.
-        limit: the most tasks that are done.
+        limit: the most tasks to do.
         failures_file: gets a line of JSON for each failure, at once.
     """
 
@@ -58,17 +58,17 @@ class Report:
         return self.written.total() + self.failures
 
     def wrote(self, written: Written) -> None:
-        """A prediction is in Label Studio."""
+        """Count a prediction that is in Label Studio."""
         self.written[written] += 1
         self._show()
 
     def failed(self, task: int, reason: str) -> None:
-        """A task has no prediction now."""
+        """Count a task that got no prediction."""
         self.failures += 1
         if len(self._first) < _SHOWN:
             self._first.append((task, reason))
         if self._file is not None:
-            # At once: whoever kills the run still has them.
+            # At once, so that they survive if the run is killed.
             line = json.dumps({"task": task, "reason": reason}, ensure_ascii=False)
             print(line, file=self._file, flush=True)
         self._show()
@@ -103,20 +103,20 @@ class Report:
             self._console.print(f"  task {task}: {shown(reason)}")
         if self.failures > len(self._first):
             more = self.failures - len(self._first)
-            self._console.print(f"  ... and {more} more: --failures FILE.jsonl keeps all")
+            self._console.print(f"  ... and {more} more: --failures FILE.jsonl keeps them all")
 
     def _rate(self) -> float:
         return self.done / max(time.monotonic() - self._began, 1e-3)
 
     def _total(self) -> int:
-        """How many tasks there are to do, as far as it is known now."""
+        """How many tasks there are to do, as far as is known now."""
         left_out = self._tally.done_before + self._tally.excluded + len(self._tally.vanished)
         total = max(self._chosen - left_out, self.done)
         return total if self._limit is None else min(total, self._limit)
 
 
 def left_out_sentences(tally: Tally, model_version: str) -> list[str]:
-    """Which tasks are left out, and why; marked up for a console."""
+    """Sentences about the tasks that are left out, with markup for a console."""
     sentences = []
     if tally.done_before:
         sentences.append(

@@ -1,14 +1,14 @@
-"""One run over a project: list, predict and write its tasks at the same time, and stop cleanly.
+"""Run over a project: list, predict and write its tasks at the same time, and stop cleanly.
 
-The calling thread lists tasks and writes predictions. The annotator's threads fetch images and
-compute meanwhile, some tasks ahead. Nothing is kept between runs: a task is done when Label Studio
-has its prediction.
+The calling thread lists tasks and writes predictions. Meanwhile the annotator's threads fetch
+images and compute, some tasks ahead. No state is kept between runs: a task is done when Label
+Studio has its prediction.
 """
 
 from __future__ import annotations
 
 import logging
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from label_studio_backend.prelabel.source import Todo
 
     Task = Mapping[str, Any]
-    # From tasks, each with a function that reads it, to predictions or errors in their order.
+    # Takes tasks, each with a function that reads it; yields predictions or errors in their order.
     PredictMany = Callable[
         [Iterable[tuple[Todo, Callable[[], Task]]]],
         Generator[tuple[Todo, dict[str, Any] | Exception], None, None],
@@ -48,28 +48,23 @@ def run(
     Args:
         source: the tasks.
         predict_many: see `Predictor.predict_many`.
-        sink: where predictions go.
-        report: is told of each task, in this thread.
-        stop: no further task is begun when it is set. Whoever sets it closes the annotator, so that
-            the tasks under way fail with `ClosedError`; what is finished is still written.
-        limit: no more tasks than this.
+        sink: writes the predictions.
+        report: counts each task, in this thread.
+        stop: when it is set, no further task is begun. The code that sets it closes the annotator,
+            so that tasks under way fail with `ClosedError`; finished ones are still written.
+        limit: the most tasks to do.
 
     Raises:
-        ApiFailure: Label Studio cannot be used any more. Predictions that are not written are not
-            lost for the next run: it sees which tasks have none.
+        ApiFailure: Label Studio cannot be used any more. The next run sees which tasks have no
+            prediction, and does them.
     """
-    broken: list[Exception] = []
 
     def chosen() -> Iterator[tuple[Todo, Callable[[], Task]]]:
-        try:
+        with suppress(StoppedError):
             for todo in islice(source, limit):
                 if stop.is_set():
                     return
                 yield todo, partial(getattr, todo, "task")
-        except StoppedError:
-            return
-        except Exception as error:  # noqa: BLE001 - raised below, after what is finished is written
-            broken.append(error)
 
     with closing(predict_many(chosen())) as results:
         for todo, result in results:
@@ -85,13 +80,11 @@ def run(
                 report.failed(todo.id, str(error))
             else:
                 report.wrote(written)
-    if broken:
-        raise broken[0]
     sink.settle()
 
 
 def _reason(error: Exception) -> str:
-    """One line. An error that is not meant for people is named, too."""
+    """An error as one line; one that is not a `PamError` gets its class name in front."""
     text = " ".join(str(error).split())
     if isinstance(error, PamError) and text:
         return text

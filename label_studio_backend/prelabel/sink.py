@@ -1,8 +1,8 @@
-"""The sink: writes each prediction into Label Studio exactly once.
+"""Write each prediction into Label Studio exactly once.
 
 Label Studio 1.23 takes predictions in two ways. Its bulk import works through all tasks of the
 project at each call (1.6 s with 30,000 tasks, growing with them). So predictions are created one by
-one (0.1 s, whatever the project's size): a write is one prediction, whole or not at all.
+one (0.1 s, whatever the project's size): each write is one complete prediction.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 GRACE = (1.0, 2.0, 4.0, 8.0)
-"""A write whose answer was lost may still arrive: seconds between the looks for it."""
+"""Seconds between checks for a write whose answer was lost; it may still arrive."""
 
 _ATTEMPTS = 4
 
 
 class Written(Enum):
-    """What became of a prediction."""
+    """The outcome of writing a prediction."""
 
     CREATED = auto()
     REPLACED = auto()

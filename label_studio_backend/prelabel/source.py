@@ -1,4 +1,4 @@
-"""The source: streams the tasks to do from Label Studio, page by page."""
+"""Stream the tasks to do from Label Studio, page by page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Admission control: how many requests work at once, how many wait, and who is told "busy"."""
+"""Admission control: limit the requests that run and wait, and refuse the others as busy."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class ConcurrencyLimit:
-    """Lets `limit` requests work and as many more wait; any further one is refused at once.
+    """Lets `limit` requests run and as many more wait; refuses any further one at once.
 
-    So the server always has threads left for `/health` and `/setup`.
+    This leaves the server threads for `/health` and `/setup`.
 
     Args:
-        limit: how many requests may work at once, at least 1.
+        limit: how many requests may run at once, at least 1.
         patience: seconds to wait for a slot.
-        what: what the requests are, in the plural, for the message.
+        what: a plural noun for the requests, for the message, such as "clicks".
     """
 
     def __init__(self, limit: int, patience: float, what: str) -> None:

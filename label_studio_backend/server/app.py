@@ -1,7 +1,7 @@
 """The HTTP server around the backend: the paths that Label Studio calls, served by waitress.
 
-Of an answer that is not 2xx, Label Studio shows only the status line: in the connect form, and as
-the state of the connected model. So our sentences are in the status line too, as reason phrase.
+If an answer is not 2xx, Label Studio shows only its status line: in the connect form, and as the
+state of the connected model. Therefore the reason phrase repeats the error message.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-# Flask takes the row of the nearest base class. Any other exception is a fault of ours: 500.
+# Flask takes the row of the nearest base class. Any other exception is a bug of ours: 500.
 _STATUSES = ((InputError, 400), (MediaError, 502), (UnavailableError, 503), (DeadlineError, 504))
 _RETRY_AFTER = "5"  # seconds
-# Label Studio calls webhooks without credentials. /ready tells an orchestrator nothing secret.
+# Label Studio calls webhooks without credentials. /ready reveals nothing secret.
 _OPEN_PATHS = ("/webhook", "/ready")
 _REASON_LENGTH = 400
-# More than waitress' 100: a connection beyond the limit is not even told that the server is busy.
+# More than waitress's default of 100: a connection beyond the limit is not even told "busy".
 _CONNECTIONS = 1000
 
 
@@ -53,7 +53,7 @@ def create_app(backend: Backend, settings: ServerSettings) -> Flask:
     def authorise() -> Response | None:
         if settings.basic_auth_user is None or request.path in _OPEN_PATHS or _knows(settings):
             return None
-        answer = _failure(401, "the name or the password of Basic Auth is missing or wrong")
+        answer = _failure(401, "the user name or password for Basic Auth is missing or wrong")
         answer.headers["WWW-Authenticate"] = 'Basic realm="pam-labeling"'
         return answer
 
@@ -116,19 +116,19 @@ def _add_errors(app: Flask, backend: Backend) -> None:
     @app.errorhandler(Exception)
     def failed(error: Exception) -> Response:
         _log.error("%s failed", request.path, exc_info=error)
-        # The text of an unexpected error may hold secrets, so only its kind is sent.
+        # The text of an unexpected error may hold secrets, so only its class is sent.
         return _failure(500, f"{type(error).__name__}: see the backend's log")
 
 
 def _knows(settings: ServerSettings) -> bool:
-    """Whether the request has the right name and password, compared in constant time."""
+    """Whether the request has the right user name and password, compared in constant time."""
     scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
     try:
         given = base64.b64decode(encoded, validate=True)
     except ValueError:  # not base64, not even ASCII
         return False
     right = f"{settings.basic_auth_user}:{settings.basic_auth_pass}"
-    # Label Studio encodes in Latin-1 what Latin-1 has; all other clients send UTF-8.
+    # Label Studio encodes in Latin-1 where it can; all other clients send UTF-8.
     forms = [right.encode()]
     if all(character <= "\xff" for character in right):
         forms.append(right.encode("latin-1"))
@@ -145,7 +145,7 @@ def _failure(status: int, sentence: str) -> Response:
 
 
 def reason_phrase(sentence: str) -> str:
-    """A sentence in the form that a status line allows: printable ASCII, one line, not too long."""
+    """Make a sentence fit a status line: one line of printable ASCII, not too long."""
     line = re.sub(r"[^\x20-\x7e]+", "?", " ".join(sentence.split()))
     return line if len(line) <= _REASON_LENGTH else f"{line[: _REASON_LENGTH - 3]}..."
 
@@ -154,10 +154,10 @@ def create_server(app: Flask, settings: ServerSettings) -> Any:
     """Listen on the port.
 
     Returns:
-        waitress' server; its `run` serves until the process is told to end.
+        waitress's server; its `run` serves until the process is told to end.
 
     Raises:
-        OSError, ValueError: the host is unknown, or its port cannot be listened on.
+        OSError, ValueError: the host is unknown, or the port cannot be used.
     """
     return waitress.create_server(
         app,

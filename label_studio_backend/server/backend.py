@@ -1,4 +1,4 @@
-"""The backend without HTTP: what each call of Label Studio does."""
+"""The backend without HTTP: one method for each request of Label Studio."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ class Backend:
 
     Args:
         predictor: answers clicks and pre-annotates; closed with the backend.
-        settings: limits, and Label Studio.
+        settings: limits, and the configured Label Studio.
 
     Attributes:
-        metrics: what is counted.
+        metrics: the counters.
         model_version: see `Predictor`.
     """
 
@@ -78,12 +78,12 @@ class Backend:
         self._loader.start()
 
     def close(self) -> None:
-        """Stop after the step in progress; what waits fails."""
+        """Stop after the step in progress; waiting requests fail."""
         self._batches.close()
         self._predictor.close()
 
     def health(self) -> dict[str, Any]:
-        """Whether the process lives and the model is loaded; never waits."""
+        """The state of the process and of the model; never waits."""
         return {
             "status": "UP" if self._loader.state != "failed" else "DOWN",
             "state": self._loader.state,
@@ -105,7 +105,7 @@ class Backend:
         """Remember a project's options and access, and check its config; cheap, never waits.
 
         Raises:
-            RequestError: extra parameters or a config that cannot work; the message says why.
+            RequestError: the extra parameters or the config cannot be used; the message says why.
             UnavailableError: the model could not be loaded.
         """
         key = project_key(body.project)
@@ -130,8 +130,8 @@ class Backend:
         """Answer a click, or pre-annotate a batch: `{"results": [one for each task]}`.
 
         Raises:
-            InputError: a click, config or options that cannot be answered.
-            UnavailableError: busy, late, or no model (yet).
+            InputError: the click, config or options cannot be used.
+            UnavailableError: the backend is busy or late, or the model is not loaded.
         """
         if body.prompts == []:
             # What Label Studio posts for each prompt that is left after Submit.
@@ -153,12 +153,12 @@ class Backend:
                 deadline = start + self._settings.batch_seconds
                 results = self._batches.predict(body.tasks, config, project, body.project, deadline)
             if project.hints:
-                # Label Studio saves none of them; "Send Test Request" shows them to an admin.
+                # Label Studio does not save them; "Send Test Request" shows them to an admin.
                 results = [{**result, "hints": project.hints} for result in results]
         return {"results": results, "model_version": self.model_version}
 
     def webhook(self, action: str) -> dict[str, Any]:
-        """Count an event of Label Studio; nothing else of it is kept."""
+        """Count an event of Label Studio; keep nothing else of it."""
         known = action in _EVENTS
         self.metrics.events.labels(action if known else "other").inc()
         if known:
@@ -188,7 +188,7 @@ class Backend:
             raise
 
     def _statistic(self, name: str) -> float:
-        """A number that the annotator counts; 0 while it loads."""
+        """One of the annotator's statistics; 0 while the model loads."""
         annotator = self._loader.annotator
         return float(getattr(annotator.statistics, name)) if annotator else 0.0
 
@@ -206,6 +206,6 @@ class Backend:
             ("feature_cache_misses", "Images encoded.", misses),
             ("image_cache_bytes", "Decoded images kept.", lambda: images.nbytes),
             ("result_cache_bytes", "Pre-annotations kept.", lambda: results.nbytes),
-            ("batch_tasks", "Tasks of batches under way.", lambda: results.under_way),
+            ("batch_tasks", "Tasks in unfinished batches.", lambda: results.under_way),
         ):
             self.metrics.gauge(name, text, value)

@@ -1,12 +1,12 @@
 """Pre-annotation of many tasks at once, within the time that Label Studio waits.
 
-A thread of its own works on each batch. The request is answered when all tasks are done or its time
-is over, with what is finished; the rest goes on and is found in the result cache when Label Studio
-asks again. While predictions that nobody has fetched fill `PAM_RESULT_CACHE_BYTES`, the rest waits.
+Each batch has a thread of its own. When all tasks are done, or the request's time is over, the
+request gets the finished predictions. The thread goes on with the rest, and Label Studio gets them
+from the result cache when it asks again. While unfetched predictions fill `PAM_RESULT_CACHE_BYTES`,
+the rest waits.
 
-A task without a prediction is answered with `{"error": sentence}`. Label Studio writes an entry
-without `result` into its log, saves nothing for that task, and saves the predictions of the others;
-the next request for predictions has that task in it again.
+A task without a prediction gets `{"error": sentence}`. Label Studio logs an entry without `result`,
+saves nothing for that task, and asks for it again in its next request for predictions.
 """
 
 from __future__ import annotations
@@ -37,21 +37,21 @@ if TYPE_CHECKING:
     from label_studio_backend.server.projects import Project
     from label_studio_backend.settings import ServerSettings
 
-_TICK = 1.0  # seconds between looks whether the batch has become too old, or the backend closed
+_TICK = 1.0  # seconds between checks whether the batch is too old, or the backend closed
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """The tasks of one request that no other request has in work.
+    """The tasks of one request that no other request is working on.
 
     Attributes:
-        tasks: their JSON by their keys; whoever settles a task takes it out.
+        tasks: the JSON of each unfinished task by its key.
         config: the labelling config.
-        project: what is known of the project.
+        project: the project's options and access.
         priority: see `Priority`.
-        until: `time.monotonic()` after which the rest is given up.
+        until: when the rest is given up, on `time.monotonic()`'s clock.
     """
 
     tasks: dict[bytes, bytes]
@@ -66,8 +66,8 @@ class Batches:
 
     Args:
         predictor: predicts the tasks.
-        results: where predictions go.
-        settings: limits of time and number.
+        results: receives the predictions.
+        settings: limits on time and number.
     """
 
     def __init__(
@@ -91,19 +91,19 @@ class Batches:
         key: str,
         deadline: float,
     ) -> list[Prediction]:
-        """A prediction, or `{"error": sentence}`, for each task, at the latest at `deadline`.
+        """Return a prediction, or `{"error": sentence}`, for each task, by `deadline`.
 
         Args:
             tasks: with their annotations, drafts and predictions.
             config: the labelling config.
-            project: what is known of the project.
+            project: the project's options and access.
             key: the project's key.
-            deadline: `time.monotonic()`.
+            deadline: on `time.monotonic()`'s clock.
 
         Raises:
             BusyError: too many batches are being worked on in the background.
         """
-        # Whose rights an image was fetched with is part of what a prediction is made from.
+        # A prediction belongs to the rights with which its image was fetched.
         access = (project.access.host, project.access.token)
         context = (config.xml, repr(project.options), self._predictor.model_version, key, access)
         names, keys = [], []
@@ -128,7 +128,7 @@ class Batches:
         done: set[Future[Prediction]] = set()
         try:
             if mine:
-                # Somebody waits at the screen for a single task.
+                # For a single task, an annotator waits at the screen.
                 priority = Priority.WATCHED if len(tasks) == 1 else Priority.BATCH
                 until = deadline + self._background_seconds
                 self._start(_Batch(mine, config, project, priority, until))
@@ -142,9 +142,9 @@ class Batches:
                 self._results.leave(task_key, fetched=future in done)
 
     def _start(self, batch: _Batch) -> None:
-        """Work on a batch in a thread, which gives its place back at the end."""
+        """Work on a batch in a thread, which releases its place at the end."""
         if not self._places.acquire(blocking=False):
-            error = BusyError("too many batches go on in the background; wait for them")
+            error = BusyError("too many batches run in the background; try again later")
             self._fail(batch.tasks, error)
             raise error
         try:
@@ -170,15 +170,15 @@ class Batches:
                 while not self._results.wait_for_room(batch.tasks, _TICK):
                     self._check_open(batch)
                 self._predict_where_room(batch)
-        except Exception as error:  # noqa: BLE001 - told to all who wait for the tasks that are left
+        except Exception as error:  # noqa: BLE001 - raised in all that wait for the other tasks
             self._fail(batch.tasks, error)
         finally:
             self._places.release()
 
     def _predict_where_room(self, batch: _Batch) -> None:
-        """Go through the tasks once; those that must wait for room stay in the batch."""
+        """Predict the tasks for which there is room; the others stay in the batch."""
         project = batch.project
-        # Asked for each task when its turn comes near, because what was finished before takes room.
+        # A generator: room is checked just before each task, as finished predictions fill it.
         tasks = (
             (task_key, partial(self._read, batch, task_key))
             for task_key in list(batch.tasks)
@@ -208,7 +208,9 @@ class Batches:
         if self._closed.is_set():
             raise ClosedError("the backend was closed")
         if time.monotonic() > batch.until:
-            raise DeadlineError("nobody asked for this batch again: its rest was given up")
+            raise DeadlineError(
+                "the batch took too long and was given up; retrieve predictions again"
+            )
 
     def _fail(self, task_keys: Collection[bytes], error: Exception) -> None:
         if not isinstance(error, PamError):
@@ -218,10 +220,10 @@ class Batches:
             self._results.fail(task_key, error)
 
     def _answer(self, name: str, future: Future[Prediction] | None) -> Prediction:
-        """What the request is told of a task; None: that it is not finished."""
+        """The answer for one task; a `future` of None stands for an unfinished task."""
         if future is None:
             return {
-                "error": f"{name} is not finished yet and goes on in the background: "
+                "error": f"{name} is not finished yet; it continues in the background: "
                 "retrieve predictions again in a moment"
             }
         error = future.exception()

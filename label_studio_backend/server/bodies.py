@@ -1,4 +1,4 @@
-"""The bodies that Label Studio posts, checked for their form.
+"""Decode the request bodies of Label Studio, and check their form.
 
 The body of `/predict` has the whole tasks with all their annotations: many megabytes of run
 lengths. It is cut into its tasks, and a task is read in pieces when it is worked on: what is wrong
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T", bound=msgspec.Struct)
 
 MOST_TASKS = 10_000
-"""A request may have so many tasks. Label Studio posts all chosen tasks at once."""
+"""The most tasks of one request. Label Studio posts all chosen tasks at once."""
 
 
 class SetupBody(msgspec.Struct, frozen=True):
@@ -32,7 +32,7 @@ class SetupBody(msgspec.Struct, frozen=True):
         schema: the labelling config.
         hostname: the address that Label Studio says it has.
         access_token: the legacy token of the project's creator.
-        extra_params: what the admin wrote into the connect form, unread.
+        extra_params: what the admin wrote into the connect form, not checked yet.
     """
 
     project: str | int | float = ""
@@ -53,7 +53,7 @@ class PredictBody:
         tasks: the JSON of each task; `read_task` reads it.
         label_config: the labelling config.
         project: Label Studio's "id.unix_time", or "".
-        prompts: the results that an annotator drew, [] after Submit; None for a batch.
+        prompts: the results that an annotator drew; [] after Submit, None for a batch.
     """
 
     tasks: list[Json]
@@ -85,8 +85,8 @@ def read_predict(raw: bytes) -> PredictBody:
     """Read the body of `/predict`, but not its tasks.
 
     Raises:
-        RequestError: it is not JSON, not of the form that Label Studio posts, or has more than
-            `MOST_TASKS` tasks.
+        RequestError: the body is not JSON, not in the form that Label Studio posts, or has more
+            than `MOST_TASKS` tasks.
     """
     body = _read(raw, _Predict, tasks=MOST_TASKS)
     context = body.params.context if body.params else None
@@ -118,7 +118,7 @@ def read_setup(raw: bytes) -> SetupBody:
     """Read the body of `/setup`.
 
     Raises:
-        RequestError: it is not JSON, or not of the form that Label Studio posts.
+        RequestError: the body is not JSON, or not in the form that Label Studio posts.
     """
     body = _read(raw, SetupBody)
     if isinstance(body.extra_params, JsonObject | JsonList):
@@ -127,7 +127,7 @@ def read_setup(raw: bytes) -> SetupBody:
 
 
 def read_event(raw: bytes) -> str:
-    """Read the action of a webhook's event, "" if it has none.
+    """Read the action of a webhook event; "" if it has none.
 
     Raises:
         RequestError: as `read_setup` does.
@@ -141,7 +141,7 @@ def predict_body(
     project: object = None,
     context: Mapping[str, Any] | None = None,
 ) -> PredictBody:
-    """Make a `PredictBody` from data that is decoded already, for example by the official SDK.
+    """Make a `PredictBody` from data that, for example, the official SDK has already decoded.
 
     Raises:
         RequestError: as `read_predict` does.

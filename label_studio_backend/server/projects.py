@@ -1,8 +1,8 @@
-"""The projects that `/setup` told about: their options and access, for the clicks that follow.
+"""Remember the options and access that `/setup` sent for each project.
 
-Label Studio sends a project's options with `/setup` only, and a click may come before that. So the
-options are in a file, too, for the time after a restart: neither addresses nor tokens, only options
-that `Options.read` accepts.
+Label Studio sends a project's options only with `/setup`, and after a restart of the backend a
+click may come first. Therefore a file keeps the options, too. It holds neither addresses nor
+tokens, only options that `Options.read` accepts.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ FILE_NAME = "projects.json"
 """The file's name, in the folder of the media cache."""
 
 MOST_PROJECTS = 1000
-"""So many projects are kept, those whose options were set last."""
+"""The most projects that the file keeps: those whose options were set last."""
 
 MOST_BYTES = 4 << 20
-"""A longer file is not read, and options that would make it longer are not kept."""
+"""The longest file: a longer one is not read, and options that need more are not kept."""
 
 _MAX_PROJECTS = 10_000  # in memory
 _log = logging.getLogger(__name__)
@@ -41,10 +41,10 @@ class _Content(msgspec.Struct):
 
 
 class ProjectFile:
-    """Extra parameters by project in a file that only this user may read; safe for any thread.
+    """A file of extra parameters by project, readable by this user only; safe for any thread.
 
-    Projects with the default options are not in it. Trouble with the file is logged, and the
-    backend goes on without it.
+    Projects with the default options are not in it. If the file cannot be read or written, a
+    warning is logged, and the backend goes on without it.
 
     Args:
         path: the file; its folder is made if it does not exist.
@@ -55,7 +55,7 @@ class ProjectFile:
         self._lock = threading.Lock()
 
     def read(self) -> dict[str, Options]:
-        """Options by project; {} where there is no file or a damaged one."""
+        """Options by project; {} if the file is missing or damaged."""
         read = {}
         for key, given in self._read().items():
             try:
@@ -65,7 +65,7 @@ class ProjectFile:
         return read
 
     def write(self, key: str, extra_params: Any) -> None:
-        """Keep parameters that `Options.read` accepted; forget them where they are the defaults."""
+        """Keep parameters that `Options.read` accepted; forget those that equal the defaults."""
         with self._lock:
             projects = self._read()
             known = projects.pop(key, None)
@@ -98,7 +98,7 @@ class ProjectFile:
         except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             _log.warning(
                 "%s cannot be read (%s): projects have the default options until Label Studio "
-                "sets them up again",
+                "sends their extra parameters again",
                 self._path,
                 error,
             )
@@ -121,10 +121,10 @@ class Project:
     """One project's connection.
 
     Attributes:
-        options: what its extra parameters say.
+        options: from its extra parameters.
         access: the Label Studio that asked.
         problem: why its extra parameters cannot be used, or None.
-        hints: what could be better about its config.
+        hints: sentences about what its config lacks.
     """
 
     options: Options = field(default_factory=Options)
@@ -136,11 +136,11 @@ class Project:
 class Projects:
     """Projects by Label Studio's "id.unix_time"; safe to use from any thread.
 
-    A project that nobody has set up since the backend started has the options in the file, or else
-    the default options.
+    A project for which no `/setup` came since the start has the options in the file, or else the
+    default options.
 
     Args:
-        file: keeps options for the next start; None: they are not kept.
+        file: keeps options for the next start; None keeps none.
     """
 
     def __init__(self, file: ProjectFile | None = None) -> None:
@@ -151,14 +151,14 @@ class Projects:
         self._lock = threading.Lock()
 
     def remember(self, key: str, project: Project, extra_params: Any = None) -> Project:
-        """Keep what was set up, and return what was known before.
+        """Keep a project, and return what was known of it before.
 
         The project that was used longest ago may be forgotten for it.
 
         Args:
-            key: the project's.
-            project: what was set up.
-            extra_params: what its options were read from, for the file.
+            key: the project's key.
+            project: what `/setup` said.
+            extra_params: the parameters that its options were read from, for the file.
         """
         with self._lock:
             known = self._projects.get(key, Project())
@@ -168,6 +168,6 @@ class Projects:
         return known
 
     def get(self, key: str) -> Project:
-        """What is known of a project."""
+        """A project's connection; a default one if it is unknown."""
         with self._lock:
             return self._projects.get(key, Project())

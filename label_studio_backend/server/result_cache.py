@@ -1,7 +1,7 @@
 """The cache of pre-annotations, finished or under way.
 
-Label Studio gives up a batch after 100 s and asks for it again. What was finished in the meantime
-is found here, and what is still under way is joined instead of begun twice.
+Label Studio gives up a batch after 100 s and asks for it again. The second request gets the
+finished predictions from here, and waits for those under way instead of beginning them twice.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ class ResultCache:
     """A bounded store of predictions; safe to use from any thread.
 
     A prediction counts as fetched when a request was answered with it. Fetched ones make room for
-    others, least recently used first. Unfetched ones never do: while they fill the store, work that
-    nobody waits for must wait, see `may_begin`.
+    others, least recently used first. Unfetched ones never do: while they fill the store, only
+    predictions that a request waits for may begin (`may_begin`).
 
     Args:
-        max_bytes: how much of finished predictions is kept, as JSON. The tasks that are under way
-            when it is full may exceed it. 0: only what is waited for is made.
-        metrics: counts what was found.
-        clock: seconds; predictions are forgotten after an hour.
+        max_bytes: limit on finished predictions, as JSON. The tasks that are under way when it is
+            full may exceed it. 0 makes only predictions that a request waits for.
+        metrics: counts hits and misses.
+        clock: in seconds; predictions are forgotten after an hour.
     """
 
     def __init__(
@@ -70,13 +70,14 @@ class ResultCache:
 
     @property
     def under_way(self) -> int:
-        """How many predictions are being worked on, or wait for it."""
+        """How many predictions have begun, or wait for their turn."""
         return len(self._under_way)
 
     def claim(self, key: bytes) -> tuple[Future[Prediction], bool]:
-        """The future prediction for `key`, and whether the caller is the one to make it.
+        """The future prediction for `key`, and whether the caller must make it.
 
-        Every caller must call `leave` once. The one to make it must call `finish` or `fail` once.
+        Every caller must call `leave` once. The caller that makes the prediction must call `finish`
+        or `fail` once.
         """
         with self._changed:
             self._waiting[key] += 1
@@ -95,7 +96,7 @@ class ResultCache:
         return future, False
 
     def leave(self, key: bytes, *, fetched: bool) -> None:
-        """Wait no longer; `fetched` says whether the request is answered with the prediction."""
+        """End the wait of one caller; `fetched` says whether its request gets the prediction."""
         with self._changed:
             self._waiting[key] -= 1
             if not self._waiting[key]:
@@ -108,12 +109,12 @@ class ResultCache:
                 self._changed.notify_all()
 
     def may_begin(self, key: bytes) -> bool:
-        """Whether work on a prediction may begin: somebody waits for it, or there is room."""
+        """Whether work on a prediction may begin: a request waits for it, or there is room."""
         with self._changed:
             return self._waiting[key] > 0 or self._unfetched.currsize < self.max_bytes
 
     def wait_for_room(self, keys: Collection[bytes], seconds: float) -> bool:
-        """Wait until work on one of `keys` may begin; false when the seconds are over."""
+        """Wait until work on one of `keys` may begin; False if the seconds are over first."""
         with self._changed:
             return self._changed.wait_for(lambda: any(map(self.may_begin, keys)), seconds)
 
@@ -142,13 +143,14 @@ def _store(max_bytes: float, clock: Callable[[], float]) -> TTLCache[bytes, byte
 
 
 def result_key(task: Mapping[str, Any], *context: object) -> bytes:
-    """A digest of what a prediction is made from.
+    """A digest of all that a prediction depends on.
 
     Args:
-        task: its number, its data and the results that it is prompted with count, in the order in
-            which `region_sources` gives them. Skipped annotations, our own predictions, times and
-            names of people do not count.
-        context: what else counts; its JSON, or `repr` where it has none, must tell all.
+        task: its id, its data and the results that prompt it count, in the order of
+            `region_sources`. Skipped annotations, our own predictions, times and names of people
+            do not count.
+        context: everything else that counts; its JSON, or its `repr` if it has none, must be
+            complete.
     """
     regions = [results for results in region_sources(task) if results]
     parts = (task.get("id"), task.get("data"), regions, context)

@@ -1,4 +1,4 @@
-"""The process that `pam-labeling serve` is: from settings to a server that runs."""
+"""Run the server process of `pam-labeling serve`."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _log = logging.getLogger(__name__)
 
 
 def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
-    """Serve until SIGINT or SIGTERM. To be called in the main thread.
+    """Serve until SIGINT or SIGTERM. Call it in the main thread.
 
     Args:
-        model: settings of the model by name, None for what the environment says.
+        model: settings of the model by name; None takes the environment's.
         server: settings of the server likewise.
 
     Raises:
-        CommandError: a setting that cannot be used, or an address that cannot be listened on.
+        CommandError: a setting cannot be used, or the server cannot listen on its address.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     model_settings, settings = read_settings(model, server)
@@ -55,7 +55,7 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
             ) from error
         with suppress(SystemExit, KeyboardInterrupt), closing(http):  # run() swallows both
             http.print_listen("listening on http://{}:{}")
-            # Only now: loading slows down the start of the threads that answer.
+            # Not earlier: loading slows down the start of the server's threads.
             backend.load()
             threading.Thread(target=check_access, args=(settings,), daemon=True).start()
             http.run()
@@ -67,7 +67,7 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
 
 
 def check_access(settings: ServerSettings) -> None:
-    """Warn now if Label Studio is away or refuses the token, and not only at the first click."""
+    """Warn at the start, before the first click, if Label Studio is away or refuses the token."""
     if settings.label_studio_url is None or settings.api_key is None:
         return
     try:

@@ -1,1 +1,1 @@
-"""Label Studio's results to prompts, and regions to results."""
+"""Translate Label Studio's results to prompts, and regions to results."""

@@ -1,4 +1,4 @@
-"""Read what somebody drew in Label Studio from its results, which nobody has checked yet.
+"""Read the regions that an annotator drew from Label Studio's results, which are untrusted.
 
 Results that share an id are one region: its shape, its label (in the shape's result, or in one of a
 `<Labels>` tag), and texts and choices, which do not matter here. These are passed over: what is no

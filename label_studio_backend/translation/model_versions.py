@@ -1,4 +1,4 @@
-"""The names that our predictions carry in Label Studio, and how they are known again.
+"""Name our predictions in Label Studio, and recognise them by their names.
 
 Each ends with "(pam-labeling)" or "(pam-labeling 0.1.0)": a prediction of our own must never become
 the prompt of the next one, which would only repeat it.
@@ -15,7 +15,7 @@ _OWN = re.compile(r"\(pam-labeling( [^()]*)?\)\s*$")
 
 
 def usual_version(model: str) -> str:
-    """The name of predictions that nobody gave another: model and version.
+    """The default name of predictions: model and version.
 
     Args:
         model: the checkpoint, as `PAM_MODEL` names it.

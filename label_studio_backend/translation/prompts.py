@@ -1,4 +1,4 @@
-"""Turn what was drawn in Label Studio into prompts, in pixels of the upright image.
+"""Translate regions drawn in Label Studio to prompts, in pixels of the upright image.
 
 What a shape means:
 

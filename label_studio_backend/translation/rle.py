@@ -45,7 +45,7 @@ _MOST = 2**28 - 1  # bytes, so that an offset in bits fits an int32
 
 
 def pixels(rle: object) -> int:
-    """How many pixels run lengths say they are for, from the header alone.
+    """The number of pixels that the header of run lengths declares.
 
     Args:
         rle: a list of ints from 0 to 255, as in a result's `value.rle`.

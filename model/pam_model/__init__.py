@@ -1,7 +1,7 @@
-"""PAM, Perceive Anything (arXiv 2506.05302): an image and prompts in, masks and words out.
+"""PAM, Perceive Anything (arXiv 2506.05302): turn an image and prompts into masks and words.
 
-The exported names are listed in `__init__.pyi` and loaded on first use, because torch takes
-seconds to import.
+`__init__.pyi` lists the exported names. They are loaded on first use, because torch takes seconds
+to import.
 """
 
 import lazy_loader

@@ -18,13 +18,13 @@ PATCH_SIZE = 16
 
 @dataclass(frozen=True)
 class PerceiverConfig:
-    """Sizes of the Semantic Perceiver; its width is that of SAM's prompt encoder.
+    """The sizes of the Semantic Perceiver; its width is that of SAM's prompt encoder.
 
     Attributes:
-        depth: two-way attention layers.
-        num_heads: attention heads.
-        mlp_dim: hidden width of each layer's MLP.
-        num_semantic_tokens: learned tokens that become words.
+        depth: the number of two-way attention layers.
+        num_heads: the number of attention heads.
+        mlp_dim: the hidden width of each layer's MLP.
+        num_semantic_tokens: the number of learned tokens that become words.
     """
 
     depth: int = 2
@@ -35,7 +35,7 @@ class PerceiverConfig:
 
 @dataclass(frozen=True)
 class PAMConfig:
-    """Sizes of the three parts. The defaults of each part are those of the published PAM.
+    """The sizes of the three parts. Each part's defaults are those of the published PAM.
 
     Attributes:
         sam2: SAM 2.1 with its memory parts.
@@ -88,12 +88,12 @@ def sam2_config(
     """SAM 2.1 as transformers describes it; the defaults are hiera-large.
 
     Args:
-        image_size: side in pixels of the square image, a multiple of 32.
-        widths: channels of the four stages of the trunk; heads, blocks and windows likewise.
-        global_blocks: indices of the trunk's blocks that attend to the whole map.
-        width: channels of the image embedding, the prompt encoder and the mask decoder.
-        decoder_heads: attention heads of the mask decoder; `decoder_mlp` is its MLP.
-        memory_width: channels of a frame's memory; `memory_*` size its attention and encoder.
+        image_size: the side in pixels of the square image, a multiple of 32.
+        widths: the channels of the trunk's four stages; heads, blocks and windows likewise.
+        global_blocks: the indices of the trunk's blocks that attend to the whole map.
+        width: the channels of the image embedding, the prompt encoder and the mask decoder.
+        decoder_heads: the attention heads of the mask decoder; `decoder_mlp` is its MLP's width.
+        memory_width: the channels of a frame's memory; `memory_*` size its attention and encoder.
     """
     cells = image_size // PATCH_SIZE
     trunk = {
@@ -112,7 +112,7 @@ def sam2_config(
         multimask_output_in_sam=False,  # Meta's yaml says true; PAM reads one mask, of token 0
         vision_config=_vision_config(trunk, cells, width),
         prompt_encoder_config={"hidden_size": width, "image_size": image_size},
-        # An object: transformers 5.17 takes a dictionary for the prompt encoder's.
+        # An object, because transformers 5.17 takes a dictionary for the prompt encoder's config.
         mask_decoder_config=Sam2VideoMaskDecoderConfig(
             hidden_size=width,
             mlp_dim=decoder_mlp,
@@ -132,7 +132,7 @@ def sam2_config(
 
 
 def _vision_config(trunk: dict[str, Any], cells: int, width: int) -> dict[str, Any]:
-    """The trunk with its neck, which makes `width` channels of each map it keeps."""
+    """The trunk and its neck, which turns each map that it keeps into `width` channels."""
     return {
         "model_type": "sam2_vision_model",
         "backbone_config": trunk,

@@ -1,4 +1,4 @@
-"""Masks that store only their crop; a hundred full masks of a large photograph take a gigabyte."""
+"""Masks stored as crops, because a hundred full masks of a large photograph take a gigabyte."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class CroppedMask:
 
     Attributes:
         size: `(width, height)` of the image.
-        box: `(x1, y1, x2, y2)`, tight around the mask; x2 and y2 are exclusive. All 0 where the
-            mask is empty.
+        box: `(x1, y1, x2, y2)`, tight around the mask; x2 and y2 are exclusive. All four are 0 if
+            the mask is empty.
         crop: bool `(y2 - y1, x2 - x1)`, the mask inside the box, read-only.
     """
 
@@ -35,7 +35,7 @@ class CroppedMask:
 
     @classmethod
     def from_mask(cls, mask: npt.NDArray[np.bool_]) -> CroppedMask:
-        """Crop a mask, bool `(height, width)`, by a copy, which does not keep the mask alive."""
+        """Crop a mask, bool `(height, width)`, by copying, which does not keep the mask alive."""
         return cls.from_part(mask, (0, 0), (mask.shape[1], mask.shape[0]))
 
     @classmethod
@@ -58,7 +58,7 @@ class CroppedMask:
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Bool `(height, width)` of the whole image, a new array each time."""
+        """The mask of the whole image, bool `(height, width)`; a new array each time."""
         width, height = self.size
         full = np.zeros((height, width), dtype=np.bool_)
         x1, y1, x2, y2 = self.box
@@ -81,11 +81,11 @@ def square_masks(masks: Sequence[CroppedMask], side: int, device: torch.device) 
 
     Args:
         masks: at least one.
-        side: of the square, in pixels.
+        side: the square's side in pixels.
         device: where to compute.
     """
     width, height = masks[0].size
-    # One after the other in the same memory: a photograph at four bytes a pixel is large.
+    # One mask after the other, in the same memory: at four bytes a pixel a photograph is large.
     full = torch.zeros(1, 1, height, width, device=device)
     squares = torch.empty(len(masks), 1, side, side, device=device)
     for row, mask in enumerate(masks):

@@ -1,7 +1,7 @@
-"""Decode answers token by token: with growing shapes, or with fixed ones on a CUDA GPU.
+"""Decode answers token by token, with growing shapes or, on a CUDA GPU, with fixed ones.
 
 A step of a few rows is thousands of small kernels, and the GPU waits for Python to launch them.
-With fixed shapes a step is recorded once as a CUDA graph and launched as a whole.
+With fixed shapes, a step is recorded once as a CUDA graph and launched as a whole.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from transformers import DynamicCache, Qwen2ForCausalLM
 
 MOST_FIXED_ROWS = 32
-"""More rows keep a GPU busy without a graph."""
+"""The most rows that a recorded graph decodes; more rows keep a GPU busy without one."""
 
 _POSITIONS = 256  # the size of a fixed cache is a multiple of this
 _GRAPHS = 4  # recorded graphs that are kept
@@ -26,10 +26,10 @@ class Decoder(Protocol):
     """Rows of text that grow by a token a step."""
 
     def step(self, tokens: Tensor) -> Tensor:
-        """Append int64 `(rows,)`; return the logits after them, float32 `(rows, vocabulary)`."""
+        """Append tokens, int64 `(rows,)`; return the next logits, float32 `(rows, vocabulary)`."""
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only, int64 `(rows',)`, counted among those of the last step."""
+        """Go on with these rows only: int64 `(rows',)`, indices into the rows of the last step."""
 
 
 class DynamicDecoder:
@@ -37,8 +37,8 @@ class DynamicDecoder:
 
     Args:
         qwen2: the language model.
-        cache: what was read; it is written to.
-        mask: int64 `(rows, positions)` of the cache, 0 at padding.
+        cache: what the model has read; the decoder adds to it.
+        mask: the cache's, int64 `(rows, positions)`, 0 at padding.
     """
 
     def __init__(self, qwen2: Qwen2ForCausalLM, cache: DynamicCache, mask: Tensor) -> None:
@@ -58,13 +58,13 @@ class DynamicDecoder:
 class CudaGraphDecoder:
     """Decodes with a cache of a fixed size. Rows that have ended stay in it and are ignored.
 
-    Call `load` to begin an answer. To the model this object is transformers' cache, of which it
-    only calls `update`.
+    Call `load` to begin an answer. The model takes this object for transformers' cache, and calls
+    only its `update`.
 
     Args:
         qwen2: the language model, with `sdpa` attention.
-        rows: texts at once.
-        positions: that the cache has room for.
+        rows: the number of texts at once.
+        positions: the number of positions that the cache has room for.
     """
 
     def __init__(self, qwen2: Qwen2ForCausalLM, rows: int, positions: int) -> None:
@@ -86,8 +86,8 @@ class CudaGraphDecoder:
         """Begin where `cache` ends.
 
         Args:
-            cache: what was read of at most as many rows as there are here; it is copied.
-            mask: int64 `(rows, positions)` of the cache, 0 at padding.
+            cache: what the model has read, with at most this decoder's rows; it is copied.
+            mask: the cache's, int64 `(rows, positions)`, 0 at padding.
         """
         rows, length = mask.shape
         self._cached[..., length:, :] = 0  # blocked values are multiplied by 0, and 0 * NaN is NaN
@@ -121,10 +121,10 @@ class CudaGraphDecoder:
         Args:
             keys: `(rows, key/value heads, 1, head width)`.
             values: likewise.
-            layer: of the model, from 0.
+            layer: the layer's index, from 0.
 
         Returns:
-            All of the layer, each `(rows, key/value heads, positions, head width)`.
+            All keys and values of the layer, each `(rows, key/value heads, positions, head width)`.
         """
         self._cached[layer, 0].index_copy_(2, self._slot, keys)
         self._cached[layer, 1].index_copy_(2, self._slot, values)
@@ -160,7 +160,7 @@ class CudaGraphDecoders:
 
     def __init__(self, qwen2: Qwen2ForCausalLM) -> None:
         self._qwen2 = qwen2
-        self._free: list[tuple[tuple[int, int], CudaGraphDecoder]] = []  # used last stands last
+        self._free: list[tuple[tuple[int, int], CudaGraphDecoder]] = []  # least recently used first
 
     def supports(self, mask: Tensor) -> bool:
         """Whether a recorded graph is faster for rows with this mask, `(rows, positions)`."""
@@ -169,9 +169,9 @@ class CudaGraphDecoders:
 
     @contextmanager
     def lease(self, rows: int, positions: int) -> Iterator[CudaGraphDecoder]:
-        """Lend a decoder with room for at least so many rows and positions.
+        """Lend a decoder with room for at least this many rows and positions.
 
-        An answer may pause for another of the same shape, so each gets a decoder of its own.
+        An answer may pause for another of the same shape, so each has a decoder to itself.
         """
         shape = 1 << (rows - 1).bit_length(), -(-positions // _POSITIONS) * _POSITIONS
         for index, (known, _) in enumerate(self._free):
@@ -190,13 +190,13 @@ class CudaGraphDecoders:
 def forward_tokens(
     qwen2: Qwen2ForCausalLM, ids: Tensor, mask: Tensor, cache: DynamicCache
 ) -> Tensor:
-    """Read `(rows, new)` more ids; return the logits after them, float32 `(rows, vocabulary)`.
+    """Read more ids; return the logits of the next token, float32 `(rows, vocabulary)`.
 
     Args:
         qwen2: the language model.
-        ids: int64; shorter rows are padded on the left.
+        ids: int64 `(rows, new)`; shorter rows are padded on the left.
         mask: int64 `(rows, cached + new)`, 0 at padding.
-        cache: grows by the new positions.
+        cache: what the model has read; it grows by the new positions.
     """
     positions = (mask.cumsum(dim=1) - 1).clamp(min=0)[:, -ids.shape[1] :]
     hidden = qwen2.model(

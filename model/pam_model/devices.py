@@ -21,14 +21,14 @@ def available(device: str | torch.device) -> torch.device:
     usable = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not usable.get(place.type, True):
         raise InputError(
-            f"the device {place} is not usable here (no such hardware, or torch was built without "
-            f"it): torch {torch.__version__}; leave the device out, or use cpu"
+            f"the device {place} cannot be used: there is no such hardware here, or torch "
+            f"{torch.__version__} was built without it; leave the device out, or use cpu"
         )
     return place
 
 
 def best_device() -> torch.device:
-    """The GPU if there is one (CUDA, then Apple's), else the CPU."""
+    """The GPU if there is one (CUDA first, then Apple's), else the CPU."""
     if torch.cuda.is_available():
         return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
@@ -41,6 +41,6 @@ def best_dtype(device: torch.device) -> torch.dtype:
 
 
 def best_attention(device: torch.device, dtype: torch.dtype) -> str:
-    """flash-attn where it is installed and fits, else PyTorch's own."""
+    """flash-attn if it is installed and fits the device and dtype, else PyTorch's own ("sdpa")."""
     fits = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
     return "flash_attention_2" if fits and is_flash_attn_2_available() else "sdpa"

@@ -12,7 +12,8 @@ from torch import Tensor
 
 Result = TypeVar("Result")
 
-# A mask is stable if it hardly changes when cut this far above and below 0 (as in SAM's generator).
+# A mask is stable if it hardly changes when it is cut this far above and below 0, as in SAM's
+# own generator.
 STABILITY_DELTA = 1.0
 
 
@@ -30,10 +31,10 @@ def mask_nms(masks: Tensor, scores: Tensor, threshold: float) -> list[int]:
     Args:
         masks: bool `(N, H, W)`.
         scores: `(N,)`, higher is better.
-        threshold: a mask goes when its IoU with a better one exceeds this.
+        threshold: a mask is dropped if its IoU with a better one exceeds this.
 
     Returns:
-        The indices that stay, best first.
+        The indices of the masks that stay, best first.
     """
     order = scores.argsort(descending=True, stable=True)
     flat = masks[order].flatten(1).float()  # [N, H * W], best first
@@ -43,7 +44,7 @@ def mask_nms(masks: Tensor, scores: Tensor, threshold: float) -> list[int]:
     overlapping = (shared / union > threshold).cpu().numpy()  # [N, N]
     kept: list[int] = []
     for index in range(len(order)):
-        # Only masks that stay can push others out.
+        # Only a mask that stays can drop others.
         if not overlapping[index, kept].any():
             kept.append(index)
     return [int(index) for index in order[torch.tensor(kept, dtype=torch.long)]]

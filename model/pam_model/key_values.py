@@ -1,4 +1,4 @@
-"""What the language model keeps of the regions that it has read: keys and values of every layer."""
+"""The language model's key/value cache of the regions that it has read."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from transformers import DynamicCache
 
 @dataclass(frozen=True, eq=False)
 class RegionContexts:
-    """N regions as the language model has read them; questions and labels share the reading.
-
-    It is their key/value cache, and is never written to.
+    """The key/value cache of N regions; all questions and labels share it. It is never written to.
 
     Attributes:
-        layers: keys and values of each layer, each `(N, key/value heads, tokens, head width)`.
+        layers: the keys and values of each layer, each `(N, key/value heads, tokens, head width)`.
     """
 
     layers: tuple[tuple[Tensor, Tensor], ...]
@@ -28,7 +26,7 @@ class RegionContexts:
 
     @property
     def tokens(self) -> int:
-        """Tokens that were read of each region; only contexts with as many can be joined."""
+        """The number of tokens read of each region; only contexts of equal length can be joined."""
         return self.layers[0][0].shape[2]
 
     @property
@@ -43,7 +41,7 @@ class RegionContexts:
         return RegionContexts(tuple((keys[rows], values[rows]) for keys, values in self.layers))
 
     def split(self, counts: Sequence[int]) -> list[RegionContexts]:
-        """Cut into parts of so many regions each, which share the memory of the whole."""
+        """Cut into parts of these numbers of regions; the parts share the memory of the whole."""
         bounds = pairwise([0, *accumulate(counts)])
         return [
             RegionContexts(
@@ -54,10 +52,10 @@ class RegionContexts:
 
     @classmethod
     def concatenate(cls, parts: Sequence[RegionContexts]) -> RegionContexts:
-        """The regions of several, one after the other.
+        """The regions of all parts, in order.
 
         Raises:
-            ValueError: no parts, or parts with different numbers of tokens.
+            ValueError: there are no parts, or their numbers of tokens differ.
         """
         if len({part.tokens for part in parts}) != 1:
             raise ValueError(f"parts of {[part.tokens for part in parts]} tokens cannot be joined")
@@ -71,9 +69,9 @@ class RegionContexts:
 
     @classmethod
     def of(cls, cache: DynamicCache) -> RegionContexts:
-        """What `cache` of transformers holds now."""
+        """The present content of `cache`, a cache of transformers."""
         return cls(tuple((keys, values) for keys, values, *_ in cache))
 
     def cache(self) -> DynamicCache:
-        """A cache for transformers that starts with a copy of these."""
+        """A cache for transformers that starts with a copy of these keys and values."""
         return DynamicCache(self.layers)

@@ -1,7 +1,7 @@
-"""Qwen2.5: a region's visual rows + a question -> words, many regions and questions at once.
+"""Qwen2.5: a region's visual rows + a question -> words, for many regions and questions at once.
 
-A region is read once (`prefill`); its key/value cache is shared by every question and every label
-of a list. Nothing here knows about images.
+A region is read once (`prefill`); every question and every label of a list shares its key/value
+cache. Nothing here knows about images.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ from pam_model.tasks import BEFORE_REGION, END, after_region
 _ROWS_PER_HEAD = 256  # positions whose vocabulary logits are held at once
 _TOKENS_PER_PASS = 512  # tokens of labels scored in one pass
 _TOKENS_PER_LABEL = 128
-_TOKENS_PER_STEP = 8  # of each answer; after so many, other work may go first
+_TOKENS_PER_STEP = 8  # tokens of each answer, after which other work may go first
 
 
 class Tokenizer(Protocol):
-    """What is needed of a tokenizer; those of transformers have it."""
+    """The methods that a tokenizer needs; those of transformers have them."""
 
     def encode(self, text: str, *, add_special_tokens: bool = ...) -> list[int]:
         """Return the ids of `text`."""
 
     def decode(self, token_ids: list[int], *, skip_special_tokens: bool = ...) -> str:
-        """Return the text of ids."""
+        """Return the text of `token_ids`."""
 
     def convert_tokens_to_ids(self, tokens: str) -> int:
         """Return the id of one token."""
@@ -52,8 +52,8 @@ class LanguageModel(nn.Module):
     """Qwen2.5 that reads visual rows.
 
     Args:
-        config: sizes.
-        tokenizer: of the checkpoint.
+        config: the sizes of the model.
+        tokenizer: the checkpoint's tokenizer.
         attn_implementation: "sdpa", "eager" or "flash_attention_2".
     """
 
@@ -69,12 +69,12 @@ class LanguageModel(nn.Module):
         self._graph_decoders = CudaGraphDecoders(self.qwen2)
 
     def ids(self, text: str) -> Tensor:
-        """int64 `(length,)`: the ids of `text`, on the model's device."""
+        """The ids of `text`: int64 `(length,)`, on the model's device."""
         ids = self.tokenizer.encode(text, add_special_tokens=False)
         return torch.tensor(ids, dtype=torch.long, device=self.qwen2.device)
 
     def text(self, ids: Sequence[int]) -> str:
-        """The words of generated ids."""
+        """The text of generated ids."""
         return self.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
 
     def prefix_rows(self, visual_rows: Tensor) -> Tensor:
@@ -98,11 +98,11 @@ class LanguageModel(nn.Module):
         questions: Sequence[Sequence[str]],
         options: GenerationOptions,
     ) -> Generator[None, None, list[list[str]]]:
-        """Answer questions about regions, all in one batch; yields after every few tokens.
+        """Answer questions about regions, all in one batch; yield after every few tokens.
 
         Args:
             regions: N regions, from `prefill`.
-            questions: what is asked about each region, as `Question.text`.
+            questions: the texts of the questions about each region, as in `Question.text`.
             options: how to generate.
 
         Returns:
@@ -111,12 +111,12 @@ class LanguageModel(nn.Module):
         Raises:
             TimeoutError: the deadline passed.
         """
-        # A row is a pair of region and question, in this order.
+        # Each row is one question about one region, all questions of a region side by side.
         regions_asked = [region for region, asked in enumerate(questions) for _ in asked]
         suffixes = [self.ids(after_region(text)) for asked in questions for text in asked]
         answers: list[list[int]] = [[] for _ in suffixes]
         if suffixes:
-            # Each question once about each region: the regions are the rows as they are.
+            # With one question about each region, the regions are the rows as they are.
             alone = regions_asked == list(range(len(regions)))
             cache = (regions if alone else regions.select(regions_asked)).cache()
             for step, tokens in enumerate(self._generate(cache, suffixes, options), start=1):
@@ -130,7 +130,7 @@ class LanguageModel(nn.Module):
     def _generate(
         self, cache: DynamicCache, suffixes: Sequence[Tensor], options: GenerationOptions
     ) -> Iterator[list[tuple[int, int]]]:
-        """Yield a token (row, id) of each row that goes on, until all have ended."""
+        """Yield the next token, (row, id), of each row that goes on, until all have ended."""
         ids = pad_sequence(list(suffixes), batch_first=True, padding_side="left")  # [R, asked]
         real = pad_sequence(
             [torch.ones_like(s) for s in suffixes], batch_first=True, padding_side="left"
@@ -173,21 +173,19 @@ class LanguageModel(nn.Module):
         *,
         deadline: float | None = None,
     ) -> Generator[None, None, Tensor]:
-        """How likely each of L candidates is as the answer about each of N regions.
+        """Score how likely each of L candidates is as the answer about each of N regions.
 
-        It yields after each pass.
-
-        The candidates of a pass lie side by side in one row, each blind to the others, so that the
-        region's cache is read once for all of them.
+        It yields after each pass. The candidates of a pass lie side by side in one row, and do not
+        see each other, so that the region's cache is read once for all of them.
 
         Args:
             regions: N regions, from `prefill`.
             question: what the model is asked.
             candidates: the answers to compare.
-            deadline: `time.monotonic()` at which to give up, or None.
+            deadline: the `time.monotonic()` at which to give up, or None.
 
         Returns:
-            float32 `(N, L)`: mean log-likelihood per token, the end token included.
+            The mean log-likelihood per token, the end token included: float32 `(N, L)`.
 
         Raises:
             InputError: a candidate has no tokens, or too many.
@@ -199,7 +197,7 @@ class LanguageModel(nn.Module):
                 raise InputError(f"the label {candidate!r} is empty")
             if len(ids) > _TOKENS_PER_LABEL:
                 raise InputError(
-                    f"the label {candidate[:40]!r}... is {len(ids)} tokens long, and may be "
+                    f"the label {candidate[:40]!r}... is {len(ids)} tokens long; shorten it to "
                     f"{_TOKENS_PER_LABEL} at most"
                 )
         cache = regions.cache()
@@ -243,9 +241,9 @@ class LanguageModel(nn.Module):
         return likelihood / (lengths + 1)
 
     def _log_likelihood(self, hidden: Tensor, following: Tensor) -> Tensor:
-        """`(N, K, hidden)` and the K tokens that follow -> float32 `(N, K)`."""
+        """`(N, K, hidden)` and the K tokens that follow -> log-likelihoods, float32 `(N, K)`."""
         parts = []
-        per_part = max(1, _ROWS_PER_HEAD // len(hidden))  # a whole vocabulary a position is large
+        per_part = max(1, _ROWS_PER_HEAD // len(hidden))  # the logits of many positions are large
         for start in range(0, len(following), per_part):
             targets = following[start : start + per_part]
             logits = self.qwen2.lm_head(hidden[:, start : start + per_part]).float()
@@ -255,7 +253,7 @@ class LanguageModel(nn.Module):
 
     @contextmanager
     def _dense_attention(self) -> Iterator[None]:
-        """Attention that takes a mask of its own; flash-attention does not."""
+        """Use an attention that takes a mask of its own; flash-attention does not."""
         implementation = self.qwen2.config._attn_implementation
         if implementation in ("sdpa", "eager"):
             yield
@@ -279,7 +277,7 @@ class _Sampler:
             self._warpers.append(TopPLogitsWarper(options.top_p))
 
     def __call__(self, logits: Tensor) -> Tensor:
-        """float32 `(rows, vocabulary)` -> int64 `(rows,)`.
+        """Logits, float32 `(rows, vocabulary)` -> token ids, int64 `(rows,)`.
 
         Raises:
             ArithmeticError: a logit is not a number: the checkpoint is damaged, or overflows.
@@ -291,18 +289,18 @@ class _Sampler:
             )
         if self._options.temperature == 0:
             return logits.argmax(dim=-1)
-        # One number a step for all rows: an answer does not depend on what else is in the batch.
+        # All rows share one random number a step: an answer does not depend on the other rows.
         draw = torch.rand(1, generator=self._generator).to(logits.device)
-        no_ids = logits.new_empty(len(logits), 0)  # the warpers take the ids so far, and read none
+        no_ids = logits.new_empty(len(logits), 0)  # the warpers take the ids so far and ignore them
         warped = self._warpers(cast("torch.LongTensor", no_ids), cast("torch.FloatTensor", logits))
         cumulative = warped.softmax(dim=-1).cumsum(dim=-1)
-        # 1 - draw is above 0, so the token found has a likelihood above 0.
+        # 1 - draw is above 0, so the likelihood of the chosen token is above 0.
         threshold = (1 - draw) * cumulative[:, -1:]
         return torch.searchsorted(cumulative, threshold).squeeze(1)
 
 
 def _passes(answers: Sequence[Tensor], tokens: int) -> Iterator[list[Tensor]]:
-    """Cut a list of answers so that a part holds at most `tokens` ids (or one answer)."""
+    """Cut a list of answers into parts of at most `tokens` ids, or of one longer answer."""
     part: list[Tensor] = []
     for ids in answers:
         if part and sum(map(len, part)) + len(ids) > tokens:

@@ -11,16 +11,16 @@ from pam_model.perceiver import SemanticPerceiver, VisualProjector
 from pam_model.segmenter import Segmenter
 
 PRECISE_SAM2 = ("prompt_encoder.", "mask_downsample.")
-"""Parts of SAM 2.1 that place a prompt: always float32, as bf16 would move points by pixels."""
+"""Parts of SAM 2.1 that place a prompt. They stay in float32: bf16 would move points by pixels."""
 
 
 class PAMNetwork(nn.Module):
     """SAM 2.1, the Semantic Perceiver with its projectors, and Qwen2.5.
 
     Args:
-        config: sizes.
-        tokenizer: of the language model.
-        attn_implementation: of the language model: "sdpa", "eager" or "flash_attention_2".
+        config: the sizes of the model.
+        tokenizer: the language model's tokenizer.
+        attn_implementation: the language model's attention: "sdpa", "eager" or "flash_attention_2".
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class PAMNetwork(nn.Module):
     def published_parts(self) -> tuple[tuple[str, nn.Module], ...]:
         """(prefix, module) pairs whose state dicts together are the published PAM checkpoint.
 
-        SAM 2.1 is not among them: it is `segmenter.sam2`, under the names of transformers.
+        SAM 2.1 is not among them: it is `segmenter.sam2`, and has transformers' names.
         """
         return (
             ("", self.language.qwen2),
@@ -57,11 +57,11 @@ class PAMNetwork(nn.Module):
         return self
 
     def visual_rows(self, mask_tokens: Tensor, image_embed: Tensor) -> Tensor:
-        """Region features of a still image -> rows `(N, rows, hidden)` for the language model.
+        """Turn N regions' features into rows for the language model, `(N, rows, hidden)`.
 
         Args:
-            mask_tokens: `(N, 2, C)` of the mask decoder.
-            image_embed: `(N, C, h, w)` of the mask decoder.
+            mask_tokens: the mask decoder's tokens, `(N, 2, C)`.
+            image_embed: the mask decoder's image side, `(N, C, h, w)`.
         """
         rows: Tensor = self.projector(self.perceiver(mask_tokens, image_embed))
         return rows

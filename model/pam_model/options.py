@@ -1,4 +1,4 @@
-"""Options of generation and of automatic masks; without torch, so that they load fast."""
+"""Options of generation and of automatic masks. They load fast, because they do not need torch."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class GenerationOptions:
         max_new_tokens: the longest answer in tokens.
         temperature: 0 always takes the likeliest token (repeatable); above 0 samples.
         top_p: sample from the likeliest tokens that together have this probability.
-        seed: of the sampling; an answer does not depend on what else is in the batch.
-        deadline: `time.monotonic()` at which to give up, or None.
+        seed: the sampling's seed; an answer does not depend on what else is in the batch.
+        deadline: the `time.monotonic()` at which to give up, or None.
     """
 
     max_new_tokens: int = 128
@@ -30,7 +30,7 @@ class GenerationOptions:
             (
                 "max_new_tokens",
                 self.max_new_tokens >= 1 and self.max_new_tokens == int(self.max_new_tokens),
-                "a whole number from 1",
+                "a whole number, 1 or more",
             ),
             (
                 "temperature",
@@ -45,7 +45,7 @@ class GenerationOptions:
             ("top_p", 0.0 < self.top_p <= 1.0, "above 0 and at most 1"),
         ):
             if not right:
-                raise InputError(f"{name} is {getattr(self, name)}, and must be {must}")
+                raise InputError(f"{name} must be {must}, not {getattr(self, name)}")
 
 
 @dataclass(frozen=True)
@@ -53,8 +53,8 @@ class AutomaticMaskOptions:
     """How to find everything in an image.
 
     Attributes:
-        points_per_side: clicks along each side of the grid.
-        points_per_batch: clicks decoded in one pass.
+        points_per_side: the number of clicks along each side of the grid.
+        points_per_batch: the number of clicks decoded in one pass.
         iou_threshold: drop masks whose predicted IoU is lower.
         stability_threshold: drop masks whose stability is lower.
         nms_threshold: of two masks whose IoU is higher than this, keep only the better one.
@@ -77,6 +77,6 @@ class AutomaticMaskOptions:
             value = getattr(self, field.name)
             counted = field.name.startswith(("points", "max_regions"))
             if counted and value is not None and value < 1:
-                raise InputError(f"{field.name} is {value}, and must be 1 or more")
+                raise InputError(f"{field.name} must be 1 or more, not {value}")
             if not counted and not 0.0 <= value <= 1.0:
-                raise InputError(f"{field.name} is {value}, and must be from 0 to 1")
+                raise InputError(f"{field.name} must be from 0 to 1, not {value}")

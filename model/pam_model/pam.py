@@ -1,4 +1,4 @@
-"""PAM, the class that other packages use.
+"""The class PAM, which other packages use.
 
 pam = PAM.from_pretrained("nano")
 features = pam.encode(image)                      # once per image
@@ -46,11 +46,11 @@ ImageInput = npt.NDArray[np.uint8] | Image.Image
 class PAM:
     """Perceive Anything: an image and prompts in; masks, labels, definitions and captions out.
 
-    Not thread-safe; one caller at a time.
+    Not thread-safe: one caller at a time.
 
     Args:
-        network: with its weights, on its device.
-        name: what to call this model in answers.
+        network: the network with its weights, on its device.
+        name: the checkpoint's name, which answers carry.
     """
 
     def __init__(self, network: PAMNetwork, name: str) -> None:
@@ -72,17 +72,17 @@ class PAM:
 
         Args:
             name_or_path: "nano" (inside this package), "PAM-1.5B", "PAM-3B", a folder, or the id of
-                a repository on the Hugging Face hub; what is not here is downloaded.
-            sam2: Meta's `sam2.1_*.pt` or a Hugging Face folder of SAM 2.1, where the checkpoint
-                does not bring its own.
-            device: the GPU if there is one (CUDA, then Apple's), else the CPU.
-            dtype: bfloat16 on a CUDA GPU that has it, else float32.
-            attn_implementation: of the language model; flash-attn where it is installed and fits,
-                else PyTorch's own ("sdpa").
-            revision: branch, tag or commit on the hub.
+                a repository on the Hugging Face hub; missing files are downloaded.
+            sam2: Meta's `sam2.1_*.pt` or a Hugging Face folder of SAM 2.1, if the checkpoint does
+                not bring its own.
+            device: by default the GPU if there is one (CUDA first, then Apple's), else the CPU.
+            dtype: by default bfloat16 on a CUDA GPU that supports it, else float32.
+            attn_implementation: the language model's attention; by default flash-attn if it is
+                installed and fits, else PyTorch's own ("sdpa").
+            revision: a branch, tag or commit on the hub.
 
         Raises:
-            CheckpointError: there is no such checkpoint, or it does not fit; all names are given.
+            CheckpointError: there is no such checkpoint, or its tensors do not fit the model.
             InputError: there is no such device, or this build of torch cannot use it.
         """
         source = hub.resolve(name_or_path, revision=revision)
@@ -104,23 +104,23 @@ class PAM:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Of the weights (those that place a prompt stay in float32)."""
+        """The weights' dtype (those that place a prompt stay in float32)."""
         dtype: torch.dtype = self.network.language.qwen2.dtype
         return dtype
 
     @property
     def tokens_per_pass(self) -> int:
-        """How many tokens at once keep the device busy: more take as long each."""
+        """How many tokens at once keep the device busy; with more, each takes as long."""
         return self.image_tokens * (4 if self.device.type == "cpu" else 8)
 
     @property
     def images_per_pass(self) -> int:
-        """How many images to encode at once. A CPU is busy with one, and others wait less."""
+        """How many images to encode at once: one on a CPU, which a single image keeps busy."""
         return 1 if self.device.type == "cpu" else 8
 
     @property
     def image_tokens(self) -> int:
-        """Tokens that the encoder makes of an image."""
+        """The number of tokens that the encoder makes of an image."""
         return (self.network.config.image_size // 16) ** 2
 
     @property
@@ -129,13 +129,13 @@ class PAM:
         return self.image_tokens // 4 + self.network.config.perceiver.num_semantic_tokens
 
     def prepare(self, image: ImageInput) -> PreparedImage:
-        """Resize an image for `encode_batch`; any thread may do this, beside the model at work.
+        """Resize an image for `encode_batch`; any thread may call this while the model works.
 
         Args:
             image: as for `encode`.
 
         Raises:
-            InputError: not an RGB image.
+            InputError: it is not an RGB image.
         """
         pillow = _as_image(image)
         side = self.network.config.image_size
@@ -146,10 +146,10 @@ class PAM:
         """Encode one image, once for all its prompts.
 
         Args:
-            image: upright RGB; uint8 `(height, width, 3)` or a Pillow image.
+            image: an upright RGB image, uint8 `(height, width, 3)` or a Pillow image.
 
         Raises:
-            InputError: not an RGB image.
+            InputError: it is not an RGB image.
         """
         return self.encode_batch([image])[0]
 
@@ -158,10 +158,10 @@ class PAM:
         """Encode several images in one pass.
 
         Args:
-            images: as for `encode`, or prepared.
+            images: each as for `encode`, or prepared.
 
         Raises:
-            InputError: not an RGB image.
+            InputError: an image is not an RGB image.
         """
         if not images:
             return []
@@ -175,18 +175,18 @@ class PAM:
 
     @torch.inference_mode()
     def segment(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> Segments:
-        """Find the object of every prompt: one decoder pass for all prompts of a kind.
+        """Find the object of every prompt; all prompts of a kind share one decoder pass.
 
         Args:
-            features: of the image.
-            prompts: in pixels of the upright image; kinds may be mixed.
+            features: the image's features.
+            prompts: the prompts, in pixels of the upright image; kinds may be mixed.
 
         Returns:
-            One region a prompt, in their order. Where the model finds no object the score in
-            `object_scores` is 0 or less and the mask is empty.
+            One region for each prompt, in their order. Where the model finds no object, the score
+            in `object_scores` is 0 or less and the mask is empty.
 
         Raises:
-            PromptError: a prompt that means nothing in this image; the message has its number.
+            PromptError: a prompt means nothing in this image; the message gives its number.
         """
         check_prompts(prompts, features.size)
         kinds: dict[int, list[int]] = {}
@@ -209,7 +209,7 @@ class PAM:
         """Find the objects of an image without a prompt, best first.
 
         Args:
-            features: of the image.
+            features: the image's features.
             options: the grid of clicks and the filters.
         """
         return everything.run(self.everything_in_steps(features, options))
@@ -218,7 +218,7 @@ class PAM:
     def everything_in_steps(
         self, features: ImageFeatures, options: AutomaticMaskOptions = _USUAL
     ) -> Generator[None, None, Segments]:
-        """Like `find_everything`, but yields after each pass, so that other work can go first."""
+        """Like `find_everything`, but yield after each pass, so that other work can go first."""
         points = everything.grid(options.points_per_side, features.size)
         prompts, masks, scores = [], [], []
         for start in range(0, len(points), options.points_per_batch):
@@ -230,7 +230,7 @@ class PAM:
             scores.append(iou_scores)
             yield
         kept = everything.mask_nms(torch.cat(masks), torch.cat(scores), options.nms_threshold)
-        # Region features of every click would fill the memory: decode the few that stay again.
+        # The region features of every click would fill the memory: decode the few that stay again.
         chosen = [prompts[index] for index in kept[: options.max_regions]]
         passes = [
             self.segment(features, chosen[start : start + options.points_per_batch])
@@ -240,10 +240,10 @@ class PAM:
 
     @torch.inference_mode()
     def prefill(self, segments: Segments) -> RegionContexts:
-        """Let the language model read each region once; questions and labels share the reading.
+        """Let the language model read each region once, for all questions and labels.
 
         Args:
-            segments: of any number of images. Everything is one batch: cut long lists.
+            segments: regions of any number of images. All are one batch: cut long lists.
         """
         rows = self.network.visual_rows(segments.mask_tokens, segments.image_embed)
         return self.network.language.prefill(rows)
@@ -257,9 +257,9 @@ class PAM:
         """Answer every question about every region in one batch.
 
         Args:
-            contexts: from `prefill`.
+            contexts: the regions, from `prefill`.
             questions: tasks and their languages.
-            options: greedy, and so repeatable, by default.
+            options: how to generate; by default greedily, which is repeatable.
 
         Returns:
             The answers, `[region][question]`.
@@ -278,7 +278,7 @@ class PAM:
         questions: Sequence[Sequence[Question]],
         options: GenerationOptions = _GREEDY,
     ) -> Generator[None, None, list[list[str]]]:
-        """Like `describe`, but with questions for each region, and in steps.
+        """Like `describe`, but with separate questions for each region, and in steps.
 
         It yields after every few tokens. Other answers may begin and end meanwhile.
         """
@@ -293,20 +293,20 @@ class PAM:
         language: Language = "en",
         deadline: float | None = None,
     ) -> npt.NDArray[np.float32]:
-        """How likely the language model finds each label of a list.
+        """Score how likely the language model finds each label of a list.
 
         Args:
-            contexts: from `prefill`.
+            contexts: the regions, from `prefill`.
             labels: the project's own labels; hundreds are fine.
-            language: in which the question for a label is put.
-            deadline: `time.monotonic()` at which to give up, or None.
+            language: the language of the question for a label.
+            deadline: the `time.monotonic()` at which to give up, or None.
 
         Returns:
-            float32 `(regions, labels)`: the mean log-likelihood of a label's tokens, the end token
-            included. A softmax over a row gives probabilities within the list.
+            The mean log-likelihood of each label's tokens, the end token included: float32
+            `(regions, labels)`. A softmax over a row gives probabilities within the list.
 
         Raises:
-            InputError: no labels, or one that is empty or too long.
+            InputError: there are no labels, or one is empty or too long.
             TimeoutError: the deadline passed.
         """
         return everything.run(
@@ -322,7 +322,7 @@ class PAM:
         language: Language = "en",
         deadline: float | None = None,
     ) -> Generator[None, None, npt.NDArray[np.float32]]:
-        """Like `classify`, but yields after each pass, so that other work can go first."""
+        """Like `classify`, but yield after each pass, so that other work can go first."""
         if not labels:
             raise InputError("give at least one label to choose from")
         question = Question(Task.LABEL, language).text
@@ -335,14 +335,14 @@ class PAM:
     def _try_clicks(
         self, features: ImageFeatures, clicks: Sequence[Prompt], options: AutomaticMaskOptions
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of some clicks those with a good mask: indices, masks `(n, 4 h, 4 w)`, IoU scores."""
+        """Choose the clicks with good masks: their indices, masks `(n, 4 h, 4 w)`, IoU scores."""
         segmenter = self.network.segmenter
         points, labels = point_tensors(clicks, features.size, self.network.config.image_size)
         attended = segmenter.attend_points(
             features.maps, points.to(self.device), labels.to(self.device)
         )
         iou_scores = attended.iou_scores[:, 0]
-        # Most clicks fall here, before their masks are drawn.
+        # Most clicks are dropped here, before their masks are drawn.
         likely = (attended.object_scores > 0) & (iou_scores >= options.iou_threshold)
         rows = likely.nonzero().flatten()
         logits = segmenter.draw_masks(features.maps, attended.select(rows))[:, 0]

@@ -1,7 +1,8 @@
 """The Semantic Perceiver and the projectors: region features -> rows of the language model.
 
-Modules and parameters have the names of the published checkpoint. N regions have an image embedding
-of h x w cells with C channels, and S semantic tokens (in PAM-3B: h = w = 64, C = 256, S = 16).
+Modules and parameters have the names of the published checkpoint. Each of N regions has an image
+embedding of h x w cells with C channels, and S semantic tokens; in PAM-3B, h = w = 64, C = 256 and
+S = 16.
 """
 
 from __future__ import annotations
@@ -98,7 +99,7 @@ class _PositionCode(nn.Module):
         self.register_buffer("positional_encoding_gaussian_matrix", matrix)
 
     def forward(self, height: int, width: int) -> Tensor:
-        """Return float32 `(height * width, channels)`, row by row."""
+        """Return the codes of all cells, row by row: float32 `(height * width, channels)`."""
         matrix = self.positional_encoding_gaussian_matrix.float()
         y = (torch.arange(height, device=matrix.device) + 0.5) / height
         x = (torch.arange(width, device=matrix.device) + 0.5) / width
@@ -111,8 +112,9 @@ class PerceiverOutput(NamedTuple):
     """The Perceiver's tokens of N regions.
 
     Attributes:
-        semantic: `(N, semantic tokens, C)`.
-        image: `(N, cells / 4, 4 C)`; of a later video frame `(N, cells / 16, 4 C)`.
+        semantic: the semantic tokens, `(N, S, C)`.
+        image: the image tokens, `(N, h * w / 4, 4 C)`; of a later video frame,
+            `(N, h * w / 16, 4 C)`.
     """
 
     semantic: Tensor
@@ -123,7 +125,7 @@ class SemanticPerceiver(nn.Module):
     """Two-way attention between a region's tokens and its image embedding.
 
     Args:
-        config: sizes; the Perceiver is as wide as SAM's image embedding.
+        config: the sizes of the model; the Perceiver is as wide as SAM's image embedding.
     """
 
     def __init__(self, config: PAMConfig) -> None:
@@ -146,9 +148,10 @@ class SemanticPerceiver(nn.Module):
         """Read N regions.
 
         Args:
-            mask_tokens: `(N, 2, C)` of the mask decoder.
-            image_embed: `(N, C, h, w)` of the mask decoder; h and w are multiples of 4.
-            later_frame: pack 4 x 4 cells instead of 2 x 2, as for a video's later frames.
+            mask_tokens: the mask decoder's tokens, `(N, 2, C)`.
+            image_embed: the mask decoder's image side, `(N, C, h, w)`; h and w are multiples of 4.
+            later_frame: whether this is a video's later frame, for which 4 x 4 cells are packed
+                instead of 2 x 2.
         """
         count, _, height, width = image_embed.shape
         learned = self.sem_tokens.weight.expand(count, -1, -1)
@@ -158,20 +161,20 @@ class SemanticPerceiver(nn.Module):
         for layer in self.layers:
             tokens, keys = layer(tokens, keys, token_code, key_code)
         tokens = tokens + self.final_attn_token_to_image(tokens + token_code, keys + key_code, keys)
-        # The two mask tokens have done their work; only the learned ones become words.
+        # Only the learned tokens become words; the two mask tokens are not needed any more.
         semantic = self.norm_final_attn(tokens)[:, -learned.shape[1] :]  # [N, S, C]
         image = _pack(keys.view(count, height, width, -1), 4 if later_frame else 2)
         return PerceiverOutput(semantic, self.proj(image) if later_frame else image)
 
 
 def _pack(keys: Tensor, rate: int) -> Tensor:
-    """Join `rate` x `rate` cells, a column of blocks at a time.
+    """Join blocks of `rate` x `rate` cells, column by column.
 
     `(N, h, w, C)` -> `(N, h * w / rate ** 2, rate ** 2 * C)`.
     """
     count, height, width, channels = keys.shape
     blocks = keys.view(count, height // rate, rate, width // rate, rate, channels)
-    # Columns of blocks first: the order in which the published model was trained.
+    # Blocks go column by column, because the published model was trained in this order.
     return blocks.permute(0, 3, 1, 2, 4, 5).reshape(count, -1, rate * rate * channels)
 
 

@@ -13,13 +13,13 @@ from pam_model.prompts import Prompt
 from pam_model.segmenter import BOX_LABELS
 
 MASK_PASS = -1
-"""The decoder pass of prompts that are masks."""
+"""The number of the decoder pass of mask prompts."""
 
 
 def decoder_pass(prompt: Prompt) -> int:
-    """Which pass a prompt belongs to: all of a pass have as many points, or are masks.
+    """The number of a prompt's decoder pass: its number of points, or `MASK_PASS`.
 
-    A padding point would change an answer.
+    Prompts with different numbers of points do not share a pass: padding would change an answer.
     """
     if prompt.cropped is not None:
         return MASK_PASS
@@ -32,19 +32,19 @@ def point_tensors(
     """Points and labels of P prompts with K points each: a box's corners first, then the clicks.
 
     Args:
-        prompts: all of one pass, none a mask.
+        prompts: prompts of one pass, none of them a mask.
         size: (width, height) of the upright image in pixels.
-        side: of the square image that SAM sees, in pixels.
+        side: the side in pixels of the square image that SAM sees.
 
     Returns:
-        float32 `(1, P, K, 2)` in pixels of the square, and int64 `(1, P, K)` with SAM's labels.
+        Points, float32 `(1, P, K, 2)` in pixels of the square, and SAM's labels, int64 `(1, P, K)`.
     """
     points, labels = [], []
     for prompt in prompts:
         own, signs = prompt.points, prompt.point_labels.astype(np.int64)  # [K, 2], [K]
         corners = prompt.box_corners
         if corners is not None:
-            # SAM knows upright boxes only: of a turned one, the box around it.
+            # SAM knows upright boxes only: a turned box becomes the upright box around it.
             upright = np.stack([corners.min(axis=0), corners.max(axis=0)])  # [2, 2]
             own, signs = np.concatenate([upright, own]), np.concatenate([BOX_LABELS, signs])
         points.append(own)
@@ -62,7 +62,7 @@ def confine_to_turned_boxes(
     """Cut masks `(P, 1, 4 h, 4 w)` at the turned boxes they were prompted with.
 
     Args:
-        logits: of each prompt's mask, over the square image.
+        logits: the logits of each prompt's mask, over the square image.
         prompts: P prompts.
         size: (width, height) of the upright image in pixels.
     """
@@ -79,7 +79,7 @@ def confine_to_turned_boxes(
 def _inside_turned_box(prompt: Prompt, size: tuple[int, int], cells: int) -> Tensor:
     """How far inside a turned box each cell of a map lies, negative outside: `(cells, cells)`.
 
-    Measured in cells, so that the straight edge survives being resized to the image.
+    The distance is in cells, so that the edge stays straight when the map is resized to the image.
     """
     assert prompt.box is not None
     x1, y1, x2, y2 = prompt.box

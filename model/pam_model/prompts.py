@@ -46,7 +46,7 @@ class Prompt:
     def from_points(
         cls, points: Sequence[Sequence[float]], labels: Sequence[bool] | None = None
     ) -> Prompt:
-        """Points on the object, or beside it where `labels` is false; by default all are on it.
+        """A prompt of points on the object, or beside it where `labels` is false.
 
         Raises:
             PromptError: `points` is not a list of (x, y), or `labels` has another length.
@@ -65,7 +65,7 @@ class Prompt:
         """A box `(x1, y1, x2, y2)`, turned `angle` degrees clockwise, perhaps with points.
 
         Raises:
-            PromptError: `box` does not hold four numbers, or the points are not points.
+            PromptError: `box` is not four numbers, or `points` is not a list of (x, y).
         """
         try:
             x1, y1, x2, y2 = (float(value) for value in box)
@@ -103,10 +103,10 @@ class Prompt:
         if len(corners) < 3 or not np.isfinite(corners).all():
             raise PromptError(f"a polygon has three finite vertices or more, not {vertices!r}")
         # fillPoly counts from pixel centres, in 16ths of a pixel (shift=4). The limit keeps corners
-        # far outside the image within its integers.
+        # far outside the image within the range of its integers.
         limit = 8.0 * max(size)
         fixed = np.round((np.clip(corners, -limit, limit) - 0.5) * 16).astype(np.int32)
-        # With a margin of a pixel, so that the part cuts off nothing that the image would not.
+        # A margin of a pixel: the part must not cut off anything that lies inside the image.
         x1, y1 = np.maximum(fixed.min(axis=0) // 16 - 1, 0).tolist()
         x2, y2 = np.minimum(fixed.max(axis=0) // 16 + 3, size).tolist()
         part = np.zeros((max(y2 - y1, 0), max(x2 - x1, 0)), dtype=np.uint8)
@@ -136,8 +136,8 @@ class Prompt:
         """Refuse a prompt that has no meaning in an image of `size` = (width, height).
 
         Raises:
-            PromptError: it is empty, outside the image or not finite, its mask has another size
-                than the image, or a mask comes with points or a box.
+            PromptError: it is empty, outside the image or not finite, its mask has not the size of
+                the image, or a mask comes with points or a box.
         """
         if self.cropped is not None:
             self._check_mask(self.cropped, *size)
@@ -149,10 +149,10 @@ class Prompt:
 
     def _check_mask(self, mask: CroppedMask, width: int, height: int) -> None:
         if self.box is not None or len(self.points):
-            raise PromptError("a mask comes alone: leave out the points and the box")
+            raise PromptError("a mask must be the only prompt: leave out the points and the box")
         if mask.size != (width, height):
             found = f"{mask.size[0]} x {mask.size[1]}"
-            raise PromptError(f"the mask is {found} pixels, the image {width} x {height}")
+            raise PromptError(f"the mask has {found} pixels, but the image {width} x {height}")
         if mask.is_empty:
             raise PromptError("the mask is empty")
 
@@ -165,7 +165,7 @@ class Prompt:
                     f"the point ({x:g}, {y:g}) is outside the image of {width} x {height}"
                 )
         if self.box is None and not self.point_labels.any():  # then there are points
-            raise PromptError("all points are negative: give one on the object")
+            raise PromptError("all points are beside the object: give one on it")
 
     def _check_box(self, width: int, height: int) -> None:
         if self.box is None:
@@ -175,7 +175,7 @@ class Prompt:
         if not all(math.isfinite(value) for value in (*self.box, self.angle)):
             raise PromptError(f"{text} with angle {self.angle:g} has a number that is not finite")
         if x2 <= x1 or y2 <= y1:
-            raise PromptError(f"{text} is empty: x2 must exceed x1, and y2 exceed y1")
+            raise PromptError(f"{text} is empty: x2 must be larger than x1, and y2 than y1")
         corners = self.box_corners
         assert corners is not None
         low, high = corners.min(axis=0), corners.max(axis=0)
@@ -196,7 +196,7 @@ def _point_arrays(
         raise PromptError(f"points are pairs of numbers (x, y), not {points!r}")
     signs = np.ones(len(array), np.bool_) if labels is None else np.asarray(labels, np.bool_)
     if signs.shape != (len(array),):
-        raise PromptError(f"{len(array)} points need as many labels, not {signs.size}")
+        raise PromptError(f"each point needs one label: {len(array)} points, {signs.size} labels")
     return array, signs
 
 
@@ -204,7 +204,7 @@ def check_prompts(prompts: Sequence[Prompt], size: tuple[int, int]) -> None:
     """Check the prompts of one image against its size, (width, height) in pixels.
 
     Raises:
-        PromptError: a prompt means nothing in this image; the message has its number, from 1.
+        PromptError: a prompt means nothing in this image; the message gives its number, from 1.
     """
     for number, prompt in enumerate(prompts, start=1):
         try:

@@ -1,4 +1,4 @@
-"""Names of earlier versions: they still work, and say what to write instead."""
+"""Names of earlier versions: they still work, and warn with the new name."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def load_renamed(
     """A module's `__getattr__` that also knows old names.
 
     Args:
-        package: its name, for the message.
-        load: finds what has a new name.
-        new_names: by the old ones.
+        package: the module's name, for the message.
+        load: returns the object with a new name.
+        new_names: the new name of each old one.
     """
 
     def load_by_any_name(name: str) -> object:
@@ -31,7 +31,7 @@ def load_renamed(
 
 
 def renamed_argument(old: str, new: str) -> Callable[[C], C]:
-    """Let a class also take an argument by its old name, and have the attribute under both."""
+    """Let a class also take an argument by its old name, and give its attribute both names."""
 
     def decorate(cls: C) -> C:
         begin = cls.__init__  # type: ignore[misc]  # of this class, and of no other

@@ -1,9 +1,9 @@
 """SAM 2.1: an image -> features; prompts -> masks and the region features that PAM reads.
 
 All tensors are in the model's own frame: images are squares of S = `image_size` pixels, and points
-are in pixels of that square. B images have an image embedding of h x w cells with C channels each;
-P prompts an image make N = B * P. Everything is differentiable; nothing here chooses a device.
-In SAM 2.1-large: S = 1024, h = w = 64, C = 256.
+are in pixels of that square. Each of B images has an image embedding of h x w cells with C channels
+and P prompts, which makes N = B * P prompts. Everything is differentiable; nothing here chooses a
+device. In SAM 2.1-large, S = 1024, h = w = 64 and C = 256.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from pam_model.config import PAMConfig
 PADDING_LABEL = -1
 """The label of a point without a meaning; SAM appends one to every prompt of points."""
 BOX_LABELS = (2, 3)
-"""The labels of a box's top-left and bottom-right corner."""
+"""The labels of a box's top-left and bottom-right corners."""
 NO_OBJECT_LOGIT = -1024.0
 """The mask logit of every pixel where the model finds no object."""
 
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
-# A mask given as the prompt is the answer too; these turn it into logits, as in Meta's SAM 2.
+# A mask that is the prompt is also the answer; these turn it into logits, as in Meta's SAM 2.
 _MASK_SCALE, _MASK_BIAS = 20.0, -10.0
 
 
@@ -59,9 +59,9 @@ class DecoderOutput(NamedTuple):
         mask_logits: `(N, M, 4 h, 4 w)`; M is 1 (token 0, the answer) or 4 (all, for training).
         iou_scores: `(N, 4)`, the predicted IoU of each token's mask.
         object_scores: `(N,)` logits; at 0 or less there is no object.
-        mask_tokens: `(N, 2, C)`: the token of the stable mask, and token 0.
-        image_embed: `(N, C, h, w)`: the decoder's image side, before upscaling.
-        object_pointers: `(N, C)`.
+        mask_tokens: `(N, 2, C)`, the token of the stable mask and token 0.
+        image_embed: `(N, C, h, w)`, the decoder's image side before upscaling.
+        object_pointers: `(N, C)`, for tracking.
     """
 
     mask_logits: Tensor
@@ -79,7 +79,7 @@ class Attended(NamedTuple):
         tokens: `(N, 4, C)`, the mask tokens.
         iou_scores: `(N, 4)`, the predicted IoU of each token's mask.
         object_scores: `(N,)` logits; at 0 or less there is no object.
-        image_embed: `(N, C, h, w)`: the decoder's image side, before upscaling.
+        image_embed: `(N, C, h, w)`, the decoder's image side before upscaling.
     """
 
     tokens: Tensor
@@ -93,10 +93,10 @@ class Attended(NamedTuple):
 
 
 class Segmenter(nn.Module):
-    """SAM 2.1 through transformers, with the mask decoder opened up.
+    """SAM 2.1 as transformers builds it, with access to the inside of the mask decoder.
 
     Args:
-        config: sizes.
+        config: the sizes of the model.
     """
 
     pixel_mean: Tensor
@@ -106,7 +106,7 @@ class Segmenter(nn.Module):
         super().__init__()
         self.sam2 = Sam2VideoModel(config.sam2)
         self.image_size = config.image_size
-        # Constants of the code, so no checkpoint holds them.
+        # Constants, so checkpoints do not hold them.
         self.register_buffer("pixel_mean", torch.tensor(_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("pixel_std", torch.tensor(_STD).view(3, 1, 1), persistent=False)
 
@@ -128,15 +128,15 @@ class Segmenter(nn.Module):
         """Find the objects that points and boxes show, all in one pass.
 
         Args:
-            features: of B images.
-            points: float32 `(B, P, K, 2)`, x and y in pixels of the square: P prompts an image of
-                K points each. A box is two points, with `BOX_LABELS`.
-            labels: int64 `(B, P, K)`: 1 on the object, 0 beside it, 2 and 3 a box's corners.
-            all_masks: return the masks of all four tokens, even if there is no object; for
-                training.
+            features: the features of B images.
+            points: float32 `(B, P, K, 2)`, x and y in pixels of the square: for each image, P
+                prompts of K points each. A box is two points with `BOX_LABELS`.
+            labels: int64 `(B, P, K)`: 1 on the object, 0 beside it, 2 and 3 for a box's corners.
+            all_masks: whether to return the masks of all four tokens, even if there is no object;
+                for training.
 
         Returns:
-            N = B * P answers, those of the first image first.
+            N = B * P answers; those for the first image come first.
         """
         attended = self.attend_points(features, points, labels)
         output = self._decode(features, attended, all_masks=all_masks)
@@ -148,18 +148,18 @@ class Segmenter(nn.Module):
         )
 
     def attend_points(self, features: FeatureMaps, points: Tensor, labels: Tensor) -> Attended:
-        """The first half of `decode_points`: the scores, without the masks."""
-        # In float32 even in a bf16 model: bf16 would move a point by pixels.
+        """Compute the scores without the masks: the first half of `decode_points`."""
+        # In float32 even in a bf16 model, because bf16 would move a point by pixels.
         sparse, dense = self.sam2.prompt_encoder(points.float(), labels, None, None)
         # sparse: [B, P, K + 1, C]; dense: [B, C, h, w], the embedding of "no mask"
         embedding = features.embedding + self.sam2.no_memory_embedding.view(1, -1, 1, 1)
         return self._attend(embedding, sparse, dense)
 
     def decode_masks(self, features: FeatureMaps, masks: Tensor) -> DecoderOutput:
-        """Read the regions of given masks: the masks are the answers, and get their features here.
+        """Compute the region features of given masks; the masks themselves are the answers.
 
         Args:
-            features: of N images, one for each mask, or of one image for all masks.
+            features: the features of N images, one for each mask, or of one image for all masks.
             masks: float `(N, 1, S, S)`, 0 or 1, in the frame of the square image.
         """
         sam2, count = self.sam2, len(masks)
@@ -167,13 +167,13 @@ class Segmenter(nn.Module):
         small = sam2.mask_downsample(
             masks.to(sam2.mask_downsample.weight.dtype)
         )  # [N, 1, 4 h, 4 w]
-        # One point without a meaning takes the place of the points that a mask does not need.
+        # One point without a meaning replaces the points, which a mask does not need.
         nothing = masks.new_zeros(count, 1, 1, 2, dtype=torch.float32)
         padding = torch.full((count, 1, 1), PADDING_LABEL, device=masks.device)
         sparse, dense = sam2.prompt_encoder(nothing, padding, None, small.float())
         if len(features.embedding) != count:
             features = features.repeat(count)
-        # Without the "no memory" embedding, because the published weights were trained so.
+        # The "no memory" embedding is left out, because the published weights were trained without.
         attended = self._attend(features.embedding, sparse, dense)
         output = self._decode(features, attended, all_masks=False)
         present = masks.flatten(1).amax(dim=1) > 0  # [N]; the mask decides, not the object score
@@ -202,9 +202,9 @@ class Segmenter(nn.Module):
         """Let prompts and image attend to each other.
 
         Args:
-            embedding: `(B, C, h, w)` of B images.
-            sparse: `(B, P, K + 1, C)`, P prompts an image.
-            dense: `(B, C, h, w)`.
+            embedding: the image embedding of B images, `(B, C, h, w)`.
+            sparse: the embeddings of P prompts for each image, `(B, P, K + 1, C)`.
+            dense: the embedding of a mask or of "no mask", `(B, C, h, w)`.
         """
         decoder = self.sam2.mask_decoder
         prompts = sparse.shape[1]
@@ -241,7 +241,7 @@ class Segmenter(nn.Module):
             self.sam2.object_pointer_proj(tokens[:, 0]),
             self.sam2.no_object_pointer,
         )  # [N, C]
-        # Token 0 where its mask is stable, else the best of the rest, as Meta chooses.
+        # As in Meta's code: token 0 if its mask is stable, else the best of the other tokens.
         decoder = self.sam2.mask_decoder
         steadiness = stability(masks[:, 0], decoder.dynamic_multimask_stability_delta)
         stable = steadiness >= decoder.dynamic_multimask_stability_thresh
@@ -254,9 +254,9 @@ class Segmenter(nn.Module):
         """Upscale the image side and read `count` masks from it: float32 `(N, count, 4 h, 4 w)`.
 
         Args:
-            features: of B images with the same number of prompts each.
-            attended: N prompts.
-            count: how many tokens, from token 0 on.
+            features: the features of B images with the same number of prompts each.
+            attended: the decoder's state for N prompts.
+            count: the number of tokens whose masks are drawn, from token 0 on.
         """
         decoder = self.sam2.mask_decoder
         stride4, stride8 = features.stride4, features.stride8
@@ -277,7 +277,7 @@ class Segmenter(nn.Module):
 def stability(logits: Tensor, delta: float) -> Tensor:
     """How little masks change with their threshold: `(N, H, W)` logits -> `(N,)` from 0 to 1.
 
-    It is the IoU of the masks cut at `delta` and at `-delta`, and 1 where both are empty.
+    It is the IoU of the masks cut at `delta` and at `-delta`, or 1 if both are empty.
     """
     inner = (logits > delta).flatten(1).sum(dim=1)  # [N]; the inner mask lies within the outer
     outer = (logits > -delta).flatten(1).sum(dim=1)

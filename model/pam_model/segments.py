@@ -19,11 +19,11 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class PreparedImage:
-    """An image at the size that the encoder takes; made without the model's device.
+    """An image resized for the encoder, on the CPU.
 
     Attributes:
         size: (width, height) of the upright image in pixels.
-        pixels: uint8 `(side, side, 3)`, RGB; both sides are resized to the encoder's.
+        pixels: uint8 `(side, side, 3)`, RGB, resized to the encoder's square.
     """
 
     size: tuple[int, int]
@@ -36,7 +36,7 @@ class ImageFeatures:
 
     Attributes:
         size: (width, height) of the upright image in pixels.
-        maps: of one image.
+        maps: the encoder's feature maps of this image.
     """
 
     size: tuple[int, int]
@@ -53,12 +53,12 @@ class Segments:
     """N segmented regions, of one image or of several.
 
     Attributes:
-        sizes: (width, height) in pixels of each region's image.
-        iou_scores: float32 `(N,)`, the IoU the model expects of its mask, 0 to 1.
+        sizes: (width, height) in pixels of each region's upright image.
+        iou_scores: float32 `(N,)`, the predicted IoU of each mask with the true one, 0 to 1.
         object_scores: float32 `(N,)` logits; at 0 or less there is no object.
         mask_logits: float32 tensor `(N, 4 h, 4 w)` over the whole (squashed) image.
-        mask_tokens: `(N, 2, C)`, and
-        image_embed: `(N, C, h, w)`: the region features that the Perceiver reads.
+        mask_tokens: `(N, 2, C)`, region features that the Perceiver reads.
+        image_embed: `(N, C, h, w)`, region features that the Perceiver reads.
         object_pointers: `(N, C)`, for tracking.
         given: the mask of each region that was prompted with one, or None.
     """
@@ -82,9 +82,9 @@ class Segments:
         return sum(part.nbytes for part in held)
 
     def mask(self, index: int) -> Mask:
-        """The mask of one region: bool `(height, width)` of its image.
+        """The mask of one region, bool `(height, width)` of its image.
 
-        A region that was prompted with a mask has that very mask.
+        A region that was prompted with a mask has exactly that mask.
         """
         given = self.given[index]
         if given is not None:
@@ -97,7 +97,7 @@ class Segments:
         return mask
 
     def cropped(self, index: int) -> CroppedMask:
-        """The mask of one region, stored as its crop, which takes less memory."""
+        """The mask of one region, stored as its crop to save memory."""
         given = self.given[index]
         return given if given is not None else CroppedMask.from_mask(self.mask(index))
 
@@ -122,10 +122,10 @@ class Segments:
 
     @staticmethod
     def concatenate(parts: Sequence[Segments]) -> Segments:
-        """The regions of several, one after the other, for one language batch.
+        """The regions of all parts, in order, for one batch of the language model.
 
         Raises:
-            ValueError: no parts.
+            ValueError: there are no parts.
         """
         if not parts:
             raise ValueError("nothing to concatenate")

@@ -1,6 +1,6 @@
-"""The questions that PAM was trained on, and the reading of its answers.
+"""The questions that PAM was trained on, and functions to read its answers.
 
-The wording is that of the published model (arXiv 2506.05302); it answers other words less well.
+The wording is that of the published model (arXiv 2506.05302), which answers other words less well.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Question(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The question in the words of the training."""
+        """The question in the words that the model was trained on."""
         return _WORDS[self.language][self.task]
 
 
@@ -87,9 +87,9 @@ def split_definition(answer: str) -> Definition:
     """Split an answer to `Task.DEFINITION` into the label and its definition.
 
     The published model has no fixed format, so this reads "Label: x. Definition: y", "x: y",
-    "x - y", "x" and "y" on two lines, "An x is y" and the same in Chinese. If there is no
-    recognisable label, the label is "" and the whole answer is the definition; an answer of only a
-    few words is a label without a definition.
+    "x - y", "x" and "y" on two lines, "An x is y", and the same in Chinese. An answer of only a few
+    words is a label without a definition. In any other answer without a recognisable label, the
+    label is "" and the whole answer is the definition.
     """
     text = _MARKUP.sub("", answer).strip()
     without_key = _LABEL_KEY.sub("", text)

@@ -1,1 +1,1 @@
-"""The command `pam-labeling`: its options, overlays and progress."""
+"""The command `pam-labeling`, with its options, overlays and progress bars."""

@@ -1,4 +1,4 @@
-"""Annotate many image files: an entry of the document for each, also for those that fail."""
+"""Annotate many image files; each gets an entry of the document, even if it fails."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from pam_labeling.media import SUFFIXES, read_image
 from pam_labeling.regions import Region
 from pam_labeling.request import Request
 
-_LONGEST_STEM = 200  # bytes; most file systems end at 255, and a number and a suffix are to come
+_LONGEST_STEM = 200  # bytes; most file systems allow 255, and a number and a suffix are added
 
 
 class OverlayError(OSError):
-    """An overlay image that cannot be drawn or written."""
+    """An overlay cannot be drawn or written."""
 
 
 def image_files(paths: Iterable[Path]) -> list[str]:
-    """The files to annotate: the named ones, and all images of named folders, sorted by name."""
+    """The files to annotate: named files, and all images in named folders, sorted by name."""
     files: list[str] = []
     for path in paths:
         if path.is_dir():
@@ -33,7 +33,7 @@ def image_files(paths: Iterable[Path]) -> list[str]:
             files += sorted(str(file) for file in inside if file.is_file())
         else:
             files.append(str(path))
-    return list(dict.fromkeys(files))  # a file that is named twice is annotated once
+    return list(dict.fromkeys(files))  # each file once
 
 
 def annotate_files(
@@ -41,11 +41,11 @@ def annotate_files(
 ) -> Generator[tuple[ImageEntry, OverlayError | None], None, None]:
     """Annotate files, and yield an entry for each in their order.
 
-    If a file fails, its entry has the error, and the others go on. Beside each entry stands the
-    error of its overlay, or None; the annotation is complete even if its overlay fails.
+    If a file fails, its entry has the error, and the others go on. Each entry comes with the error
+    of its overlay, or None; the annotation is complete even if its overlay fails.
 
     Args:
-        annotator: does the work.
+        annotator: the annotator that does the work.
         files: paths of image files.
         template: the request for every image; its own image is ignored.
         overlays: the folder to write overlay images to, or None.
@@ -65,17 +65,17 @@ def annotate_files(
 
 
 def overlay_names(files: Iterable[str]) -> dict[str, str]:
-    """The overlay of each image: `STEM.overlay.png`, numbered where stems are equal.
+    """The file name of each image's overlay: `STEM.overlay.png`, numbered if stems are equal.
 
     Names that differ only in case count as equal, and long stems are cut.
     """
     names: dict[str, str] = {}
     taken: set[str] = set()
-    numbers: dict[str, int] = {}  # the last number of each stem: thousands may be "image.png"
+    numbers: dict[str, int] = {}  # the last number of each stem; thousands may be "image.png"
     for file in files:
-        # Cut between letters, and without the bytes that are not UTF-8.
+        # Cut between letters, and drop the bytes that are not UTF-8.
         stem = os.fsencode(Path(file).stem)[:_LONGEST_STEM].decode("utf-8", "ignore")
-        # Never the image's own name: the overlays' folder may be the images'.
+        # Never the image's own name: overlays may go into the folder of the images.
         name, number = f"{stem}.overlay.png", numbers.get(stem.casefold(), 1)
         while name.casefold() in taken:
             number += 1
@@ -91,6 +91,6 @@ def _try_overlay(file: str, path: Path, regions: Sequence[Region]) -> OverlayErr
         overlay = draw_overlay(read_image(file).pixels, regions)
         _, content = cv2.imencode(".png", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         path.write_bytes(content.tobytes())
-    except Exception as error:  # noqa: BLE001 - travels to the caller; the annotation is not lost
+    except Exception as error:  # noqa: BLE001 - the caller gets it; the annotation is not lost
         return OverlayError(f"cannot write the overlay {path}: {error}")
     return None

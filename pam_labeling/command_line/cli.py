@@ -1,4 +1,4 @@
-"""The command line: names, arguments and options of the commands. `commands` does the work."""
+"""The names, arguments and options of the commands; `commands` does the work."""
 
 from __future__ import annotations
 
@@ -39,20 +39,22 @@ _Images = Annotated[
     list[Path],
     typer.Argument(
         metavar="IMAGE",
-        # A file that may not be read is that image's failure, and not wrong usage.
+        # A file without permission is the failure of that image, not wrong usage.
         readable=False,
         help="Image files, or folders of them.",
     ),
 ]
 _Box = Annotated[
     list[str] | None,
-    typer.Option(metavar="X1,Y1,X2,Y2", help="A box around an object, in pixels; each a region."),
+    typer.Option(
+        metavar="X1,Y1,X2,Y2", help="A box around an object, in pixels. Each is a region."
+    ),
 ]
 _Point = Annotated[
     list[str] | None,
     typer.Option(
         metavar="X,Y[,-]",
-        help="A point on the object, or with ',-' beside it. All points make one region; "
+        help="A point on the object; with ',-', a point beside it. All points make one region; "
         "'--point next' between them begins another.",
     ),
 ]
@@ -60,31 +62,33 @@ _Mask = Annotated[
     list[str] | None,
     typer.Option(
         metavar="FILE",
-        help="An image as large as the annotated one, black or transparent outside the "
-        "object. Each is a region.",
+        help="An image of the same size, black or transparent outside the object. Each is a "
+        "region.",
     ),
 ]
 _Everything = Annotated[
     bool,
-    typer.Option("--everything", help="Find everything, as without --box, --point and --mask."),
+    typer.Option(
+        "--everything", help="Find everything. (The default without --box, --point and --mask.)"
+    ),
 ]
 _MaxRegions = Annotated[
-    int | None, typer.Option(min=1, help="Of everything, keep this many of the surest regions.")
+    int | None, typer.Option(min=1, help="Of everything, keep this many of the best regions.")
 ]
 _Labels = Annotated[
     str | None,
-    typer.Option(metavar="A,B,C", help="Your own labels to choose from, instead of open ones."),
+    typer.Option(metavar="A,B,C", help="Your own labels to choose from, instead of open labels."),
 ]
 _Threshold = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Give no label of your own with a lower score. (0.)"),
+    typer.Option(min=0, max=1, help="The least score for one of your own labels. (0.)"),
 ]
 _Tasks = Annotated[
     str | None,
     typer.Option(
         metavar="LIST",
         help="What to say about each region: label,definition,brief,detailed; '' for masks only. "
-        "By default label,brief, or brief beside --labels.",
+        "(label,brief; with --labels, brief.)",
     ),
 ]
 _Language = Annotated[str, typer.Option(metavar="en|zh", help="Language of the words.")]
@@ -97,11 +101,11 @@ _Model = Annotated[
     ),
 ]
 _Sam2 = Annotated[
-    str | None, typer.Option(metavar="PATH", help="SAM 2.1's checkpoint, where it is elsewhere.")
+    str | None, typer.Option(metavar="PATH", help="SAM 2.1's checkpoint, if it is elsewhere.")
 ]
 _Device = Annotated[
     str | None,
-    typer.Option(metavar="cpu|cuda|mps", help="Where to compute. (The fastest.)"),
+    typer.Option(metavar="cpu|cuda|mps", help="Where to compute. (The fastest there is.)"),
 ]
 _Dtype = Annotated[
     str | None, typer.Option(metavar="float32|bfloat16|float16", help="(What suits the device.)")
@@ -117,25 +121,25 @@ _Output = Annotated[
 _Overlay = Annotated[
     Path | None,
     typer.Option(
-        metavar="FOLDER", readable=False, help="Draw the regions and their words on copies here."
+        metavar="FOLDER", readable=False, help="Where to draw regions and words on copies."
     ),
 ]
 
 
 def main() -> None:
     """Run the command line; the entry point of `pam-labeling`."""
-    # Pillow's warning about huge images becomes our refusal of that image.
+    # Pillow's warning about a huge image becomes the refusal of that image.
     warnings.simplefilter("error", Image.DecompressionBombWarning)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # A terminal without Chinese letters shows question marks, and nothing is lost.
+            # A terminal without Chinese letters shows question marks instead of an error.
             stream.reconfigure(errors="replace")
     add_platforms()
     app()
 
 
 def add_platforms() -> None:
-    """Add the commands of the platforms that are installed: the entry points of `PLATFORMS`."""
+    """Add the commands of the installed platforms, the entry points of `PLATFORMS`."""
     for entry_point in entry_points(group=PLATFORMS):
         app.add_typer(entry_point.load())
 
@@ -231,7 +235,7 @@ def demo(
     folder: Annotated[Path, typer.Argument(help="Where images and overlays go.")] = Path("demo"),
     model: _Model = None,
 ) -> None:
-    """Draw a few images and annotate them, showing the commands."""
+    """Draw a few images and annotate them; show the commands."""
     with exit_codes():
         from pam_labeling.command_line.demo import run_demo  # noqa: PLC0415 - loads torch
 

@@ -41,13 +41,13 @@ STDOUT = "-"
 
 @dataclass(frozen=True)
 class QuestionOptions:
-    """What to say about every region, as it is written on the command line.
+    """What to say about every region, as written on the command line.
 
     Attributes:
-        tasks: comma-separated; None: label and brief, or only brief beside a label list.
+        tasks: comma-separated; None means label and brief, or only brief if there is a label list.
         labels: comma-separated, or None for open labels.
-        language: of questions and answers.
-        threshold: the score under which no label of the list is chosen.
+        language: the language of questions and answers.
+        threshold: the least score of a chosen label of the list, from 0 to 1.
         max_new_tokens: the longest answer in tokens.
     """
 
@@ -60,12 +60,12 @@ class QuestionOptions:
 
 @dataclass(frozen=True)
 class PromptOptions:
-    """What to segment in every image, as it is written on the command line.
+    """What to segment in every image, as written on the command line.
 
     Attributes:
         boxes: see `parse_prompts`; points and masks likewise.
         everything: whether to find everything.
-        max_regions: of everything, the most regions.
+        max_regions: the most regions to keep of everything, or None for all.
     """
 
     boxes: Sequence[str] = ()
@@ -79,18 +79,18 @@ def build_request(where: PromptOptions, what: QuestionOptions) -> Request:
     """The request for every image; it has no image yet.
 
     Raises:
-        CommandError: options that contradict each other, or an unknown task or language.
-        InputError: a prompt, a label list or a number that cannot be used.
+        CommandError: options contradict each other, or a task or language is unknown.
+        InputError: a prompt, a label list or a number cannot be used.
     """
     prompts = parse_prompts(where.boxes, where.points, where.masks)
     if prompts and where.everything:
-        raise CommandError("--everything stands alone: leave out --box, --point and --mask")
+        raise CommandError("--everything takes no prompts: leave out --box, --point and --mask")
     if prompts and where.max_regions is not None:
-        raise CommandError("--max-regions is for everything: leave out --box, --point and --mask")
+        raise CommandError("--max-regions needs --everything: leave out --box, --point and --mask")
     if what.threshold is not None and what.labels is None:
-        raise CommandError("--threshold is for labels of your own: name them with --labels")
+        raise CommandError("--threshold needs labels of your own: name them with --labels")
     if what.language not in LANGUAGES:
-        raise CommandError(f"--language is one of {', '.join(LANGUAGES)}, not {what.language!r}")
+        raise CommandError(f"--language must be {' or '.join(LANGUAGES)}, not {what.language!r}")
     language: Language = what.language
     vocabulary = None
     if what.labels is not None:
@@ -117,7 +117,7 @@ def _questions(what: QuestionOptions, language: Language) -> tuple[Question, ...
     names = [name.strip() for name in tasks.split(",") if name.strip()]
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise CommandError(f"--tasks are among {', '.join(known)}, not {unknown[0]!r}")
+        raise CommandError(f"--tasks must be among {', '.join(known)}, not {unknown[0]!r}")
     return tuple(Question(Task(name), language) for name in names)
 
 
@@ -133,12 +133,12 @@ def annotate(
     """Annotate image files, write the outputs and print the table.
 
     Raises:
-        CommandError: nothing could be done at all.
+        CommandError: nothing can be done at all.
     """
     files = image_files(images)
     if not files:
         raise CommandError("there are no image files in the folders you named")
-    # Before the model is loaded: nobody should wait for masks that cannot be written.
+    # Check before loading the model: nobody should wait for results that cannot be written.
     path = None if output in (None, STDOUT) else _output_path(str(output))
     if overlay is not None:
         _prepare_folder(overlay)
@@ -161,10 +161,10 @@ def annotate(
 
 
 def download(name: str, *, cache_dir: Path | None) -> ExitCode:
-    """Fetch a checkpoint with both its parts, and print its folder.
+    """Fetch a checkpoint and its SAM 2.1, and print its folder.
 
     Raises:
-        CommandError: it is unknown, or cannot be fetched.
+        CommandError: the checkpoint is unknown, or cannot be fetched.
     """
     from pam_model.checkpoints import hub  # noqa: PLC0415 - only this command talks to the hub
 
@@ -179,7 +179,7 @@ def download(name: str, *, cache_dir: Path | None) -> ExitCode:
 def _output_path(output: str) -> Path:
     path = Path(output)
     if path.suffix.lower() != ".json":
-        raise CommandError(f"--output is FILE.json or FILE.coco.json, not {output}")
+        raise CommandError(f"--output must be FILE.json or FILE.coco.json, not {output}")
     if path.is_dir():
         raise CommandError(f"--output {output} is a folder: name a file in it")
     _prepare_folder(path.parent)
@@ -199,7 +199,7 @@ def _load(settings: Settings) -> Annotator:
     try:
         with messages_console().status(f"loading {shown(settings.model)}"):
             return settings.open_annotator()
-    # What torch and transformers raise for a model that this machine cannot run has no one class.
+    # The errors of torch and transformers for a model that this machine cannot run vary in class.
     except (ValueError, OSError, RuntimeError, ImportError) as error:
         raise CommandError(
             f"cannot load the model {settings.model}: {error}", ExitCode.NO_MODEL
@@ -211,7 +211,7 @@ def _write(path: Path, result: Document) -> ExitCode:
     try:
         write_json(path, coco_document(result) if coco else result)
     except OSError as error:
-        # Told, not raised: the table of the results is still to be printed.
+        # Printed, not raised: the table of the results must still be printed.
         messages_console().print(f"[red]error:[/] cannot write {shown(str(error))}")
         return ExitCode.NOT_WRITTEN
     return ExitCode.OK
@@ -232,7 +232,7 @@ def _collect(
                 entries.append(entry)
                 progress.advance(bar)
                 if entry["error"] is not None:
-                    # Most errors begin with the file's name already.
+                    # Most errors already begin with the file's name.
                     named = entry["error"].removeprefix(f"{entry['file']}: ")
                     console.print(f"[red]failed:[/] {shown(entry['file'])}: {shown(named)}")
                     code = max(code, ExitCode.IMAGES_FAILED)

@@ -1,4 +1,4 @@
-"""The command `demo`: draws images of nano's world, and annotates them by `annotate`."""
+"""The command `demo`, which draws images of nano's world and annotates them with `annotate`."""
 
 from __future__ import annotations
 
@@ -78,11 +78,11 @@ def _boxes(scene: DrawnScene) -> list[str]:
 
 
 def _points(scene: DrawnScene) -> list[str]:
-    """A click into each object, each a region of its own."""
+    """A point on each object; each makes a region of its own."""
     options: list[str] = []
     for item in scene.objects:
         rows, columns = item.mask.nonzero()
-        middle = len(rows) // 2  # some pixel of the object, whatever its shape
+        middle = len(rows) // 2  # a pixel of the object, whatever its shape is
         options += ["--point", "next"] if options else []
         options += ["--point", f"{columns[middle]},{rows[middle]}"]
     return options

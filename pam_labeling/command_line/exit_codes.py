@@ -6,7 +6,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit codes of `pam-labeling`; the higher one wins where two apply."""
+    """The exit codes of `pam-labeling`; if two apply, the higher one counts."""
 
     OK = 0
     IMAGES_FAILED = 1

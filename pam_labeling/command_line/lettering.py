@@ -1,6 +1,6 @@
 """Write text on images in Latin, Greek, Cyrillic and Chinese letters.
 
-The fonts are part of this package, so that images look the same on every machine.
+This package contains the fonts, so that overlays look the same on every machine.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from PIL import ImageDraw, ImageFont
 Colour = tuple[int, int, int]
 
 SIZE = 17
-"""The letters' size in pixels."""
+"""The font size in pixels."""
 
 _FONTS = Path(__file__).parents[1] / "fonts"
 _WIDE = "\u2e80-\U0010ffff"  # Chinese letters and punctuation, and everything after them
@@ -32,9 +32,9 @@ def write(draw: ImageDraw.ImageDraw, text: str, origin: tuple[float, float], ink
     """Draw one line of text.
 
     Args:
-        draw: of the image to write on.
-        text: without line breaks.
-        origin: x of the left end and y of the baseline in pixels.
+        draw: draws on the image.
+        text: a text without line breaks.
+        origin: x of the left end and y of the baseline, in pixels.
         ink: the letters' RGB colour.
     """
     x, baseline = origin
@@ -47,8 +47,8 @@ def write(draw: ImageDraw.ImageDraw, text: str, origin: tuple[float, float], ink
 def wrap(text: str, width: float) -> list[str]:
     """Break a text into lines of at most `width` pixels.
 
-    Lines break between words and between Chinese characters; a word that is wider than a line is
-    cut. Line breaks of the text itself count as spaces.
+    Lines break between words and between Chinese characters. A word that is wider than a line is
+    cut. Line breaks in the text count as spaces.
     """
     lines: list[str] = []
     line = ""

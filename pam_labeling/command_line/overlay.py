@@ -17,7 +17,7 @@ from pam_labeling.regions import Region
 Canvas = npt.NDArray[np.uint8]
 Colour = tuple[int, int, int]
 
-_LONGEST_SIDE = (720, 1600)  # pixels: small images are enlarged, so that words stay legible
+_LONGEST_SIDE = (720, 1600)  # pixels; small images are enlarged, so that words stay legible
 _TINT = 0.3
 _INK: Colour = (30, 30, 30)
 _PAPER = 255
@@ -28,18 +28,19 @@ _MARGIN = 12
 def draw_overlay(pixels: Canvas, regions: Sequence[Region]) -> Canvas:
     """Draw regions and their words on a copy of the image.
 
-    Regions are numbered from 1 in their order. The longest side is scaled to between 720 and 1,600
-    pixels. The strip underneath has a line for each region and text, in as many columns as fit.
+    Regions are numbered from 1 in their order. The image is scaled so that its longest side has 720
+    to 1,600 pixels. The strip underneath has a line for each region and text, in as many columns as
+    fit.
 
     Args:
-        pixels: uint8 `(height, width, 3)` RGB, the upright image.
-        regions: of this image.
+        pixels: the upright image, uint8 `(height, width, 3)` RGB.
+        regions: the regions of this image.
 
     Returns:
-        uint8 `(height', width', 3)` RGB.
+        The overlay, uint8 `(height', width', 3)` RGB.
     """
     canvas = _scaled(pixels)
-    # Small regions are drawn last, or large ones would cover them.
+    # Small regions are drawn last, so that large ones do not cover them.
     largest_first = sorted(range(len(regions)), key=lambda index: -regions[index].area)
     for index in largest_first:
         _draw_mask(canvas, regions[index].mask, colour_of(index))
@@ -50,7 +51,7 @@ def draw_overlay(pixels: Canvas, regions: Sequence[Region]) -> Canvas:
 
 
 def colour_of(index: int) -> Colour:
-    """A strong RGB colour for the region with this index, unlike those of the next indices."""
+    """A strong RGB colour for the region with this index; the next indices get other colours."""
     hue = (index * 0.618034) % 1.0  # steps of the golden ratio fill the circle evenly
     red, green, blue = colorsys.hsv_to_rgb(hue, 0.85, 0.95 if index % 2 == 0 else 0.75)
     return round(red * 255), round(green * 255), round(blue * 255)
@@ -62,7 +63,7 @@ def _scaled(pixels: Canvas) -> Canvas:
     longest = max(height, width)
     scale = min(max(longest, low), high) / longest
     size = max(1, round(width * scale)), max(1, round(height * scale))
-    # OpenCV gives a new array even at scale 1, so that the caller may draw on it.
+    # OpenCV returns a new array even at scale 1, so the caller may draw on it.
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(pixels, size, interpolation=method), dtype=np.uint8)
 
@@ -81,11 +82,11 @@ def _draw_mask(canvas: Canvas, mask: npt.NDArray[np.bool_], colour: Colour) -> N
 
 
 def _draw_tag(image: Image.Image, original_width: int, region: Region, index: int) -> None:
-    """The number and label, above the region's topmost pixel, inside the image."""
+    """Draw the number and label above the region's topmost pixel, but inside the image."""
     scale = image.width / original_width
     text, *_ = wrap(f"{index + 1} {region.label or ''}", image.width - 16)
     width, height = round(width_of(text)) + 10, SIZE + 8
-    rows, columns = np.nonzero(region.mask)  # row by row: the first pixel is a topmost one
+    rows, columns = np.nonzero(region.mask)  # row by row, so the first pixel is a topmost one
     x = max(0, min(round(columns[0] * scale), image.width - width))
     y = max(0, min(round(rows[0] * scale) - height, image.height - height))
     colour = colour_of(index)
@@ -129,5 +130,5 @@ def _sentences(region: Region, index: int) -> list[str]:
 
 def _on(colour: Colour) -> Colour:
     red, green, blue = colour
-    # Black on bright colours; the weights are those of brightness as people see it.
+    # Black on bright colours, else white; the weights model the brightness that people see.
     return (0, 0, 0) if 0.299 * red + 0.587 * green + 0.114 * blue > 140 else (255, 255, 255)

@@ -22,14 +22,14 @@ def parse_prompts(
     """The prompts of `--box`, `--point` and `--mask`, in this order.
 
     Args:
-        boxes: each `x1,y1,x2,y2` in pixels, one region each.
-        points: each `x,y`, or `x,y,-` for a point beside the object. They belong to one region; the
-            word `next` begins another.
-        masks: image files, one region each; see `read_mask`.
-        max_pixels: the largest mask that is read.
+        boxes: `x1,y1,x2,y2` in pixels; each makes a region.
+        points: `x,y` in pixels, or `x,y,-` for a point beside the object. They belong to one
+            region; the word `next` begins another.
+        masks: image files, see `read_mask`; each makes a region.
+        max_pixels: the largest mask that is read, as width x height.
 
     Raises:
-        PromptError: a value of another form; the message quotes it.
+        PromptError: a value has another form; the message quotes it.
     """
     prompts = [Prompt.from_box(_numbers("--box", box, "x1,y1,x2,y2", 4)) for box in boxes]
     prompts += [_clicks(group) for group in _groups(points)]
@@ -54,7 +54,7 @@ def _groups(points: Iterable[str]) -> list[list[str]]:
     if groups == [[]]:
         return []
     if [] in groups:
-        raise PromptError(f"--point {NEXT} belongs between the points of two regions")
+        raise PromptError(f"--point {NEXT} must be between the points of two regions")
     return groups
 
 
@@ -75,7 +75,7 @@ def _numbers(
     try:
         values = [float(part) for part in text.split(",")]
     except ValueError:
-        values = []  # refused below, like too few numbers
+        values = []  # refused below, as too few numbers are
     if len(values) != count:
-        raise PromptError(f"{option} is {form} in pixels, not {shown or text!r}")
+        raise PromptError(f"{option} must be {form} in pixels, not {shown or text!r}")
     return values

@@ -1,4 +1,4 @@
-"""Output on the terminal: results on stdout, progress and messages on stderr."""
+"""Write results to stdout, and progress and messages to stderr."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from rich.table import Table
 if TYPE_CHECKING:
     from pam_labeling.documents import ImageEntry, RegionEntry
 
-_PIPE_WIDTH = 160  # characters, where stdout is no terminal
+_PIPE_WIDTH = 160  # characters, if stdout is not a terminal
 
 
 def shown(text: str) -> str:
-    """Text that the terminal shows literally: without markup and control characters."""
+    """Text that the terminal shows literally, without markup and control characters."""
     return escape("".join(c if c.isprintable() or c == "\n" else "\ufffd" for c in text))
 
 
@@ -55,7 +55,7 @@ def progress_bar(console: Console, images: int) -> Progress:
 
 
 def results_table(images: Iterable[ImageEntry]) -> Table:
-    """A line for each region, each refused prompt and each failed image."""
+    """A table with a row for each region, each refused prompt and each failed image."""
     table = Table(show_lines=False, pad_edge=False)
     for heading in ("image", "#", "label", "score", "box"):
         table.add_column(heading, overflow="fold", justify="right" if heading == "#" else "left")
@@ -76,7 +76,7 @@ def results_table(images: Iterable[ImageEntry]) -> Table:
 
 
 def _region_cells(region: RegionEntry) -> tuple[str, str, str, str]:
-    """Label, score, box and texts. The score is the label's, or else the mask's."""
+    """Label, score, box and texts. The score is the label's if it has one, else the mask's IoU."""
     scores = region["scores"]
     score = scores["iou"] if scores["label"] is None else scores["label"]
     texts = (text for task, text in region["texts"].items() if task != "label")

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PATHS = sorted(set(re.findall(r"`((?:\w+/)+[\w.-]*)", PAGE)))
 NAMES = sorted(set(re.findall(r"`((?:\w+/)+\w+\.py):([\w.]+)`", PAGE)))
-WAYS = re.findall(r"^## (The way .+)\n\n((?:(?:\d\.|   ).+\n)+)", PAGE, flags=re.MULTILINE)
+WAYS = re.findall(r"^## (The path .+)\n\n((?:(?:\d\.|   ).+\n)+)", PAGE, flags=re.MULTILINE)
 
 
 def defined(path):
@@ -39,7 +39,7 @@ def test_functions_and_classes_are_there(path, name):
     assert name in defined(ROOT / path)
 
 
-def test_four_ways_name_what_they_pass_through():
+def test_four_paths_name_what_they_pass_through():
     assert len(WAYS) == 4
     for title, steps in WAYS:
         assert 5 <= len(re.findall(r"^\d\.", steps, flags=re.MULTILINE)) <= 10, title

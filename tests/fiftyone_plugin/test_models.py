@@ -109,5 +109,5 @@ def test_how_long_to_keep_comes_from_the_environment(monkeypatch, text, seconds)
 @pytest.mark.parametrize("text", ["soon", "-1", "nan", "inf"])
 def test_what_is_no_number_of_seconds_is_refused(monkeypatch, text):
     monkeypatch.setenv(models.IDLE_VARIABLE, text)
-    with pytest.raises(PluginError, match="PAM_IDLE_SECONDS is a number of seconds"):
+    with pytest.raises(PluginError, match="PAM_IDLE_SECONDS must be a number of seconds"):
         idle_seconds()

@@ -15,7 +15,7 @@ from tests.fiftyone_plugin.conftest import scene
 FIELD = "ground_truth"
 LABELS = "ground_truth.detections"
 NAMES = [shape.en for shape in SHAPES]
-UNKNOWN_MODEL = r"The model PAM3B cannot be used: no such folder, and none of [^:]*\.$"
+UNKNOWN_MODEL = r"The model PAM3B cannot be used: no such folder; name [^:]*\.$"
 
 
 def test_captions_with_their_record(operator, scene_dataset):
@@ -161,7 +161,7 @@ def test_labels_of_an_own_list_and_a_view_of_suspects(operator, scene_dataset):
     found = dataset.first().ground_truth.detections[0]
     assert (found.label, found.pam_label) == (wrong.label, truth)
     assert 0 < found.pam_score <= 1
-    with pytest.raises(PluginError, match="has a saved view 'suspects' already"):
+    with pytest.raises(PluginError, match="already has a saved view 'suspects'"):
         operator("label_regions")(dataset, field=FIELD, classes=NAMES, saved_view="suspects")
     operator("undo_run")(dataset, record["key"])
     assert not dataset.has_saved_view("suspects")
@@ -266,12 +266,12 @@ def test_progress_is_shown(operator, scene_dataset, capsys):
         (
             "caption_regions",
             {"field": FIELD, "brief": None, "mask": "instance"},
-            "for masks alone use segment_regions",
+            "for masks only, use segment_regions",
         ),
         (
             "label_regions",
             {"field": FIELD, "classes": ["Car", "bus", "car"]},
-            "one class in two spellings, 'Car' and 'car'",
+            "a class in two spellings, 'Car' and 'car'",
         ),
         ("caption_regions", {"field": "filepath"}, "'filepath' is no field with regions"),
         ("caption_regions", {"field": FIELD, "model": "/nowhere"}, "The model /nowhere cannot"),
@@ -285,7 +285,7 @@ def test_progress_is_shown(operator, scene_dataset, capsys):
             {"field": FIELD, "threshold": 7},
             "threshold must be a number from 0 to 1",
         ),
-        ("find_regions", {"field": FIELD}, "has a field 'ground_truth' already"),
+        ("find_regions", {"field": FIELD}, "already has a field 'ground_truth'"),
         ("segment_regions", {"field": FIELD, "mask": "box"}, 'mask must be "instance"'),
     ],
 )

@@ -305,7 +305,7 @@ def test_prompts_without_a_sample_are_refused(scene_dataset):
 def test_a_field_without_regions_is_refused(nano, scene_dataset):
     dataset = scene_dataset(0)
     dataset.set_values("class", [fo.Classification(label="x")])
-    with pytest.raises(ValueError, match="Classification does not point at regions"):
+    with pytest.raises(ValueError, match="Classification has no regions"):
         dataset.apply_model(nano, label_field="pam", prompt_field="class", skip_failures=False)
 
 

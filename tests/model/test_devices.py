@@ -18,7 +18,7 @@ def test_the_cpu_is_there_and_computes_in_float32() -> None:
 def test_a_device_that_is_not_there_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    with pytest.raises(ValueError, match=f"the device {name} is not usable here"):
+    with pytest.raises(ValueError, match=f"the device {name} cannot be used"):
         PAM.from_pretrained("nano", device=name)
 
 

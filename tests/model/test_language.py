@@ -136,7 +136,7 @@ def test_an_empty_label_is_refused(language: LanguageModel, regions: RegionConte
 def test_a_label_that_is_a_text_is_refused(
     language: LanguageModel, regions: RegionContexts
 ) -> None:
-    with pytest.raises(ValueError, match="is 500 tokens long, and may be 128 at most"):
+    with pytest.raises(ValueError, match="is 500 tokens long; shorten it to 128 at most"):
         score(language, regions, "label?", ["cat", "x" * 500])
 
 

@@ -24,9 +24,9 @@ NAN = math.nan
         (Prompt.from_points([(5, -0.5)]), r"point \(5, -0.5\) is outside"),
         (Prompt.from_points([(NAN, 5)]), "not a pair of finite numbers"),
         (Prompt.from_points([(math.inf, 5)]), "not a pair of finite numbers"),
-        (Prompt.from_points([(5, 5), (9, 9)], [False, False]), "all points are negative"),
+        (Prompt.from_points([(5, 5), (9, 9)], [False, False]), "all points are beside the object"),
         (Prompt.from_points([]), "the prompt is empty"),
-        (Prompt.from_box((10, 10, 10, 20)), "is empty: x2 must exceed x1"),
+        (Prompt.from_box((10, 10, 10, 20)), "is empty: x2 must be larger than x1"),
         (Prompt.from_box((20, 10, 10, 20)), "is empty"),
         (Prompt.from_box((10, NAN, 20, 20)), "not finite"),
         (Prompt.from_box((10, 10, 20, 20), angle=NAN), "not finite"),
@@ -34,7 +34,7 @@ NAN = math.nan
         (Prompt.from_box((10, -20, 20, 0)), "outside the image"),
         (Prompt.from_box((10, 10, 20, 20), points=[(200, 5)]), r"point \(200, 5\) is outside"),
         (Prompt.from_mask(np.zeros((80, 100))), "the mask is empty"),
-        (Prompt.from_mask(np.ones((100, 80))), "the mask is 80 x 100 pixels, the image 100 x 80"),
+        (Prompt.from_mask(np.ones((100, 80))), "mask has 80 x 100 pixels, but the image 100 x 80"),
     ],
 )
 def test_a_prompt_that_means_nothing_is_refused(prompt: Prompt, reason: str) -> None:
@@ -62,7 +62,7 @@ def test_a_mask_beside_points_is_refused() -> None:
         points.point_labels,
         cropped=CroppedMask.from_mask(np.ones((80, 100), np.bool_)),
     )
-    with pytest.raises(PromptError, match="a mask comes alone"):
+    with pytest.raises(PromptError, match="a mask must be the only prompt"):
         mixed.check(SIZE)
 
 
@@ -73,7 +73,7 @@ def test_a_mask_beside_points_is_refused() -> None:
         ([1, 2], None, "pairs of numbers"),
         ([("a", "b")], None, "pairs of numbers"),
         ([(1, 2), (3,)], None, "pairs of numbers"),
-        ([(1, 2)], [True, False], "1 points need as many labels, not 2"),
+        ([(1, 2)], [True, False], "each point needs one label: 1 points, 2 labels"),
     ],
 )
 def test_what_is_not_points_is_refused(points: object, labels: object, reason: str) -> None:

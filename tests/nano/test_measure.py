@@ -214,4 +214,4 @@ def test_the_command_writes_all_numbers(oracle_for_the_command, capsys, tmp_path
 def test_the_command_refuses_to_measure_nothing(count, capsys):
     with pytest.raises(SystemExit):
         evaluate.main(["--scenes", count])
-    assert "is not 1 or more" in capsys.readouterr().err
+    assert "must be 1 or more" in capsys.readouterr().err

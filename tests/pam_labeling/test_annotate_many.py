@@ -46,6 +46,28 @@ def test_outcomes_come_in_order_with_the_keys_of_their_requests(annotator):
         assert_own(outcome.request, outcome.annotation)
 
 
+@pytest.mark.parametrize("count", [0, 3, 50])
+def test_requests_that_break_off_do_so_after_their_outcomes(annotator, count):
+    def requests():
+        yield from map(scene, range(count))
+        raise OSError("the list of images is gone")
+
+    outcomes = annotator.annotate_many(requests())
+    for number in range(count):
+        outcome = next(outcomes)
+        assert outcome.key == number
+        assert_own(outcome.request, outcome.annotation)
+    with pytest.raises(OSError, match="the list of images is gone"):
+        next(outcomes)
+
+
+def test_a_loop_that_is_left_early_leaves_the_requests_to_their_owner(annotator):
+    requests = map(scene, range(100))
+    for _ in annotator.annotate_many(requests):
+        break
+    assert next(requests).key < 40
+
+
 def test_lazy_requests_are_made_by_readers_and_their_errors_are_their_own(annotator):
     threads = set()
 

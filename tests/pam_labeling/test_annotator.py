@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
@@ -239,6 +242,35 @@ def test_closing_fails_what_is_left_and_refuses_what_comes(model):
     annotator.close()
 
 
+UNCLOSED = """
+import threading
+import numpy as np
+import torch
+from pam_labeling.annotator import Annotator, Request
+from pam_labeling.media import LoadedImage
+from tests.pam_labeling.conftest import FakePAM
+
+begun = threading.Event()
+
+class Slow(FakePAM):
+    def encode_batch(self, images):
+        begun.set()
+        torch.ones(2_000, 2_000) @ torch.ones(2_000, 2_000)  # without Python's lock
+        return super().encode_batch(images)
+
+torch.set_num_threads(1)
+annotator = Annotator(Slow())
+annotator.submit(Request(LoadedImage.from_pixels(np.zeros((8, 8, 3), np.uint8))))
+begun.wait()
+"""
+
+
+def test_a_program_may_end_while_its_annotator_is_at_work():
+    """Python aborts, as "terminate called without an active exception", if torch still runs."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    subprocess.run([sys.executable, "-c", UNCLOSED], check=True, env=environment, timeout=120)
+
+
 def test_a_callback_may_close_the_annotator(model):
     annotator = Annotator(model)
     closed = threading.Event()
@@ -275,7 +307,7 @@ def test_many_threads_never_mix_their_images():
 
 def test_limits_below_their_range_are_refused(model):
     for limits in ({"regions_per_step": 0}, {"queue_size": 0}, {"cache_bytes": -1}):
-        with pytest.raises(ValueError, match="from"):
+        with pytest.raises(ValueError, match="must be"):
             Annotator(model, **limits)
 
 

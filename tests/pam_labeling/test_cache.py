@@ -58,5 +58,5 @@ def test_hits_and_misses_are_counted():
 
 
 def test_a_negative_limit_is_refused():
-    with pytest.raises(ValueError, match="from 0"):
+    with pytest.raises(ValueError, match="0 bytes or more"):
         DeviceCache(-1)

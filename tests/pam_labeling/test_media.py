@@ -219,7 +219,7 @@ def test_devices_are_not_read():
 def test_a_file_larger_than_its_pixels_could_be_is_not_even_read(tmp_path):
     path = tmp_path / "long.bmp"
     path.write_bytes(bytes(801))
-    with pytest.raises(ImageError, match="801 bytes, the limit is 800"):
+    with pytest.raises(ImageError, match="801 bytes, but the limit is 800"):
         read_image(path, max_pixels=100)
 
 

@@ -103,7 +103,7 @@ def test_one_bad_piece_spoils_no_other(caplog):
     assert log == ["a+b+poison+d", "a+b", "poison+d", "poison", "d"]
     assert isinstance(jobs.pop("poison").future.exception(0), ValueError)
     assert [job.result(0) for job in jobs.values()] == [["A"], ["B"], ["D"]]
-    assert "is tried in halves" in caplog.text
+    assert "is tried again in halves" in caplog.text
 
 
 def test_a_click_gets_in_in_the_middle_of_a_pass():

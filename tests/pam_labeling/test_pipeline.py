@@ -120,7 +120,7 @@ def test_an_object_with_an_empty_mask_gets_a_refusal_of_its_own(annotator, monke
     monkeypatch.setattr(FakeSegments, "object_scores", np.array([4.0], np.float32))
     nothing = Prompt.from_points([(1, 1)])
     (refusal,) = annotator.annotate(Request(scene(), (nothing,))).refusals
-    assert "its mask has no pixel: draw a larger box" in refusal.reason
+    assert "its mask is empty: draw a larger box" in refusal.reason
     assert "no object" not in refusal.reason
 
 

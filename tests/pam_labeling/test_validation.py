@@ -60,7 +60,7 @@ class Options(CheckedModel):
         ({"tolerance": -1}, "must be a number of pixels from 0 to 1,000, not -1."),
         ({"even": 3}, "even must be even."),
         ({"langauge": "en"}, 'There is no parameter "langauge". Did you mean "the language"?'),
-        ({"zzz": 1}, 'There is no parameter "zzz". There are: the name, the language, '),
+        ({"zzz": 1}, 'There is no parameter "zzz". Use one of: the name, the language, '),
     ],
 )
 def test_a_value_that_cannot_be_used_is_told_in_a_sentence(given, sentence):

@@ -78,7 +78,7 @@ def test_labels_may_share_a_phrase_which_is_asked_once():
     ("phrases", "message"),
     [
         ({"cow": ("cow",)}, "'cow', which is not in the list"),
-        ({"cat": ()}, "no phrases for 'cat'"),
+        ({"cat": ()}, "phrases for 'cat' is empty"),
         ({"cat": (" ",)}, "phrase ' ' for 'cat'"),
     ],
 )

@@ -216,7 +216,7 @@ def test_closing_fails_the_job_at_work_after_its_step():
 
 
 def test_a_size_below_one_is_refused():
-    with pytest.raises(ValueError, match="from 1"):
+    with pytest.raises(ValueError, match="1 or more"):
         WorkQueue(0)
 
 

@@ -1,1 +1,1 @@
-"""Checkpoints, published ones and our own: find, read, check and write them."""
+"""Find, read, check and write checkpoints, published ones and our own."""

@@ -1,9 +1,9 @@
 """Read PAM's checkpoints in the published layouts and in our own, and write our own.
 
-A published checkpoint is a folder (perhaps inside one of the same name) with `config.json`, a
+A published checkpoint is a folder (perhaps inside another of the same name) with `config.json`, a
 tokenizer and safetensors; SAM 2.1 is separate. Our own layout keeps everything in one folder: the
-tensors of SAM 2.1 are in the same file, named `model.vision_tower.sam2_model_predictor.*`, and
-`config.json` has a section `sam2` and a section `perceiver`.
+tensors of SAM 2.1 are in the same file as `model.vision_tower.sam2_model_predictor.*`, and
+`config.json` has the sections `sam2` and `perceiver`.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Checkpoint:
     """The content of a checkpoint's files. Tensors are mapped from the files, not copied.
 
     Attributes:
-        name: of the folder.
-        config: sizes.
-        pam_tensors: under the published names; without `lm_head.weight` if the head is tied.
-        sam2_tensors: under the names of transformers' `Sam2VideoModel`.
-        tokenizer: of the language model.
+        name: the folder's name.
+        config: the sizes of the model.
+        pam_tensors: PAM's tensors by published name, without `lm_head.weight` if the head is tied.
+        sam2_tensors: SAM 2.1's tensors by the names of transformers' `Sam2VideoModel`.
+        tokenizer: the language model's tokenizer.
     """
 
     name: str
@@ -63,8 +63,8 @@ def load_checkpoint(folder: str | Path, sam2_path: str | Path | None = None) -> 
     section `sam2`; a `sam2.1*.pt` or a folder `sam2.1*` in or beside `folder`; inside the weights.
 
     Args:
-        folder: of the checkpoint, or its parent.
-        sam2_path: Meta's `.pt` or a Hugging Face folder of SAM 2.1.
+        folder: the checkpoint's folder, or its parent.
+        sam2_path: Meta's `.pt` file or a Hugging Face folder of SAM 2.1.
 
     Raises:
         CheckpointError: something is missing, damaged or does not fit.
@@ -91,8 +91,8 @@ def load_checkpoint(folder: str | Path, sam2_path: str | Path | None = None) -> 
         sam2_tensors = to_transformers(tower)
     else:
         raise CheckpointError(
-            f"{folder}: SAM 2.1 is neither inside nor beside it; put sam2.1_hiera_large.pt (from "
-            "facebook/sam2.1-hiera-large) there, or name it: sam2=PATH"
+            f"{folder}: SAM 2.1 is neither in this folder nor beside it; put sam2.1_hiera_large.pt "
+            "(from facebook/sam2.1-hiera-large) there, or name it with sam2=PATH"
         )
     config = pam_config(raw, tensors, sam2_config, tied=tied)
     check_depths(config, tensors, sam2_tensors)
@@ -110,10 +110,10 @@ def load_network(
     """Build the modules around a checkpoint's tensors, without a second copy of them.
 
     Args:
-        checkpoint: from `load_checkpoint`.
-        dtype: of the parameters, except those that place a prompt; None keeps that of the files.
+        checkpoint: the result of `load_checkpoint`.
+        dtype: the parameters' dtype, except for those that place a prompt; None keeps the files'.
         device: where the parameters go.
-        attn_implementation: of the language model.
+        attn_implementation: the language model's attention: "sdpa", "eager" or "flash_attention_2".
 
     Raises:
         CheckpointError: tensors are missing, unexpected or of another shape; all are named.
@@ -128,7 +128,7 @@ def load_network(
         # Sizes that contradict each other make the modules raise all kinds of errors.
         except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as error:
             raise CheckpointError(
-                f"{checkpoint.name}: no model has the sizes of its config.json ({error})"
+                f"{checkpoint.name}: no model can have the sizes in its config.json ({error})"
             ) from error
     load_parameters(
         network.published_parts,
@@ -160,11 +160,11 @@ def save_checkpoint(
 
     Args:
         folder: created if needed; files of the same names are replaced.
-        config: sizes.
-        pam_state: under the published names; a tied head is left out.
-        sam2_state: under the names of transformers' `Sam2VideoModel`.
-        tokenizer: of the language model.
-        dtype: of the weights; the matrices of the position codes stay in float32.
+        config: the sizes of the model.
+        pam_state: PAM's tensors by published name; a tied head is left out.
+        sam2_state: SAM 2.1's tensors by the names of transformers' `Sam2VideoModel`.
+        tokenizer: the language model's tokenizer.
+        dtype: the weights' dtype; the matrices of the position codes stay in float32.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ def save_checkpoint(
         .contiguous()
         for name, tensor in state.items()
     }
-    # Replaced at once, so that no reader ever sees half a file.
+    # Rename the finished file, so that no reader ever sees half of one.
     partial = folder / "model.safetensors.partial"
     save_file(stored, partial, metadata={"format": "pt"})
     partial.replace(folder / "model.safetensors")
@@ -191,15 +191,15 @@ def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
     """Read `tokenizer.json`, or `vocab.json` and `merges.txt`; no code of the checkpoint runs.
 
     Args:
-        folder: of the checkpoint.
-        vocabulary: rows of the embedding.
+        folder: the checkpoint's folder.
+        vocabulary: the number of rows of the embedding.
 
     Raises:
-        CheckpointError: missing, damaged, or with ids that the embedding does not have.
+        CheckpointError: the tokenizer is missing, damaged, or has ids that the embedding lacks.
     """
     kind = PreTrainedTokenizerFast if (folder / "tokenizer.json").is_file() else Qwen2Tokenizer
     if kind is Qwen2Tokenizer and not (folder / "vocab.json").is_file():
-        raise CheckpointError(f"{folder}: neither tokenizer.json nor vocab.json with merges.txt")
+        raise CheckpointError(f"{folder}: no tokenizer.json, and no vocab.json with merges.txt")
     try:
         tokenizer: PreTrainedTokenizerBase = kind.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
@@ -212,7 +212,7 @@ def load_tokenizer(folder: Path, vocabulary: int) -> PreTrainedTokenizerBase:
         raise CheckpointError(f"{folder}: the tokenizer does not know {END} as one token")
     if length > vocabulary:
         raise CheckpointError(
-            f"{folder}: the tokenizer has {length} tokens, and the embedding {vocabulary} rows"
+            f"{folder}: the tokenizer has {length} tokens, but the embedding only {vocabulary} rows"
         )
     return tokenizer
 
@@ -226,19 +226,21 @@ def _sam2_beside(folder: Path) -> Path | None:
         )
         if len(found) > 1:
             names = ", ".join(path.name for path in found)
-            raise CheckpointError(f"{place}: several SAM 2.1 ({names}); name one: sam2=PATH")
+            raise CheckpointError(
+                f"{place}: has several SAM 2.1 ({names}); name one with sam2=PATH"
+            )
         if found:
             return found[0]
     return None
 
 
 def _tie_head(tensors: dict[str, Tensor], raw: Mapping[str, Any]) -> bool:
-    """Whether the embedding is the head too; a head that only copies it is dropped.
+    """Whether the embedding is also the head; a head that only copies it is dropped.
 
     Only the rows that both have are compared.
 
     Raises:
-        CheckpointError: the config says that both are one, but they differ.
+        CheckpointError: the config says that the head is tied, but the two differ.
     """
     tied = bool(raw.get("tie_word_embeddings", _HEAD not in tensors))
     if _HEAD not in tensors or _EMBEDDING not in tensors:

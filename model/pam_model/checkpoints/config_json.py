@@ -1,4 +1,4 @@
-"""Read the sizes of our modules from `config.json`, and check them by the tensors."""
+"""Read the sizes of the model from `config.json`, and check them against the tensors."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _MODEL_TYPE = "llava_qwen"
 _PROJECTOR = "mlp2x_gelu"
 _EMBEDDING = "model.embed_tokens.weight"
 _BLOCKS = "vision_encoder.backbone.blocks."
-_LARGEST = 1 << 20  # no size of a language model comes near it
+_LARGEST = 1 << 20  # no size of a language model comes near this
 _ROPE_THETA = 1_000_000.0  # the authors' default, which their config.json may leave out
-# Keys that every config of transformers has, and that say nothing about SAM 2.1's sizes.
+# Keys that every config of transformers has; they say nothing about SAM 2.1's sizes.
 _GENERAL = PreTrainedConfig().to_dict().keys() - {"model_type"}
 _LARGEST_KERNEL = 64  # no kernel, stride or padding of SAM 2.1 is larger
 _OPTIONAL = ("hidden_act", "max_position_embeddings", "rms_norm_eps")
@@ -38,21 +38,21 @@ def pam_config(
 
     Args:
         raw: the content of the file.
-        pam_tensors: under the published names; the embedding's rows are the vocabulary.
-        sam2: sizes of SAM 2.1 if the file has no section of that name; hiera-large if None.
+        pam_tensors: PAM's tensors by published name; the embedding's rows are the vocabulary.
+        sam2: the sizes of SAM 2.1 if the file has no section `sam2`; hiera-large if None.
         tied: whether the embedding is also the language model's head.
 
     Raises:
-        CheckpointError: it is not of a PAM, or the sizes are not those of the tensors.
+        CheckpointError: the file does not describe a PAM, or its sizes are not the tensors'.
     """
     if raw.get("model_type") != _MODEL_TYPE:
         raise CheckpointError(
-            f"config.json: model_type is {raw.get('model_type')!r}, and must be {_MODEL_TYPE!r}"
+            f"config.json: model_type must be {_MODEL_TYPE!r}, not {raw.get('model_type')!r}"
         )
     if raw.get("mm_projector_type", _PROJECTOR) != _PROJECTOR:
         raise CheckpointError(
-            f"config.json: mm_projector_type is {raw['mm_projector_type']!r}, "
-            f"and must be {_PROJECTOR!r}"
+            f"config.json: mm_projector_type must be {_PROJECTOR!r}, "
+            f"not {raw['mm_projector_type']!r}"
         )
     if "sam2" in raw:
         sam2 = sam2_from_dict(raw["sam2"], "config.json: sam2")
@@ -64,10 +64,10 @@ def pam_config(
 
 
 def sam2_from_dict(raw: object, where: str) -> Sam2VideoConfig:
-    """Read sizes of SAM 2.1 as transformers writes them; ignore keys that could choose code.
+    """Read the sizes of SAM 2.1 as transformers writes them; ignore keys that could choose code.
 
     Raises:
-        CheckpointError: it does not describe SAM 2.1 with a Hiera trunk, in `where`.
+        CheckpointError: `raw` is not a SAM 2.1 with a Hiera trunk; the message begins with `where`.
     """
     if not isinstance(raw, dict):
         raise CheckpointError(f"{where} must be an object, not {type(raw).__name__}")
@@ -93,10 +93,10 @@ def check_depths(
 ) -> None:
     """Refuse a config whose numbers of layers are not those of the tensors.
 
-    Without this check, building a model of a million layers would never end.
+    Without this check, a config of a million layers would be built for ever.
 
     Raises:
-        CheckpointError: they differ.
+        CheckpointError: a number of layers differs.
     """
     trunk = config.sam2.to_dict()["vision_config"]["backbone_config"]
     memory = config.sam2.memory_attention_num_layers
@@ -110,13 +110,13 @@ def check_depths(
         found = len({rest.partition(".")[0] for rest in inside})
         if told != found:
             raise CheckpointError(
-                f"config.json: {what} makes {told} layers, and the weights have {found}"
+                f"config.json: {what} makes {told} layers, but the weights have {found}"
             )
 
 
 def _language(raw: Mapping[str, Any], tensors: Mapping[str, Tensor], *, tied: bool) -> Qwen2Config:
     if _EMBEDDING not in tensors or tensors[_EMBEDDING].ndim != 2:
-        raise CheckpointError(f"the weights have no {_EMBEDDING}, or no table of that name")
+        raise CheckpointError(f"the weights have no {_EMBEDDING}, or it is not a table")
     hidden = _size(raw, "hidden_size")
     heads = _size(raw, "num_attention_heads")
     groups = _size(raw, "num_key_value_heads")
@@ -147,17 +147,17 @@ def _language(raw: Mapping[str, Any], tensors: Mapping[str, Tensor], *, tied: bo
 def _size(raw: Mapping[str, Any], key: str) -> int:
     value = raw.get(key)
     if type(value) is not int or not 1 <= value <= _LARGEST:
-        raise CheckpointError(f"config.json: {key} is {value!r}, and must be a positive number")
+        raise CheckpointError(f"config.json: {key} must be from 1 to {_LARGEST}, not {value!r}")
     return value
 
 
 def _rope_theta(raw: Mapping[str, Any]) -> float:
     nested = raw.get("rope_parameters") or raw.get("rope_scaling") or {}
     if not isinstance(nested, dict) or nested.get("rope_type", "default") != "default":
-        raise CheckpointError(f"config.json: rotary positions of the kind {nested!r} are unknown")
+        raise CheckpointError(f"config.json: unknown kind of rotary positions: {nested!r}")
     theta = raw.get("rope_theta", nested.get("rope_theta", _ROPE_THETA))
     if isinstance(theta, bool) or not isinstance(theta, (int, float)) or not 1 <= theta < 1e12:
-        raise CheckpointError(f"config.json: rope_theta is {theta!r}, and must be a number from 1")
+        raise CheckpointError(f"config.json: rope_theta must be a number from 1 up, not {theta!r}")
     return float(theta)
 
 
@@ -173,7 +173,7 @@ def _check_widths(config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> N
             raise CheckpointError(f"the weights have no {name}")
         if tuple(tensors[name].shape) != shape:
             raise CheckpointError(
-                f"config.json makes {name} {shape}, and it is {tuple(tensors[name].shape)}"
+                f"config.json makes {name} {shape}, but its shape is {tuple(tensors[name].shape)}"
             )
 
 
@@ -188,7 +188,7 @@ def _perceiver(raw: object) -> PerceiverConfig:
 
 
 def _harmless(value: Any) -> Any:
-    """Drop keys that choose code (attention kernels by hub id, pretrained parts), or no sizes."""
+    """Drop keys that choose code (attention kernels by hub id, pretrained parts) or no size."""
     if isinstance(value, dict):
         return {
             key: _harmless(inner)
@@ -213,5 +213,5 @@ def _check_kernels(section: Mapping[str, Any], where: str) -> None:
             for number in value if isinstance(value, (list, tuple)) else [value]:
                 if type(number) is not int or not least <= number <= _LARGEST_KERNEL:
                     raise CheckpointError(
-                        f"{where}.{key} is {value!r}, and must be from {least} to {_LARGEST_KERNEL}"
+                        f"{where}.{key} must be from {least} to {_LARGEST_KERNEL}, not {value!r}"
                     )

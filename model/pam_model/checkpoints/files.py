@@ -1,4 +1,4 @@
-"""Find a checkpoint's folder and read its JSON files, which are not trusted; without torch."""
+"""Find a checkpoint's folder and read its untrusted JSON files, without torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        CheckpointError: there is no such file, or it holds something else.
+        CheckpointError: there is no such file, or it does not hold a JSON object.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -28,10 +28,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def find_folder(folder: Path) -> Path:
-    """The folder with `config.json`: this one, or the only one inside, as on the hub.
+    """The folder with `config.json`: `folder` itself or the only such one inside, as on the hub.
 
     Raises:
-        CheckpointError: there is none, or there are several.
+        CheckpointError: no folder has a `config.json`, or several have.
     """
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder")

@@ -53,7 +53,7 @@ PUBLISHED = {
 _FILES = ("*.json", "*.safetensors", "*merges.txt")
 _LARGE = (".safetensors", ".pt")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-# What each error of huggingface_hub means to a person; the first row that fits counts.
+# What to say for each error of huggingface_hub; the first row that fits counts.
 _REASONS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     (
         (GatedRepoError,),
@@ -62,7 +62,7 @@ _REASONS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
             "with `hf auth login`"
         ),
     ),
-    ((RevisionNotFoundError,), "{address} has no such revision of it"),
+    ((RevisionNotFoundError,), "its repository on {address} has no such revision"),
     (
         (RepositoryNotFoundError, HFValidationError),
         "{address} has no such repository, or it is private (`hf auth login`)",
@@ -87,9 +87,9 @@ class Source(NamedTuple):
     """Where the parts of a checkpoint are.
 
     Attributes:
-        folder: with `config.json`.
-        sam2: Meta's `.pt` file, if SAM 2.1 is not in the folder; else None.
-        name: of the checkpoint.
+        folder: the folder with `config.json`.
+        sam2: Meta's `.pt` file if SAM 2.1 is not in the folder, else None.
+        name: the checkpoint's name.
     """
 
     folder: Path
@@ -116,12 +116,12 @@ def resolve(
 
     Args:
         name: "nano", "PAM-1.5B", "PAM-3B", a folder, or a hub id such as "somebody/their-pam".
-        revision: branch, tag or commit on the hub.
-        cache_dir: of the hub's files; by default that of huggingface_hub.
-        endpoint: the hub's address, by default huggingface.co's.
+        revision: a branch, tag or commit on the hub.
+        cache_dir: where the hub's files are kept; by default, huggingface_hub's cache.
+        endpoint: the hub's address; by default, that of huggingface.co.
 
     Raises:
-        CheckpointError: no such checkpoint, or it cannot be downloaded.
+        CheckpointError: there is no such checkpoint, or it cannot be downloaded.
     """
     local = _local(name)
     if local is not None:
@@ -149,10 +149,10 @@ def download(
 
     Args:
         name: as for `resolve`.
-        cache_dir: of the hub's files; by default that of huggingface_hub.
-        progress: show a bar on stderr.
-        revision: branch, tag or commit on the hub.
-        endpoint: the hub's address, by default huggingface.co's.
+        cache_dir: where the hub's files are kept; by default, huggingface_hub's cache.
+        progress: whether to show a progress bar on stderr.
+        revision: a branch, tag or commit on the hub.
+        endpoint: the hub's address; by default, that of huggingface.co.
 
     Raises:
         CheckpointError: no such checkpoint, no connection, no disk space, or no permission.
@@ -166,16 +166,16 @@ def download(
 
 
 def check_name(name: str | Path) -> None:
-    """Refuse a name that cannot be a checkpoint's; nothing is loaded, and the hub is not asked.
+    """Refuse a name that no checkpoint can have; load nothing, and do not ask the hub.
 
     Raises:
-        CheckpointError: neither a published name, nor a folder with a checkpoint, nor a hub id.
+        CheckpointError: it is neither a known name, nor a folder with a checkpoint, nor a hub id.
     """
     _local(name)
 
 
 def _local(name: str | Path) -> Source | None:
-    """A checkpoint on this machine; None if the name is one of the hub."""
+    """The checkpoint on this machine; None if the name is a repository of the hub."""
     if name == "nano":
         if not (NANO / "config.json").is_file():
             raise CheckpointError(f"{NANO}: this installation lacks the embedded checkpoint")
@@ -188,7 +188,9 @@ def _local(name: str | Path) -> Source | None:
     if isinstance(name, str) and _HUB_ID.fullmatch(name):
         return None
     known = ", ".join(["nano", *PUBLISHED])
-    raise CheckpointError(f"{name}: no such folder, and none of {known} or a hub id (owner/name)")
+    raise CheckpointError(
+        f"{name}: no such folder; name a folder, a hub id (owner/name) or one of {known}"
+    )
 
 
 def _fetch(name: str, revision: str | None, hub: _Hub) -> Source:
@@ -205,7 +207,7 @@ def _fetch(name: str, revision: str | None, hub: _Hub) -> Source:
 
 
 def _snapshot(repository: str, revision: str | None, patterns: list[str], hub: _Hub) -> Path:
-    """The folder with those files of a repository that match the patterns."""
+    """Download the files of a repository that match the patterns; return their folder."""
     options: dict[str, Any] = {
         "revision": revision,
         "cache_dir": hub.cache_dir,
@@ -234,12 +236,12 @@ def _snapshot(repository: str, revision: str | None, patterns: list[str], hub: _
 def _download_blob(repository: str, file: DryRunFileInfo, hub: _Hub) -> None:
     """Download a large file into the hub's cache, or continue an earlier download of it.
 
-    huggingface_hub itself resumes a broken connection, but starts again in the next process.
+    huggingface_hub resumes after a broken connection, but starts again in a new process.
     """
     url = hf_hub_url(repository, file.filename, revision=file.commit_hash, endpoint=hub.endpoint)
     metadata = get_hf_file_metadata(url, endpoint=hub.endpoint)
     if metadata.etag is None or metadata.size is None:
-        return  # left to huggingface_hub, which says what is wrong with the answer
+        return  # huggingface_hub will say what is wrong with the answer
     blobs = _blobs(file)
     blobs.mkdir(parents=True, exist_ok=True)
     part = blobs / f"{metadata.etag}.partial"
@@ -248,7 +250,7 @@ def _download_blob(repository: str, file: DryRunFileInfo, hub: _Hub) -> None:
             return
         _complete(part, metadata.location, urlsplit(url).netloc, metadata.size, file.filename)
         with part.open("rb") as stream:
-            # Large files have their SHA-256 as their etag; other etags say nothing of the content.
+            # The etag of a large file is its SHA-256; other etags say nothing about the content.
             hashed = re.fullmatch(r"[0-9a-f]{64}", metadata.etag)
             damaged = hashed and sha_fileobj(stream).hex() != metadata.etag
         if damaged:
@@ -260,12 +262,12 @@ def _download_blob(repository: str, file: DryRunFileInfo, hub: _Hub) -> None:
 
 
 def _blobs(file: DryRunFileInfo) -> Path:
-    """<repository>/snapshots/<commit>/<file name> -> <repository>/blobs, where names are etags."""
+    """<repository>/snapshots/<commit>/<file name> -> <repository>/blobs, where etags are names."""
     return Path(file.local_path).parents[len(Path(file.filename).parts) + 1] / "blobs"
 
 
 def _complete(part: Path, location: str, hub_host: str, size: int, shown: str) -> None:
-    """Append to `part` the missing rest of the file of `size` bytes at `location`."""
+    """Append to `part` the bytes that it lacks of the file at `location`, `size` bytes in all."""
     part.touch()
     headers = build_hf_headers()
     if urlsplit(location).netloc != hub_host:
@@ -301,7 +303,7 @@ def _check_room(missing: list[DryRunFileInfo], cache_dir: Path) -> None:
 
 @contextmanager
 def _progress(*, shown: bool) -> Iterator[None]:
-    """Hide huggingface_hub's progress bars unless `shown`; the user may have hidden them anyway."""
+    """Hide huggingface_hub's progress bars unless `shown`; bars that the user hid stay hidden."""
     if shown or are_progress_bars_disabled():
         yield
         return
@@ -314,7 +316,7 @@ def _progress(*, shown: bool) -> Iterator[None]:
 
 @contextmanager
 def _explained(name: str, hub: _Hub) -> Iterator[None]:
-    """Turn errors of a download into sentences that say what to do."""
+    """Turn the errors of a download into a `CheckpointError` that says what to do."""
     try:
         yield
     except (DryRunError, HFValidationError, HTTPError, OSError) as error:

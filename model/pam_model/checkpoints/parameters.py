@@ -1,4 +1,4 @@
-"""Load tensors into modules: none missing, none left over, and no second copy in memory."""
+"""Load tensors into modules; refuse missing and unexpected ones, and make no second copy."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ _building = threading.RLock()
 
 @contextmanager
 def parameters_on_meta() -> Iterator[None]:
-    """Inside this context, modules get parameters without memory; their buffers are real.
+    """Inside this context, new modules get parameters without memory; their buffers are real.
 
-    So buffers that no checkpoint holds, such as rotary frequencies, keep the values they are built
-    with, which `torch.device("meta")` would lose. Modules that other threads build are not
-    changed. Only one thread can be inside at a time, because torch's hook is for the whole process.
+    Buffers that no checkpoint holds, such as rotary frequencies, keep the values they are built
+    with; `torch.device("meta")` would lose them. Modules that other threads build are not changed.
+    Only one thread can be inside at a time, because torch's hook is for the whole process.
     """
     builder = threading.get_ident()
 
     def forget(_: nn.Module, __: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
-        # A shared parameter is registered twice, and must stay the same object.
+        # A shared parameter is registered twice, but must stay the same object.
         if parameter is None or parameter.is_meta or threading.get_ident() != builder:
             return None
         return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
@@ -53,15 +53,15 @@ def load_parameters(
     """Put a tensor into every parameter and persistent buffer of modules; none may be left over.
 
     Tensors that already have the dtype and device are used as they are, without a copy.
-    A parameter that is shared inside a part (a tied head) needs only one of its names.
+    A parameter that is shared inside a part (a tied head) needs a tensor under one name only.
 
     Args:
         parts: one module, or (prefix, module) pairs whose prefixed names are those in `tensors`.
-        tensors: by name.
-        source: what to call it in messages.
-        dtype: of the parameters; None leaves the dtype of each tensor. Buffers keep their own.
-        device: where they go; None leaves them where they are.
-        float32: beginnings of the names of parameters that are float32 whatever `dtype` says.
+        tensors: the tensors by name.
+        source: what messages call the tensors' origin.
+        dtype: the parameters' dtype; None keeps that of each tensor. Buffers keep their own.
+        device: where the tensors go; None leaves them where they are.
+        float32: prefixes of parameters that are float32 whatever `dtype` says.
 
     Raises:
         CheckpointError: tensors are missing, unexpected, of another shape or not plain

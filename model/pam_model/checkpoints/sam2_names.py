@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 # Meta's name | transformers' name. {i} and {j} stand for a number, {p} for weight or bias, and
-# {rest} for anything. The first row that fits is taken, so general rows come last.
+# {rest} for anything. The first row that fits counts, so general rows come last.
 _TABLE = """
 maskmem_tpos_enc                | memory_temporal_positional_encoding
 no_mem_embed                    | no_memory_embedding
@@ -82,7 +82,7 @@ _MLP_LAYERS = (
     ("layers.1.{p}", "layers.0.{p}"),
     ("layers.2.{p}", "proj_out.{p}"),
 )
-# One side keeps these in one tensor, and the other in several.
+# One side keeps these in one tensor, the other in several.
 _POINTS = "sam_prompt_encoder.point_embeddings.{}.weight"
 _POINT_ROWS = "prompt_encoder.point_embed.weight"
 _FOURIER = "sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"
@@ -116,18 +116,18 @@ def _rename(name: str, rows: list[tuple[re.Pattern[str], str]]) -> str:
         match = pattern.fullmatch(name)
         if match:
             return target.format(**match.groupdict())
-    return name  # unknown: `load_parameters` will refuse it by this name
+    return name  # unknown: `load_parameters` will refuse it under this name
 
 
 def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Rename Meta's tensors; a name that SAM 2.1 does not have stays as it is.
 
     Args:
-        state: SAM 2.1's tensors under Meta's names, complete or not.
+        state: SAM 2.1's tensors by Meta's names, complete or not.
     """
     names = [name for name in map(_POINTS.format, range(4)) if name in state]
     points = {name: state[name] for name in names if state[name].ndim == 2}
-    # Rows that do not fit each other stay separate, to be refused under their names.
+    # Rows that do not fit each other stay separate: `load_parameters` will refuse them by name.
     whole = len(points) == 4 and len({(row.shape, row.dtype) for row in points.values()}) == 1
     taken = {_FOURIER, *(points if whole else ())}
     tensors = {
@@ -143,10 +143,10 @@ def to_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def to_meta(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The opposite of `to_transformers`.
+    """Rename transformers' tensors to Meta's names, the inverse of `to_transformers`.
 
     Raises:
-        ValueError: the two buffers that are one tensor of Meta's differ.
+        ValueError: the two buffers that are one tensor in Meta's file differ.
     """
     tensors = {
         _rename(name, _TO_META): tensor
@@ -159,6 +159,6 @@ def to_meta(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     buffers = [state[name] for name in POSITION_MATRICES if name in state]
     if buffers:
         if not (buffers[0].is_meta or all(torch.equal(buffers[0], other) for other in buffers)):
-            raise ValueError(f"{' and '.join(POSITION_MATRICES)} differ, and must be one matrix")
+            raise ValueError(f"{' and '.join(POSITION_MATRICES)} must be equal, but they differ")
         tensors[_FOURIER] = buffers[0]
     return tensors

@@ -1,4 +1,4 @@
-"""Read tensors from a checkpoint's files, which are not trusted: no code in them is run."""
+"""Read tensors from a checkpoint's untrusted files; no code in them is run."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     The disk is read when a tensor is used; no file is copied.
 
     Args:
-        folder: with `model.safetensors`, or `model.safetensors.index.json` and its shards.
+        folder: holds `model.safetensors`, or `model.safetensors.index.json` and its shards.
 
     Raises:
         CheckpointError: neither is there, a file is damaged, or the index does not fit the shards
@@ -35,7 +35,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
         return _read_file(folder / _SINGLE)
     if not index.is_file():
         raise CheckpointError(
-            f"{folder}: neither {_SINGLE} nor {_INDEX}; weights are read from safetensors only"
+            f"{folder}: has neither {_SINGLE} nor {_INDEX}; weights are read from safetensors only"
         )
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict) or not all(isinstance(file, str) for file in places.values()):
@@ -52,18 +52,18 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
 
 
 def read_sam2(path: Path) -> dict[str, Tensor]:
-    """Read SAM 2.1 under transformers' names.
+    """Read the tensors of SAM 2.1, by transformers' names.
 
     Args:
         path: Meta's `.pt` file, or a Hugging Face folder with `model.safetensors`.
 
     Raises:
-        CheckpointError: neither, or damaged.
+        CheckpointError: `path` is neither of the two, or is damaged.
     """
     if not path.is_dir():
         return to_transformers(_read_pt(path))
     tensors = read_tensors(path)
-    # They are one matrix, and safetensors keeps only one of two tensors that share their memory.
+    # Both names are one matrix, and safetensors keeps only one of two tensors that share memory.
     present = [name for name in POSITION_MATRICES if name in tensors]
     if len(present) == 1:
         tensors.update(dict.fromkeys(POSITION_MATRICES, tensors[present[0]]))
@@ -77,7 +77,7 @@ def listed(names: list[str], limit: int = 20) -> str:
 
 
 def _check_shard(file: str, index: Path) -> None:
-    # By the rules of both systems: a checkpoint for Windows may name C:\ or ..\ too.
+    # By the rules of POSIX and of Windows: an index may name C:\ or ..\ too.
     for kind in (PurePosixPath, PureWindowsPath):
         path = kind(file)
         if path.is_absolute() or path.drive or len(path.parts) != 1 or path.name != file:
@@ -93,7 +93,7 @@ def _read_file(path: Path) -> dict[str, Tensor]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path}: no such file; is the download complete?") from error
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path}: damaged or not safetensors ({error})") from error
+        raise CheckpointError(f"{path}: damaged, or not safetensors ({error})") from error
 
 
 def _read_pt(path: Path) -> Mapping[str, Tensor]:
@@ -109,5 +109,5 @@ def _read_pt(path: Path) -> Mapping[str, Tensor]:
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(tensor, Tensor) for name, tensor in state.items()
     ):
-        raise CheckpointError(f"{path}: holds no tensors under 'model', as Meta's checkpoints do")
+        raise CheckpointError(f"{path}: not Meta's checkpoint: it holds no tensors under 'model'")
     return state

@@ -1,9 +1,9 @@
 """Measure nano: `python -m pam_model.nano.evaluate [--scenes 500] [--device cpu] [--json FILE]`.
 
 It asks about one or two objects of each held-out scene of the drawn world, and about up to three
-objects of each flat image drawn with Pillow. Objects of which less than half is visible are left
-out. Masks are compared with the visible part, in the image's own pixels. A caption counts as right
-only if it states every fact that it should, and nothing false.
+objects of each flat image drawn with Pillow. It leaves out objects of which less than half is
+visible. Masks are compared with the visible part of the object, in the image's own pixels. A
+caption is right only if it states every fact that it should, and nothing false.
 """
 
 from __future__ import annotations
@@ -37,10 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     )
     add = parser.add_argument
     add("--checkpoint", default="nano", help="a name or folder, as for PAM.from_pretrained")
-    add("--scenes", type=_count, default=500, help="of the drawn world (default: 500)")
-    add("--flat", type=_count, default=200, help="flat images (default: 200)")
-    add("--device", help="cpu, cuda or mps (default: the best there is)")
-    add("--by-shape", action="store_true", help="also print what is taken for what, and when")
+    add("--scenes", type=_count, default=500, help="number of scenes (default: 500)")
+    add("--flat", type=_count, default=200, help="number of flat images (default: 200)")
+    add("--device", help="cpu, cuda or mps (default: the fastest there is)")
+    add("--by-shape", action="store_true", help="also print the mistakes by shape and circumstance")
     add("--json", type=Path, help="write all numbers to this file")
     options = parser.parse_args(arguments)
     console, progress = Console(), Console(stderr=True)
@@ -86,7 +86,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _count(text: str) -> int:
     value = int(text)
     if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+        raise argparse.ArgumentTypeError(f"must be 1 or more, not {text}")
     return value
 
 
@@ -130,7 +130,7 @@ def _number(name: str, value: float) -> str:
 
 
 def _document(rows: Sequence[Measure | GroupReport]) -> list[dict[str, object]]:
-    """Rows for JSON, which has no NaN: a mean over nothing is null."""
+    """Rows for JSON, which has no NaN: a mean over no objects is null."""
     return [{name: _rounded(value) for name, value in row._asdict().items()} for row in rows]
 
 

@@ -1,6 +1,6 @@
 """Simple flat images drawn with Pillow, to test nano on something it was not trained on.
 
-No drawing code is shared with the world that nano was trained on, only the names of shapes and
+They share no drawing code with the world that nano was trained on, only the names of shapes and
 colours.
 """
 
@@ -54,7 +54,7 @@ _GAP = 4  # pixels between objects
 
 @dataclass(frozen=True, eq=False)
 class _Pen:
-    """Draws one object around a place, in units of its radius."""
+    """Draws one object around its centre, in units of its radius."""
 
     draw: ImageDraw.ImageDraw
     x: float
@@ -85,7 +85,7 @@ def draw_flat_image(seed: int) -> DrawnScene:
         seed: the same seed gives the same image.
 
     Returns:
-        Objects of which only the facts shape and colour mean something.
+        The image and its objects; of their facts, only shape and colour have a meaning.
     """
     rng = random.Random(seed)
     width, height = rng.choice(_SIZES)
@@ -115,7 +115,7 @@ def draw_flat_image(seed: int) -> DrawnScene:
 
 
 def _ground(rng: random.Random, colour: str, width: int, height: int) -> Image.Image:
-    """A plain ground (every second one), or one with noise, faint lines or a soft gradient."""
+    """A plain ground (half of the time), or one with noise, faint lines or a soft gradient."""
     image = Image.new("RGB", (width, height), colour)
     kind = rng.choice(["plain", "plain", "plain", "noise", "lines", "gradient"])
     if kind == "noise":
@@ -136,7 +136,7 @@ def _ground(rng: random.Random, colour: str, width: int, height: int) -> Image.I
 def _free_spot(
     rng: random.Random, taken: list[tuple[float, float, float]], width: int, height: int
 ) -> tuple[float, float, float] | None:
-    """Centre and radius of a circle inside the image that touches no other."""
+    """The centre and radius of a circle inside the image that touches no other."""
     side = min(width, height)
     for _ in range(60):
         radius = rng.uniform(0.06, 0.25) * side
@@ -198,7 +198,7 @@ def _arrow(pen: _Pen) -> None:
     neck, head, shaft = rng.uniform(0.0, 0.3), rng.uniform(0.45, 0.65), rng.uniform(0.14, 0.24)
     upper = [(-0.95, -shaft), (neck, -shaft), (neck, -head)]
     lower = [(x, -y) for x, y in reversed(upper)]
-    # No corner lies beyond the radius: the tip is at 0.98, the head's corners nearer.
+    # No corner is outside the radius: the tip is at 0.98, and the head's corners are nearer.
     pen.polygon([*upper, (0.98, 0.0), *lower], rng.choice([0, 90, 180, 270]))
 
 

@@ -1,4 +1,4 @@
-"""Images whose objects are known, with prompts as people give them, to measure a PAM."""
+"""Images with known objects and with prompts like those of people, to measure a PAM."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pam_model.prompts import Prompt
 Mask = npt.NDArray[np.bool_]
 
 LEAST_VISIBLE = 0.5
-"""Objects of which a smaller fraction is visible are not asked about."""
+"""The smallest visible fraction of an object that is asked about."""
 _CLICK_INSET = 3.0  # pixels between a click and the object's edge, where the object is wide enough
 _EMPTY_DISTANCE = 8.0  # pixels between a click on the ground and any object
 
@@ -25,9 +25,9 @@ class KnownObject:
     """An object to ask about.
 
     Attributes:
-        drawn: its visible mask, and what is true of it.
-        box: a prompt: a box roughly as a person would draw it.
-        click: a prompt: a point on the object.
+        drawn: its visible mask and its facts.
+        box: a box prompt, roughly as a person would draw it.
+        click: a point prompt on the object.
     """
 
     drawn: DrawnObject
@@ -37,12 +37,12 @@ class KnownObject:
 
 @dataclass(frozen=True, eq=False)
 class KnownImage:
-    """An image, some of its objects, and a click on none.
+    """An image, some of its objects, and a click on no object.
 
     Attributes:
         image: uint8 `(H, W, 3)`, RGB.
-        objects: to ask about.
-        empty_click: a point on the ground, or None where objects leave no room.
+        objects: the objects to ask about.
+        empty_click: a point prompt on the ground, or None if objects leave no room.
     """
 
     image: npt.NDArray[np.uint8]
@@ -54,7 +54,7 @@ def known_scene(seed: int) -> KnownImage:
     """Draw a scene of the drawn world and choose at most two of its objects.
 
     Args:
-        seed: from `world.HELD_OUT_SEED` on, for scenes that were not trained on.
+        seed: the scene's seed; from `world.HELD_OUT_SEED` on, nano was not trained on the scene.
     """
     return _with_prompts(render_scene(seed), seed, most_objects=2)
 
@@ -76,7 +76,7 @@ def _with_prompts(scene: DrawnScene, seed: int, most_objects: int) -> KnownImage
 
 
 def jittered_box(rng: np.random.Generator, mask: Mask) -> Prompt:
-    """Put a box around a mask as a person does: a quarter exact, most slightly off, some far off.
+    """Put a box around a mask as a person does: a quarter are exact, most a bit off, some far off.
 
     The offsets have the same distribution as in training, in pixels of the image.
     """
@@ -91,19 +91,19 @@ def jittered_box(rng: np.random.Generator, mask: Mask) -> Prompt:
 
 
 def inner_click(rng: np.random.Generator, mask: Mask) -> Prompt:
-    """Click at random on a mask, some pixels inside its edge where it is wide enough."""
+    """Click at random on a mask; where it is wide enough, some pixels inside its edge."""
     depth = _depth(mask)
     return _click(rng, depth >= min(_CLICK_INSET, float(depth.max())))
 
 
 def ground_click(rng: np.random.Generator, ground: Mask) -> Prompt | None:
-    """Click on the ground, away from all objects; None where there is no such place."""
+    """Click on the ground, away from all objects; None if there is no such place."""
     room = _depth(ground) >= _EMPTY_DISTANCE
     return _click(rng, room) if room.any() else None
 
 
 def _depth(mask: Mask) -> npt.NDArray[np.float32]:
-    """Distance of each pixel of the mask to the nearest one outside it; 0 outside."""
+    """The distance of each pixel of the mask to the nearest one outside it; 0 outside."""
     distance = cv2.distanceTransform(mask.astype(np.uint8), cv2.DIST_L2, 5)
     return np.asarray(distance, dtype=np.float32)
 

@@ -26,7 +26,7 @@ from pam_model.tasks import LANGUAGES, Language, Question, Task
 
 FLAT_QUESTIONS = tuple(q for q in QUESTIONS if q.task in (Task.LABEL, Task.BRIEF))
 NAMES = (*words.SHAPES, *words.OTHER_NOUNS)
-"""The labels that `classify` chooses from: the shapes, and things that are never drawn."""
+"""The labels that `classify` chooses from: the shapes and things that are never drawn."""
 _IMAGES_AT_ONCE = 16
 _OPTIONS = GenerationOptions(max_new_tokens=96)
 _LABELS = tuple(Question(Task.LABEL, language) for language in LANGUAGES)
@@ -68,11 +68,11 @@ class ObjectAnswers:
 
     Attributes:
         known: the object.
-        box_iou: IoU of the mask found from the box and the visible mask, in the image's pixels.
-        click_iou: the same from one click.
-        from_box: the answer to every question about the region found from the box.
-        from_click: the label in each language for the region found from the click.
-        chosen: index into `NAMES` of the likeliest name in each language, from the box.
+        box_iou: the IoU, in the image's pixels, of the visible mask and the mask from the box.
+        click_iou: the same for the mask from the click.
+        from_box: the answer to each question about the region from the box.
+        from_click: the label in each language for the region from the click.
+        chosen: the index into `NAMES` of the likeliest name in each language, from the box.
     """
 
     known: KnownObject
@@ -98,8 +98,8 @@ class Answers:
     """What a PAM found and said about some images.
 
     Attributes:
-        objects: one by one.
-        refused: for every click on the ground, whether the object score was 0 or less.
+        objects: the answers about each object.
+        refused: for each click on the ground, whether the object score was 0 or less.
     """
 
     objects: tuple[ObjectAnswers, ...]
@@ -112,9 +112,9 @@ def ask(
     """Ask about the objects of images, several images at a time.
 
     Args:
-        pam: to measure.
-        images: drawn as they are needed.
-        questions: about each object. Labels are always asked for.
+        pam: the model to measure.
+        images: the images; an iterator may draw them when they are needed.
+        questions: the questions about each object. Labels are always asked for.
     """
     asked = tuple(dict.fromkeys((*_LABELS, *questions)))
     objects: list[ObjectAnswers] = []
@@ -160,11 +160,11 @@ class GroupReport(NamedTuple):
 
     Attributes:
         group: what its objects have in common.
-        objects: how many there were.
-        box_iou: mean.
-        click_iou: mean.
-        label_right: fraction of right English labels, from a box.
-        taken_for: wrong English labels and how often each came, most frequent first.
+        objects: the number of objects.
+        box_iou: the mean IoU from a box.
+        click_iou: the mean IoU from a click.
+        label_right: the fraction of right English labels, from a box.
+        taken_for: the wrong English labels and how often each was given, most frequent first.
     """
 
     group: str
@@ -184,7 +184,7 @@ def by_shape(answers: Answers) -> list[GroupReport]:
 
 
 def by_circumstance(answers: Answers) -> list[GroupReport]:
-    """Group masks and English labels by texture, size and ground, and by what is hidden."""
+    """Group masks and English labels by texture, size, ground and whether a part is hidden."""
     groups: dict[str, list[ObjectAnswers]] = {"whole": [], "partly hidden": []}
     for field in ("texture", "size", "ground"):
         groups.update({f"{field} {word.en}": [] for word in texts.FIELDS[field]})
@@ -210,7 +210,7 @@ def _report(group: str, members: Iterable[ObjectAnswers]) -> GroupReport:
 
 
 def by_fact(answers: Answers) -> list[Measure]:
-    """Group detailed captions by the facts they state: which facts come out right."""
+    """For each fact, the fraction of detailed captions that state it rightly."""
     measures = []
     for language in LANGUAGES:
         question = Question(Task.DETAILED, language)
@@ -225,7 +225,7 @@ def by_fact(answers: Answers) -> list[Measure]:
 
 
 def _segment(pam: PAM, group: Sequence[KnownImage]) -> Segments:
-    """Segments of all boxes, then of all clicks, then of all empty clicks."""
+    """The segments of all boxes, then of all clicks, then of all empty clicks."""
     parts: tuple[list[Segments], ...] = ([], [], [])
     features = pam.encode_batch([image.image for image in group])
     for seen, image in zip(features, group, strict=True):
@@ -241,7 +241,7 @@ def _segment(pam: PAM, group: Sequence[KnownImage]) -> Segments:
 def _about_objects(
     pam: PAM, known: Sequence[KnownObject], segments: Segments, questions: Sequence[Question]
 ) -> list[ObjectAnswers]:
-    """Answers about each known object; `segments` are of their boxes, then of their clicks."""
+    """The answers about each object; `segments` are those of all boxes, then of all clicks."""
     count = len(known)
     if not count:
         return []
@@ -269,7 +269,7 @@ def _about_objects(
 
 
 def mask_iou(first: npt.NDArray[np.bool_], second: npt.NDArray[np.bool_]) -> float:
-    """Intersection over union of two masks of one size; 1 where both are empty."""
+    """The intersection over union of two masks of one size; 1 if both are empty."""
     either = int((first | second).sum())
     return int((first & second).sum()) / either if either else 1.0
 

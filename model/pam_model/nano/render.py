@@ -1,6 +1,6 @@
-"""Draw scenes: images, and maps of which object each pixel shows.
+"""Draw scenes: images, and maps of the object that each pixel shows.
 
-B scenes have `MAX_OBJECTS` = N places for objects each; (u, v) are coordinates in an object's own
+Each of B scenes has N = `MAX_OBJECTS` places for objects; (u, v) are coordinates in an object's own
 frame, in units of its radius.
 """
 
@@ -21,7 +21,7 @@ assert [words.GROUNDS[i].en for i in (1, 2, 3, 4)] == ["gradient", "lined", "til
 
 
 def index_maps(scenes: Scenes, height: int, width: int) -> Tensor:
-    """Find which object each pixel of the (squashed) image shows.
+    """Find the object that each pixel of the (squashed) image shows.
 
     Returns:
         uint8 `(B, height, width)`: 0 for the ground, i + 1 for object i.
@@ -37,8 +37,8 @@ def images(scenes: Scenes, maps: Tensor, generator: torch.Generator | None = Non
 
     Args:
         scenes: B scenes.
-        maps: of these scenes, uint8 `(B, H, W)`.
-        generator: of the camera's noise; None takes the device's own.
+        maps: the index maps of these scenes, uint8 `(B, H, W)`.
+        generator: draws the camera's noise; None takes the device's own generator.
 
     Returns:
         float32 `(B, 3, H, W)`, RGB from 0 to 1.
@@ -49,10 +49,10 @@ def images(scenes: Scenes, maps: Tensor, generator: torch.Generator | None = Non
 
 
 def visible_fractions(scenes: Scenes, maps: Tensor, samples: int = 48) -> Tensor:
-    """Measure which fraction of each object is visible: not hidden, not beyond the border.
+    """Measure the fraction of each object that is visible: not hidden, and inside the image.
 
     Returns:
-        float32 `(B, N)` from 0 to 1, from `samples` x `samples` points of each object.
+        float32 `(B, N)` from 0 to 1, measured at `samples` x `samples` points of each object.
     """
     batch, height, width = maps.shape
     steps = (torch.arange(samples, device=maps.device) + 0.5) / samples * 2 - 1
@@ -80,7 +80,7 @@ def visible_fractions(scenes: Scenes, maps: Tensor, samples: int = 48) -> Tensor
 
 
 def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Pixel centres as fractions: x `(1, width)`, y `(height, 1)`."""
+    """The pixel centres as fractions of the image: x `(1, width)` and y `(height, 1)`."""
     x = (torch.arange(width, device=device) + 0.5) / width
     y = (torch.arange(height, device=device) + 0.5) / height
     return x[None, :], y[:, None]
@@ -89,7 +89,7 @@ def _grid(height: int, width: int, device: torch.device) -> tuple[Tensor, Tensor
 def _local(
     x: Tensor, y: Tensor, centre: Tensor, aspect: Tensor, turn: Tensor, radius: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """From fractions of the image to an object's own frame; `centre` is `(..., 2)`."""
+    """Convert fractions of the image to an object's own frame; `centre` is `(..., 2)`."""
     across = (x - centre[..., 0]) * aspect.sqrt() / radius
     down = (y - centre[..., 1]) * aspect.rsqrt() / radius
     cos, sin = turn.cos(), turn.sin()
@@ -114,7 +114,7 @@ def _index_maps_at_once(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
 
 
 def _index_map(scenes: Scenes, scene: int, x: Tensor, y: Tensor) -> Tensor:
-    """Draw one scene on the CPU: each object is tested for its own shape only, ten times less."""
+    """Draw one scene on the CPU: only the shape of each object is tested, not all ten."""
     result = torch.zeros(y.shape[0], x.shape[1], dtype=torch.uint8)
     for i in range(MAX_OBJECTS):
         if not scenes.present[scene, i]:
@@ -130,7 +130,7 @@ def _paint(scenes: Scenes, maps: Tensor) -> Tensor:
     """Paint every pixel with the colour of what it shows: `(B, 3, H, W)`."""
     batch, height, width = maps.shape
     x, y = _grid(height, width, maps.device)
-    top = (maps.long() - 1).clamp(min=0)  # [B, H, W]; where the ground shows, any object will do
+    top = (maps.long() - 1).clamp(min=0)  # [B, H, W]; where the ground shows, any object does
     scene = torch.arange(batch, device=maps.device)[:, None, None]
 
     def shown(values: Tensor) -> Tensor:
@@ -139,7 +139,7 @@ def _paint(scenes: Scenes, maps: Tensor) -> Tensor:
     aspect = scenes.aspect[:, None, None]
     u, v = _local(x, y, shown(scenes.centre), aspect, shown(scenes.turn), shown(scenes.radius))
     patterned = _pattern(shown(scenes.texture), u, v, *shown(scenes.pattern).unbind(-1))
-    # The outline is where the shape, made smaller by the outline's width, does not reach.
+    # The outline is what the shape, shrunk by the outline's width, does not cover.
     outline = shown(scenes.outline)  # [B, H, W]
     u, v = u / (1 - outline), v / (1 - outline)
     edge = ~inside(shown(scenes.shape), u, v, shown(scenes.proportions).unbind(-1)) & (outline > 0)

@@ -1,9 +1,9 @@
 """Sample scenes of the drawn world: descriptions as tensors, before anything is drawn.
 
 Lengths are fractions of the square root of the image's area, and places are fractions of its width
-and height; so a scene stays the same at every size and when its image is squashed. B scenes have
-`MAX_OBJECTS` = N places for objects each. Sampling has no branch on the data and never waits for
-the device, so that a whole batch can be made inside a CUDA graph.
+and height. A scene therefore stays the same at every size, and when its image is squashed. Each of
+B scenes has N = `MAX_OBJECTS` places for objects. Sampling has no branch on the data and never
+waits for the device, so that a whole batch can be made inside a CUDA graph.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pam_model.nano import words
 
 MAX_OBJECTS = 12
 GRAIN_CELLS = 128
-# Radii of the circle around an object; the gaps between small, medium and large keep them apart.
+# Radii of the circle around an object. Gaps keep small, medium and large apart.
 RADII = ((0.038, 0.072), (0.1, 0.145), (0.195, 0.3))
 _SIZE_ODDS = (0.42, 0.36, 0.22)
 _TEXTURE_ODDS = (0.49, 0.17, 0.17, 0.17)
@@ -28,7 +28,7 @@ _SHAPE_ODDS = (0.1, 0.1, 0.1, 0.1, 0.12, 0.09, 0.1, 0.09, 0.1, 0.1)
 _LEAST_CONTRAST = 0.3  # between an object and the ground, as a distance in RGB of 0 to 1
 _CANDIDATES = 6
 
-# Usual RGB values for the name of each colour; a paint is one of them, or a mix of two.
+# RGB values that each colour's name usually stands for; a paint is one of them or a mix of two.
 _PAINTS = (
     ((255, 0, 0), (220, 20, 60), (200, 30, 30), (178, 34, 34), (230, 57, 70), (215, 38, 30)),
     ((255, 165, 0), (255, 140, 0), (255, 127, 14), (245, 130, 48), (240, 150, 40), (255, 128, 0)),
@@ -68,17 +68,17 @@ _PAINTS = (
 
 @cache
 def _paint_table(device: torch.device) -> Tensor:
-    """float32 `(colours, 6, 3)`, RGB from 0 to 1; a CUDA graph could not copy it from the host."""
+    """float32 `(colours, 6, 3)`, RGB from 0 to 1; a CUDA graph cannot copy it from the host."""
     return (torch.tensor(_PAINTS) / 255).to(device)
 
 
 @dataclass(frozen=True)
 class Scenes:
-    """B scenes of `MAX_OBJECTS` places for objects each, drawn in order: later ones are on top.
+    """B scenes of N places for objects each, drawn in order: later ones are on top.
 
     Attributes:
         aspect: float32 `(B,)`, width / height of the image before it is squashed.
-        ground: int64 `(B,)`, index into `words.GROUNDS`.
+        ground: int64 `(B,)`, indices into `words.GROUNDS`.
         ground_paints: float32 `(B, 2, 3)`, RGB from 0 to 1; the second is the pattern's.
         ground_pattern: float32 `(B, 3)`: angle in radians, period, phase from 0 to 1.
         grain: float32 `(B, 1, GRAIN_CELLS, GRAIN_CELLS)` from -1 to 1.
@@ -115,14 +115,14 @@ class Scenes:
 
 
 class Random:
-    """Random tensors on one device, from one generator (or the device's own)."""
+    """Makes random tensors on one device, from one generator or the device's own."""
 
     def __init__(self, device: torch.device, generator: torch.Generator | None = None) -> None:
         self.device = device
         self.generator = generator
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
-        """Return float32 of `shape`, evenly from `low` to `high`."""
+        """Return float32 of `shape`, uniform from `low` to `high`."""
         values = torch.rand(shape, device=self.device, generator=self.generator)
         return values * (high - low) + low
 
@@ -131,7 +131,7 @@ class Random:
         return torch.randn(shape, device=self.device, generator=self.generator)
 
     def choice(self, odds: tuple[float, ...], *shape: int) -> Tensor:
-        """Return int64 of `shape`: indices that come with these probabilities."""
+        """Return int64 of `shape`: indices, chosen with these probabilities."""
         steps = torch.zeros(shape, dtype=torch.long, device=self.device)
         values, total = self.uniform(*shape), 0.0
         for part in odds[:-1]:
@@ -152,7 +152,7 @@ def sample_scenes(
     Args:
         count: B.
         device: where the tensors live.
-        generator: of that device; None takes the device's own (needed inside a CUDA graph).
+        generator: on that device; None takes the device's own (needed inside a CUDA graph).
     """
     random = Random(device, generator)
     n = MAX_OBJECTS
@@ -162,7 +162,7 @@ def sample_scenes(
     size, radius = _sizes(random, count)
     colour, paint = _paints(random, ground_paints)
     texture = random.choice(_TEXTURE_ODDS, count, n)
-    how_many = (random.uniform(count, 1) ** 1.2 * n).floor() + 1  # [B, 1]; few are likelier
+    how_many = (random.uniform(count, 1) ** 1.2 * n).floor() + 1  # [B, 1]; small numbers likelier
     period = random.uniform(count, n, low=0.28, high=0.5)
     return Scenes(
         aspect=aspect,
@@ -178,7 +178,7 @@ def sample_scenes(
         ),
         grain=random.uniform(count, 1, GRAIN_CELLS, GRAIN_CELLS, low=-1.0),
         camera=_camera(random, count),
-        # A random choice of places, so that the number says nothing about the drawing order.
+        # The occupied places are random: the first ones alone would mostly be large objects.
         present=random.uniform(count, n).argsort(dim=1) < how_many,
         shape=random.choice(_SHAPE_ODDS, count, n),
         colour=colour,
@@ -208,7 +208,7 @@ def _camera(random: Random, count: int) -> Tensor:
     noise = random.uniform(count, high=0.05) * random.chance(0.5, count)
     brightness = random.uniform(count, low=-0.05, high=0.05)
     contrast = random.uniform(count, low=0.85, high=1.1)
-    plain = random.chance(0.3, count)  # unchanged, as drawing programs make images
+    plain = random.chance(0.3, count)  # no camera, as in images from drawing programs
     camera = torch.stack([blur[:, 0], blur[:, 1], noise, brightness, contrast], dim=1)
     untouched = torch.stack(
         [blur[:, 0], blur[:, 0] * 0, noise * 0, noise * 0, noise * 0 + 1], dim=1
@@ -225,7 +225,7 @@ def _turns(random: Random, count: int) -> Tensor:
 
 
 def _sizes(random: Random, count: int) -> tuple[Tensor, Tensor]:
-    """Sizes and radii `(B, N)`. Large ones mostly come first, as the first ones lie underneath."""
+    """Sizes and radii `(B, N)`. Large objects mostly come first, because those lie underneath."""
     shape = (count, MAX_OBJECTS)
     size = random.choice(_SIZE_ODDS, *shape)
     low, high = (
@@ -272,7 +272,7 @@ def _paints(random: Random, ground_paints: Tensor) -> tuple[Tensor, Tensor]:
     middle = ground_paints.mean(dim=1, keepdim=True)
     grounds = torch.cat([ground_paints, middle], dim=1)[:, None, None]  # [B, 1, 1, 3, RGB]
     contrast = (paint[..., None, :] - grounds).norm(dim=-1).amin(dim=-1)  # [B, N, colours]
-    # At random among the colours that stand out; else the one that stands out most.
+    # A random one of the colours that stand out; if none does, the one that stands out most.
     liking = random.uniform(count, n, colours) + (contrast > _LEAST_CONTRAST) * 2 + contrast * 0.01
     colour = liking.argmax(dim=2)
     chosen = paint.gather(2, colour[..., None, None].expand(-1, -1, 1, 3)).squeeze(2)
@@ -293,10 +293,10 @@ def _outline_paint(random: Random, paint: Tensor) -> Tensor:
 
 
 def _centres(random: Random, radius: Tensor, aspect: Tensor) -> Tensor:
-    """Centres `(B, N, 2)`: mostly apart from each other and inside the image, but not always."""
+    """Centres `(B, N, 2)`; most objects are apart from each other and inside the image."""
     count, n = radius.shape
     extent = torch.stack([aspect.sqrt(), aspect.rsqrt()], dim=1)[:, None, None]  # [B, 1, 1, 2]
-    # The distance from the border to the centre in radii; above 1 the object is whole.
+    # The distance from the border to the centre in radii; above 1, all of the object is inside.
     margin = torch.where(
         random.chance(0.85, count, n), 1.02, random.uniform(count, n, low=0.3, high=1.0)
     )

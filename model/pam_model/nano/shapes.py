@@ -69,14 +69,14 @@ def _heart(x: Tensor, y: Tensor, p: Proportions) -> Tensor:
     # Two circles side by side, and the wedge that touches both and ends in the tip.
     across = x.abs()
     centre, radius = 0.44 - 0.06 * p[0], 0.48 + 0.03 * p[1]
-    rise, tip = 0.3, 0.8 + 0.15 * p[2]  # the circles' centres are `rise` above, the tip below
+    rise, tip = 0.3, 0.8 + 0.15 * p[2]  # the circles' centres are `rise` above 0, the tip below 0
     in_circle = (across - centre) ** 2 + (y + rise) ** 2 < radius**2
     depth = tip + rise
     distance = torch.sqrt(centre**2 + depth**2)
-    slant = torch.atan2(centre, depth) + torch.asin(radius / distance)  # of the touching line
+    slant = torch.atan2(centre, depth) + torch.asin(radius / distance)  # of the tangent
     above = tip - y
     in_wedge = across * torch.cos(slant) < above * torch.sin(slant)
-    # The wedge ends at the line from the touching point to the circle's centre, below the dent.
+    # The wedge ends at the line from the tangent point to the circle's centre, below the dent.
     length = torch.sqrt(distance**2 - radius**2)
     before_touch = across * torch.sin(slant) + above * torch.cos(slant) < length
     dent = torch.sqrt((radius**2 - centre**2).clamp(min=0.0))
@@ -112,7 +112,7 @@ INSIDE: tuple[Callable[[Tensor, Tensor, Proportions], Tensor], ...] = (
     _crescent,
     _arrow,
 )
-"""In the order of `words.SHAPES`."""
+"""The test of each shape, in the order of `words.SHAPES`."""
 
 
 def inside(shape: Tensor, x: Tensor, y: Tensor, proportions: Proportions) -> Tensor:
@@ -120,11 +120,11 @@ def inside(shape: Tensor, x: Tensor, y: Tensor, proportions: Proportions) -> Ten
 
     Args:
         shape: int64, indices into `words.SHAPES`.
-        x: float32, in the shape's own frame; y likewise.
-        proportions: three float32 from 0 to 1.
+        x: float32, the coordinate in the shape's own frame; y likewise.
+        proportions: three float32 tensors from 0 to 1.
 
     Returns:
-        bool of the common broadcast shape.
+        bool, of the common broadcast shape.
     """
     result = torch.zeros_like(x, dtype=torch.bool)
     for index, test in enumerate(INSIDE):

@@ -9,7 +9,7 @@ from pam_model.nano.tokenizer import SPECIAL_TOKENS, VOCABULARY_SIZE
 
 
 def nano_config() -> PAMConfig:
-    """Sizes of nano: under 16 MB as float16, with SAM 2.1's memory parts."""
+    """The sizes of nano, which takes less than 16 MB in float16, with SAM 2.1's memory parts."""
     return PAMConfig(
         sam2=sam2_config(
             image_size=512,

@@ -1,4 +1,4 @@
-"""Captions of the objects of the drawn world: written, and checked."""
+"""Write and check the captions of the objects of the drawn world."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pam_model.tasks import LANGUAGES, Language, Question, Task
 
 QUESTIONS = tuple(Question(task, language) for language in LANGUAGES for task in Task)
 TEMPLATES = 3
-"""Wordings of each caption."""
+"""The number of wordings of each caption."""
 
 
 class Facts(NamedTuple):
@@ -52,7 +52,7 @@ _BRIEF: dict[Language, tuple[str, ...]] = {
         "这是一个{size}{shape}，{colour}，{texture}。",
     ),
 }
-# In three parts that end at punctuation, so that the tokens of the parts can be joined.
+# Each text has three parts that end at punctuation, so that their tokens can be joined.
 _DETAILED: dict[Language, tuple[tuple[str, str, str], ...]] = {
     "en": (
         (
@@ -98,9 +98,9 @@ def answer(facts: Facts, question: Question, template: int = 0) -> str:
     """Return the true answer to a question about an object.
 
     Args:
-        facts: of the object.
+        facts: the object's facts.
         question: task and language.
-        template: which of the `TEMPLATES` wordings; labels and definitions have only one.
+        template: the wording, from 0 to `TEMPLATES` - 1; labels and definitions have only one.
     """
     return "".join(answer_parts(facts, question, template))
 
@@ -121,7 +121,7 @@ def answer_parts(facts: Facts, question: Question, template: int) -> tuple[str, 
 
 
 def fragments() -> list[str]:
-    """Return every piece that answers are made of, for the tokenizer to learn."""
+    """Return every piece of text that answers are made of, for the tokenizer to learn."""
     names = [
         name
         for choices in (*FIELDS.values(), words.OTHER_NOUNS)
@@ -153,7 +153,7 @@ def stated(text: str, language: Language) -> dict[str, set[int]]:
 
 
 def accepted(field: str, facts: Facts, places: Sequence[int]) -> set[int]:
-    """What may be stated about a field: the fact, and of the place also its neighbours."""
+    """What may be stated about a field: the fact; for the place, also its neighbours."""
     return {getattr(facts, field), *(places if field == "place" else ())}
 
 
@@ -162,9 +162,9 @@ def is_right(text: str, question: Question, facts: Facts, places: Sequence[int] 
 
     Args:
         text: the answer.
-        question: that was asked.
-        facts: the truth.
-        places: other places that are accepted too, for an object near the border of two.
+        question: the question that was asked.
+        facts: the true facts.
+        places: other places to accept, for an object near the border of two.
     """
     if question.task is Task.DEFINITION:
         return text.strip() == definition(facts.shape, question.language)

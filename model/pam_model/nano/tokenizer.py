@@ -36,7 +36,7 @@ def train_tokenizer() -> Tokenizer:
     trainer = BpeTrainer(
         vocab_size=VOCABULARY_SIZE,
         special_tokens=list(SPECIAL_TOKENS),
-        # All bytes, so that no text is unknown.
+        # All bytes are in the alphabet, so that any text can be encoded.
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -44,7 +44,7 @@ def train_tokenizer() -> Tokenizer:
         after_region(Question(task, language).text) for task in Task for language in LANGUAGES
     ]
     tokenizer.train_from_iterator(
-        # Repeated, because every prompt has them: they should take few tokens.
+        # These are repeated so that they take few tokens: every prompt has them.
         [*texts.fragments(), *questions * 4, *[BEFORE_REGION] * 4],
         trainer,
     )

@@ -105,4 +105,4 @@ OTHER_NOUNS = (
     Word("chair", "椅子"),
     Word("flower", "花"),
 )
-"""Things that are never drawn, for lists of labels that hold more than shapes."""
+"""Things that are never drawn, for label lists with other names than those of shapes."""

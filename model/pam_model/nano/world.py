@@ -1,4 +1,4 @@
-"""Scenes of the drawn world one by one, as NumPy arrays: for tests, the demo and the evaluation."""
+"""Draw single scenes of the drawn world as NumPy arrays, for tests, the demo and the evaluation."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class DrawnObject:
 
     Attributes:
         mask: bool `(H, W)`, its visible part.
-        facts: what is true of it.
-        places: other places that are right too, because its centre is near the border of two.
-        visible: the fraction of it that is visible, 0 to 1.
+        facts: its facts.
+        places: other places that are also right, because its centre is near the border of two.
+        visible: its visible fraction, 0 to 1.
     """
 
     mask: npt.NDArray[np.bool_]
@@ -35,7 +35,7 @@ class DrawnObject:
 
     @property
     def box(self) -> tuple[float, float, float, float]:
-        """(x1, y1, x2, y2) in pixels around the mask."""
+        """The tight box around the mask, (x1, y1, x2, y2) in pixels."""
         return box_around(self.mask)
 
 
@@ -46,7 +46,7 @@ class DrawnScene:
     Attributes:
         image: uint8 `(H, W, 3)`, RGB.
         objects: those with a visible pixel, in drawing order (later ones are on top).
-        ground: bool `(H, W)`, where no object is.
+        ground: bool `(H, W)`, true where there is no object.
     """
 
     image: npt.NDArray[np.uint8]
@@ -58,8 +58,8 @@ def render_scene(seed: int, side: int = 512) -> DrawnScene:
     """Draw a scene on the CPU; the same seed always gives the same scene.
 
     Args:
-        seed: any; those from `HELD_OUT_SEED` on are for evaluation.
-        side: square root of the image's area in pixels; the aspect ratio comes from the seed.
+        seed: any number; those from `HELD_OUT_SEED` on are for evaluation.
+        side: the square root of the image's area in pixels; the seed decides the aspect ratio.
     """
     generator = torch.Generator().manual_seed(seed)
     scenes = sample_scenes(1, torch.device("cpu"), generator)
@@ -81,13 +81,13 @@ def render_scene(seed: int, side: int = 512) -> DrawnScene:
 
 
 def box_around(mask: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
-    """(x1, y1, x2, y2) in pixels: the tight box around a mask `(H, W)` that is not empty."""
+    """The tight box (x1, y1, x2, y2), in pixels, around a mask `(H, W)` that is not empty."""
     rows, columns = np.nonzero(mask.any(axis=1))[0], np.nonzero(mask.any(axis=0))[0]
     return float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)
 
 
 def place_of(x: float, y: float) -> int:
-    """Index into `words.PLACES` of a point given as fractions of the width and the height."""
+    """The index into `words.PLACES` of a point, given as fractions of the width and the height."""
     return min(int(y * 3), 2) * 3 + min(int(x * 3), 2)
 
 
@@ -98,7 +98,7 @@ def _drawn_object(
     y = (rows.mean() + 0.5) / mask.shape[0]
     x = (columns.mean() + 0.5) / mask.shape[1]
     place = place_of(x, y)
-    # Which thirds the centre falls into when it is moved a little in each direction.
+    # The thirds that the centre falls into when it is moved a little in each direction.
     near = {
         place_of(min(max(x + dx, 0.0), 1.0), min(max(y + dy, 0.0), 1.0))
         for dx in (-_PLACE_MARGIN, 0, _PLACE_MARGIN)

@@ -168,7 +168,7 @@ def test_the_filter_of_disagreements_shows_only_those(captioned, opened):
         expect(app.text).to_have_value(label["caption"])
         app.wait_for_panel()
         app.press("Accept")
-    expect(app.page.get_by_text("No region is left that the filters let through")).to_be_visible()
+    expect(app.page.get_by_text("No region that matches the filters is left")).to_be_visible()
     app.screenshot("review-filtered")
     captioned.reload()
     found = captioned.values("ground_truth.detections", unwind=True)

@@ -158,7 +158,7 @@ def test_refuses_a_read_only_field_of_samples(dataset):
 
 def test_refuses_values_that_do_not_fit_what_labels_have_by_themselves(dataset):
     place = label_field(dataset, "keypoints")
-    with pytest.raises(PluginError, match="The 'confidence' of a Keypoint is not a number"):
+    with pytest.raises(PluginError, match="The 'confidence' of a Keypoint cannot be a number"):
         undeclared(place, [Attribute("confidence", "number")])
     assert undeclared(place, [Attribute("label")]) == {}
 

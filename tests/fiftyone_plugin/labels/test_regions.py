@@ -227,7 +227,7 @@ def test_keypoints_that_are_there_are_positive_points():
     ("points", "said"),
     [
         ([], "no points"),
-        ([(NAN, NAN)], "none of its points is there"),
+        ([(NAN, NAN)], "all its points are missing"),
         ([(1.5, 0.5), (NAN, NAN)], "outside the image"),
     ],
 )
@@ -310,7 +310,7 @@ def test_only_the_segmentation_or_the_class_asked_for_is_read():
         (fo.Segmentation(mask=np.zeros((2, 2, 2))), "shape"),
         (
             fo.Segmentation(mask=np.arange(MAX_CLASSES + 2, dtype=np.int64).reshape(1, -1)),
-            "are no classes",
+            "a class map has at most",
         ),
     ],
 )
@@ -320,9 +320,7 @@ def test_a_segmentation_that_cannot_be_read_gets_a_sentence(segmentation, said):
 
 @pytest.mark.parametrize("label", [fo.Classification(label="cat"), None, fo.Heatmap()])
 def test_a_label_without_regions_is_refused(label):
-    with pytest.raises(
-        PluginError, match="does not point at regions; choose a field of Detections"
-    ):
+    with pytest.raises(PluginError, match="has no regions; choose a field of Detections"):
         regions_of(label, SIZE)
 
 

@@ -90,15 +90,15 @@ def test_the_form_counts_only_what_is_missing(operator, scene_dataset):
         (
             "caption_regions",
             {"keep_masks": "mask_path", "mask_folder": "masks"},
-            "The folder of the masks is an absolute path",
+            "The folder of the masks must be an absolute path",
         ),
         ("caption_regions", {"more": True, "device": "tpu"}, "PAM_DEVICE must be"),
-        ("find_regions", {"field": "ground_truth"}, "has a field 'ground_truth' already"),
+        ("find_regions", {"field": "ground_truth"}, "already has a field 'ground_truth'"),
         ("find_regions", {"classes_from": "dataset"}, "has no classes"),
         (
             "segment_regions",
             {"write_to": "new", "new_field": "ground_truth"},
-            "has a field 'ground_truth' already",
+            "already has a field 'ground_truth'",
         ),
         (
             "label_regions",

@@ -48,7 +48,7 @@ def test_finding_regions_goes_on_where_it_stopped_and_both_are_undone(operator, 
     assert 0 < done < 3
     kept = dataset.exists("found").values("found.detections.id")
     options = {"field": "found", "points_per_side": 6}
-    with pytest.raises(PluginError, match='go on with it \\(only="missing"\\)'):
+    with pytest.raises(PluginError, match='continue it \\(only="missing"\\)'):
         find(dataset, **options)
     record = find(dataset, **options, only="missing")
     assert (record["state"], record["counts"]["samples"]) == ("finished", 3 - done)
@@ -92,11 +92,11 @@ def test_a_field_of_somebody_else_is_never_gone_on_with(operator, scene_dataset)
     stop_early(
         operator("segment_regions"), dataset, SegmentOptions(field="other", new_field="regions")
     )
-    with pytest.raises(PluginError, match="has a field 'other' already: choose another name"):
+    with pytest.raises(PluginError, match="already has a field 'other': choose another name"):
         operator("find_regions")(dataset, field="other", only="missing")
-    with pytest.raises(PluginError, match="has a field 'regions' already: choose another"):
+    with pytest.raises(PluginError, match="already has a field 'regions': choose another"):
         operator("find_regions")(dataset, field="regions", only="missing")
-    with pytest.raises(PluginError, match="has a field 'regions' already: choose another"):
+    with pytest.raises(PluginError, match="already has a field 'regions': choose another"):
         operator("segment_regions")(dataset, field=FIELD, new_field="regions", only="missing")
 
 
@@ -114,7 +114,7 @@ def test_a_field_that_a_run_is_writing_is_waited_for(operator, scene_dataset):
 def test_a_field_of_frames_is_not_appended_to(operator, video):
     video.clone_frame_field("boxes", "mine")
     for name in ("mine", "frames.mine"):
-        with pytest.raises(PluginError, match="has a field 'frames.mine' already"):
+        with pytest.raises(PluginError, match="already has a field 'frames.mine'"):
             operator("segment_regions")(video, field="frames.boxes", new_field=name)
     assert video.count("frames.mine.detections") == 4
 

@@ -156,7 +156,7 @@ def test_one_click_on_two_fields_says_what_to_do(operator, scene_dataset):
     labels = [{"label_id": "1", "sample_id": "2", "field": name} for name in ("a", "b")]
     ctx = context(scene_dataset(0), selected_labels=labels)
     ((_, sentence),) = notes_of(messages_of(operator("caption_selected").execute(ctx)))
-    assert sentence == "Labels of a and b are selected: select those of one field."
+    assert sentence == "Labels of a and b are selected: select labels of one field only."
 
 
 # Through FiftyOne's executor, and in a worker

@@ -339,7 +339,7 @@ def test_texts_of_classes_are_said_to_be_elsewhere(new_dataset, images):
     dataset.add_sample_field("seg.caption", fo.DictField)
     app = AppPanel(dataset.view())
     assert set(app.form) == {"classes"}
-    assert "The texts in seg are those of a Segmentation" in app.form["classes"]["view"]["label"]
+    assert "The texts in seg belong to a Segmentation" in app.form["classes"]["view"]["label"]
 
 
 def test_an_image_that_is_gone_is_said_and_the_review_goes_on(dataset, tmp_path):

@@ -379,6 +379,53 @@ def test_old_values_longer_than_a_document_are_kept_in_parts(dataset, monkeypatc
     assert state(dataset) == before
 
 
+# Records and journals that are damaged, or of a newer version
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"$set": {"config.state": "paused"}}, {"$unset": {"config.field": ""}}]
+    + [{"$set": {f"config.{name}": 7}} for name in ("counts", "failures", "paths", "undone")],
+)
+def test_a_record_that_cannot_be_read_is_refused_and_can_be_forgotten(dataset, change):
+    caption(dataset, "a", key="a")
+    found = foo.get_db_conn().runs.update_one({"key": "a", "_dataset_id": dataset._doc.id}, change)
+    assert found.modified_count == 1
+    for use in (list_runs, lambda dataset: undo_run(dataset, "a")):
+        with pytest.raises(PluginError, match="record of the run 'a' is damaged.*delete_run"):
+            use(dataset)
+    dataset.delete_run("a")
+    assert list_runs(dataset) == []
+    assert captions(dataset) == ["a 0", "a 1"] * 3
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"$unset": {"changes": ""}},
+        {"$set": {"added": None}},
+        {"$set": {"added": [{"labels": [7]}]}},
+        {"$unset": {"changes.0.new": ""}},
+        {"$set": {"changes.1": "cut"}},
+        {"$set": {"changes.0.reason": "of a later version"}},
+        {"$set": {"kind": "of a later version"}},
+    ],
+)
+def test_a_journal_that_cannot_be_read_changes_nothing_and_can_be_tried_again(dataset, change):
+    before = state(dataset)
+    key = caption(dataset, "a")
+    after = documents(dataset)
+    entries = foo.get_db_conn()[journal.NAME]
+    kept = list(entries.find({"journal": read_run(dataset, key).journal}))
+    entries.update_one({"_id": kept[-1]["_id"]}, change)
+    with pytest.raises(PluginError, match=f"sample or frame {kept[-1]['document']} are damaged"):
+        undo_run(dataset, key)
+    assert documents(dataset) == after
+    entries.replace_one({"_id": kept[-1]["_id"]}, kept[-1])
+    undo_run(dataset, key)
+    assert state(dataset) == before
+
+
 # Runs of earlier versions
 
 

@@ -70,7 +70,7 @@ def test_null_is_the_default_where_there_may_be_none(key):
         (" " + "x" * 2_000_000, "2,000,001 characters; at most 1,048,576"),
         ({"treshold": 1}, '^There is no extra parameter "treshold". Did you mean "'),
         ({"task": 1}, 'Did you mean "tasks"'),
-        ({"preset": "large"}, '"preset".*There are: tasks, language, labels, mapping'),
+        ({"preset": "large"}, '"preset".*Use one of: tasks, language, labels, mapping'),
         ({5: 1}, 'There is no extra parameter "5"'),
         ({"tasks": 5}, '^tasks must be a list of "label", .* or "detailed", or null, not 5.$'),
         ({"tasks": ["breif"]}, '^tasks must be a list of .*, not one with "breif".$'),

@@ -118,9 +118,9 @@ def test_a_link_out_of_the_folder_is_refused_and_one_within_is_followed(root):
 @pytest.mark.parametrize(
     ("name", "complaint"),
     [
-        ("", "is named as"),
-        ("x%00.jpg", "is named as"),
-        ("missing.jpg", "is not in LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT"),
+        ("", "needs a URL like"),
+        ("x%00.jpg", "needs a URL like"),
+        ("missing.jpg", "is not in this backend's LABEL_STUDIO_LOCAL_FILES"),
         ("a%20b", "is not a regular file"),
         (300 * "x", "cannot be read"),
     ],

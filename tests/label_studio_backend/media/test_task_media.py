@@ -833,5 +833,5 @@ def test_a_label_studio_that_is_not_running_is_named(media):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}"
-    with pytest.raises(MediaError, match=f"{url} cannot be connected to"):
+    with pytest.raises(MediaError, match=f"{url} cannot be reached"):
         media(label_studio_url=url).image(UPLOAD, NOBODY)

@@ -46,7 +46,7 @@ def test_of_many_failures_only_some_are_listed(console):
     report.summary("v")
     assert "task 20: gone" in text(console)
     assert "task 21" not in text(console)
-    assert "... and 10 more: --failures FILE.jsonl keeps all" in text(console)
+    assert "... and 10 more: --failures FILE.jsonl keeps them all" in text(console)
 
 
 def test_failures_are_written_to_the_file_at_once(console):

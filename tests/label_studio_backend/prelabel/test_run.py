@@ -64,10 +64,14 @@ def one_by_one(predict):
             except Exception as error:  # noqa: BLE001
                 return todo, error
 
-        for todo, read in tasks:
-            pending.append(predicted(todo, read))
-            if len(pending) > ahead:
-                yield pending.popleft()
+        try:
+            for todo, read in tasks:
+                pending.append(predicted(todo, read))
+                if len(pending) > ahead:
+                    yield pending.popleft()
+        except Exception:
+            yield from pending
+            raise
         yield from pending
 
     return predict_many

@@ -308,7 +308,7 @@ def test_sizes_that_no_model_has_are_refused(tmp_path):
     broken = Checkpoint(
         "broken", loaded.config, loaded.pam_tensors, loaded.sam2_tensors, built.language.tokenizer
     )
-    with pytest.raises(CheckpointError, match="broken: no model has the sizes"):
+    with pytest.raises(CheckpointError, match="broken: no model can have the sizes"):
         load_network(broken)
 
 
@@ -328,7 +328,7 @@ def test_a_tokenizer_with_more_tokens_than_the_embedding_is_refused(tmp_path):
     tensors["model.embed_tokens.weight"] = torch.zeros(100, 32)
     settings = tiny.published_settings(built, "sam2", "perceiver")
     with pytest.raises(
-        CheckpointError, match="the tokenizer has 259 tokens, and the embedding 100"
+        CheckpointError, match="the tokenizer has 259 tokens, but the embedding only 100"
     ):
         load_checkpoint(tiny.write(tmp_path, tensors, settings))
 
@@ -344,7 +344,7 @@ def test_a_damaged_tokenizer_is_refused(tmp_path, content):
 def test_a_checkpoint_without_tokenizer_is_refused(tmp_path):
     folder = write_alone(tmp_path)
     (folder / "tokenizer.json").unlink()
-    with pytest.raises(CheckpointError, match="neither tokenizer.json nor vocab.json"):
+    with pytest.raises(CheckpointError, match="no tokenizer.json, and no vocab.json"):
         load_checkpoint(folder)
 
 

@@ -291,5 +291,7 @@ def test_nano_is_inside_the_package(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["PAM-7B", "a/b/c", "../elsewhere", "", "-/.", Path("a/b")])
 def test_other_names_are_refused_with_those_there_are(name):
-    with pytest.raises(CheckpointError, match=r"none of nano, PAM-1.5B, PAM-3B or a hub id"):
+    with pytest.raises(
+        CheckpointError, match=r"hub id \(owner/name\) or one of nano, PAM-1.5B, PAM-3B"
+    ):
         resolve(name)

@@ -40,10 +40,10 @@ def test_masks_are_read_from_files_after_boxes_and_points(tmp_path):
 @pytest.mark.parametrize(
     ("boxes", "points", "message"),
     [
-        (["1,2,3"], [], r"--box is x1,y1,x2,y2 in pixels, not '1,2,3'"),
+        (["1,2,3"], [], r"--box must be x1,y1,x2,y2 in pixels, not '1,2,3'"),
         (["1,2,3,x"], [], "not '1,2,3,x'"),
-        ([""], [], "--box is"),
-        ([], ["1"], "--point is x,y or x,y,- in pixels, not '1'"),
+        ([""], [], "--box must be"),
+        ([], ["1"], "--point must be x,y or x,y,- in pixels, not '1'"),
         ([], ["1,-"], "not '1,-'"),
         ([], ["1,2,3"], "not '1,2,3'"),
         ([], ["1,2,-,-"], "not '1,2,-,-'"),

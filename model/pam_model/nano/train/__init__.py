@@ -1,1 +1,1 @@
-"""The program that trains nano. Its losses, loop and state can serve fine-tuning too."""
+"""The program that trains nano. Its losses, loop and state can also serve fine-tuning."""

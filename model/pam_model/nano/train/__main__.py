@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _trainer(network: PAMNetwork, options: argparse.Namespace, device: torch.device) -> Trainer:
-    """Put a fresh network on its device, in the dtype to compute with, and a trainer around it."""
+    """Put a fresh network on its device, in the dtype to compute with, and build its trainer."""
     freeze_video_parts(network)
     network.to(device)
     if device.type == "cuda":
@@ -93,7 +93,7 @@ def _train(trainer: Trainer, options: argparse.Namespace) -> None:
     if options.schedule_minutes is not None:
         seconds = 60 * options.schedule_minutes
     schedule = Schedule(seconds, peak=options.rate)
-    _say(f"the schedule has {seconds:.0f} s, of which {trainer.trained_seconds:.0f} s are over")
+    _say(f"{trainer.trained_seconds:.0f} s of the schedule's {seconds:.0f} s are over")
     trainer.run(schedule, until=until, most_steps=options.steps, report=_say)
 
 
@@ -101,19 +101,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m pam_model.nano.train", description=__doc__)
     add = parser.add_argument
     add("--output", type=Path, required=True, help="folder for the checkpoint and the state")
-    add("--minutes", type=float, default=22, help="of this call, from its start to its end")
+    add("--minutes", type=float, default=22, help="duration of this call, all included")
     add(
         "--schedule-minutes",
         type=float,
-        help="of training over all calls (default: till this call ends)",
+        help="duration of the training over all calls (default: until this call ends)",
     )
-    add("--images", type=int, default=64, help="a step")
+    add("--images", type=int, default=64, help="images in each step")
     add("--rate", type=float, default=1.5e-3, help="peak learning rate")
-    add("--steps", type=int, help="stop after so many steps of this call")
+    add("--steps", type=int, help="stop after this many steps of this call")
     add("--seed", type=int, default=0)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--compile", choices=("none", "drawing", "all"), default="all", help="what to compile")
-    add("--profile", action="store_true", help="print where the GPU's time goes")
+    add("--profile", action="store_true", help="print what the GPU spends its time on")
     add("--resume", type=Path, help="folder with the state.pt of an earlier call")
     add(
         "--weights",

@@ -1,4 +1,4 @@
-"""The answers of the drawn world as tables of tokens, which a GPU joins to texts by itself."""
+"""The answers of the drawn world as tables of tokens, which a GPU joins to texts on its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOOKS = (len(words.SIZES), len(words.COLOURS), len(words.TEXTURES), len(words.S
 
 
 class FactTensors(NamedTuple):
-    """`texts.Facts` of N objects: each int64 `(N,)`."""
+    """The `texts.Facts` of N objects: each field is int64 `(N,)`."""
 
     shape: Tensor
     colour: Tensor
@@ -34,8 +34,8 @@ class Texts(NamedTuple):
     """What the language model reads after the visual rows, padded on the right.
 
     Attributes:
-        ids: int64 `(N, T)`.
-        supervised: bool `(N, T)`: the answer and its end token.
+        ids: int64 `(N, T)`, token ids.
+        supervised: bool `(N, T)`, true for the answer and its end token.
     """
 
     ids: Tensor
@@ -46,11 +46,11 @@ class AnswerTables:
     """Every question and answer of the drawn world, in tokens on one device.
 
     All parts of texts are rows of one table. A text is made of five rows: question, opening, place,
-    ground and end token; texts without a place or ground take row 0, which is empty.
+    ground and end token. A text without a place or ground takes row 0, which is empty.
 
     Args:
-        tokenizer: of the model.
-        device: where the tables live.
+        tokenizer: the model's tokenizer.
+        device: the tables' device.
     """
 
     def __init__(self, tokenizer: Tokenizer, device: torch.device) -> None:
@@ -71,7 +71,7 @@ class AnswerTables:
             firsts.append(starts)
             longest = max(longest, length)
         self.length = -(-longest // 8) * 8
-        """Tokens of each sampled text, the longest one rounded up to a multiple of 8."""
+        """The number of tokens of each sampled text: the longest, rounded up to a multiple of 8."""
         self._lengths = torch.tensor([len(row) for row in rows], device=device)  # [rows]
         tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
         self._ids = pad_sequence(tensors, batch_first=True).to(device)  # [rows, longest row]
@@ -84,7 +84,7 @@ class AnswerTables:
         self._odds = tuple(_ODDS[task] / len(LANGUAGES) for task in tasks)
 
     def sample(self, facts: FactTensors, random: Random) -> Texts:
-        """Ask one random question about each of N objects, and answer it truly.
+        """Ask one random question about each of N objects, and give the true answer.
 
         Returns:
             Texts of `length` tokens each.
@@ -108,9 +108,9 @@ class AnswerTables:
         )
 
     def _join(self, parts: tuple[Tensor, ...]) -> Texts:
-        """Put rows of the table one after the other; each part is `(N,)`, the first a question."""
+        """Join rows of the table; each part is int64 `(N,)`, and the first is the question."""
         count = len(parts[0])
-        # The padding of a row is written to one column more than is kept.
+        # The padding of a row goes to an extra column, which is cut off.
         ids = torch.zeros(count, self.length + 1, dtype=torch.long, device=parts[0].device)
         steps = torch.arange(self._ids.shape[1], device=ids.device)
         end = torch.zeros_like(parts[0])

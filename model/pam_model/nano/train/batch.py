@@ -1,7 +1,7 @@
-"""Training batches: images, prompts of every kind, and what the model should answer.
+"""Training batches: images, prompts of every kind, and the true answers.
 
 Sizes never depend on the data and nothing waits for the device, so that a batch can be made inside
-a CUDA graph. An image has `REGIONS` prompts; with B images, slot s asks about image s % B, and
+a CUDA graph. An image has `REGIONS` prompts. With B images, slot s asks about image s % B, and
 each kind of prompt has a fixed run of slots. S is the side of the square images in pixels.
 """
 
@@ -45,9 +45,9 @@ class PointPrompts(NamedTuple):
     """A run of prompts with the same number of points.
 
     Attributes:
-        first: the slot of the first; the others follow.
+        first: the slot of the first prompt; the others follow.
         points: float32 `(n, K, 2)`, x and y in pixels of the square.
-        labels: int64 `(n, K)`: 1 on the object, 0 beside it, 2 and 3 a box's corners.
+        labels: int64 `(n, K)`: 1 on the object, 0 beside it, 2 and 3 for a box's corners.
     """
 
     first: int
@@ -56,10 +56,10 @@ class PointPrompts(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """What the cells of the image embedding show; int64 `(B, h, w)`, -1 for no clear object.
+    """What the cells of the image embedding show; each int64 `(B, h, w)`, -1 if it is not clear.
 
     Attributes:
-        shape, colour, texture, size: of the object at the cell's centre.
+        shape, colour, texture, size: the facts of the object at the cell's centre.
         thing: 1 for an object, 0 for the ground.
     """
 
@@ -77,13 +77,13 @@ class Batch:
     Attributes:
         images: float32 `(B, 3, S, S)`, RGB from 0 to 255.
         points: the runs of point and box prompts, in the order of the slots.
-        masks: float32 `(m, 1, S, S)`, 0 or 1: the mask prompts, of the last m slots.
+        masks: float32 `(m, 1, S, S)`, 0 or 1: the mask prompts, in the last m slots.
         truth: bool `(N, S, S)`: the pixels of the object; none for a click on the ground.
         is_object: bool `(N,)`; false for a click on the ground.
-        facts: of the objects (meaningless where there is none).
-        texts: one question and its answer each.
+        facts: the facts of the objects, without meaning for a click on the ground.
+        texts: one question and its answer for each prompt.
         dense: what each cell of the map shows.
-        ground: int64 `(B,)`.
+        ground: int64 `(B,)`, indices into `words.GROUNDS`.
     """
 
     images: Tensor
@@ -98,7 +98,7 @@ class Batch:
 
 
 class Drawing(NamedTuple):
-    """The functions of the renderer, which may be replaced by compiled ones."""
+    """The functions of the renderer; compiled ones may take their place."""
 
     index_maps: Callable[[Scenes, int, int], Tensor] = render.index_maps
     images: Callable[[Scenes, Tensor, torch.Generator | None], Tensor] = render.images
@@ -109,7 +109,7 @@ _PLAIN_DRAWING = Drawing()
 
 
 def slot_counts(images: int) -> dict[str, int]:
-    """How many of the 4 B prompts are of each kind; the last kind takes the remainder."""
+    """How many of the N prompts are of each kind; the last kind takes the remainder."""
     total = images * REGIONS
     counts = {kind: int(total * share) for kind, share in _SHARES}
     counts["mask"] += total - sum(counts.values())
@@ -120,7 +120,7 @@ def of_slots(values: Tensor, first: int, count: int) -> Tensor:
     """Rows of per-image values `(B, ...)` for a run of slots: slot s asks about image s % B."""
     start = first % len(values)
     rounds = math.ceil((start + count) / len(values))
-    # Not by indices: the gradient of a slice is a copy, and that of an index a slow addition.
+    # Slices, not indices: the gradient of a slice is a copy, that of an index a slow addition.
     return torch.cat([values] * rounds)[start : start + count]
 
 
@@ -137,11 +137,11 @@ def make_batch(
 
     Args:
         images: B, 8 or more.
-        tables: of the answers, on `device`.
+        tables: the tables of the answers, on `device`.
         device: where to draw.
-        generator: of that device; None takes the device's own (needed inside a CUDA graph).
+        generator: on that device; None takes the device's own (needed inside a CUDA graph).
         drawing: the renderer.
-        side: S, of the square images in pixels, a multiple of 16.
+        side: S, a multiple of 16.
     """
     random = Random(device, generator)
     counts = slot_counts(images)
@@ -171,7 +171,7 @@ def make_batch(
 def _choose(random: Random, scenes: Scenes, visible: Tensor) -> Tensor:
     """Choose `REGIONS` well visible objects of each image, `(B, 4)`; if there are fewer, repeat."""
     good = scenes.present & (visible >= _LEAST_VISIBLE)  # [B, objects]
-    # In random order: first the good ones, then those that are hidden, then empty places.
+    # In random order: first the well visible ones, then the hidden ones, then empty places.
     liking = random.uniform(*good.shape) + good + 0.5 * scenes.present
     order = liking.argsort(dim=1, descending=True)
     rank = torch.arange(REGIONS, device=good.device)[None, :]
@@ -184,7 +184,7 @@ def _facts(scenes: Scenes, image: Tensor, chosen: Tensor, masks: Tensor) -> Fact
     cells = areas.shape[-1]
     steps = (torch.arange(cells, device=areas.device) + 0.5) / cells
     total = areas.sum(dim=(1, 2)).clamp(min=1e-6)  # [N]
-    # The centre of mass, as fractions of the image, says in which of the nine places it is.
+    # The centre of mass, as fractions of the image, decides in which of the nine places it is.
     x = (areas.sum(dim=1) * steps).sum(dim=1) / total
     y = (areas.sum(dim=2) * steps).sum(dim=1) / total
     place = (y * 3).long().clamp(0, 2) * 3 + (x * 3).long().clamp(0, 2)
@@ -240,7 +240,7 @@ def _on(random: Random, masks: Tensor) -> PointsAndLabels:
 
 
 def _on_or_beside(random: Random, masks: Tensor) -> PointsAndLabels:
-    """A point on each object, or (two of five) beside it."""
+    """A point for each object, on it or (two of five) beside it."""
     beside = random.chance(0.4, len(masks))
     weights = torch.where(beside[:, None, None], _nearby(masks), _inner(masks))
     return _pick(random, weights)[:, None], (~beside).long()[:, None]
@@ -267,7 +267,7 @@ def _open_ground(maps: Tensor) -> Tensor:
     things = (maps[:, ::2, ::2] > 0).float()
     reach = 2 * _CHEBYSHEV_REACH + 1
     near = F.max_pool2d(things[:, None], reach, stride=1, padding=_CHEBYSHEV_REACH)[:, 0]
-    # Where there is no free ground at all, any pixel of the ground must do.
+    # If no ground is far enough from the objects, any pixel of the ground is taken.
     return (1 - near) + 1e-4 * (1 - things)
 
 
@@ -275,8 +275,8 @@ def _pick(random: Random, weights: Tensor) -> Tensor:
     """Draw one point from each map of weights of every second pixel: x and y, `(n, 2)`."""
     side = weights.shape[-1]
     flat = weights.flatten(1)  # [n, pixels]
-    # The largest of u ** (1 / weight) falls on each pixel in proportion to its weight; so there is
-    # no cumulative sum, and no wait for the device as in torch.multinomial.
+    # The largest u ** (1 / weight) falls on each pixel in proportion to its weight. This needs no
+    # cumulative sum, and does not wait for the device as torch.multinomial does.
     keys = torch.log(random.uniform(*flat.shape, low=1e-7)) / flat.clamp(min=1e-12)
     best = keys.argmax(dim=1)  # [n]
     point = torch.stack([best % side, best // side], dim=1).float() * 2
@@ -284,7 +284,7 @@ def _pick(random: Random, weights: Tensor) -> Tensor:
 
 
 def _boxes(random: Random, masks: Tensor) -> PointsAndLabels:
-    """Boxes around the masks as a person draws them, as two corners each."""
+    """Boxes around the masks as a person draws them; each is two corners."""
     side = masks.shape[-1]
     steps = torch.arange(side, device=masks.device, dtype=torch.float32)
     ends = []
@@ -299,7 +299,7 @@ def _boxes(random: Random, masks: Tensor) -> PointsAndLabels:
     exact = random.chance(0.25, len(masks), 1, 1)
     shift = random.normal(len(masks), 2, 2) * (sides * looseness + 1.0)
     shift = shift.clamp(-0.25 * sides, 0.25 * sides) * ~exact
-    # Filled on the device: inside a CUDA graph nothing can be copied from the host.
+    # These are filled on the device: inside a CUDA graph, nothing can be copied from the host.
     labels = [torch.full((len(masks),), label, device=masks.device) for label in BOX_LABELS]
     return (corners + shift).clamp(0, side), torch.stack(labels, dim=1)
 

@@ -23,12 +23,12 @@ _METRIC_MEMORY = 0.95
 
 @dataclass(frozen=True)
 class Schedule:
-    """Learning rate by the fraction of the training time that has passed.
+    """The learning rate by the fraction of the training time that has passed.
 
     Attributes:
-        seconds: of the whole training, over all calls.
-        peak: learning rate after the warm-up.
-        floor: at the end, as a fraction of the peak.
+        seconds: the duration of the whole training, over all calls.
+        peak: the learning rate after the warm-up.
+        floor: the learning rate at the end, as a fraction of the peak.
     """
 
     seconds: float
@@ -36,7 +36,7 @@ class Schedule:
     floor: float = 0.01
 
     def rate(self, elapsed: float) -> float:
-        """Learning rate after `elapsed` seconds of training: linear warm-up, then a cosine."""
+        """The learning rate after `elapsed` seconds of training: linear warm-up, then a cosine."""
         done = min(max(elapsed / self.seconds, 0.0), 1.0)
         warm = min(1.0, done / _WARM_UP + 0.01)
         wave = 0.5 * (1 + math.cos(math.pi * done))
@@ -44,11 +44,11 @@ class Schedule:
 
 
 class Trainer:
-    """Trains an objective on batches that are made anew for each step.
+    """Trains an objective on a new batch in each step.
 
     Args:
-        objective: on its device, its parameters in the dtype to compute with.
-        make_batch: called for each step; inside a CUDA graph on a GPU.
+        objective: on its device, with its parameters in the dtype to compute with.
+        make_batch: makes the batch of each step; on a GPU, inside a CUDA graph.
     """
 
     def __init__(self, objective: Objective, make_batch: Callable[[], Batch]) -> None:
@@ -62,7 +62,7 @@ class Trainer:
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def prepare(self) -> None:
-        """On a GPU: record drawing, forward and backward pass as one CUDA graph."""
+        """On a GPU, record drawing, forward and backward pass as one CUDA graph."""
         if not self.metrics.is_cuda:
             return
         # Kernels are chosen and compiled in the first passes, which a graph cannot record.
@@ -79,7 +79,7 @@ class Trainer:
         self._graph = graph
 
     def _forward_backward(self) -> None:
-        # Without gradients to add to, the recorded backward pass overwrites its own each time.
+        # Without gradients to add to, the recorded backward pass overwrites its own in each step.
         self.objective.zero_grad(set_to_none=True)
         loss, self._seen = self.objective(self.make_batch())
         loss.backward()
@@ -104,7 +104,7 @@ class Trainer:
         most_steps: int | None = None,
         report: Callable[[str], None] = print,
     ) -> None:
-        """Train until `time.monotonic()` is `until`, or the schedule or the steps have run out."""
+        """Train until `time.monotonic()` reaches `until`, or the schedule or the steps run out."""
         began, earlier = time.monotonic(), self.trained_seconds
         reported, steps_then, first = began, self.steps, self.steps
         while True:
@@ -129,7 +129,7 @@ class Trainer:
         )
 
     def save(self, folder: Path) -> None:
-        """Write `state.pt`, with which another call continues exactly."""
+        """Write `state.pt`, from which another call continues exactly."""
         folder.mkdir(parents=True, exist_ok=True)
         state = {
             "steps": self.steps,
@@ -143,8 +143,8 @@ class Trainer:
         """Continue from what `save` wrote.
 
         Raises:
-            FileNotFoundError: nothing was saved there.
-            InputError: a model of other sizes was.
+            FileNotFoundError: `folder` has no `state.pt`.
+            InputError: the state belongs to a model of other sizes.
         """
         place = self.metrics.device
         state = torch.load(folder / STATE_FILE, map_location=place, weights_only=True)

@@ -17,14 +17,14 @@ _LOCAL_FIELDS = ("shape", "colour", "texture", "size")  # facts that a single ce
 
 
 class MaskLosses(NamedTuple):
-    """Scalars, each a mean over the prompts it concerns.
+    """Scalars, each a mean over the prompts that it concerns.
 
     Attributes:
-        mask: of the answer (token 0).
-        others: of the best of tokens 1 to 3.
-        iou: error of the predicted IoU, over all four tokens.
-        object: whether there is an object.
-        reached: the IoU of token 0, which is reported and not minimised.
+        mask: the loss of the answer's mask (token 0).
+        others: the loss of the best mask of tokens 1 to 3.
+        iou: the error of the predicted IoU, over all four tokens.
+        object: the loss of the object score.
+        reached: the IoU of token 0's mask, which is reported and not minimised.
     """
 
     mask: Tensor
@@ -37,17 +37,17 @@ class MaskLosses(NamedTuple):
 def mask_losses(
     logits: Tensor, iou_scores: Tensor, object_scores: Tensor, truth: Tensor, is_object: Tensor
 ) -> MaskLosses:
-    """Losses of the mask decoder, at full size.
+    """The losses of the mask decoder, at full size.
 
-    The logits of cells of 4 pixels are resized as in use and compared with the pixels, so that the
-    model learns to place edges and thin points between the cells.
+    The logits, one for each cell of 4 x 4 pixels, are resized as in use and compared with the
+    pixels, so that the model learns to place edges and thin points between the cells.
 
     Args:
-        logits: float32 `(N, 4, h, w)`, of all four tokens.
-        iou_scores: float32 `(N, 4)`.
+        logits: float32 `(N, 4, h, w)`, the mask logits of all four tokens.
+        iou_scores: float32 `(N, 4)`, the predicted IoUs.
         object_scores: float32 `(N,)` logits.
         truth: bool `(N, S, S)`, the object's pixels.
-        is_object: bool `(N,)`; where false only the object score is trained.
+        is_object: bool `(N,)`; where it is false, only the object score is trained.
     """
     weight = is_object.float()  # [N]
     total = weight.sum().clamp(min=1)
@@ -57,7 +57,7 @@ def mask_losses(
     each = _BCE_WEIGHT * bce + _DICE_WEIGHT * dice_loss(logits, target)  # [N, 4]
     true_iou = iou(logits.detach() > 0, truth[:, None])  # [N, 4]
     iou_error = F.smooth_l1_loss(iou_scores, true_iou, reduction="none", beta=0.1).mean(dim=1)
-    # Of tokens 1 to 3 only the best is trained, so that they learn different readings of a prompt.
+    # Only the best of tokens 1 to 3 is trained, so that they learn different readings of a prompt.
     return MaskLosses(
         mask=(each[:, 0] * weight).sum() / total,
         others=(each[:, 1:].amin(dim=1) * weight).sum() / total,
@@ -76,7 +76,7 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of bool masks `(..., h, w)`; 1 where both are empty."""
+    """The intersection over union of bool masks `(..., h, w)`; 1 where both are empty."""
     both = (first & second).sum(dim=(-2, -1)).float()
     either = (first | second).sum(dim=(-2, -1)).float()
     return torch.where(either > 0, both / either.clamp(min=1), 1.0)
@@ -86,25 +86,25 @@ def word_loss(logits: Tensor, ids: Tensor, supervised: Tensor) -> Tensor:
     """Cross-entropy of the next token, averaged over the tokens of each answer, then over answers.
 
     Args:
-        logits: `(N, T, vocabulary)`; row t predicts token t.
-        ids: int64 `(N, T)`.
-        supervised: bool `(N, T)`; answers without any token do not count.
+        logits: `(N, T, vocabulary)`; position t predicts token t.
+        ids: int64 `(N, T)`, the true tokens.
+        supervised: bool `(N, T)`, which tokens count; an answer without any does not count.
     """
     each = F.cross_entropy(logits.float().flatten(0, 1), ids.flatten(), reduction="none")  # [N * T]
     weight = supervised.float()
-    # [N]: by answers first, so that a label counts as much as a long caption.
+    # [N]: a mean for each answer, so that a label counts as much as a long caption.
     per_answer = (each.view_as(weight) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
     answers = supervised.any(dim=1).float()
     return (per_answer * answers).sum() / answers.sum().clamp(min=1)
 
 
 class HelperHeads(nn.Module):
-    """Linear heads that read the facts straight from features, which teaches the features early.
+    """Linear heads that read the facts directly from the features, so that these learn sooner.
 
     They are thrown away after training.
 
     Args:
-        width: channels of the features.
+        width: the channels of the features.
     """
 
     def __init__(self, width: int) -> None:
@@ -119,7 +119,7 @@ class HelperHeads(nn.Module):
     def region_loss(
         self, semantic: Tensor, mask_tokens: Tensor, facts: FactTensors, is_object: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Facts of N regions from the semantic tokens `(N, S, C)` and mask tokens `(N, 2, C)`.
+        """Read N regions' facts from semantic tokens `(N, S, C)` and mask tokens `(N, 2, C)`.
 
         Returns:
             The loss, and the fraction of shapes that are read rightly from the semantic tokens.
@@ -140,7 +140,7 @@ class HelperHeads(nn.Module):
         return loss, (right * weight).sum() / total
 
     def dense_loss(self, embedding: Tensor, dense: Dense, ground: Tensor) -> Tensor:
-        """Facts of the cells of embeddings `(B, C, h, w)`, and the kind of each image's ground."""
+        """The loss of the cells' facts, read from `(B, C, h, w)`, and of each image's ground."""
         cells = embedding.float().permute(0, 2, 3, 1)  # [B, h, w, C]
         loss = F.cross_entropy(self.thing(cells).flatten(0, 2), dense.thing.flatten())
         for name, head in self.cell.items():
@@ -150,6 +150,6 @@ class HelperHeads(nn.Module):
             )
             loss = loss + each / (target >= 0).sum().clamp(min=1)
         outside = (dense.thing == 0).float()[..., None]  # [B, h, w, 1]
-        # [B, C]: the mean of the cells that show the ground.
+        # [B, C]: the mean over the cells that show the ground.
         pooled = (cells * outside).sum(dim=(1, 2)) / outside.sum(dim=(1, 2)).clamp(min=1)
         return loss + F.cross_entropy(self.image(pooled), ground)

@@ -27,7 +27,7 @@ class Objective(nn.Module):
     """The whole forward pass of training.
 
     Args:
-        network: to train.
+        network: the network to train.
     """
 
     def __init__(self, network: PAMNetwork) -> None:
@@ -38,10 +38,10 @@ class Objective(nn.Module):
         self.before_ids: Tensor
 
     def forward(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the loss, and float32 `(len(METRICS),)`, without a wait for the device."""
+        """Return the loss, and float32 `(len(METRICS),)`; never wait for the device."""
         network = self.network
         features = network.segmenter.encode(batch.images)
-        # Mask prompts are the last slots. Their masks are given, so only the others have losses.
+        # Mask prompts are the last slots. Their masks are given, and have no loss.
         found = self._segment(features, batch)
         pointed = sum(len(run.points) for run in batch.points)
         masks = mask_losses(
@@ -63,7 +63,7 @@ class Objective(nn.Module):
         return loss, torch.stack([value.detach().float() for value in metrics])
 
     def _segment(self, features: FeatureMaps, batch: Batch) -> DecoderOutput:
-        """Decode every run of prompts; mask logits are those of the point and box prompts only."""
+        """Decode every run of prompts; only point and box prompts have mask logits."""
         segmenter = self.network.segmenter
         outputs = [
             segmenter.decode_points(
@@ -83,14 +83,14 @@ class Objective(nn.Module):
         return DecoderOutput(logits, *map(torch.cat, rest))
 
     def _words(self, visual_rows: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Loss of the answers, and the fraction of their tokens that are predicted rightly."""
+        """The loss of the answers, and the fraction of their tokens that are predicted rightly."""
         language, texts = self.network.language, batch.texts
         start = language.qwen2.model.embed_tokens(self.before_ids).expand(len(visual_rows), -1, -1)
         # The last token is never read, only predicted.
         asked = language.qwen2.model.embed_tokens(texts.ids[:, :-1])
         rows = torch.cat([start, visual_rows.to(start.dtype), asked], dim=1)  # [N, length, hidden]
-        # Padding is on the right, so the causal mask alone is enough. Saying so keeps transformers
-        # from looking for padding, which would make the host wait for the device.
+        # Padding is on the right, so the causal mask is enough. Saying so keeps transformers from
+        # looking for padding, which would make the host wait for the device.
         hidden = language.qwen2.model(
             inputs_embeds=rows, attention_mask={"full_attention": None}, use_cache=False
         ).last_hidden_state

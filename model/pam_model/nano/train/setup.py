@@ -40,11 +40,11 @@ def fresh_network(config: PAMConfig, tokenizer: PreTrainedTokenizerBase, seed: i
 
 
 def scene_seed(seed: int, steps: int) -> int:
-    """Return the seed of a call's scenes: another for each call, and never a held-out one.
+    """Return the seed of a call's scenes: a new one for each call, and never a held-out one.
 
     Args:
-        seed: of the whole training.
-        steps: trained in earlier calls.
+        seed: the seed of the whole training.
+        steps: the number of steps trained in earlier calls.
     """
     return (seed * 1_000_003 + steps + 1) % HELD_OUT_SEED
 
@@ -58,7 +58,7 @@ def freeze_video_parts(network: PAMNetwork) -> None:
 @torch.no_grad()
 def _initialise(sam2: Sam2VideoModel) -> None:
     # transformers draws all weights with a standard deviation of 0.02. In layers as narrow as
-    # these, every signal would vanish and training would start slowly.
+    # these, every signal would vanish, and training would start slowly.
     for name, module in sam2.named_modules():
         if isinstance(module, (nn.Linear, nn.Conv2d)):
             fan_in = module.weight[0].numel()
@@ -70,11 +70,11 @@ def _initialise(sam2: Sam2VideoModel) -> None:
     nn.init.normal_(backbone.pos_embed, std=0.1)
     nn.init.normal_(backbone.pos_embed_window, std=0.1)
     nn.init.normal_(sam2.prompt_encoder.no_mask_embed.weight, std=0.1)
-    # For an empty mask the layer norms see only biases. If all were 0, gradients would explode.
+    # For an empty mask, the layer norms see only biases. If all were 0, gradients would explode.
     for part in (sam2.mask_downsample, *sam2.prompt_encoder.mask_embed.children()):
         if isinstance(part, nn.Conv2d) and part.bias is not None:
             nn.init.normal_(part.bias, std=0.5)
-    # One matrix that transformers keeps twice.
+    # transformers keeps this matrix twice.
     sam2.prompt_encoder.shared_embedding.positional_embedding.copy_(
         sam2.shared_image_embedding.positional_embedding
     )
@@ -82,7 +82,7 @@ def _initialise(sam2: Sam2VideoModel) -> None:
 
 @torch.no_grad()
 def _tie_queries_to_keys(module: nn.Module) -> None:
-    """Let cross attention start where positions of prompt and image agree."""
+    """Start with equal queries and keys in cross attention, so that a prompt looks at its place."""
     attention: Any
     for name, attention in module.named_children():
         if "token_to_image" in name or "image_to_token" in name:
@@ -91,7 +91,7 @@ def _tie_queries_to_keys(module: nn.Module) -> None:
 
 
 def skip_position_codes(network: PAMNetwork) -> None:
-    """Do not compute the position codes of the neck, which only a video's memory reads."""
+    """Skip the position codes of the neck, which only a video's memory reads."""
     neck = network.segmenter.sam2.vision_encoder.neck
     nothing = torch.empty(0, device=network.segmenter.pixel_mean.device)
     neck.position_encoding.forward = lambda *_: nothing
@@ -100,7 +100,7 @@ def skip_position_codes(network: PAMNetwork) -> None:
 def interpolate_positions_linearly(network: PAMNetwork) -> None:
     """Compute the trunk's position codes by a matrix product instead of `F.interpolate`.
 
-    The result is the same. On a GPU the gradient of bicubic interpolation, which adds 16,384 cells
+    The result is the same. On a GPU, the gradient of bicubic interpolation, which sums 16,384 cells
     into 49, takes longer than a whole stage of the trunk.
     """
     backbone = network.segmenter.sam2.vision_encoder.backbone

@@ -22,7 +22,7 @@ class TrainedParameters:
     AdamW changes the copies, because bfloat16 would lose most of its small changes.
 
     Args:
-        parameters: of the model, all on one device.
+        parameters: the model's parameters, all on one device.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
@@ -64,7 +64,7 @@ class TrainedParameters:
         return norm
 
     def use_average(self) -> None:
-        """Let the model compute with the average: for writing it out, after the last step."""
+        """Let the model compute with the average, to write it out after the last step."""
         self._compute_with(self.average.module.parameters())
 
     @torch.no_grad()
@@ -73,7 +73,7 @@ class TrainedParameters:
             used.copy_(value)
 
     def state_dict(self) -> dict[str, Any]:
-        """All that `load_state_dict` needs to continue exactly."""
+        """Everything that `load_state_dict` needs to continue exactly."""
         parts = (("master", self.master), ("adamw", self.adamw), ("average", self.average))
         return {name: part.state_dict() for name, part in parts}
 
@@ -93,9 +93,9 @@ class TrainedParameters:
 
 
 def _running_mean(averages: Any, values: Any, steps: Tensor | int) -> None:
-    """Update averages in place; `steps` counts the earlier updates.
+    """Update averages in place; `steps` is the number of earlier updates.
 
-    The average starts as the plain mean of all values, so that the first ones are soon forgotten.
+    The average starts as the plain mean of all values, so that the first ones soon stop counting.
     """
     kept = min(int(steps) / (int(steps) + 10), _AVERAGE_KEPT)
     torch._foreach_lerp_(averages, values, 1 - kept)
