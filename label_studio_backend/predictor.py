@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
+    from label_studio_backend.json_pieces import JsonList
 
 K = TypeVar("K")
 Prediction = dict[str, Any]
@@ -84,7 +85,7 @@ class Predictor:
     def click(
         self,
         task: Mapping[str, Any],
-        prompts: Sequence[Any],
+        prompts: Sequence[Any] | JsonList,
         config: LabelingConfig,
         options: Options,
         access: Access,

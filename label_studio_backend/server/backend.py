@@ -17,7 +17,7 @@ from label_studio_backend.server.bodies import (
     PredictBody,
     SetupBody,
     project_key,
-    read_clicked_task,
+    read_task,
 )
 from label_studio_backend.server.projects import FILE_NAME, Project, ProjectFile, Projects
 from label_studio_backend.server.result_cache import ResultCache
@@ -25,8 +25,9 @@ from pam_labeling.errors import UnavailableError
 from pam_labeling.version import VERSION
 
 if TYPE_CHECKING:
-    import msgspec
+    from collections.abc import Sequence
 
+    from label_studio_backend.json_pieces import Json, JsonList
     from label_studio_backend.predictor import Predictor
     from label_studio_backend.settings import ServerSettings
 
@@ -132,8 +133,8 @@ class Backend:
             InputError: the click, config or options cannot be used.
             UnavailableError: the backend is busy or late, or the model is not loaded.
         """
-        if body.prompts is not None and not body.prompts:
-            # After Submit, Label Studio posts this for each prompt that is left.
+        if body.prompts == []:
+            # What Label Studio posts for each prompt that is left after Submit.
             return {"results": [{"result": []} for _ in body.tasks]}
         start = time.monotonic()
         project = self._projects.get(body.project)
@@ -166,15 +167,15 @@ class Backend:
 
     def _click(
         self,
-        task: msgspec.Raw,
-        prompts: list[Any],
+        task: Json,
+        prompts: Sequence[Any] | JsonList,
         config: LabelingConfig,
         project: Project,
         deadline: float,
     ) -> dict[str, Any]:
         try:
             return self._predictor.click(
-                read_clicked_task(task),
+                read_task(task),
                 prompts,
                 config,
                 project.options,

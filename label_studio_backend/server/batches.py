@@ -17,8 +17,11 @@ import time
 from concurrent import futures
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from label_studio_backend.errors import RequestError
+from label_studio_backend.json_pieces import Json
 from label_studio_backend.server.bodies import read_task
 from label_studio_backend.server.result_cache import ResultCache, result_key
 from label_studio_backend.translation.translator import name_of
@@ -26,10 +29,8 @@ from pam_labeling import ClosedError, Priority
 from pam_labeling.errors import BusyError, DeadlineError, PamError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from concurrent.futures import Future
-
-    import msgspec
 
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.predictor import Prediction, Predictor
@@ -84,7 +85,7 @@ class Batches:
 
     def predict(
         self,
-        tasks: Sequence[msgspec.Raw],
+        tasks: Sequence[Json],
         config: LabelingConfig,
         project: Project,
         key: str,
@@ -100,25 +101,30 @@ class Batches:
             deadline: on `time.monotonic()`'s clock.
 
         Raises:
-            RequestError: a task is not JSON.
-            BusyError: too many batches run in the background.
+            BusyError: too many batches are being worked on in the background.
         """
         # A prediction belongs to the rights with which its image was fetched.
         access = (project.access.host, project.access.token)
         context = (config.xml, repr(project.options), self._predictor.model_version, key, access)
         names, keys = [], []
-        for raw in tasks:
-            # Decode one task at a time: all together would take many times the body's memory.
-            task = read_task(raw)
-            names.append(name_of(task))
-            keys.append(result_key(task, *context))
+        for number, raw in enumerate(tasks, start=1):
+            # One task at a time: all of them, decoded, would take many times the body's memory.
+            try:
+                task = read_task(raw)
+                task_key = result_key(task, *context)
+            except RequestError:  # noqa: PERF203 - told when its turn comes, as this task's failure
+                names.append(f"number {number} of the batch")
+                keys.append(result_key({"data": blake2b(raw.text).hexdigest()}, *context))
+            else:
+                names.append(name_of(task))
+                keys.append(task_key)
         waiting: list[Future[Prediction]] = []
         mine: dict[bytes, bytes] = {}
         for raw, task_key in zip(tasks, keys, strict=True):
             future, is_mine = self._results.claim(task_key)
             waiting.append(future)
             if is_mine:
-                mine[task_key] = bytes(raw)  # a copy: `raw` would keep the whole body in memory
+                mine[task_key] = raw.text  # a copy: `raw` would keep the whole body in memory
         done: set[Future[Prediction]] = set()
         try:
             if mine:
@@ -194,9 +200,9 @@ class Batches:
             except Exception as error:  # noqa: BLE001 - this task's failure; the others go on
                 self._fail([task_key], error)
 
-    def _read(self, batch: _Batch, task_key: bytes) -> dict[str, Any]:
+    def _read(self, batch: _Batch, task_key: bytes) -> Mapping[str, Any]:
         self._check_open(batch)
-        return read_task(batch.tasks[task_key])
+        return read_task(Json(batch.tasks[task_key]))
 
     def _check_open(self, batch: _Batch) -> None:
         if self._closed.is_set():

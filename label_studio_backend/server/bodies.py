@@ -1,8 +1,8 @@
 """Decode the request bodies of Label Studio, and check their form.
 
-The body of `/predict` holds whole tasks with all their annotations: many megabytes of run
-lengths. It is decoded in two passes. The first pass leaves each task as raw JSON; the second
-decodes a task when work on it begins. A click never decodes the annotations.
+The body of `/predict` has the whole tasks with all their annotations: many megabytes of run
+lengths. It is cut into its tasks, and a task is read in pieces when it is worked on: what is wrong
+with one task is this task's failure. A click never decodes long annotations.
 """
 
 from __future__ import annotations
@@ -13,20 +13,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import msgspec
 
 from label_studio_backend.errors import RequestError
+from label_studio_backend.json_pieces import Json, JsonList, JsonObject, TooManyItemsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-T = TypeVar("T")
+T = TypeVar("T", bound=msgspec.Struct)
 
 MOST_TASKS = 10_000
 """The most tasks of one request. Label Studio posts all chosen tasks at once."""
-
-MOST_TASK_BYTES = 32 << 20
-"""The most bytes that the JSON of one task in a batch may have.
-
-Decoding a task of this size blocks all other threads, even `/health`, for 0.2 s.
-"""
 
 
 class SetupBody(msgspec.Struct, frozen=True):
@@ -55,47 +50,31 @@ class PredictBody:
     """The body of `/predict`.
 
     Attributes:
-        tasks: the JSON of each task, an object; `read_task` and `read_clicked_task` decode it.
+        tasks: the JSON of each task; `read_task` reads it.
         label_config: the labelling config.
         project: Label Studio's "id.unix_time", or "".
         prompts: the results that an annotator drew; [] after Submit, None for a batch.
     """
 
-    tasks: list[msgspec.Raw]
+    tasks: list[Json]
     label_config: str
     project: str = ""
-    prompts: list[Any] | None = None
+    prompts: Sequence[Any] | JsonList | None = None
 
 
 class _Context(msgspec.Struct):
-    result: list[Any] = []
+    result: Any = []  # a list, or a `JsonList`, which msgspec does not know
 
 
 class _Params(msgspec.Struct):
     context: _Context | None = None
 
 
-# A JSON array with one field for each permitted task: the decoder stops at the first task beyond
-# them. A `list` of 80 million empty tasks would take gigabytes before it could be counted.
-_Tasks = msgspec.defstruct(
-    "_Tasks",
-    [(f"task_{n}", msgspec.Raw | msgspec.UnsetType, msgspec.UNSET) for n in range(MOST_TASKS)],
-    array_like=True,
-    forbid_unknown_fields=True,
-)
-_TOO_MANY = f"of at most length {MOST_TASKS}"
-
-
 class _Predict(msgspec.Struct):
-    tasks: _Tasks  # type: ignore[valid-type]  # made above
+    tasks: list[Any]
     label_config: str
     project: str | int | float | None = None
     params: _Params | None = None
-
-
-class _ClickedTask(msgspec.Struct):
-    data: Any = None  # `image_value` says that a task has none
-    id: int | str | None = None
 
 
 class _Event(msgspec.Struct):
@@ -109,37 +88,30 @@ def read_predict(raw: bytes) -> PredictBody:
         RequestError: the body is not JSON, not in the form that Label Studio posts, or has more
             than `MOST_TASKS` tasks.
     """
-    body = _decode(raw, _Predict)
-    tasks = [task for task in msgspec.structs.astuple(body.tasks) if task is not msgspec.UNSET]
-    for number, task in enumerate(tasks):
-        if memoryview(task)[0] != ord("{"):
-            raise RequestError(f"{_UNEXPECTED}: Expected `object` - at `$.tasks[{number}]`")
+    body = _read(raw, _Predict, tasks=MOST_TASKS)
     context = body.params.context if body.params else None
     prompts = None if context is None else context.result
-    return PredictBody(tasks, body.label_config, project_key(body.project), prompts)
-
-
-def read_task(raw: bytes | msgspec.Raw) -> dict[str, Any]:
-    """Decode a task of a batch, with its annotations, drafts and predictions.
-
-    Raises:
-        RequestError: the task is not JSON, nested too deeply, or longer than `MOST_TASK_BYTES`.
-    """
-    if memoryview(raw).nbytes > MOST_TASK_BYTES:
+    if not isinstance(prompts, list | JsonList | None):
+        kind = "int" if isinstance(prompts, int) else "no array"
         raise RequestError(
-            f"a task has more than {MOST_TASK_BYTES >> 20} MiB of annotations and data: simplify "
-            "its regions, or put the address of its image into the task instead of the image"
+            f"{_UNEXPECTED}: Expected `array`, got `{kind}` - at `$.params.context.result`"
         )
-    return _decode(raw, dict[str, Any])
+    return PredictBody(body.tasks, body.label_config, project_key(body.project), prompts)
 
 
-def read_clicked_task(raw: bytes | msgspec.Raw) -> dict[str, Any]:
-    """Decode the parts of a task that a click needs: id and data.
+def read_task(json: Json) -> Mapping[str, Any]:
+    """Read a task, with its annotations, drafts and predictions: long ones when they are asked for.
 
     Raises:
-        RequestError: as `read_task` does.
+        RequestError: it is no JSON object, nested too deeply, or longer than is read.
     """
-    return msgspec.structs.asdict(_decode(raw, _ClickedTask))
+    try:
+        task = json.value()
+    except RequestError as error:
+        raise RequestError(f"the task cannot be read: {error}") from error
+    if not isinstance(task, dict | JsonObject):
+        raise RequestError("the task cannot be read: it is no JSON object")
+    return task
 
 
 def read_setup(raw: bytes) -> SetupBody:
@@ -148,7 +120,10 @@ def read_setup(raw: bytes) -> SetupBody:
     Raises:
         RequestError: the body is not JSON, or not in the form that Label Studio posts.
     """
-    return _decode(raw, SetupBody)
+    body = _read(raw, SetupBody)
+    if isinstance(body.extra_params, JsonObject | JsonList):
+        raise RequestError("the extra parameters are too long")
+    return body
 
 
 def read_event(raw: bytes) -> str:
@@ -157,7 +132,7 @@ def read_event(raw: bytes) -> str:
     Raises:
         RequestError: as `read_setup` does.
     """
-    return _decode(raw, _Event).action or ""
+    return _read(raw, _Event).action or ""
 
 
 def predict_body(
@@ -183,17 +158,26 @@ def project_key(project: object) -> str:
 _UNEXPECTED = "the body is not what Label Studio posts here"
 
 
-def _decode(raw: bytes | msgspec.Raw, kind: type[T]) -> T:
+def _read(raw: bytes, kind: type[T], **lists: int) -> T:
+    """Read a body's members; those of `lists` as the JSON of so many items at most."""
     try:
-        return msgspec.json.decode(raw, type=kind)
+        json = Json.shallow(raw, 1 + 2 * len(lists), 35 * MOST_TASKS)  # a task has some 25 members
+        if json.kind != "{":
+            return msgspec.convert(json.value(), kind)
+        given: dict[str, Any] = {}
+        for name, member in json.members().items():
+            if name in lists and member.kind == "[":
+                given[name] = member.items(lists[name])
+            elif name in kind.__struct_fields__:
+                given[name] = member.value()
+        return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
-        if _TOO_MANY in str(error):
-            raise RequestError(
-                f"the request has more than {MOST_TASKS:,} tasks: choose fewer in Label Studio, or "
-                "use pam-labeling prelabel"
-            ) from error
         raise RequestError(f"{_UNEXPECTED}: {error}") from error
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RequestError(f"the body is not JSON: {error}") from error
-    except RecursionError as error:
-        raise RequestError("the body is nested too deeply") from error
+    except TooManyItemsError as error:
+        raise RequestError(
+            f"the request has more than {MOST_TASKS:,} tasks: choose fewer in Label Studio, or use "
+            "pam-labeling prelabel"
+        ) from error
+    except RequestError as error:
+        said = str(error).removeprefix("it ")
+        raise RequestError(f"the body {said}") from error

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from cachetools import TTLCache
 
+from label_studio_backend.json_pieces import JsonList, JsonObject
 from label_studio_backend.translation.prompts import region_sources
 
 if TYPE_CHECKING:
@@ -27,7 +28,14 @@ if TYPE_CHECKING:
 Prediction = dict[str, Any]
 
 _KEEP_SECONDS = 3600.0  # an image may change behind its address
-_encode = msgspec.json.Encoder(order="sorted", enc_hook=repr).encode
+
+
+def _other(value: object) -> object:
+    """What msgspec is to encode in the place of what it does not know."""
+    return value.json.raw if isinstance(value, JsonObject | JsonList) else repr(value)
+
+
+_encode = msgspec.json.Encoder(order="sorted", enc_hook=_other).encode
 
 
 class ResultCache:

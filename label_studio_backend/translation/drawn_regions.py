@@ -19,6 +19,7 @@ from label_studio_backend.config.labeling_config import (
     ProjectLabel,
     is_background,
 )
+from label_studio_backend.json_pieces import JsonList
 from label_studio_backend.translation.geometry import (
     GeometryError,
     Size,
@@ -127,6 +128,11 @@ class DrawnRegion:
         try:
             if not isinstance(value, Mapping):
                 raise GeometryError("the result has no value.")
+            # Only a long outline or mask is not a list yet.
+            value = {
+                key: part.whole() if isinstance(part, JsonList) else part
+                for key, part in value.items()
+            }
             match self.kind:
                 case "keypoint":
                     shape = RegionShape(point=read_point(value, size))
@@ -154,7 +160,7 @@ def drawn_regions(results: object, config: LabelingConfig) -> list[DrawnRegion]:
     Raises:
         PromptDataError: not a list.
     """
-    if not isinstance(results, list | tuple):
+    if not isinstance(results, list | tuple | JsonList):
         raise PromptDataError(f"The results must be a list, not {type(results).__name__}.")
     shapes: dict[tuple[str, str | int], DrawnRegion] = {}
     labels: dict[tuple[str, str | int], list[ProjectLabel]] = defaultdict(list)

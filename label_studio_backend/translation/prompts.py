@@ -42,6 +42,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from label_studio_backend.json_pieces import JsonList
 from label_studio_backend.translation.drawn_regions import (
     DrawnRegion,
     PromptDataError,
@@ -186,9 +187,8 @@ def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
     """
     for kind in ("annotations", "drafts", "predictions"):
         found = task.get(kind)
-        items = (
-            [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
-        )
+        listed = found if isinstance(found, list | JsonList) else []
+        items = [one for one in listed if isinstance(one, Mapping)]
         # The newest first. Times are ISO 8601 in UTC: their texts are in the order of time.
         items.sort(
             key=lambda item: str(item.get("updated_at") or item.get("created_at")), reverse=True

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.config.output_mapping import OutputMapping, map_outputs
@@ -25,6 +26,7 @@ from pam_model import AutomaticMaskOptions
 if TYPE_CHECKING:
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
+    from label_studio_backend.json_pieces import JsonList
     from label_studio_backend.media.images import Images
     from label_studio_backend.media.task_media import Access
     from label_studio_backend.metrics import Metrics
@@ -69,7 +71,7 @@ class Translator:
     def click(
         self,
         task: Mapping[str, Any],
-        prompts: Sequence[Any],
+        prompts: Sequence[Any] | JsonList,
         config: LabelingConfig,
         options: Options,
         access: Access,
@@ -86,8 +88,9 @@ class Translator:
         outputs = map_outputs(config, options, prompt_control=drawn[0].control if drawn else None)
         on_image = [region for region in drawn if region.image == outputs.image.name]
         if not on_image:
-            names = [one.get("from_name") for one in prompts if isinstance(one, Mapping)]
-            sources = ", ".join(dict.fromkeys(map(shown, names[:3]))) or "nowhere"
+            some = [one for one in islice(prompts, 3) if isinstance(one, Mapping)]
+            names = [shown(one.get("from_name")) for one in some]
+            sources = ", ".join(dict.fromkeys(names)) or "nowhere"
             raise PromptDataError(
                 "Nothing in this request is a keypoint, rectangle, ellipse, polygon or brush of a "
                 f"tag on the image that is answered; it comes from {sources}."

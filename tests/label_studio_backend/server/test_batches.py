@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
@@ -130,6 +131,16 @@ def test_a_task_without_data_spoils_no_other(client, sent, data):
     assert set(found[0]) == {"error"}
     assert "task 1 has no data" in found[0]["error"]
     assert found[1]["result"]
+
+
+@pytest.mark.parametrize("bad", ["3", "null", '{"id":}', '{"a":NaN}', "[" * 2000 + "]" * 2000])
+def test_a_task_that_cannot_be_read_spoils_no_other(client, sent, bad):
+    [task] = sent["tasks"][:1]
+    body = json.dumps({**sent, "tasks": [task, "BAD"]}).replace('"BAD"', bad)
+    found = client.post("/predict", data=body).json["results"]
+    assert found[0]["result"]
+    assert set(found[1]) == {"error"}
+    assert found[1]["error"].startswith("number 2 of the batch: the task cannot be read: it is n")
 
 
 def test_a_prediction_is_made_anew_when_the_annotation_it_was_made_from_is_skipped(client, sent):
