@@ -9,6 +9,8 @@ annotator, with one threshold for all lists.
 from __future__ import annotations
 
 import argparse
+import statistics
+import time
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +24,7 @@ from rich.table import Table
 
 from pam_labeling import Annotator, LazyRequest, LoadedImage, Prompt, Region, Request, Vocabulary
 from pam_labeling.vocabulary import LABEL_FIT
-from pam_model import PAM
+from pam_model import PAM, Question, Segments, Task
 from pam_model.nano.known import known_flat_image, known_scene
 from pam_model.nano.words import SHAPES
 from pam_model.nano.world import HELD_OUT_SEED, render_scene
@@ -171,6 +173,40 @@ def nothing_table(annotator: Annotator, count: int) -> Table:
     return table
 
 
+def cost_table(pam: PAM) -> Table:
+    """What the fit of lists costs, compared with log-likelihoods of the bare labels, in turns."""
+    drawn = [known_scene(SEED + number) for number in range(8)]
+    segments = Segments.concatenate(
+        [
+            pam.segment(pam.encode(image.image), [one.box for one in image.objects])
+            for image in drawn
+            if image.objects
+        ]
+    )
+    contexts = pam.prefill(segments)
+    table = Table(
+        "labels", "fit of all spellings", "and the model's own label", title_justify="left"
+    )
+    table.title = f"Cost for {len(contexts)} regions: times that of log-likelihoods of the labels"
+    for length in LENGTHS:
+        labels = (*NAMES, *NOUNS)[:length]
+        spoken = Vocabulary(labels).spoken
+        ways: dict[str, Callable[[], object]] = {
+            "before": partial(pam.classify, contexts, labels),
+            "fit": partial(pam.classify, contexts, spoken, score="fit"),
+            "own": partial(pam.describe, contexts, [Question(Task.LABEL)]),
+        }
+        times: dict[str, list[float]] = {way: [] for way in ways}
+        for _ in range(9):
+            for way, do in ways.items():
+                start = time.perf_counter()
+                do()
+                times[way].append(time.perf_counter() - start)
+        before, fit, own = (statistics.median(times[way]) for way in ways)
+        table.add_row(str(length), f"{fit / before:.2f}", f"{(fit + own) / before:.2f}")
+    return table
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(
@@ -179,10 +215,13 @@ def main() -> None:
     parser.add_argument("--model", default="nano")
     parser.add_argument("--scenes", type=int, default=230)
     parser.add_argument("--flat", type=int, default=60)
+    parser.add_argument("--device")
     parser.add_argument("--label-fit", type=float, default=LABEL_FIT)
     chosen = parser.parse_args()
     console, fit = Console(), chosen.label_fit
-    with Annotator(PAM.from_pretrained(chosen.model)) as annotator:
+    pam = PAM.from_pretrained(chosen.model, device=chosen.device)
+    console.print(cost_table(pam))
+    with Annotator(pam) as annotator:
         console.print(f"{chosen.model}, label_fit {fit:g}")
         console.print(label_table(annotator, "Scenes", known_scene, chosen.scenes, fit))
         console.print(label_table(annotator, "Flat images", known_flat_image, chosen.flat, fit))
