@@ -1,8 +1,8 @@
-"""A client of Label Studio's REST API that waits for a server that is away.
+"""A client of Label Studio's REST API that waits for an unreachable server.
 
 It does not use the typed methods of `label_studio_sdk`, for two reasons: they build an object for
-every number of every mask, a few microseconds each, in both directions; and they send a write again
-when its answer was lost, which doubles the prediction.
+every number of every mask, a few microseconds each, in both directions; and they repeat a write
+whose answer was lost, which duplicates the prediction.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 TIMEOUT = httpx.Timeout(120.0, connect=10.0)
-"""Seconds for an answer: Label Studio on SQLite waits its turn to write."""
+"""Seconds to wait for an answer: Label Studio on SQLite writes one request at a time."""
 
 _MOST_WAIT = 60.0  # seconds between two attempts
-# After so many answers 500 a request is given up, because the fault may lie in what it asks.
+# After this many answers with status 500 we give up: the request itself may be at fault.
 _MOST_FAULTS = 4
 _DETAIL = 300  # characters of the server's own words
 
 
-class ApiFailure(PamError, RuntimeError):  # noqa: N818 - a failure of the server's, of several kinds
+class ApiFailure(PamError, RuntimeError):  # noqa: N818 - the server's failure, of several kinds
     """A request to Label Studio failed; the message is a sentence without secrets."""
 
 
 class AccessError(ApiFailure):
-    """No request will ever succeed: the address, key, rights or project are wrong."""
+    """No request will ever succeed: the address, key, permissions or project are wrong."""
 
 
 class UnreachableError(ApiFailure):
-    """Label Studio was away for longer than `patience`."""
+    """Label Studio was unreachable for longer than `patience`."""
 
 
 class StoppedError(ApiFailure):
@@ -68,18 +68,18 @@ class RefusedError(ApiFailure):
 
 
 class LostAnswerError(ApiFailure):
-    """A write was sent, but its answer was lost: it may have been done or not."""
+    """A write was sent, but its answer was lost: it may or may not have been done."""
 
 
 class Api:
-    """One Label Studio, as one user.
+    """A connection to one Label Studio as one user.
 
     Args:
-        url: its address, with its path where it is served under one.
+        url: its address, including the path if it is served under one.
         api_key: a legacy token, or a personal access token.
-        patience: seconds to wait for a server that is away.
+        patience: seconds to wait for an unreachable server.
         stop: ends every wait when it is set.
-        tell: shows people a sentence that says what the program waits for.
+        tell: shows the user a sentence about what the program waits for.
 
     Raises:
         AccessError: the address or the key is malformed, or REQUESTS_CA_BUNDLE names no
@@ -101,15 +101,15 @@ class Api:
         try:
             name = "the address of Label Studio (--label-studio-url or LABEL_STUDIO_URL)"
             self.url = base_url(url, name).text
-            # No memory of failures: `_ask` waits between its attempts.
+            # Failures are not remembered: `_ask` waits between its attempts.
             self._credentials = Credentials(api_key, self._refresh, patience=0)
             certificates = trusted_certificates(ca_bundle())
         except MediaError as error:
             raise AccessError(str(error)) from None
         if self._credentials.expired:
             raise AccessError(
-                "the personal access token is not valid any more: make a new one in Label Studio "
-                "under Account & Settings, and give it with --api-key or LABEL_STUDIO_API_KEY"
+                "the personal access token has expired: make a new one in Label Studio under "
+                "Account & Settings, and give it with --api-key or LABEL_STUDIO_API_KEY"
             )
         # It follows no redirects: they would turn POST into GET.
         self._client = httpx.Client(timeout=TIMEOUT, verify=certificates)
@@ -119,7 +119,7 @@ class Api:
         self._client.close()
 
     def get(self, path: str, **params: object) -> Any:
-        """Label Studio's answer, decoded from JSON. The request is repeated until one comes.
+        """Get Label Studio's answer, decoded from JSON; repeat the request until one comes.
 
         Raises:
             AccessError: nothing will ever succeed.
@@ -130,7 +130,7 @@ class Api:
         return self._ask("GET", path, params=params)
 
     def repeatable(self, method: str, path: str, body: Mapping[str, object] | None = None) -> Any:
-        """Like `get`, for a write that does no harm when it is done twice."""
+        """Like `get`, for a write that may be done twice."""
         return self._ask(method, path, body=body)
 
     def once(self, path: str, body: Mapping[str, object]) -> Any:
@@ -139,8 +139,8 @@ class Api:
         It is sent again only if the server certainly did not receive it.
 
         Raises:
-            LostAnswerError: it may have been done, or be done later.
-            ApiFailure: as in `get`; then it was not done.
+            LostAnswerError: it may have been done, or may still be done.
+            ApiFailure: as in `get`; it was not done.
         """
         return self._ask("POST", path, body=body, again=False)
 
@@ -180,7 +180,7 @@ class Api:
                     return self._read(response, path)
                 wanted = _retry_after(response)
                 received = status != HTTPStatus.TOO_MANY_REQUESTS
-                reason = "is away or in trouble" if received else "asks for fewer requests"
+                reason = "cannot answer now" if received else "asks for fewer requests"
                 reason += f" ({status})"
             if received and not again:
                 raise LostAnswerError(f"Label Studio {reason}")
@@ -189,7 +189,7 @@ class Api:
             passed = time.monotonic() - began
             if passed + seconds > self._patience:
                 raise UnreachableError(
-                    f"Label Studio at {self.url} {reason}, also after {passed:.0f} s (--patience)"
+                    f"Label Studio at {self.url} {reason}, even after {passed:.0f} s (--patience)"
                 )
             self._tell(f"Label Studio {reason}; trying again in {seconds:.0f} s")
             self.wait(seconds)
@@ -219,7 +219,7 @@ class Api:
         path = "api/token/refresh/"
         response = self._client.post(f"{self.url}/{path}", json={"refresh": token})
         if _is_away(response.status_code):
-            # To `_ask` it is as if there were no connection: the request itself was not sent.
+            # For `_ask` this equals a missing connection: the request itself was not sent.
             raise httpx.ConnectError("no access token")
         if response.is_client_error:
             raise AccessError(self._no_access(HTTPStatus.UNAUTHORIZED))
@@ -230,7 +230,7 @@ class Api:
         status = response.status_code
         if response.is_redirect:
             raise AccessError(
-                f"{self.url} sends visitors elsewhere ({status}): give the address that the "
+                f"{self.url} redirects to another address ({status}): give the one that the "
                 "browser shows with --label-studio-url"
             )
         if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
@@ -243,7 +243,7 @@ class Api:
             return response.json()
         except ValueError:
             raise AccessError(
-                f"{self.url}/{path} answers, but not as Label Studio does: check --label-studio-url"
+                f"the answer of {self.url}/{path} is not Label Studio's: check --label-studio-url"
             ) from None
 
     def _no_access(self, status: int) -> str:
@@ -259,7 +259,7 @@ class Api:
         )
 
     def _refuse_bad_tls(self, error: httpx.TransportError) -> None:
-        """Raise AccessError if the connection failed for a reason that will not go away."""
+        """Raise AccessError if the connection failed for a permanent reason."""
         cause = tls_error(error)
         if isinstance(cause, ssl.SSLCertVerificationError):
             raise AccessError(
@@ -267,10 +267,10 @@ class Api:
                 f"({cause.verify_message}). If it is signed by your own authority, set "
                 "REQUESTS_CA_BUNDLE to that authority's certificate"
             ) from None
-        # A connection that only breaks off may be a server that is being started.
+        # If the connection only breaks off, the server may still be starting.
         if cause is not None and not isinstance(cause, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
             raise AccessError(
-                f"{self.url} does not speak TLS as it should ({cause.reason or cause}): should "
+                f"{self.url} does not speak TLS correctly ({cause.reason or cause}): should "
                 "the address begin with http://?"
             ) from None
 
@@ -281,7 +281,7 @@ def _name(error: httpx.TransportError) -> str:
 
 
 def _is_away(status: int) -> bool:
-    """Whether the same request may well succeed later."""
+    """Whether the same request may succeed later."""
     return status >= 500 or status in {
         HTTPStatus.TOO_MANY_REQUESTS,
         HTTPStatus.REQUEST_TIMEOUT,
@@ -302,7 +302,7 @@ def _retry_after(response: httpx.Response) -> float | None:
 
 
 def _detail(response: httpx.Response) -> str:
-    """The server's own words, short: `detail` and `validation_errors` where they are given."""
+    """The server's own words, shortened: `validation_errors` or `detail` if it gives them."""
     try:
         body = response.json()
     except ValueError:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer()
 
-_SEEN = "Others on this machine can read it in the list of processes: better set"
+_SEEN = "Other users of this machine can see it in the list of processes; rather set"
 _KEY_OWNER = "Legacy or personal access token of someone who may change the project."
 
 
@@ -44,14 +44,14 @@ _Device = Annotated[
 ]
 _AllowedHosts = Annotated[
     list[str] | None,
-    _option("PAM_ALLOWED_HOSTS", "A further host that images may come from; repeatable.", "HOST"),
+    _option("PAM_ALLOWED_HOSTS", "Another host that images may come from; repeatable.", "HOST"),
 ]
 
 
 _ServeKey = Annotated[
     str | None,
     _option(
-        "LABEL_STUDIO_API_KEY", f"Token to fetch its images with. {_SEEN} the variable.", "TOKEN"
+        "LABEL_STUDIO_API_KEY", f"Token for fetching its images. {_SEEN} the variable.", "TOKEN"
     ),
 ]
 _BasicAuthPass = Annotated[
@@ -75,7 +75,7 @@ _View = Annotated[
     typer.Option(
         metavar="NUMBER",
         min=1,
-        help="Only what this tab of the Data Manager shows: 'tab' in its address.",
+        help="Only the tasks of this tab of the Data Manager: 'tab' in its address.",
     ),
 ]
 _Tasks = Annotated[
@@ -86,47 +86,53 @@ _Filters = Annotated[
     typer.Option(
         "--filter",
         metavar="FILTER",
-        help="Only tasks with this in a column of the Data Manager: 'data.split=train', "
-        "'id>100', 'data.image~park'; repeatable, all must be true.",
+        help="Only tasks whose column in the Data Manager matches: 'data.split=train', "
+        "'id>100', 'data.image~park'; repeatable, all must match.",
     ),
 ]
-_Limit = Annotated[int | None, typer.Option(metavar="NUMBER", min=1, help="At most so many tasks.")]
+_Limit = Annotated[
+    int | None, typer.Option(metavar="NUMBER", min=1, help="At most this many tasks.")
+]
 _ModelVersion = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Name of these predictions, written as 'NAME (pam-labeling)'. Tasks that have one "
-        "of this name are left out, so the same command goes on after an interruption. "
+        help="Name of these predictions, written as 'NAME (pam-labeling)'. Tasks that have a "
+        "prediction of this name are skipped, so the same command resumes an interrupted run. "
         "(Model and version.)",
     ),
 ]
 _Overwrite = Annotated[
-    bool, typer.Option("--overwrite", help="Do those tasks again and replace their predictions.")
+    bool,
+    typer.Option(
+        "--overwrite", help="Do tasks with such a prediction again, and replace the prediction."
+    ),
 ]
 _DryRun = Annotated[
     bool,
-    typer.Option("--dry-run", help="Only say what would be done and what the config lacks."),
+    typer.Option("--dry-run", help="Only show what would be done and what the config lacks."),
 ]
 _Options = Annotated[
     list[str] | None,
     typer.Option(
         metavar="NAME=VALUE",
-        help="As the extra parameters of a connected model: 'labels=open', 'max_regions=20', "
-        "'tasks=[\"brief\"]'; repeatable.",
+        help="An extra parameter, as in Label Studio's model connection: 'labels=open', "
+        "'max_regions=20', 'tasks=[\"brief\"]'; repeatable.",
     ),
 ]
 _Failures = Annotated[
-    Path | None, typer.Option(metavar="FILE.jsonl", help="Write failed tasks here, one a line.")
+    Path | None,
+    typer.Option(metavar="FILE.jsonl", help="Write failed tasks to this file, one a line."),
 ]
 _Patience = Annotated[
     float,
-    typer.Option(metavar="SECONDS", min=0, help="How long to wait for a server that is away."),
+    typer.Option(metavar="SECONDS", min=0, help="How long to wait for an unreachable server."),
 ]
 
 
 @contextmanager
 def _extra() -> Iterator[None]:
-    """Say what to install where an import inside fails."""
+    """Say what to install if an import inside fails."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -155,16 +161,16 @@ def serve(
     basic_auth_pass: _BasicAuthPass = None,
     allowed_host: _AllowedHosts = None,
     threads: Annotated[
-        int | None, _option("THREADS, or 16", "How many predictions may be under way.", "NUMBER")
+        int | None, _option("THREADS, or 16", "How many predictions may run at once.", "NUMBER")
     ] = None,
     log_level: Annotated[
-        str | None, _option("LOG_LEVEL, or INFO", "How much to tell.", "DEBUG|INFO|WARNING|ERROR")
+        str | None, _option("LOG_LEVEL, or INFO", "How much to log.", "DEBUG|INFO|WARNING|ERROR")
     ] = None,
 ) -> None:
-    """Serve Label Studio as its machine-learning backend: every click, and pre-annotation.
+    """Serve Label Studio as its machine-learning backend: clicks and pre-annotation.
 
-    All settings, with more than are options here, are environment variables: docs/label-studio.md
-    of the repository has them in a table.
+    Every setting is an environment variable, and some are options too: docs/label-studio.md in the
+    repository lists them in a table.
     """
     with exit_codes(), _extra():
         typer.echo(f"pam-labeling {VERSION} is starting", err=True)  # torch takes seconds to load
@@ -208,8 +214,8 @@ def prelabel(
 ) -> None:
     """Pre-annotate a whole project of Label Studio through its API.
 
-    Predictions are written as they are made. Interrupted or killed, the same command goes on where
-    it was: no prediction is lost or doubled.
+    Predictions are written as they are made. After an interruption, run the same command to resume:
+    no prediction is lost or written twice.
     """
     with exit_codes(), _extra():
         from label_studio_backend.prelabel import command  # noqa: PLC0415 - loads torch
@@ -244,17 +250,17 @@ def prelabel(
 def label_config(
     label: Annotated[
         list[str],
-        typer.Option(metavar="NAME", help="What a region may be called; repeatable."),
+        typer.Option(metavar="NAME", help="A label for regions; repeatable."),
     ],
     geometry: Annotated[
-        str, typer.Option(metavar="brush|polygon|rectangle|ellipse", help="What shapes become.")
+        str, typer.Option(metavar="brush|polygon|rectangle|ellipse", help="The shape of regions.")
     ] = "brush",
     tasks: Annotated[
         str,
         typer.Option(
             metavar="LIST",
-            help="Texts about each region, comma-separated, of label, definition, brief and "
-            "detailed; '' for none.",
+            help="Texts about each region, comma-separated: label, definition, brief, detailed; "
+            "'' for none.",
         ),
     ] = "brief,definition",
     language: Annotated[str, typer.Option(metavar="en|zh", help="Language of the texts.")] = "en",
@@ -262,22 +268,22 @@ def label_config(
         bool,
         typer.Option(
             "--background/--no-background",
-            help="A label background for points and brushes: where people paint it as a class of "
-            "pixels, or another client sends its points with those on the object. Label Studio "
-            "sends them alone, so there they refine nothing; Alt+click does.",
+            help="Add a label background to points and brushes: for people who paint it as a class "
+            "of pixels, and for clients that send its points with those on the object. Label "
+            "Studio sends them alone, so they refine nothing there; Alt+click does.",
         ),
     ] = False,
     data_key: Annotated[
-        str, typer.Option(metavar="NAME", help="The key of task data that holds the image.")
+        str, typer.Option(metavar="NAME", help="The key of the image in task data.")
     ] = "image",
     output: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.xml", help="Write it here. (The standard output.)"),
+        typer.Option(metavar="FILE.xml", help="Where to write it. (Standard output.)"),
     ] = None,
 ) -> None:
     """Write a labelling config for a list of labels, ready to be pasted into a project.
 
-    It goes into Settings > Labeling Interface > Code of the project.
+    Paste it in Settings > Labeling Interface > Code of the project.
     """
     with exit_codes(), _extra():
         from label_studio_backend.config import template  # noqa: PLC0415 - loads the SDK

@@ -27,10 +27,10 @@ MAX_BYTES = 4 * 1024 * 1024
 """Longer configs are refused; a taxonomy of 20,000 classes has about 1.5 MiB."""
 
 BACKGROUND = frozenset({"background", "背景"})
-"""Labels, in any case, that say "not this object" with a click and are never an answer."""
+"""Labels, in any case, that mean "not this object" on a click and are never given to a region."""
 
 NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""A character that XML cannot hold, however it is written."""
+"""A character that XML cannot hold, even escaped."""
 
 _MAX_DEPTH = 50  # of a task's own taxonomy
 _VIDEO_TAGS = frozenset({"video", "videorectangle"})
@@ -38,7 +38,7 @@ _DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*\?>")
 
 
 class LabelingConfigError(InputError):
-    """A config that cannot be read or cannot be answered; the message is a sentence."""
+    """A config that cannot be read or used; the message is a sentence."""
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class ProjectLabel:
     """One `<Label>` or `<Choice>`.
 
     Attributes:
-        value: as results must spell it: Label Studio writes the `alias` where there is one, and
-            the `value` otherwise.
-        phrases: what PAM scores for it, at least one: those of `predicted_values="a,b"` where
-            they are given; else its `value`, and its `alias` where it has one.
-        background: whether it is called background (see `BACKGROUND`); never so for a choice.
+        value: its spelling in results: Label Studio writes the `alias` if there is one, else the
+            `value`.
+        phrases: the texts that PAM scores for it, at least one: those of
+            `predicted_values="a,b"` if given; else its `value`, and its `alias` if it has one.
+        background: whether it is called background (see `BACKGROUND`); False for a choice.
     """
 
     value: str
@@ -64,14 +64,14 @@ class Control:
 
     Attributes:
         name: the tag's name, `from_name` of its results.
-        tag: as the config spells it, such as "BrushLabels".
-        type: of its results: the tag in lower case, such as "brushlabels".
-        to_name: the image that it is on; the first one where `toName` lists several.
-        labels: of tags with labels, and of Choices; each value once, in the config's order.
-        nodes: of a Taxonomy: the path from the root to every node, parents before children, as
-            results must spell it -> what PAM scores for the path's last node.
-        smart: whether it may be used to ask. Label Studio's editor takes a missing `smart` for
-            "true"; only `smart="false"` turns it off.
+        tag: its tag as the config spells it, such as "BrushLabels".
+        type: the type of its results: the tag in lower case, such as "brushlabels".
+        to_name: the image that it is on; the first one if `toName` lists several.
+        labels: the labels or choices; each value once, in the config's order.
+        nodes: for a Taxonomy: the path from the root to every node, parents before children, as
+            results must spell it -> the texts that PAM scores for the path's last node.
+        smart: whether annotators may prompt with it. Label Studio's editor reads a missing `smart`
+            as "true"; only `smart="false"` turns it off.
         per_region: whether it describes a region, not the whole image (`perRegion="true"`).
         attributes: as in the XML, read-only.
         task_key: the key of task data that its labels come from (`value="$key"`), if any.
@@ -91,12 +91,12 @@ class Control:
     task_key: str | None = None
 
     def attribute(self, name: str) -> str | None:
-        """An attribute's text without blanks around it, in any case of the name; None if absent."""
+        """The stripped text of an attribute, its name in any case; None if absent."""
         return _attribute(self.attributes, name)
 
     @property
     def kind(self) -> str:
-        """What it holds: its type without "labels", such as "brush" for Brush and BrushLabels."""
+        """Its type without "labels", such as "brush" for Brush and BrushLabels."""
         return self.type.removesuffix("labels")
 
     @property
@@ -110,7 +110,7 @@ class Control:
         return tuple(label for label in self.labels if not label.background)
 
     def __str__(self) -> str:
-        """As sentences name it, such as `BrushLabels "mask"`."""
+        """Its name in messages, such as `BrushLabels "mask"`."""
         return f'{self.tag} "{self.name}"'
 
 
@@ -124,7 +124,7 @@ class ImageTag:
 
 @dataclass(frozen=True)
 class LabelingConfig:
-    """What a labelling config says about images.
+    """The parts of a labelling config that concern images.
 
     Attributes:
         xml: the text that was parsed.
@@ -145,8 +145,8 @@ class LabelingConfig:
         """Read a config; equal texts are parsed once.
 
         Raises:
-            LabelingConfigError: not text, too long, not XML, a document type or a processing
-                instruction, a name given twice, or no image that can be answered.
+            LabelingConfigError: it is not text, too long or not XML; or it has a document type, a
+                processing instruction, a name given twice, or no usable image.
         """
         if not isinstance(xml, str) or not xml.strip():
             raise LabelingConfigError("The labelling config is empty; it must be XML.")
@@ -165,17 +165,17 @@ class LabelingConfig:
         return next((image for image in self.images if image.name == name), None)
 
     def for_task(self, data: object) -> LabelingConfig:
-        """The config as one task's data completes it.
+        """The config, completed with the labels in one task's data.
 
         Tags such as `<Labels value="$labels">` get the labels, choices or nodes of the taxonomy
         that the task lists under that key: `[{"value": "car", "alias": ..., "children": [...]}]`.
-        What is not of this form is left out, as the editor cannot show it either.
+        Anything of another form is left out; the editor cannot show it either.
 
         Returns:
-            This config where no tag takes its labels from task data.
+            This config itself if no tag takes its labels from task data.
 
         Raises:
-            LabelingConfigError: with the task's labels the config is too long.
+            LabelingConfigError: the config is too long with the task's labels.
         """
         keys = {control.name: control.task_key for control in self.controls if control.task_key}
         if not keys or not isinstance(data, Mapping):
@@ -189,7 +189,7 @@ class LabelingConfig:
         return self.parse(tostring(root, encoding="unicode"))
 
     def errors_of(self, prediction: Mapping[str, Any]) -> list[str]:
-        """What label_studio_sdk finds wrong with `{"result": [...], ...}`; empty if nothing."""
+        """The errors that label_studio_sdk finds in `{"result": [...], ...}`."""
         errors: list[str] = self._interface.validate_prediction(prediction, return_errors=True)
         return errors
 
@@ -211,7 +211,7 @@ def _parse(xml: str) -> LabelingConfig:
     names = {image.name for image in images}
     controls = []
     for element in answered:
-        # A tag on several images is answered on the first of them alone.
+        # A tag on several images is answered only on the first of them.
         targets = [part.strip() for part in element.get("toName", "").split(",")]
         on = next((target for target in targets if target in names), None)
         if element.get("name") and on is not None:
@@ -223,9 +223,10 @@ def read_tree(xml: str) -> Element:
     """The tree of a config's XML.
 
     Raises:
-        LabelingConfigError: not well-formed, or a document type or processing instruction.
+        LabelingConfigError: it is not well-formed, or has a document type or a processing
+            instruction.
     """
-    # Without a target of its own, it builds a tree of Python's slow elements.
+    # Its default target builds a tree of Python's slow elements.
     parser = DefusedXMLParser(target=TreeBuilder(), forbid_dtd=True)
     parser.parser.ProcessingInstructionHandler = _refuse_instruction
     try:
@@ -278,8 +279,8 @@ def _images(elements: Iterable[Element]) -> Iterator[ImageTag]:
         if element.tag.lower() == "image" and name and value and not element.get("valueList"):
             if value.strip() == "$":
                 raise LabelingConfigError(
-                    f'{element.tag} "{name}" has value="{value}", which names no key of task data; '
-                    'it may be value="$image".'
+                    f'The value of {element.tag} "{name}" must name a key of task data, as '
+                    f'value="$image" does, not "{value}".'
                 )
             yield ImageTag(name, value)
 
@@ -287,27 +288,27 @@ def _images(elements: Iterable[Element]) -> Iterator[ImageTag]:
 def _why_no_image(root: Element) -> str:
     tags = {element.tag.lower() for element in root.iter()}
     if tags & _VIDEO_TAGS:
-        return "The labelling config shows video; images only so far: it needs an <Image>."
+        return "The labelling config shows only video, which is not supported yet; add an <Image>."
     if "repeater" in tags:
         return (
-            "The labelling config shows images only inside <Repeater>, which is not answered; "
-            'it needs <Image name="image" value="$image"/> outside of it.'
+            "The labelling config shows images only inside <Repeater>, which is not supported; "
+            'add <Image name="image" value="$image"/> outside of it.'
         )
     if "image" in tags:
         return (
-            "No <Image> of the labelling config can be answered: it needs a name and a "
-            'value such as value="$image" (pages by valueList are not answered).'
+            "No <Image> of the labelling config can be used: it needs a name and a "
+            'value such as value="$image" (pages by valueList are not supported).'
         )
     return (
         "The labelling config shows no image; "
-        'it needs a tag such as <Image name="image" value="$image"/>.'
+        'add a tag such as <Image name="image" value="$image"/>.'
     )
 
 
 def _control(element: Element, to_name: str) -> Control:
     kind = element.tag.lower()
     nodes = _nodes(element) if kind == "taxonomy" else {}
-    # The tag of a listed label; None for tags that list none.
+    # The tag of its labels; None if it has none.
     listed = "Label" if kind.endswith("labels") else "Choice" if kind == "choices" else None
     value = _attribute(element.attrib, "value") or ""
     takes_list = listed is not None or kind == "taxonomy"
@@ -335,7 +336,7 @@ def _labels(element: Element, tag: str) -> tuple[ProjectLabel, ...]:
 
 
 def _label(element: Element) -> ProjectLabel | None:
-    # An empty value (Label Studio's "no label") cannot be scored and is no answer.
+    # An empty value (Label Studio's "no label") cannot be scored.
     spelled = [text for text in (element.get("value"), element.get("alias")) if text]
     if not spelled or not spelled[-1].strip():
         return None
@@ -358,13 +359,13 @@ def _add_children(element: Element, tag: str, listed: object, depth: int = 0) ->
             if isinstance(text := item.get(name), str) and not NOT_XML.search(text)
         }
         if "value" in attributes:
-            # Other keys of an item are left out: attributes with our names must come from an admin.
+            # Other keys are left out: only the project's admin may set our attributes.
             child = SubElement(element, tag, attributes)
             _add_children(child, tag, item.get("children"), depth + 1)
 
 
 def is_background(label: str) -> bool:
-    """Whether a label's text says "not this object"."""
+    """Whether a label's text means "not this object"."""
     return label.strip().lower() in BACKGROUND
 
 

@@ -1,8 +1,7 @@
-"""Check a project's labelling config, and say in sentences what its admin should know.
+"""Check a project's labelling config, and tell its admin in sentences what is wrong.
 
-An error means that nothing can be answered; a hint, that something will be missing or is not
-as it was probably meant. `kept_checks` is for `/setup`, which Label Studio sends before nearly
-every task.
+An error means that nothing can be answered; a hint, that something will be missing or is probably
+a mistake. `kept_checks` is for `/setup`, which Label Studio sends before nearly every task.
 """
 
 from __future__ import annotations
@@ -48,17 +47,17 @@ _encode = msgspec.json.Encoder(order="sorted", enc_hook=repr).encode
 
 
 class LintReport(NamedTuple):
-    """What is wrong with a config: errors (nothing can be answered), and hints."""
+    """The faults of a config: errors (nothing can be answered), and hints."""
 
     errors: tuple[str, ...] = ()
     hints: tuple[str, ...] = ()
 
 
 def check_config(config: LabelingConfig, options: Options) -> LintReport:
-    """What is wrong with a config that could be read, and a project's options for it."""
+    """Check a config that could be read, and a project's options for it."""
     hints = [*_about_smart_tools(config), *_about_elements(config)]
-    # Tags that are left alone for another reason are checked, too. A dict, because several checks
-    # find the same error.
+    # Tags that are left alone for another reason are checked too. A dict, because several checks
+    # may find the same error.
     errors: dict[str, None] = {}
     for control in config.controls:
         try:
@@ -79,41 +78,41 @@ def _about_smart_tools(config: LabelingConfig) -> Iterator[str]:
     tools = [control for control in config.controls if control.kind in _SMART_KINDS]
     if not tools:
         yield (
-            "Nothing can be asked by clicks, only pre-annotation works: Label Studio has smart "
-            "tools for key points, rectangles and brushes; add "
+            "Clicks cannot be answered, only pre-annotation works: Label Studio has smart "
+            "tools only for key points, rectangles and brushes; add "
             f'<KeyPointLabels name="point" toName="{config.images[0].name}" smart="true">.'
         )
     said = [(control.attribute("smart") or "").lower() for control in tools]
     for control in tools:
         if not control.smart:
-            yield f'{control} has smart="false", so it cannot be asked with.'
+            yield f'{control} has smart="false", so it is no tool for prompts.'
         elif control.attribute("smart") is None and (
             "true" not in said or control.kind == "keypoint"
         ):
             yield (
-                f'{control} has no smart="true", which Label Studio\'s manual asks for '
-                "to show its smart tool."
+                f'{control} has no smart="true", which Label Studio\'s manual requires '
+                "for a smart tool."
             )
 
 
 def _about_elements(config: LabelingConfig) -> Iterator[str]:
-    """What is wrong with the tags of the XML, also those that are no control of an image."""
+    """Check all tags of the XML, including those that are not a control of an image."""
     answered = {image.name for image in config.images}
     for element in config.root.iter():
         name, kind = element.get("name"), element.tag.lower()
         if kind == "video":
-            yield f'{element.tag} "{name}" is not answered: images only so far.'
+            yield f'{element.tag} "{name}" is not answered: video is not supported yet.'
         elif kind == "image" and name not in answered:
             yield (
                 f'{element.tag} "{name}" is not answered: pages (valueList) and images inside '
-                "<Repeater> have results of another form."
+                "<Repeater> are not supported."
             )
         for attribute in element.attrib:
             if attribute.lower().startswith("pam") and attribute.lower() not in ATTRIBUTES:
                 near = difflib.get_close_matches(attribute.lower(), ATTRIBUTES, n=1, cutoff=0.0)
                 yield (
                     f"<{element.tag}> has the unknown attribute {attribute}; "
-                    f"did you mean {near[0]}? There are: {', '.join(ATTRIBUTES)}."
+                    f"did you mean {near[0]}? Use one of: {', '.join(ATTRIBUTES)}."
                 )
 
 
@@ -128,7 +127,7 @@ def _about_control(control: Control) -> Iterator[str]:
     elif control.type in ("choices", "taxonomy") and asks_for_label(control):
         yield from _about_choices(control)
     elif control.kind in _UNANSWERED_SHAPES:
-        yield f"{control} is not answered; BrushLabels can hold a mask."
+        yield f"{control} is not answered; for masks, use BrushLabels."
     elif control.has_labels and (control.type == "labels" or control.kind in SHAPES):
         yield from _about_label_list(control)
 
@@ -137,8 +136,8 @@ def _about_text(control: Control) -> Iterator[str]:
     asked = task_of(control)
     if control.per_region and not asked:
         yield (
-            f"Neither the name of {control} nor an attribute says what to write "
-            'there, so it is left alone; add pam="brief", "detailed", "label" or '
+            f"Neither the name of {control} nor an attribute says which text to write there, "
+            'so it is left alone; add pam="brief", "detailed", "label" or '
             '"definition", or pam="off".'
         )
     elif asked and not control.per_region:
@@ -156,9 +155,7 @@ def _about_choices(control: Control) -> Iterator[str]:
             "choices are made about regions."
         )
     elif is_nested(control):
-        yield (
-            f'{control} has allowNested="true", so it is left alone: a <Taxonomy> can be answered.'
-        )
+        yield (f'{control} has allowNested="true", so it is left alone; use a <Taxonomy> instead.')
     elif not count and not control.task_key:
         yield f"{control} has no <Choice>, so it is left alone."
     elif count > MAX_CHOICES:
@@ -173,7 +170,7 @@ def _about_label_list(control: Control) -> Iterator[str]:
     if control.kind == "keypoint" and control.smart and background is not None:
         yield (
             f'{control} has the label "{background}", which takes nothing away from an '
-            "object: Label Studio sends its clicks alone. Alt+click instead."
+            "object: Label Studio sends its clicks alone. Use Alt+click instead."
         )
     if control.task_key:
         return
@@ -192,12 +189,12 @@ def _about_outputs(
         yield from _about_lost_labels(outputs, outputs.labels, config)
     elif not outputs.shape.has_labels:
         yield (
-            f"{outputs.shape} has no labels, and there is no <Labels> with any "
+            f"{outputs.shape} has no labels, and no <Labels> with labels has "
             f'toName="{outputs.image.name}": regions get no label.'
         )
     if outputs.shape.kind == "keypoint":
         yield (
-            f"{outputs.shape} is all that can hold a shape, so answers are single points; "
+            f"Only {outputs.shape} can hold a shape, so answers are single points; "
             "add BrushLabels, PolygonLabels, EllipseLabels or RectangleLabels."
         )
     asked = {text.question.task for text in outputs.texts}
@@ -220,9 +217,10 @@ def _about_lost_labels(
         if other:
             named = ", ".join(f'"{value}"' for value in other[:_NAMED_LABELS])
             more = "" if len(other) <= _NAMED_LABELS else f" and {len(other) - _NAMED_LABELS} more"
+            noun = "label" if len(other) == 1 else "labels"
             yield (
-                f"{labels} has no label {named}{more} as {control} has, "
-                "so what is asked with it cannot keep it."
+                f"{labels} lacks the {noun} {named}{more} of {control}, "
+                "so regions prompted with it cannot keep it."
             )
 
 
@@ -231,10 +229,10 @@ class Checked:
     """The result of checking the config and the extra parameters that `/setup` sends.
 
     Attributes:
-        options: what the extra parameters say; the defaults where they cannot be used.
+        options: the extra parameters; the defaults if they cannot be used.
         problem: why the extra parameters cannot be used, or None.
         findings: about parameters and config.
-        long_phrases: what the model would have to score and may have too many tokens.
+        long_phrases: texts to score that may have too many tokens.
     """
 
     options: Options
@@ -243,24 +241,24 @@ class Checked:
     long_phrases: tuple[str, ...]
 
     def too_long(self, annotator: Annotator | None) -> str | None:
-        """A sentence, where a label has more tokens than the model can score.
+        """A sentence about a label with more tokens than the model can score, or None.
 
         Args:
-            annotator: its tokenizer counts; None, while it loads, finds nothing.
+            annotator: its tokenizer counts; None while it loads: no label is too long.
         """
         found = annotator.too_long(self.long_phrases) if annotator is not None else ()
         if not found:
             return None
         return (
             f"The label {shown(found[0])} has more tokens than the model can score: shorten it, "
-            'or give it a shorter name to be scored by, with predicted_values="...".'
+            'or give it a shorter name for scoring, with predicted_values="...".'
         )
 
 
 def kept_checks() -> Callable[[str, Any], Checked]:
-    """`check_project`, with a memory; safe to use from any thread.
+    """`check_project`, with a cache; safe to use from any thread.
 
-    A thread that asks for a check that another one makes waits for it, and for no other check.
+    A thread waits for another one only if both make the same check.
     """
     return cached(LRUCache(_MOST), key=_key, condition=threading.Condition())(check_project)
 
@@ -295,6 +293,6 @@ def _long_phrases(config: LabelingConfig, options: Options) -> tuple[str, ...]:
     lists = [target.vocabulary for target in outputs.choices]
     if outputs.vocabulary is not None:
         lists.append(outputs.vocabulary)
-    # Tokenizers make at most a token of a byte; of one letter NFC may make three.
+    # A byte becomes at most one token; NFC may turn one letter into three.
     spoken = dict.fromkeys(phrase for vocabulary in lists for phrase in vocabulary.spoken)
     return tuple(phrase for phrase in spoken if 3 * len(phrase.encode()) > MOST_TOKENS)

@@ -30,13 +30,13 @@ _MAX_BYTES = 1024 * 1024
 
 
 class OptionsError(InputError):
-    """Parameters that cannot be used; a sentence that says which, what was given, what may be."""
+    """Parameters that cannot be used; the message names the parameter and its allowed values."""
 
 
 def split_names(value: object) -> object:
-    """Names in a list, or comma-separated, as a tuple; anything else as it is.
+    """Turn a list or comma-separated text of names into a tuple; leave anything else as it is.
 
-    JSON and environment variables have no tuples, which the strict check of pydantic wants.
+    JSON and environment variables have no tuples, but pydantic's strict check requires one.
     """
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
@@ -62,19 +62,19 @@ class Options(CheckedModel):
     A tag's own `pam`, `pam_language` and `pam_label_fit` win over these.
 
     Attributes:
-        tasks: texts are generated for no other tasks; None: all that the config's tags ask for.
+        tasks: generate texts only for these tasks; None: for all that the config's tags ask for.
         language: of the questions.
-        labels: "project": the likeliest of the project's own labels; "open": what PAM calls the
-            region, where `mapping` or a label of the same name turns that into a project's label.
-        mapping: what PAM may call it (in any case) -> a label of the project; for "open".
+        labels: "project": the likeliest of the project's own labels; "open": PAM names the region
+            freely, and `mapping` or a label of the same name turns that into a project's label.
+        mapping: PAM's name for a region (in any case) -> a label of the project; for "open".
         keep_label: whether the label that the annotator chose stays.
         label_fit: 0 to 1; a label that fits less well is not given, and 0 always gives one. See
             `pam_labeling.Vocabulary`.
         iou_threshold: 0 to 1; a region that nobody pointed at is left out if its predicted IoU is
             lower; 0 stands for the 0.7 of `AutomaticMaskOptions`.
-        output: the name of the tag to answer in; None: see `output_mapping`.
-        polygon_tolerance: pixels that a polygon may be off the mask's border.
-        max_regions: pre-annotation keeps this many of the best; None: all.
+        output: the name of the tag that gets the shape; None: see `output_mapping`.
+        polygon_tolerance: how far, in pixels, a polygon may be from the mask's border.
+        max_regions: pre-annotation keeps at most this many, the best ones; None: all.
         points_per_side: clicks along each side of the grid that finds everything.
         min_area: smallest region to find, as a part of the image, 0 to 1.
         max_area: largest region to find, as a part of the image, 0 to 1.
@@ -109,13 +109,13 @@ class Options(CheckedModel):
 
     @classmethod
     def read(cls, extra_params: object) -> Options:
-        """Read what Label Studio's connection form holds as "extra parameters".
+        """Read the "extra parameters" of Label Studio's connection form.
 
         Args:
             extra_params: None or "" for the defaults, an object, or an object as JSON text.
 
         Raises:
-            OptionsError: not an object, an unknown key, or a value that the key cannot have.
+            OptionsError: they are not an object, or have an unknown key or a wrong value.
         """
         value = extra_params
         if isinstance(value, str) and not value.strip():
@@ -143,9 +143,8 @@ class Options(CheckedModel):
     def _check_together(self) -> Self:
         if self.min_area > self.max_area:
             raise ValueError(
-                f"min_area is {self.min_area:g} and max_area {self.max_area:g}; "
-                "min_area must not be larger."
+                f"min_area must be at most max_area ({self.max_area:g}), not {self.min_area:g}."
             )
         if self.mapping and self.labels != "open":
-            raise ValueError('mapping is only used with labels "open"; set that as well.')
+            raise ValueError('mapping works only with labels "open"; set that option too.')
         return self

@@ -1,18 +1,18 @@
 """Decide where answers go: which tag gets the shape, the label, each text and each choice.
 
-The rules, all on the image that is asked about:
+The rules, for the tags on one image:
 
 * The shape goes to the tag that the option `output` names, else to the first kind of `SHAPES`
-  that the config has: masks are written to brushes rather than to boxes. Of one kind the first
-  tag of the config is taken.
-* The label goes to that tag where it has labels of its own, else to the first `<Labels>`.
+  that the config has: masks are written to brushes rather than to boxes. If the config has several
+  tags of that kind, the first gets the shape.
+* The label goes to that tag if it has labels of its own, else to the first `<Labels>`.
 * A TextArea with `perRegion="true"` gets the task that `pam="brief"` (detailed, label,
   definition) asks for, else the one that its name asks for (`TEXT_NAMES`).
-* Choices and a Taxonomy with `perRegion="true"` get what the object is called if they have
-  `pam="label"`, or a name that says so (`CHOICE_NAMES`). Scoring names cannot judge whether an
-  image is sharp or a box is damaged. Of a Taxonomy only the leaves are scored.
-* `pam="off"` keeps a tag as it is. Everything else is left alone.
-* `pam_language` and `pam_label_fit` on a tag win over the project's options. Without
+* Choices and a Taxonomy with `perRegion="true"` get the object's name if they have `pam="label"`,
+  or a name that says so (`CHOICE_NAMES`). Scoring names cannot judge whether an image is sharp or
+  a box is damaged. Of a Taxonomy only the leaves are scored.
+* A tag with `pam="off"` is left alone, as are all other tags.
+* `pam_language` and `pam_label_fit` on a tag override the project's options. Without
   `pam_language`, a list is asked about in the language of its labels.
 """
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from label_studio_backend.config.options import Options
 
 SHAPES = ("brush", "polygon", "ellipse", "rectangle", "keypoint")
-"""Kinds of tags that can hold a shape; the most faithful to a mask first."""
+"""Kinds of tags that can hold a shape, in order of fidelity to a mask."""
 
 TEXT_NAMES: tuple[tuple[Task, tuple[str, ...]], ...] = (
     (Task.DEFINITION, ("definition", "定义", "解释")),
@@ -47,10 +47,10 @@ TEXT_NAMES: tuple[tuple[Task, tuple[str, ...]], ...] = (
     (Task.BRIEF, ("brief", "caption", "description", "描述", "说明")),
     (Task.LABEL, ("label", "标签", "名称", "类别")),
 )
-"""What a TextArea's name may contain, in any case, and the task that it asks for; first match."""
+"""Tasks, and the words in a TextArea's name, in any case, that ask for them; first match wins."""
 
 CHOICE_NAMES = ("label", "class", "category", "type", "object", "标签", "类别", "类型", "物体")
-"""What the name of Choices or of a Taxonomy may contain, in any case, to be answered."""
+"""Words in the name of Choices or of a Taxonomy, in any case, that ask for the object's name."""
 
 MAX_CHOICES = 2000
 """The longest list that is scored for a region."""
@@ -74,9 +74,9 @@ class ChoiceTarget:
 
     Attributes:
         control: the tag.
-        vocabulary: what is scored.
-        paths: each of the vocabulary's labels -> what is sent: the one value of Choices, or the
-            path from a Taxonomy's root to the leaf.
+        vocabulary: the labels that are scored.
+        paths: label of the vocabulary -> the value to send: that of Choices, or the path from a
+            Taxonomy's root to the leaf.
     """
 
     control: Control
@@ -86,20 +86,20 @@ class ChoiceTarget:
 
 @dataclass(frozen=True)
 class OutputMapping:
-    """Where the answers about one image go.
+    """The tags that get the answers about one image.
 
     Attributes:
         image: the image.
         shape: the tag of the geometry.
-        labels: the tag of the label: `shape` itself, a separate `<Labels>`, or None where no tag
-            has a label to give.
+        labels: the tag of the label: `shape` itself, a separate `<Labels>`, or None if no tag has
+            a label to give.
         texts: the TextAreas, in the config's order.
         choices: the Choices and Taxonomies, in the config's order.
         vocabulary: the labels to choose from (never a background label); None in the open mode,
-            and where there is no label to give.
-        questions: of the texts, and of the open label; each once.
-        spellings: for the open mode: what PAM may call it, in lower case -> the project's label.
-            A label's own value wins over the option `mapping`, and that over its phrases.
+            and if there is no label to give.
+        questions: for the texts and the open label; each once.
+        spellings: for the open mode: PAM's name for a region, in lower case -> the project's label.
+            A label's own value overrides the option `mapping`, which overrides its phrases.
     """
 
     image: ImageTag
@@ -113,12 +113,12 @@ class OutputMapping:
 
     @property
     def label_values(self) -> frozenset[str]:
-        """The labels that `labels` may be given."""
+        """The labels that a region may get."""
         labels = self.labels.region_labels if self.labels else ()
         return frozenset(label.value for label in labels)
 
     def project_label(self, called: str) -> str | None:
-        """The project's label for what PAM called a region in the open mode, or None."""
+        """The project's label for PAM's name of a region in the open mode, or None."""
         return self.spellings.get(_folded(called))
 
 
@@ -130,12 +130,13 @@ def map_outputs(
     Args:
         config: the project's config, completed for the task (`LabelingConfig.for_task`).
         options: the project's options.
-        prompt_control: the tag that was asked with, whose image is answered; None: the first
-            image that has a tag for shapes.
+        prompt_control: the tag of the prompt, whose image is answered; None: the first image that
+            has a tag for shapes.
 
     Raises:
-        LabelingConfigError: no tag for shapes, an `output` that is none, a `pam...` attribute
-            with an unknown value, a mapping to a label that does not exist, or too many labels.
+        LabelingConfigError: there is no tag for shapes, `output` names none, a `pam...` attribute
+            has an unknown value, the option `mapping` names an unknown label, or there are too
+            many labels.
     """
     shape = _shape(config, options, prompt_control)
     image = next(image for image in config.images if image.name == shape.to_name)
@@ -170,12 +171,12 @@ def map_outputs(
 
 
 def is_off(control: Control) -> bool:
-    """Whether `pam="off"` keeps a tag as it is."""
+    """Whether a tag has `pam="off"`."""
     return (control.attribute("pam") or "").lower() == "off"
 
 
 def task_of(control: Control) -> Task | None:
-    """The task that a TextArea asks for by `pam`, else by its name; None: none.
+    """The task that a TextArea asks for by `pam`, else by its name; None if it asks for none.
 
     Raises:
         LabelingConfigError: `pam` is neither a task nor "off".
@@ -203,7 +204,7 @@ def language_of(control: Control, options: Options) -> Language:
     """The language that a tag asks for by `pam_language`, else the project's.
 
     Raises:
-        LabelingConfigError: `pam_language` is none that PAM speaks.
+        LabelingConfigError: PAM does not speak `pam_language`.
     """
     return _one_of(control, "pam_language", LANGUAGES) or options.language
 
@@ -232,7 +233,7 @@ def label_fit_of(control: Control, options: Options) -> float:
 
 
 def _one_of(control: Control, attribute: str, allowed: Sequence[_Word]) -> _Word | None:
-    """What an attribute says, in any case; None where the tag does not have it."""
+    """The value of an attribute, in lower case; None if the tag does not have it."""
     asked = control.attribute(attribute)
     if asked is None:
         return None
@@ -240,17 +241,17 @@ def _one_of(control: Control, attribute: str, allowed: Sequence[_Word]) -> _Word
         if word == asked.lower():
             return word
     raise LabelingConfigError(
-        f'{control} has {attribute}="{asked}"; it may be: {", ".join(allowed)}.'
+        f'In {control}, {attribute} must be one of {", ".join(allowed)}, not "{asked}".'
     )
 
 
 def is_nested(control: Control) -> bool:
-    """Whether it is Choices whose results are paths, which label_studio_sdk takes for errors."""
+    """Whether it is Choices with paths as results, which label_studio_sdk treats as errors."""
     return control.type == "choices" and control.attribute("allowNested") == "true"
 
 
 def entries(control: Control) -> dict[str, tuple[str, ...]]:
-    """What is scored for Choices or a Taxonomy -> what is sent: values, or paths to leaves."""
+    """The labels to score for Choices or a Taxonomy -> what to send: values, or paths to leaves."""
     if control.type != "taxonomy":
         return {label.value: (label.value,) for label in control.labels}
     inner = {path[:-1] for path in control.nodes}
@@ -266,17 +267,17 @@ def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> 
         if named is None:
             known = ", ".join(f'"{control.name}"' for control in usable) or "none"
             raise LabelingConfigError(
-                f'The option output is "{options.output}", but the tags of the labelling config '
-                f"that can hold a shape are: {known}."
+                f"The option output must name a tag of the labelling config that can hold a shape "
+                f'({known}), not "{options.output}".'
             )
         if prompt is None or named.to_name == prompt.to_name:
             return named
-    # A click is answered on the image that was clicked on, a task on the first that can be.
+    # A click is answered on its own image, a task on the first image with a tag for shapes.
     images = [prompt.to_name] if prompt else [image.name for image in config.images]
     for image in images:
         on_image = [control for control in usable if control.to_name == image]
         if on_image:
-            # min() takes the first of equal ones, in the config's order.
+            # min() takes the first of equals, in the config's order.
             return min(on_image, key=lambda control: SHAPES.index(control.kind))
     raise LabelingConfigError(
         f'No tag on the image "{images[0]}" can hold a shape; the labelling config needs '
@@ -298,7 +299,7 @@ def _choices(on_image: Sequence[Control], options: Options) -> Iterable[ChoiceTa
     for control in on_image:
         if control.type not in ("choices", "taxonomy") or not asks_for_label(control):
             continue
-        # What is passed over here is told by `lint`.
+        # `lint` has a hint for each tag that is skipped here.
         paths = entries(control)
         if not control.per_region or is_nested(control) or not 0 < len(paths) <= MAX_CHOICES:
             continue
@@ -313,8 +314,8 @@ def _vocabulary(
 ) -> Vocabulary:
     if len(phrases) > MAX_CHOICES:
         raise LabelingConfigError(
-            f"{control} has {len(phrases):,} labels, and at most {MAX_CHOICES:,} are "
-            'scored for a region; set the option labels to "open".'
+            f"{control} must have at most {MAX_CHOICES:,} labels, not {len(phrases):,}; "
+            'or set the option labels to "open".'
         )
     listed = tuple(phrases.items())
     language = _one_of(control, "pam_language", LANGUAGES)
@@ -325,7 +326,7 @@ def _vocabulary(
 def _checked(
     listed: tuple[tuple[str, tuple[str, ...]], ...], language: Language | None, label_fit: float
 ) -> Vocabulary:
-    # Every click plans anew, and to check a list of a thousand labels takes longer than the plan.
+    # Every click maps anew, and checking a thousand labels takes longer than the rest.
     phrases = dict(listed)
     return Vocabulary(tuple(phrases), language, label_fit=label_fit, phrases=phrases)
 
@@ -334,14 +335,14 @@ def _spellings(labels: Control, options: Options) -> dict[str, str]:
     given = labels.region_labels
     values = {label.value for label in given}
     own = {_folded(label.value): label.value for label in given}
-    # Of equal phrases the first label's counts.
+    # If labels share a phrase, the first label gets it.
     spellings = {
         _folded(phrase): label.value for label in reversed(given) for phrase in label.phrases
     }
     for called, value in options.mapping.items():
         if value not in values:
             raise LabelingConfigError(
-                f'The option mapping makes "{called}" into "{value}", which is no label of '
+                f'The option mapping turns "{called}" into "{value}", which is not a label of '
                 f"{labels}."
             )
         spellings[_folded(called)] = value

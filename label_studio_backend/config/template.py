@@ -1,4 +1,4 @@
-"""Write a labelling config that works with the backend, for a list of labels."""
+"""Write a labelling config for a list of labels that works with the backend."""
 
 from __future__ import annotations
 
@@ -74,17 +74,17 @@ def build_config(
 ) -> str:
     """Write a labelling config for images that can be pasted into a project's settings.
 
-    It has smart points and smart rectangles (and a smart brush) with every label to ask with,
-    the tag that shapes are answered in, and a per-region text for every task of `texts`.
+    It has smart points and smart rectangles (and a smart brush) with every label for prompts, the
+    tag for the shapes of answers, and a per-region text for every task of `texts`.
 
     Args:
-        labels: what regions are called, in the order of the list; blanks around them are dropped.
-        language: of the texts and of the question that the labels answer.
+        labels: the labels of regions, in this order; blanks around them are dropped.
+        language: of the texts and of the labels.
         geometry: the shape of answers.
-        texts: what is written about each region, each task once.
-        background: whether points, and brushes, have a label "background" or "背景", or the one of
-            the list that is called so. No region gets it as its label. It serves people who paint
-            the background as a class of pixels, and clients that send its points together with
+        texts: the tasks to write about each region; duplicates are dropped.
+        background: whether points and brushes have a label "background" or "背景", or the one of
+            the list with such a name. No region gets it as its label. It is for people who paint
+            the background as a class of pixels, and for clients that send its points together with
             those on the object. Label Studio sends them alone, so there only Alt+click refines.
         data_key: the key of task data that holds the image.
 
@@ -92,10 +92,10 @@ def build_config(
         XML, indented, without a declaration.
 
     Raises:
-        LabelingConfigError: no label besides the background; a label called background without
-            `background`; an empty or doubled label, one that starts with "$" (Label Studio would
-            take it for a key of task data) or that XML cannot hold; an unknown language or
-            geometry; or a `data_key` that is not a name.
+        LabelingConfigError: there is no label besides the background; a label is called background
+            without `background`; a label is empty or given twice, starts with "$" (Label Studio
+            would take it for a key of task data) or cannot be held by XML; the language or geometry
+            is unknown; or `data_key` is not a name.
     """
     _check_choices(language, geometry, data_key)
     things, named_background = _split_labels(labels)
@@ -104,10 +104,10 @@ def build_config(
     elif named_background is not None:
         raise LabelingConfigError(
             f'The label "{named_background}" is never given to a region, and Label Studio sends '
-            "its clicks alone: leave it out, Alt+click does the same; or ask for it (--background)."
+            "its clicks alone: leave it out and use Alt+click, or keep it with --background."
         )
     root = Element("View")
-    # Labels stand above the image: a tall one would push them out of sight.
+    # The labels come before the image: a tall image would push them out of sight.
     if geometry != "rectangle":
         tag, name = _SHAPES[geometry]
         is_brush = geometry == "brush"
@@ -126,16 +126,16 @@ def build_config(
 
 
 def read_tasks(text: str) -> list[Task]:
-    """Tasks by their names, comma-separated.
+    """Read comma-separated names of tasks.
 
     Raises:
-        LabelingConfigError: a name that is none; the message lists those that there are.
+        LabelingConfigError: a name is unknown; the message lists the known ones.
     """
     known = {task.value: task for task in Task}
     names = [name.strip() for name in text.split(",") if name.strip()]
     for name in names:
         if name not in known:
-            raise LabelingConfigError(f"The tasks are {', '.join(known)}, and not {name!r}.")
+            raise LabelingConfigError(f"A task must be one of {', '.join(known)}, not {name!r}.")
     return [known[name] for name in names]
 
 
@@ -145,10 +145,10 @@ def _check_choices(language: str, geometry: str, data_key: str) -> None:
         ("geometry", geometry, GEOMETRIES),
     ):
         if given not in known:
-            raise LabelingConfigError(f"The {noun} is one of {', '.join(known)}, not {given}.")
+            raise LabelingConfigError(f"The {noun} must be one of {', '.join(known)}, not {given}.")
     if not re.fullmatch(r"\w+", data_key):
         raise LabelingConfigError(
-            f"The key of the image in task data is letters, digits and _, not {data_key!r}."
+            f"The key of the image in task data must be letters, digits and _, not {data_key!r}."
         )
 
 
@@ -187,7 +187,7 @@ def _add_labels(
     *,
     smart: bool = True,
 ) -> None:
-    # A row has a title, because Label Studio does not show which tool its labels belong to.
+    # A row has a title, because Label Studio does not show to which tool its labels belong.
     row = SubElement(root, "View", style="display: flex; align-items: center")
     title = _TITLES[language][tag]
     SubElement(row, "Header", value=title, size="5", style="flex: 0 0 6em; margin: 0")
@@ -207,6 +207,6 @@ def _spoken(language: Language) -> dict[str, str]:
 
 
 def _colour(index: int) -> str:
-    # Hues a golden angle apart: neighbours in the list differ, however long it is.
+    # Hues a golden angle apart: neighbours differ, however long the list is.
     red, green, blue = colorsys.hsv_to_rgb((index * 0.618034) % 1.0, 0.75, 0.85)
     return f"#{round(red * 255):02x}{round(green * 255):02x}{round(blue * 255):02x}"

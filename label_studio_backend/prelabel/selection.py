@@ -1,4 +1,4 @@
-"""The selection of tasks: from the command line to queries of Label Studio's Data Manager."""
+"""Turn a selection of tasks on the command line into queries of Label Studio's Data Manager."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 Item = dict[str, Any]
-"""One filter of the Data Manager: filter, operator, type, value, and maybe a child_filter."""
+"""One filter of the Data Manager: filter, operator, type, value, and optionally child_filter."""
 
 _OPERATORS = {
     "!=": "not_equal",
@@ -33,7 +33,7 @@ _ORDERED = frozenset({"greater", "less", "greater_or_equal", "less_or_equal"})
 
 
 class SelectionError(InputError):
-    """A choice of tasks that is not understood or not possible; the message says why."""
+    """A selection of tasks that is malformed or impossible; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Selection:
 
     Attributes:
         items: filters of the Data Manager.
-        conjunction: "and", or "or" as a view may have it.
+        conjunction: "and"; or "or", as in some views.
         included: only these task ids; None for all.
-        excluded: not these; `after` still has them.
+        excluded: not these; the query of `after` still finds them.
     """
 
     items: tuple[Item, ...] = ()
@@ -53,23 +53,23 @@ class Selection:
     excluded: tuple[int, ...] = ()
 
     def narrowed(self, item: Item) -> Selection:
-        """The part of it that meets this filter as well."""
+        """The tasks of this selection that also match a filter."""
         if self.conjunction == "and" or not self.items:
             return replace(self, items=(*self.items, item), conjunction="and")
         if any(other.get("child_filter") for other in self.items):
             raise SelectionError(
-                "the view joins its filters by 'or' and cannot be narrowed further: make a view "
-                "whose filters are joined by 'and'"
+                "the view joins its filters by 'or', so no further filter can be added: use a view "
+                "that joins its filters by 'and'"
             )
-        # (a or b) and c, in the only form that the server reads: (a and c) or (b and c).
+        # (a or b) and c, in the only form that the server accepts: (a and c) or (b and c).
         with_child = tuple({**other, "child_filter": item} for other in self.items)
         return replace(self, items=with_child)
 
     def after(self, task_id: int) -> dict[str, object]:
         """The query for the tasks after this id, in the order of their ids.
 
-        It pages by id and not by page number: annotators and this program write meanwhile, which
-        changes what a filter chooses and would shift pages.
+        It pages by id, not by page number: annotators and this program write meanwhile, which
+        changes the tasks that match a filter and would shift the pages.
         """
         narrowed = self.narrowed(number_filter("id", "greater", task_id))
         query: dict[str, object] = {
@@ -81,7 +81,7 @@ class Selection:
         return query
 
     def parts(self) -> Iterator[Selection]:
-        """The same tasks in parts small enough for their ids to fit into a URL."""
+        """Split it into parts small enough for their ids to fit into a URL."""
         if self.included is None:
             yield self
             return
@@ -109,7 +109,7 @@ UNLABELED = number_filter("total_annotations", "equal", 0)
 
 
 def read_view(api: Api, project: int, view: int) -> Selection:
-    """The tasks that a tab of the Data Manager shows.
+    """Read the selection of a tab of the Data Manager.
 
     Raises:
         SelectionError: the project has no such view.
@@ -134,10 +134,10 @@ def read_view(api: Api, project: int, view: int) -> Selection:
 
 
 def read_filters(api: Api, project: int, texts: Sequence[str]) -> list[Item]:
-    """Filters as people write them: `data.split=train`, `id>100`, `file_upload~park`.
+    """Read filters as people write them: `data.split=train`, `id>100`, `file_upload~park`.
 
     Raises:
-        SelectionError: a text is no filter, or names a column that the project does not have.
+        SelectionError: a text is not a filter, or names a column that the project does not have.
         ApiFailure: the server cannot be asked.
     """
     parsed = [_parse(text) for text in texts]
@@ -155,7 +155,7 @@ def _parse(text: str) -> tuple[str, str, str]:
     match = _FILTER.fullmatch(text)
     if match is None:
         raise SelectionError(
-            f"{text!r} is not a filter: write COLUMN, one of {' '.join(_OPERATORS)}, and a value, "
+            f"{text!r} is not a filter: write a column, one of {' '.join(_OPERATORS)} and a value, "
             "as in 'data.split=train' or 'id>100'"
         )
     return match["column"], _OPERATORS[match["operator"]], match["value"].strip()
@@ -164,14 +164,14 @@ def _parse(text: str) -> tuple[str, str, str]:
 def _item(column: str, operator: str, value: str, columns: Mapping[str, str]) -> Item:
     if column not in columns:
         raise SelectionError(
-            f"the project's tasks have no column {column!r} to filter by; they have "
+            f"the project's tasks have no column {column!r} to filter by; use one of "
             + ", ".join(sorted(columns))
         )
     kind = columns[column]
     try:
         if kind == "Datetime":
             moment = datetime.fromisoformat(value)
-            # A time without a zone is taken for UTC.
+            # A time without a zone is read as UTC.
             utc = moment.replace(tzinfo=moment.tzinfo or timezone.utc).astimezone(timezone.utc)
             return _filter(column, operator, kind, utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
         if kind in {"Number", "Time"} or operator in _ORDERED:
@@ -179,8 +179,8 @@ def _item(column: str, operator: str, value: str, columns: Mapping[str, str]) ->
     except ValueError:
         time = "a time such as 2026-01-31 or 2026-01-31T12:00"
         raise SelectionError(
-            f"{column} is compared with {value!r}, which is not "
-            f"{time if kind == 'Datetime' else 'a number'}"
+            f"the value for {column} must be {time if kind == 'Datetime' else 'a number'}, "
+            f"not {value!r}"
         ) from None
     if column == "predictions_model_versions":
         return _filter(column, operator, kind, [value])  # any of them

@@ -1,13 +1,13 @@
-"""Turn Label Studio's shapes into pixels of the upright image; `mask_shapes` is the way back.
+"""Turn Label Studio's shapes into pixels of the upright image; `mask_shapes` does the reverse.
 
 Label Studio measures in percent of the image's width (x, width, radiusX) and height (y, height,
 radiusY), from the top-left corner. Angles are degrees, clockwise on the screen, and turn
 **pixels**, not percents: a rectangle turns about its own top-left corner, an ellipse about its
-centre. `image_rotation` only says how the annotator looks at the image; positions do not change.
+centre. `image_rotation` only turns the annotator's view of the image; positions do not change.
 
 Nothing is trusted. A number must be a finite JSON number; null, text, NaN and missing numbers are
 refused. A point up to 1 % outside the image is moved to its edge; one further out is refused. An
-upright box is cut at the image's edges, and refused where nothing is left. Every refusal is a
+upright box is cut at the image's edges, and refused if nothing is left. Every refusal is a
 `GeometryError` whose message is a sentence.
 """
 
@@ -39,7 +39,7 @@ _FARTHEST = 1e6  # percent: beyond it, single precision loses the pixel
 
 
 class GeometryError(InputError):
-    """A shape that means nothing in this image; the message is a sentence that says why."""
+    """A shape that is invalid in this image; the message is a sentence that says why."""
 
 
 class TurnedBox(NamedTuple):
@@ -55,7 +55,7 @@ class TurnedBox(NamedTuple):
 
 
 def number(value: Mapping[str, Any], key: str, default: float | None = None) -> float:
-    """The finite number at `key`; `default`, if there is one, where it is missing or null.
+    """The finite number at `key`; `default`, if given, if it is missing or null.
 
     Raises:
         GeometryError: it is missing, not a number, not finite or absurdly large.
@@ -88,7 +88,7 @@ def read_rectangle(value: Mapping[str, Any], size: Size) -> TurnedBox:
     """The box of a rectangle, in pixels.
 
     Raises:
-        GeometryError: see the module; also a side that is not positive.
+        GeometryError: see the module; or a side is not positive.
     """
     x, y = number(value, "x") * size[0] / 100, number(value, "y") * size[1] / 100
     width, height = _lengths(value, "width", "height", size)
@@ -104,7 +104,7 @@ def read_ellipse(value: Mapping[str, Any], size: Size) -> TurnedBox:
     """The tight box around an ellipse, turned as the ellipse is, in pixels.
 
     Raises:
-        GeometryError: see the module; also a radius that is not positive.
+        GeometryError: see the module; or a radius is not positive.
     """
     x, y = number(value, "x") * size[0] / 100, number(value, "y") * size[1] / 100
     radius_x, radius_y = _lengths(value, "radiusX", "radiusY", size)
@@ -115,7 +115,7 @@ def read_polygon(value: Mapping[str, Any], size: Size) -> Points:
     """The vertices of a polygon, float64 `(N, 2)` in pixels; they may lie outside the image.
 
     Raises:
-        GeometryError: see the module; also fewer than 3 vertices or more than `MAX_VERTICES`.
+        GeometryError: see the module; or it has fewer than 3 or more than `MAX_VERTICES` vertices.
     """
     points = value.get("points")
     if not isinstance(points, list) or not 3 <= len(points) <= MAX_VERTICES:
@@ -136,7 +136,7 @@ def box_from_pixels(box: Sequence[Any], size: Size) -> TurnedBox:
         GeometryError: not four finite numbers, empty, or outside the image.
     """
     if len(box) != 4:
-        raise GeometryError("A box is four numbers [x1, y1, x2, y2].")
+        raise GeometryError(f"A box must be four numbers [x1, y1, x2, y2], not {shown(box)}.")
     named = dict(zip(("x1", "y1", "x2", "y2"), box, strict=True))
     x1, y1, x2, y2 = (number(named, key) for key in named)
     if x2 <= x1 or y2 <= y1:
@@ -148,14 +148,14 @@ def fit_mask(mask: Mask, size: Size) -> Mask:
     """A mask made for another size of the same image, at `size`, by nearest neighbour.
 
     Raises:
-        GeometryError: it was made for the image on its side (EXIF), so its pixels are elsewhere.
+        GeometryError: it was made for the image lying on its side (EXIF).
     """
     height, width = mask.shape
     if (width, height) == size:
         return mask
     if (height, width) == size:
         raise GeometryError(
-            f"The mask is {width} x {height} pixels and the image {size[0]} x {size[1]}: "
+            f"The mask must fit the image of {size[0]} x {size[1]} pixels, not {width} x {height}: "
             "it was painted on the image lying on its side."
         )
     resized = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
@@ -165,8 +165,8 @@ def fit_mask(mask: Mask, size: Size) -> Mask:
 def stroke_points(mask: CroppedMask, count: int = 5) -> Points | None:
     """Points along a thin stroke, float64 `(<= count, 2)` in pixels; None if it is no stroke.
 
-    A stroke is at least 6 times as long as it is thick at its thickest place. Its points lie in its
-    middle, as far from each other as they can.
+    A stroke is at least 6 times as long as its greatest thickness. The points lie along its middle,
+    as far from each other as possible.
     """
     x1, y1, *_ = mask.box
     depth = mask.depth  # [H, W], pixels
@@ -185,10 +185,10 @@ def stroke_points(mask: CroppedMask, count: int = 5) -> Points | None:
 
 
 def _lengths(value: Mapping[str, Any], across: str, down: str, size: Size) -> tuple[float, float]:
-    """Two lengths of more than 0, in pixels."""
+    """Two positive lengths, in pixels."""
     for key in (across, down):
         if number(value, key) <= 0:
-            raise GeometryError(f'"{key}" is {number(value, key):g}; it must be more than 0.')
+            raise GeometryError(f'"{key}" must be more than 0, not {number(value, key):g}.')
     return number(value, across) * size[0] / 100, number(value, down) * size[1] / 100
 
 

@@ -1,9 +1,9 @@
 """Turn masks into Label Studio's rectangles, ellipses, polygons and keypoints.
 
-`geometry` says in which frame of reference.
+`geometry` describes the frame of reference.
 
-All of it lies inside the image and keeps to the limits of label_studio_sdk: positions and sides
-up to 100, radii up to 50, angles from 0 to 360.
+All shapes lie inside the image and within the limits of label_studio_sdk: positions and sides up to
+100, radii up to 50, angles from 0 to 360.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ SMALL_PART = 0.02
 """Parts and holes under this share of the largest part's area are left out of polygons."""
 
 KEYPOINT_WIDTH = 0.5
-"""Percent of the image's width; how large Label Studio draws a point."""
+"""The size at which Label Studio draws a point, in percent of the image's width."""
 
 MAX_PARTS = 32
-"""The most polygons that one mask becomes; the largest count."""
+"""The largest number of polygons for one mask; its largest parts are kept."""
 
 MAX_HOLES = 32
-"""The most holes that are kept of one mask; the largest count."""
+"""The largest number of holes in one mask; its largest holes are kept."""
 
 _MAX_BRIDGE_VERTICES = 500
 
@@ -40,8 +40,8 @@ _MAX_BRIDGE_VERTICES = 500
 def rectangle_of(mask: CroppedMask, angle: float = 0.0) -> dict[str, float]:
     """The tight rectangle around a mask: x, y, width, height, rotation.
 
-    It is turned by `angle` (degrees clockwise), or by what remains of it without whole quarter
-    turns; it is upright where the turned one would not fit into the image.
+    It is turned by `angle` (degrees clockwise) modulo a quarter turn; it is upright if the turned
+    one would not fit into the image.
 
     Raises:
         MaskError: the mask is empty.
@@ -62,7 +62,7 @@ def ellipse_of(mask: CroppedMask) -> dict[str, float]:
     """
     x1, y1, *_ = _box_of(mask)
     width, height = mask.size
-    # A full ellipse of these moments has radii of twice their square roots.
+    # A filled ellipse has radii of twice the square roots of its moments.
     moments = cv2.moments(mask.crop.astype(np.uint8), binaryImage=True)
     area = moments["m00"]
     # A pixel is a square, not a point: 1 / 12 is its own second moment.
@@ -83,7 +83,7 @@ def ellipse_of(mask: CroppedMask) -> dict[str, float]:
 
 
 def keypoint_of(mask: CroppedMask) -> dict[str, float]:
-    """The centre of a mask's pixel that is farthest from its edges: x, y, width.
+    """The centre of the mask's pixel that is farthest from its edges: x, y, width.
 
     Raises:
         MaskError: the mask is empty.
@@ -97,7 +97,7 @@ def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]
     """Polygons {points, closed} of a mask's parts, the largest first.
 
     Label Studio's polygons have one outline and no holes. So each part is a polygon of its own, and
-    a hole is joined to the outline around it by a slit of no width, which every export fills right.
+    a slit of no width joins a hole to the outline around it, which every export fills correctly.
     Parts under `SMALL_PART` of the largest part are left out, and such holes are filled.
 
     Args:
@@ -112,7 +112,7 @@ def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]
     crop = _without_small(mask.crop)
     parts = polygons_of(crop, tolerance=tolerance)
     if any(len(part.exterior) < 3 for part in parts):
-        # Simplified to a line or a dot: as exact as it is thin.
+        # A part was simplified to a line or a dot; thin parts need exact outlines.
         parts = polygons_of(crop)
     parts.sort(key=lambda part: -cv2.contourArea(part.exterior))
     corner = np.array([x1, y1], dtype=np.float64)
@@ -128,12 +128,12 @@ def _box_of(mask: CroppedMask) -> tuple[int, int, int, int]:
 
 def _without_small(crop: Mask) -> Mask:
     """A tight crop of a mask without small parts, and with small holes filled."""
-    # Before outlines are traced: a ragged mask may have a million of them.
+    # This comes before outlines are traced: a ragged mask may have a million of them.
     _, numbers, statistics, _ = cv2.connectedComponentsWithStats(
         crop.astype(np.uint8), connectivity=8
     )
     areas = statistics[:, cv2.CC_STAT_AREA]
-    areas[0] = 0  # what is not in the mask
+    areas[0] = 0  # the pixels outside the mask
     least = SMALL_PART * areas.max()
     kept = _largest(areas, least, MAX_PARTS)[numbers]
     _, numbers, statistics, _ = cv2.connectedComponentsWithStats(
@@ -157,7 +157,7 @@ def _largest(areas: npt.NDArray[Any], least: float, count: int) -> npt.NDArray[n
 def _with_holes(part: Polygon) -> Points:
     """One outline, float64 `(N, 2)`, that visits every hole by its shortest bridge and returns.
 
-    The hole with the shortest bridge of all is always next, so that no bridge crosses a hole.
+    The hole with the shortest bridge always comes next, so no bridge crosses a hole.
     """
     outline = part.exterior.astype(np.float64)
     holes = [hole.astype(np.float64) for hole in part.holes]
@@ -166,14 +166,14 @@ def _with_holes(part: Polygon) -> Points:
         index = min(range(len(holes)), key=lambda index: bridges[index][0])
         _, here, there = bridges[index]
         hole = np.roll(holes.pop(index), -there, axis=0)
-        # To the hole, once around it, and back the same way.
+        # Go to the hole, once around it, and back the same way.
         outline = np.concatenate([outline[: here + 1], hole, hole[:1], outline[here:]])
     return outline
 
 
 def _shortest_bridge(outline: Points, hole: Points) -> tuple[float, int, int]:
     """The squared length, and the vertices of the outline and of the hole at its ends."""
-    # Of long outlines every so many vertices count: all pairs would be too many.
+    # Long outlines are thinned out: all pairs of vertices would be too many.
     step, hole_step = (-(-len(ring) // _MAX_BRIDGE_VERTICES) for ring in (outline, hole))
     gaps = outline[::step, None] - hole[None, ::hole_step]  # (N, M, 2)
     squares = np.einsum("ijk,ijk->ij", gaps, gaps)
@@ -187,7 +187,7 @@ def _turned_rectangle(mask: CroppedMask, angle: float) -> dict[str, float] | Non
         mask.crop.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
     pixels = np.concatenate(outlines).reshape(-1, 2).astype(np.float64) + mask.box[:2]
-    # Every pixel is a square: its four corners count.
+    # Every pixel is a square with four corners.
     corners = np.concatenate([pixels + np.array([dx, dy]) for dx in (0, 1) for dy in (0, 1)])
     turn = math.radians(angle)
     axes = np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]])

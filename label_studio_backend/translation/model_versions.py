@@ -1,6 +1,6 @@
 """Name our predictions in Label Studio, and recognise them by their names.
 
-Each ends with "(pam-labeling)" or "(pam-labeling 0.1.0)": a prediction of our own must never become
+Each name ends with "(pam-labeling)" or "(pam-labeling 0.1.0)". Our own prediction must never become
 the prompt of the next one, which would only repeat it.
 """
 
@@ -24,13 +24,13 @@ def usual_version(model: str) -> str:
 
 
 def marked_version(name: str) -> str:
-    """A name that somebody chose, with "(pam-labeling)" behind it unless it is marked already.
+    """A name that the user chose, with "(pam-labeling)" behind it unless it is marked already.
 
-    Without the version: the same name means the same predictions after an update, too.
+    It has no version, so that the same name means the same predictions even after an update.
     """
     return name if is_own(name) else f"{name} (pam-labeling)"
 
 
 def is_own(version: object) -> bool:
-    """Whether a prediction with this `model_version` is one of ours."""
+    """Whether a prediction with this `model_version` is ours."""
     return isinstance(version, str) and _OWN.search(version) is not None

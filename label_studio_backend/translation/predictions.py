@@ -5,12 +5,12 @@ A region is written as results that share an id of 32 characters, its shape firs
 * the shape, in the tag that `output_mapping` chose, with the label where that tag has labels. A
   brush gets the mask as it is, a polygon its outlines (`mask_shapes`), a rectangle its tight box
   (turned as the box of the prompt), an ellipse its moments, a keypoint the pixel deepest inside;
-* the label of a shape without labels (Brush + Labels): a result of the `<Labels>` tag. As Label
-  Studio and its SDK want it, it repeats the geometry;
+* the label of a shape without labels (Brush + Labels): a result of the `<Labels>` tag. It repeats
+  the geometry, as Label Studio and its SDK require;
 * one result for each text that is not empty, and for each choice that fits well enough.
 
 Polygons: a mask in several parts becomes several regions, since a polygon has one outline. Each has
-its own id and all of the label, texts and choices, so that each is complete when it is exported.
+its own id, and the same label, texts and choices, so that its export is complete.
 
 The label: with `keep_label` the one that the annotator chose; else, or where this tag does not have
 it, the model's. Without either, a region that somebody pointed at is written without a label. A
@@ -18,7 +18,7 @@ region that was only found is left out without a label, or with a predicted IoU 
 `iou_threshold`.
 
 A region that is on the task already keeps its id, so that a caption finds its region. It gets a new
-one where the id is shorter than Label Studio's own, or is used before in the same prediction.
+id if its own is shorter than Label Studio's, or occurs earlier in the same prediction.
 
 Scores: a shape has the predicted IoU, times the label's fit where the model chose the label. A
 label has its fit, or the IoU where a person chose it. A choice has its fit. A text has the IoU,
@@ -57,11 +57,11 @@ MIN_ID_LENGTH = 10
 
 
 class PredictionError(InputError):
-    """A prediction that would not be right to send; the message says what is wrong with it."""
+    """A prediction that must not be sent; the message says what is wrong with it."""
 
 
 Answer: TypeAlias = "tuple[Region, RegionPrompt | None]"
-"""A region, and what pointed at it; None where everything was looked for."""
+"""A region and its prompt; None if all regions were searched for."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +75,11 @@ def write_prediction(
 ) -> dict[str, Any]:
     """A prediction `{"result", "score", "model_version"}` of all regions.
 
-    See the module for what is written and what is left out.
+    The module's docstring says what is written and what is left out.
 
     Raises:
         MaskError: a region's mask is too large for run lengths.
-        PredictionError: a score is no finite number.
+        PredictionError: a score is not a finite number.
     """
     results: list[dict[str, Any]] = []
     used: set[str] = set()
@@ -116,7 +116,7 @@ def _label(
 def _shapes(
     region: Region, prompt: RegionPrompt | None, outputs: OutputMapping, options: Options
 ) -> list[dict[str, Any]]:
-    """The values of the region's shape: one, or of a polygon one for each part."""
+    """The values of the region's shape: one, or one for each part if it is a polygon."""
     mask = region.cropped
     match outputs.shape.kind:
         case "brush":

@@ -1,20 +1,20 @@
 """Read and write Label Studio's run lengths of brush masks, as whole arrays.
 
-The form is that of thi.ng's rle-pack. A stream of bits, most significant first, has a header:
+The format is that of thi.ng's rle-pack. A stream of bits, most significant first, has a header:
 
     32 bits   number of words, 4 for each pixel: red, green, blue, alpha, row by row
      5 bits   bits of a word, less 1
     4 x 4     the four widths that a length may have in bits, each less 1
 
-Then blocks, as many as fill the words, and zeros up to the end of a byte:
+Blocks follow until they fill the number of words, and then zeros up to the end of a byte:
 
      1 bit    1: one word that is repeated; 0: as many words as the length says
      2 bits   which of the four widths the length has
      width    length, less 1
      8 bits   the word, or each of the words
 
-A pixel is in the mask where its alpha is above 0, as it is on Label Studio's screen. Nothing here
-has four values for a pixel: words are counted, and only those of alpha are looked at.
+A pixel is in the mask if its alpha is above 0, as on Label Studio's screen. No array here holds
+four values for a pixel: words are counted, and only those of alpha are read.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def pixels(rle: object) -> int:
         rle: a list of ints from 0 to 255, as in a result's `value.rle`.
 
     Raises:
-        RLEError: no list, too short for a header, or a header that Label Studio does not write.
+        RLEError: it is not a list or too short for a header, or Label Studio writes no such header.
     """
     header = rle[: -(-HEADER // 8)] if isinstance(rle, list) else rle
     return _read_header(_to_bytes(header)).words // _CHANNELS
@@ -61,20 +61,22 @@ def pixels(rle: object) -> int:
 
 
 def encode(mask: Mask) -> list[int]:
-    """A mask as Label Studio's run lengths; its pixels have the value 255 in all channels.
+    """Turn a mask into Label Studio's run lengths; its pixels have the value 255 in all channels.
 
-    The numbers are those that label_studio_sdk writes for the same mask.
+    label_studio_sdk writes the same numbers for the same mask.
 
     Args:
         mask: bool `(height, width)` in pixels of the upright image.
 
     Raises:
-        RLEError: not a two-dimensional bool array, or one without pixels, or with too many.
+        RLEError: it is not a two-dimensional bool array, or has no pixels or too many.
     """
     if mask.ndim != 2 or mask.dtype != np.bool_:
-        raise RLEError(f"a mask is a bool array (height, width), not {mask.dtype} {mask.shape}")
+        raise RLEError(
+            f"a mask must be a bool array (height, width), not {mask.dtype} {mask.shape}"
+        )
     if not 1 <= mask.size <= MAX_PIXELS:
-        raise RLEError(f"a mask has from 1 to {MAX_PIXELS:,} pixels, not {mask.size:,}")
+        raise RLEError(f"a mask must have from 1 to {MAX_PIXELS:,} pixels, not {mask.size:,}")
     flat = np.ravel(mask)
     # Runs of equal pixels: their lengths, and whether they are in the mask, both [N].
     ends = np.append(np.flatnonzero(flat[1:] != flat[:-1]) + 1, flat.size).astype(np.int32)
@@ -86,8 +88,8 @@ def encode(mask: Mask) -> list[int]:
 def _code_blocks(
     lengths: npt.NDArray[np.int32], values: Mask
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
-    """The bits of the runs' blocks, and their number (27 at most)."""
-    # Short runs are looked up in a table; longer ones have the same bits but for their length.
+    """The bits of the runs' blocks, and their number (at most 27)."""
+    # Short runs are looked up in a table; longer ones differ only in their length.
     short = 2 ** _WIDTHS[-2] // _CHANNELS  # pixels
     table = [_code_block(_CHANNELS * length) for length in range(1, short + 2)]
     codes = np.array([0, *(code for code, _ in table)], dtype=np.int32)
@@ -107,20 +109,20 @@ def _code_blocks(
 
 
 def _code_block(words: int) -> tuple[int, int]:
-    """The bits of a block that repeats 0, and how many they are."""
+    """The bits of a block that repeats 0, and their number."""
     index = next(index for index, width in enumerate(_WIDTHS) if words <= 2**width)
     width = _WIDTHS[index]
     return ((4 | index) << width | words - 1) << WORD, 3 + width + WORD
 
 
 def _pack(codes: npt.NDArray[np.int32], widths: npt.NDArray[np.uint8], words: int) -> bytes:
-    """A header and all codes behind each other, with 1 to 8 zeros at the end."""
+    """A header and all codes in a row, with 1 to 8 zeros at the end."""
     ends = np.cumsum(widths, dtype=np.int64)
     ends += HEADER
     total = int(ends[-1])
     ends -= 1  # the last bit of each code
     # A code has at most 27 bits, so it lies in two 32-bit cells: that of its last bit, and the one
-    # before. No two codes share a bit: the sum of all that lie in a cell is exact in a double.
+    # before. No two codes share a bit, so the sum of the codes in a cell is exact in a double.
     shift = 31 - (ends & 31)
     cell = ends >> 5
     cells = total // 32 + 2
@@ -140,7 +142,7 @@ def _pack(codes: npt.NDArray[np.int32], widths: npt.NDArray[np.uint8], words: in
 
 
 def decode(rle: object, *, size: tuple[int, int]) -> Mask:
-    """Label Studio's run lengths as a mask: the pixels whose alpha is above 0.
+    """Turn Label Studio's run lengths into a mask: the pixels whose alpha is above 0.
 
     Args:
         rle: a list of ints from 0 to 255, as in a result's `value.rle`; untrusted.
@@ -150,12 +152,12 @@ def decode(rle: object, *, size: tuple[int, int]) -> Mask:
         Bool `(height, width)`.
 
     Raises:
-        RLEError: not such a list, not for an image of this size, cut off, or too long. No array
-            of the declared size is made before the runs are known to fill it.
+        RLEError: it is not such a list, not for an image of this size, cut off, or too long. No
+            array of the declared size is made before the runs are known to fill it.
     """
     width, height = size
     if width < 1 or height < 1 or width * height > MAX_PIXELS:
-        raise RLEError(f"a mask has from 1 to {MAX_PIXELS:,} pixels, not {width} x {height}")
+        raise RLEError(f"a mask must have from 1 to {MAX_PIXELS:,} pixels, not {width} x {height}")
     stream = _to_bytes(rle)
     header = _read_header(stream)
     if header.words != _CHANNELS * width * height:
@@ -172,13 +174,14 @@ def decode(rle: object, *, size: tuple[int, int]) -> Mask:
 
 def _to_bytes(rle: object) -> bytes:
     if not isinstance(rle, list | bytes):
-        raise RLEError(f"run lengths are a list of ints from 0 to 255, not {type(rle).__name__}")
+        kind = type(rle).__name__
+        raise RLEError(f"run lengths must be a list of ints from 0 to 255, not {kind}")
     if len(rle) > _MOST:
-        raise RLEError(f"run lengths of {len(rle):,} bytes are too long: the limit is {_MOST:,}")
+        raise RLEError(f"run lengths must have at most {_MOST:,} bytes, not {len(rle):,}")
     try:
         return bytes(rle)
     except (TypeError, ValueError) as error:
-        raise RLEError(f"run lengths are a list of ints from 0 to 255: {error}") from error
+        raise RLEError(f"run lengths must be a list of ints from 0 to 255: {error}") from error
 
 
 def _read_header(stream: bytes) -> Header:
@@ -187,29 +190,29 @@ def _read_header(stream: bytes) -> Header:
     bits = int.from_bytes(stream[:7], "big") >> (56 - HEADER)
     word = (bits >> 16 & 31) + 1
     if word != WORD:
-        raise RLEError(f"run lengths have words of {WORD} bits in Label Studio, not of {word}")
+        raise RLEError(f"run lengths must have words of {WORD} bits, not {word}")
     words = bits >> 21
     if words == 0 or words % _CHANNELS:
-        raise RLEError(f"run lengths of {words} values are not those of RGBA pixels")
+        raise RLEError(f"run lengths must have 4 values for each RGBA pixel, not {words} in all")
     return Header(words, tuple((bits >> shift & 15) + 1 for shift in (12, 8, 4, 0)))
 
 
 def _check_end(stream: bytes, blocks: Blocks) -> None:
-    """Raises RLEError unless the last block ends in the stream, and only zeros follow it."""
+    """Raise RLEError unless the last block ends in the stream, and only zeros follow it."""
     words = 1 if blocks.repeats[-1] else int(blocks.lengths[-1])
     end = int(blocks.values[-1]) + WORD * words
     left = 8 * len(stream) - end
     if left < 0:
         raise RLEError("the run lengths are cut off within their last block")
     if left > 8:
-        raise RLEError(f"the run lengths are followed by {left // 8} bytes that mean nothing")
+        raise RLEError(f"the run lengths are followed by {left // 8} extra bytes")
     if stream[-1] & 2 ** min(left, 8) - 1:
         raise RLEError("the run lengths are followed by bits that are not zero")
 
 
 def _paint(data: npt.NDArray[np.uint8], blocks: Blocks, pixels: int) -> Mask:
-    """Alpha above 0 for each of the blocks' pixels, bool `(pixels,)`."""
-    # Pixel i has its alpha in word 4 i + 3: it is the last of the words below 4 i + 4.
+    """Whether alpha is above 0 in each of the blocks' pixels, bool `(pixels,)`."""
+    # The alpha of pixel i is in word 4 i + 3, the last of the words below 4 i + 4.
     ends = np.cumsum(blocks.lengths)
     counts = np.diff(ends // _CHANNELS, prepend=0)
     mask: Mask = np.repeat(bits_at(data, blocks.values, WORD) > 0, counts)
@@ -223,7 +226,7 @@ def _paint(data: npt.NDArray[np.uint8], blocks: Blocks, pixels: int) -> Mask:
 def _paint_words(
     data: npt.NDArray[np.uint8], mask: Mask, blocks: Blocks, ends: Bits, apart: Bits
 ) -> None:
-    """Set the pixels of those blocks that have many words, `apart`, in `mask`."""
+    """Set the pixels of the blocks with many words, `apart`, in `mask`."""
     first = (ends[apart] - blocks.lengths[apart]) // _CHANNELS
     last = ends[apart] // _CHANNELS
     to_alpha = _CHANNELS - 1 - (ends[apart] - blocks.lengths[apart])

@@ -1,12 +1,13 @@
 """Find the blocks of Label Studio's run lengths, with NumPy instead of a loop over blocks.
 
-Only the blocks before a block tell where it starts, so a plain reader must go through them one by
-one. But Label Studio and `rle` write blocks of repeated words, which are short: of any 27 bits in a
-row, one is the start of a block. So the stream is cut into lanes. Ahead of each lane, 27 walkers
-set out from 27 neighbouring bits, one of them right; within a few blocks most of them meet. Where a
-walker leaves its lane is looked up among the walkers that enter the next one. This links the walker
-that began at the header to one walker of every lane, and these have read the right blocks. A stream
-that also has blocks of many different words is read window by window from the first of these on.
+A block's start follows only from the blocks before it, so a simple reader must read them one by
+one. But Label Studio and `rle` write blocks of repeated words, which are short: a block starts
+within any 27 bits in a row. So the stream is cut into lanes. Ahead of each lane, 27 walkers start
+at 27 neighbouring bits, one of them the right one; within a few blocks most of them meet. The place
+where a walker leaves its lane is looked up among the walkers that enter the next one. This links
+the walker that began at the header to one walker of every lane, and these have read the right
+blocks. If a stream also has blocks of many different words, it is read window by window from the
+first of these on.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ Bits: TypeAlias = npt.NDArray[np.int64]  # offsets in the stream, or numbers rea
 
 WORD = 8  # bits
 HEADER = 32 + 5 + 4 * 4  # bits
-PADDING = 16  # bytes of zeros after the stream, so that whatever is read lies inside
+PADDING = 16  # bytes of zeros after the stream, so that every read stays inside
 _LONGEST = 1 + 2 + 16 + WORD  # bits of a block that repeats a word, at any widths
 _HEAD = 1 + 2 + 16  # bits that are enough to know where a block ends
 _WINDOW = 2**16  # bits
@@ -31,11 +32,11 @@ _WARM_UP = 512  # bits after which most walkers that began wrongly have met the 
 
 
 class RLEError(MaskError):
-    """Run lengths that Label Studio cannot have written, or not for this image."""
+    """Run lengths that Label Studio cannot have written for this image."""
 
 
 class Header(NamedTuple):
-    """What a stream says of itself: the number of words, and four widths of a length in bits."""
+    """The header of a stream: the number of words, and four widths of a length in bits."""
 
     words: int
     widths: tuple[int, ...]
@@ -46,8 +47,8 @@ class Blocks(NamedTuple):
 
     Attributes:
         starts: bits from the beginning of the stream.
-        repeats: whether one word is repeated, or there are many.
-        lengths: words.
+        repeats: whether a block repeats one word; else it has many.
+        lengths: in words.
         values: bits from the beginning of the stream to the first word.
     """
 
@@ -58,10 +59,10 @@ class Blocks(NamedTuple):
 
 
 def read_blocks(data: npt.NDArray[np.uint8], header: Header) -> Blocks:
-    """The blocks from the header on that together have as many words as the header says.
+    """Find the blocks after the header that together have the header's number of words.
 
     Raises:
-        RLEError: the stream ends before, or a block has more words than are left.
+        RLEError: the stream ends too early, or a block has more words than are left.
     """
     starts, stop = _starts_of_repeats(data, header)
     blocks = _read_heads(data, starts, header)
@@ -93,7 +94,7 @@ def bits_at(data: npt.NDArray[np.uint8], offsets: Bits, width: int) -> Bits:
 
 
 def _read_heads(data: npt.NDArray[np.uint8], starts: Bits, header: Header) -> Blocks:
-    """What the blocks at `starts` say of themselves."""
+    """Read the heads of the blocks at `starts`."""
     # 1 bit: repeated or not; 2 bits: which width; then the length, read as 16 bits and cut.
     head = bits_at(data, starts, _HEAD)
     width = np.array(header.widths, dtype=np.int64)[head >> 16 & 3]
@@ -102,7 +103,7 @@ def _read_heads(data: npt.NDArray[np.uint8], starts: Bits, header: Header) -> Bl
 
 
 def _starts_of_repeats(data: npt.NDArray[np.uint8], header: Header) -> tuple[Bits, int]:
-    """The starts of all blocks up to the first that has many words, and where that one is.
+    """The starts of all blocks up to the first that has many words, and the start of that one.
 
     The zeros after the last block look like one of many words.
     """
@@ -112,7 +113,7 @@ def _starts_of_repeats(data: npt.NDArray[np.uint8], header: Header) -> tuple[Bit
     entries = _entries(steps, lane, bits)
     stops = HEADER + ((entries - HEADER) // lane + 1) * lane
     exits = _walk(steps, entries, stops)
-    # Each entry jumps to the entry of the next lane where its walker arrives, or to itself if there
+    # Each entry jumps to the entry where its walker arrives in the next lane, or to itself if there
     # is none. Doubling the jumps follows the walker from the header, entry 0, in few steps.
     found = np.minimum(np.searchsorted(entries, exits), entries.size - 1)
     here = np.arange(entries.size)
@@ -122,7 +123,7 @@ def _starts_of_repeats(data: npt.NDArray[np.uint8], header: Header) -> tuple[Bit
         path = np.concatenate([path, jump[path]])
         jump = jump[jump]
     path = np.unique(path)
-    # The walkers of the path once more: all blocks that they meet, in the stream's order.
+    # Walk the path again, and collect all blocks on it in the stream's order.
     met: list[Bits] = [np.full(path.size, -1)]
     _walk(steps, entries[path], stops[path], met)
     starts = np.stack(met, axis=1).ravel()
@@ -130,7 +131,7 @@ def _starts_of_repeats(data: npt.NDArray[np.uint8], header: Header) -> tuple[Bit
 
 
 def _steps(data: npt.NDArray[np.uint8], header: Header) -> npt.NDArray[np.uint8]:
-    """How many bits from each bit to the next block if one starts there; 0 if it has many words."""
+    """Bits from each bit to the next block if a block starts there; 0 if it has many words."""
     # A table of all 10 bits gives the steps of 8 neighbouring bits at once, as 8 bytes of a uint64.
     three = np.arange(2**10)[:, None] >> np.arange(7, -1, -1)  # the first three bits, of 10, at 8
     width = np.array(header.widths)[three & 3]
@@ -143,7 +144,7 @@ def _steps(data: npt.NDArray[np.uint8], header: Header) -> npt.NDArray[np.uint8]
 
 
 def _entries(steps: npt.NDArray[np.uint8], lane: int, bits: int) -> Bits:
-    """The header's end, and where walkers may enter the lanes after the first, in order."""
+    """The header's end, and the bits where walkers may enter the later lanes, in order."""
     borders = np.arange(HEADER + lane, bits, lane)
     ahead = borders - min(lane // 2, _WARM_UP)
     walkers = np.repeat(ahead, _LONGEST) + np.tile(np.arange(_LONGEST), ahead.size)
@@ -155,13 +156,13 @@ def _entries(steps: npt.NDArray[np.uint8], lane: int, bits: int) -> Bits:
 def _walk(
     steps: npt.NDArray[np.uint8], starts: Bits, stops: Bits, met: list[Bits] | None = None
 ) -> Bits:
-    """Where walkers are first at or behind their `stops`, or at a block of many words.
+    """The bits where walkers first reach or pass their `stops`, or meet a block of many words.
 
     Args:
         steps: from each bit to the next block, in bits.
-        starts: where the walkers set out.
+        starts: where the walkers start.
         stops: where each of them stops.
-        met: takes, for each step, the blocks that the walkers leave, -1 for those that stand.
+        met: collects, for each step, the blocks that the walkers leave; -1 for those that stand.
     """
     # All walkers step together; those that have arrived step by 0.
     walkers = starts.copy()
@@ -177,8 +178,8 @@ def _walk(
 def _starts_of_any(data: npt.NDArray[np.uint8], first: int, words: int, header: Header) -> Bits:
     """The starts of blocks of any kind from `first` on, until `words` words or the end are reached.
 
-    In windows of bits: each bit knows the next block. With every doubling, each bit knows the block
-    twice as far away.
+    It reads windows of bits, where each bit knows the next block. With every doubling, each bit
+    knows the block twice as far away.
     """
     bits = 8 * (data.size - PADDING)
     starts: list[Bits] = [np.zeros(0, dtype=np.int64)]

@@ -30,7 +30,7 @@ def overlap(detection, truth):
 
 
 def apply_to(model, image, values, field="prompts"):
-    """What `apply_model` does with one image, without a dataset."""
+    """Do what `apply_model` does with one image, without a dataset."""
     sample = fo.Sample(filepath="scene.png", **values)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "needs_fields", {"prompt_field": field})
@@ -310,5 +310,5 @@ def test_a_field_without_regions_is_refused(nano, scene_dataset):
 
 
 def test_other_options_of_apply_model_are_refused(nano, scene_dataset):
-    with pytest.raises(ValueError, match="does not know prompts:"):
+    with pytest.raises(ValueError, match="takes only the option prompt_field of PAM, not prompts;"):
         scene_dataset(0).apply_model(nano, label_field="pam", prompts="ground_truth")

@@ -69,7 +69,7 @@ def hurry(monkeypatch):
 def test_waits_for_a_server_that_comes_back(open_api, fake, told, hurry):
     fake.faults += [Fault("GET", "/api/projects", 502), Fault("GET", "/api/projects", None)]
     assert open_api().get(PROJECT)["id"] == 1
-    assert told[0] == "Label Studio is away or in trouble (502); trying again in 1 s"
+    assert told[0] == "Label Studio cannot answer now (502); trying again in 1 s"
     assert "gave no answer" in told[1]
 
 
@@ -157,7 +157,7 @@ def test_a_bundle_without_certificates_is_named(monkeypatch, name):
 
 def test_gives_up_when_patience_is_over(open_api, fake):
     fake.faults += [Fault("GET", "/api", 503)] * 5
-    with pytest.raises(UnreachableError, match=r"at http://127.0.0.1:\d+ is away"):
+    with pytest.raises(UnreachableError, match=r"at http://127.0.0.1:\d+ cannot answer now"):
         open_api(patience=0.5).get(PROJECT)
 
 
@@ -230,10 +230,10 @@ def test_a_write_that_could_not_be_sent_is_repeated(open_api, fake):
     [
         (Fault("GET", "/api", 401), "does not accept the API key .401.: copy one from Account"),
         (Fault("GET", "/api", 403), "user may not do this .* .403."),
-        (Fault("GET", "/api", 200, body=b"<html>"), "answers, but not as Label Studio does"),
+        (Fault("GET", "/api", 200, body=b"<html>"), "the answer of .* is not Label Studio.s"),
         (
             Fault("GET", "/api", 301, headers={"Location": "https://other.test/"}),
-            "sends visitors elsewhere .301.: give the address that the browser shows",
+            "redirects to another address .301.: give the one that the browser shows",
         ),
     ],
 )
@@ -293,7 +293,7 @@ def test_a_personal_access_token_is_exchanged(open_api, fake):
 
 def test_an_expired_personal_access_token_is_named_as_such():
     token = personal_token(-5)
-    with pytest.raises(AccessError, match="not valid any more: make a new one"):
+    with pytest.raises(AccessError, match="has expired: make a new one"):
         Api("http://localhost:1", token)
 
 

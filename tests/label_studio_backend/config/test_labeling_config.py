@@ -70,7 +70,7 @@ def test_parses_equal_texts_once():
 
 
 def test_video_is_refused_with_a_sentence():
-    with pytest.raises(LabelingConfigError, match="shows video; images only so far"):
+    with pytest.raises(LabelingConfigError, match="shows only video, which is not supported"):
         LabelingConfig.parse(schema("setup_video.json"))
 
 
@@ -88,7 +88,7 @@ def test_video_is_refused_with_a_sentence():
         ("<View><?x name='a' toName='b'?></View>", r"processing instruction \(<\?x"),
         (f"<View xmlns='http://x'>{IMAGE}</View>", '<View> .* has the namespace "http://x"'),
         ("<View xmlns:a='u'><a:Image name='i' value='$i'/></View>", "<Image> .* the namespace"),
-        ("<View/>", "shows no image; it needs a tag such as <Image"),
+        ("<View/>", "shows no image; add a tag such as <Image"),
         ("<View><Image value='$i'/></View>", "it needs a name and a value"),
         ("<View><Image name='i' valueList='$i'/></View>", "pages by valueList"),
         ("<View><Repeater on='$i'><Image name='i' value='$i'/></Repeater></View>", "<Repeater>"),

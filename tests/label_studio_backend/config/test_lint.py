@@ -46,20 +46,23 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
         ),
         (
             BRUSH + POINT.replace("</Key", '<Label value="Background"/></Key'),
-            'KeyPointLabels "kp" has the label "Background", .* sends its clicks alone. Alt.click',
+            'KeyPointLabels "kp" has the label "Background", .* its clicks alone. Use Alt.click',
         ),
         (GOOD.replace('smart="true"', ""), 'BrushLabels "brush" has no smart="true"'),
         (
             GOOD.replace(
                 'name="kp" toName="image" smart="true"', 'name="kp" toName="image" smart="false"'
             ),
-            'KeyPointLabels "kp" has smart="false", so it cannot be asked with.',
+            'KeyPointLabels "kp" has smart="false", so it is no tool for prompts.',
         ),
         (
             f'<PolygonLabels name="p" toName="image">{LABELS}</PolygonLabels>',
-            'Nothing can be asked by clicks.*<KeyPointLabels name="point" toName="image" smart',
+            'Clicks cannot be answered.*<KeyPointLabels name="point" toName="image" smart',
         ),
-        (GOOD + '<Video name="v" value="$v"/>', 'Video "v" is not answered: images only so far'),
+        (
+            GOOD + '<Video name="v" value="$v"/>',
+            'Video "v" is not answered: video is not supported yet',
+        ),
         (
             GOOD + '<Image name="pages" valueList="$p"/>',
             r'Image "pages" is not answered: pages \(valueList\)',
@@ -82,23 +85,23 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
         ),
         (
             '<Brush name="b" toName="image" smart="true"/>',
-            'Brush "b" has no labels, and there is no <Labels> with any toName="image"',
+            'Brush "b" has no labels, and no <Labels> with labels has toName="image"',
         ),
         (
             BRUSH + POINT.replace('"cat"', '"bird"'),
-            'BrushLabels "brush" has no label "bird" as KeyPointLabels "kp" has',
+            'BrushLabels "brush" lacks the label "bird" of KeyPointLabels "kp"',
         ),
         (
             BRUSH
             + POINT.replace(
                 '<Label value="cat"/>', "".join(f'<Label value="{n}"/>' for n in range(5))
             ),
-            'has no label "0", "1", "2" and 2 more as KeyPointLabels',
+            'lacks the labels "0", "1", "2" and 2 more of KeyPointLabels',
         ),
         (GOOD + '<BitmaskLabels name="m" toName="image"/>', 'BitmaskLabels "m" is not answered'),
         (
             f'{GOOD}<TextArea name="notes" {REGION}/>',
-            'Neither the name of TextArea "notes" nor an attribute says what .* add pam="brief"',
+            'Neither the name of TextArea "notes" nor an attribute says which .* add pam="brief"',
         ),
         (
             GOOD + '<TextArea name="caption" toName="image"/>',
@@ -110,7 +113,7 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
         ),
         (
             f'{GOOD}<Choices name="class" {REGION} allowNested="true"/>',
-            'Choices "class" has allowNested="true", so it is left alone: a <Taxonomy> can',
+            'Choices "class" has allowNested="true", so it is left alone; use a <Taxonomy>',
         ),
         (f'{GOOD}<Taxonomy name="class" {REGION}/>', 'Taxonomy "class" has no <Choice>'),
         (
@@ -119,7 +122,7 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
             + "</Choices>",
             'Choices "class" has 2,001 choices, so it is left alone: at most 2,000',
         ),
-        (POINT, 'KeyPointLabels "kp" is all that can hold a shape, so answers are single points'),
+        (POINT, 'Only KeyPointLabels "kp" can hold a shape, so answers are single points'),
     ],
 )
 def test_a_hint_says_what_will_be_missing(tags, hint):
@@ -160,11 +163,23 @@ def test_a_task_that_no_text_area_asks_for_gets_a_hint():
     ("tags", "options", "error"),
     [
         ("", {}, 'No tag on the image "image" can hold a shape'),
-        (GOOD, {"output": "mask"}, 'The option output is "mask"'),
-        (GOOD, {"labels": "open", "mapping": {"a": "b"}}, 'The option mapping makes "a" into "b"'),
-        (f'{GOOD}<TextArea name="t" {REGION} pam="x"/>', {}, 'TextArea "t" has pam="x"'),
-        (f'{GOOD}<TextArea name="t" toName="image" pam="x"/>', {}, 'TextArea "t" has pam="x"'),
-        (f'{GOOD}<Choices name="c" toName="image" pam="x"/>', {}, 'Choices "c" has pam="x"'),
+        (GOOD, {"output": "mask"}, "The option output must name a tag"),
+        (GOOD, {"labels": "open", "mapping": {"a": "b"}}, 'The option mapping turns "a" into "b"'),
+        (
+            f'{GOOD}<TextArea name="t" {REGION} pam="x"/>',
+            {},
+            'In TextArea "t", pam must be',
+        ),
+        (
+            f'{GOOD}<TextArea name="t" toName="image" pam="x"/>',
+            {},
+            'In TextArea "t", pam must be',
+        ),
+        (
+            f'{GOOD}<Choices name="c" toName="image" pam="x"/>',
+            {},
+            'In Choices "c", pam must be',
+        ),
     ],
 )
 def test_an_error_says_why_nothing_can_be_answered(tags, options, error):
@@ -181,10 +196,10 @@ def test_a_setup_that_cannot_be_read_is_told_in_full():
     assert findings.hints == ()
 
 
-def test_a_video_project_is_told_images_only_so_far():
+def test_a_video_project_is_told_that_video_is_not_supported():
     xml = json.loads((FIXTURES / "setup_video.json").read_text())["json"]["schema"]
     (error,) = check_project(xml, None).findings.errors
-    assert "images only so far" in error
+    assert "video, which is not supported yet" in error
 
 
 def test_wrong_options_do_not_hide_what_the_config_lacks():

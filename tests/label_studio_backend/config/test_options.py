@@ -81,7 +81,7 @@ def test_null_is_the_default_where_there_may_be_none(key):
         ({"labels": "open", "mapping": {"a": 1}}, "^mapping must be an object of texts"),
         ({"labels": "open", "mapping": {"": "a"}}, "^mapping must be an object of texts"),
         ({"labels": "open", "mapping": ["a"]}, "^mapping must be an object of texts"),
-        ({"mapping": {"a": "b"}}, '^mapping is only used with labels "open"'),
+        ({"mapping": {"a": "b"}}, '^mapping works only with labels "open"'),
         ({"keep_label": "yes"}, '^keep_label must be true or false, not "yes".$'),
         ({"label_fit": 1.1}, "^label_fit must be a number from 0 to 1, not 1.1.$"),
         ({"label_threshold": 0.5}, "^label_fit replaces label_threshold: a region gets no label"),
@@ -96,7 +96,7 @@ def test_null_is_the_default_where_there_may_be_none(key):
         ({"max_regions": 2.0}, "^max_regions must be a whole number"),
         ({"points_per_side": 129}, "^points_per_side must be a whole number from 1 to 128"),
         ({"points_per_side": None}, "^points_per_side must be"),
-        ({"min_area": 0.6, "max_area": 0.5}, "^min_area is 0.6 and max_area 0.5"),
+        ({"min_area": 0.6, "max_area": 0.5}, "^min_area must be at most max_area .0.5., not 0.6"),
     ],
 )
 def test_what_cannot_be_used_is_refused_by_name(given, message):

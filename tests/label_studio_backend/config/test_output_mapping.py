@@ -66,7 +66,7 @@ def test_a_tag_that_is_off_is_not_answered_in():
 def test_an_output_that_cannot_hold_a_shape_is_refused(output):
     tags = BRUSH.replace("<BrushLabels", '<BrushLabels pam="off"') + BOX
     tags += '<TextArea name="caption" toName="image"/>'
-    with pytest.raises(LabelingConfigError, match=f'output is "{output}".* are: "box"'):
+    with pytest.raises(LabelingConfigError, match=f'output must .*"box".*not "{output}"'):
         plan_of(tags, output=output)
 
 
@@ -283,7 +283,7 @@ def test_empty_and_endless_choices_are_left_alone(count):
 def test_too_many_labels_are_refused_with_what_to_do():
     listed = "".join(f'<Label value="l{number}"/>' for number in range(MAX_CHOICES + 1))
     tag = f'<BrushLabels name="b" toName="image">{listed}</BrushLabels>'
-    with pytest.raises(LabelingConfigError, match=r'has 2,001 labels.*labels to "open"'):
+    with pytest.raises(LabelingConfigError, match=r'2,000 labels, not 2,001;.*labels to "open"'):
         plan_of(tag)
     assert plan_of(tag, labels="open").vocabulary is None
 
@@ -293,15 +293,18 @@ def test_too_many_labels_are_refused_with_what_to_do():
     [
         (
             '<TextArea name="t" toName="image" perRegion="true" pam="breif"/>',
-            'TextArea "t" has pam="breif"; it may be: label, definition, brief, detailed, off.',
+            (
+                'In TextArea "t", pam must be one of label, definition, brief, detailed, off, '
+                'not "breif".'
+            ),
         ),
         (
             '<TextArea name="t" toName="image" perRegion="true" pam="brief" pam_language="de"/>',
-            'TextArea "t" has pam_language="de"; it may be: en, zh.',
+            'In TextArea "t", pam_language must be one of en, zh, not "de".',
         ),
         (
             '<Choices name="c" toName="image" perRegion="true" pam="brief"/>',
-            'Choices "c" has pam="brief"; it may be: label, off.',
+            'In Choices "c", pam must be one of label, off, not "brief".',
         ),
         (
             CLASSES.replace("<Choices", '<Choices pam_label_fit="nan"'),
@@ -349,6 +352,6 @@ def test_open_labels_are_not_asked_for_without_a_place_for_them():
 
 @pytest.mark.parametrize("target", ["bird", "background"])
 def test_a_mapping_to_no_label_is_refused(target):
-    message = f'"puppy" into "{target}", which is no label of BrushLabels "brush"'
+    message = f'"puppy" into "{target}", which is not a label of BrushLabels "brush"'
     with pytest.raises(LabelingConfigError, match=message):
         plan_of(BRUSH, labels="open", mapping={"puppy": target})

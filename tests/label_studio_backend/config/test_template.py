@@ -121,8 +121,8 @@ def test_labels_that_cannot_be_are_refused(labels, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"language": "de"}, "The language is one of en, zh, not de"),
-        ({"geometry": "box"}, "The geometry is one of brush, polygon, rectangle, ellipse"),
+        ({"language": "de"}, "The language must be one of en, zh, not de"),
+        ({"geometry": "box"}, "The geometry must be one of brush, polygon, rectangle, ellipse"),
         ({"data_key": 'a"b'}, "The key of the image"),
     ],
 )

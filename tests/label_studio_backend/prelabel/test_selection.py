@@ -102,11 +102,11 @@ def test_filters_are_spelled_as_the_data_manager_does(api, text, item):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("train", "'train' is not a filter: write COLUMN"),
+        ("train", "'train' is not a filter: write a column"),
         ("=3", "is not a filter"),
-        ("colour=red", "no column 'colour' to filter by; they have created_at, data.image"),
-        ("id=three", "id is compared with 'three', which is not a number"),
-        ("created_at>soon", "compared with 'soon', which is not a time such as"),
+        ("colour=red", "no column 'colour' to filter by; use one of created_at, data.image"),
+        ("id=three", "value for id must be a number, not 'three'"),
+        ("created_at>soon", "must be a time such as .*, not 'soon'"),
     ],
 )
 def test_filters_that_cannot_be(api, text, sentence):

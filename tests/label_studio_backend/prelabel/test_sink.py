@@ -99,7 +99,7 @@ def test_doubles_are_removed_without_touching_other_predictions(sink, fake):
 
 def test_a_prediction_that_always_breaks_the_server_is_given_up(sink, fake):
     fake.faults += [Fault(*POST, 500)] * 9
-    with pytest.raises(RefusedError, match=r"is away or in trouble \(500\), 4 times"):
+    with pytest.raises(RefusedError, match=r"cannot answer now \(500\), 4 times"):
         sink.write(1, PREDICTION)
     assert fake.versions(1) == []
 

@@ -208,7 +208,7 @@ def test_neither_body_nor_token_nor_presigned_address_is_logged(client, traffic,
 def test_a_click_that_takes_too_long_is_given_up(open_backend, client_of, traffic):
     client = client_of(open_backend(click_seconds=0.001))
     answer = client.post("/predict", json=traffic("predict_interactive_kp_positive"))
-    assert (answer.status_code, "time for this request" in answer.json["error"]) == (
+    assert (answer.status_code, "time for this request ran out" in answer.json["error"]) == (
         504,
         True,
     )

@@ -34,7 +34,7 @@ SETUP = {
 
 @pytest.fixture
 def served(monkeypatch):
-    """What the command would serve."""
+    """The arguments of each call that would start the server."""
     calls = []
     monkeypatch.setattr(serving, "serve", lambda model, server: calls.append((model, server)))
     return calls
@@ -82,7 +82,7 @@ def test_help_says_that_others_can_read_secrets_and_needs_neither_torch_nor_flas
     )
     assert done.stdout.rstrip().endswith("set()")
     text = " ".join(re.sub(r"[│\s]+", " ", done.stdout).split())
-    assert text.count("Others on this machine can read it") == 2
+    assert text.count("Other users of this machine can see it") == 2
 
 
 def test_without_the_platforms_packages_the_command_says_what_to_install(monkeypatch):

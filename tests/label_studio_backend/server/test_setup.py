@@ -1,4 +1,4 @@
-"""What `/setup` brings and says, and the clicks that follow."""
+"""`/setup`: what it sends and answers, and the clicks that follow."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_options_are_known_after_a_restart_without_a_setup(open_backend, client_
     [
         (('value="object"', f'value="{"one " * 150}"'), 'The label "one one .* has more tokens'),
         (("<View>", '<View xmlns="http://www.w3.org/1999/xhtml">'), "has the namespace .* .xmlns"),
-        (('value="$image"', 'value="$"'), "names no key of task data"),
+        (('value="$image"', 'value="$"'), "must name a key of task data"),
     ],
 )
 def test_setup_says_what_every_click_would_fail_of(client, traffic, change, said):

@@ -1,4 +1,4 @@
-"""What a real Label Studio 1.23.2 sent and was answered, replayed: that of no other test."""
+"""Replay the recorded traffic of a real Label Studio 1.23.2 that no other test uses."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_setups_as_they_were_posted(client, traffic, name):
     answer = client.post("/setup", json={**sent, "extra_params": None})
     if name == "setup_video":
         assert answer.status_code == 400
-        assert "images only so far" in answer.json["error"]
+        assert "video, which is not supported yet" in answer.json["error"]
     else:
         assert answer.status_code == 200, answer.json
         assert set(answer.json) == {"model_version", "hints"}
@@ -133,7 +133,7 @@ def test_tracks_of_videos_are_never_sent_and_refused_with_a_sentence(client, tra
     sent["tasks"][0]["annotations"] = [{"result": result}]
     answer = client.post("/predict", json=sent)
     assert answer.status_code == 400
-    assert "images only so far" in answer.json["error"]
+    assert "video, which is not supported yet" in answer.json["error"]
 
 
 def test_tracks_on_a_task_with_an_image_are_passed_over(client, traffic):

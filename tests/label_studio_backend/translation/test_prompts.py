@@ -293,7 +293,7 @@ def test_the_image_may_be_named():
     ("result", "message"),
     [
         (shape("rect", None), 'RectangleLabels "rect": the result has no value'),
-        (shape("rect", BOX | {"width": -1}), '"width" is -1'),
+        (shape("rect", BOX | {"width": -1}), '"width" must be more than 0, not -1'),
         (shape("rect", BOX | {"x": math.nan}), '"x" is NaN'),
         (shape("rect", BOX | {"width": 1e-300, "rotation": 30}), "is empty"),
         (shape("poly", {"points": [[200, 200], [300, 200], [300, 300]]}), "outside the image"),

@@ -212,9 +212,9 @@ SMALL = encode(np.eye(4, dtype=np.bool_))
         ([*SMALL, 0], "followed by"),
         ([*SMALL[:-1], SMALL[-1] | 1], "not zero"),
         (SMALL + SMALL, "followed by"),
-        (pack(64, [(True, 3, 64, [1])], word=16), "8 bits in Label Studio, not of 16"),
-        (pack(63, [(True, 3, 63, [1])]), "not those of RGBA"),
-        (pack(0, []), "not those of RGBA"),
+        (pack(64, [(True, 3, 64, [1])], word=16), "words of 8 bits, not 16"),
+        (pack(63, [(True, 3, 63, [1])]), "4 values for each RGBA pixel"),
+        (pack(0, []), "4 values for each RGBA pixel"),
         (pack(60, [(True, 3, 60, [1])]), "for 15 pixels, but the image has 4 x 4"),
         (pack(2**32 - 4, [(True, 3, 2**16, [1])]), "for 1,073,741,823 pixels"),
         (pack(64, [(True, 3, 65, [1])]), "go on after"),
@@ -245,7 +245,7 @@ def test_sizes_that_no_image_has_are_refused(size):
 
 def test_too_many_bytes_are_refused(monkeypatch):
     monkeypatch.setattr(label_studio_rle, "_MOST", len(SMALL) - 1)
-    with pytest.raises(RLEError, match="too long"):
+    with pytest.raises(RLEError, match="must have at most"):
         decode(SMALL, size=(4, 4))
 
 
