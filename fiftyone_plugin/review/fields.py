@@ -1,4 +1,4 @@
-"""Fields that can be reviewed, and the attribute that keeps the verdicts."""
+"""The fields that can be reviewed, and the attribute that holds the verdicts."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ _NOT_TEXTS = frozenset({"label", "mask_path", "instance", "attributes", REVIEWED
 def subjects_of(collection: Any) -> dict[str, list[list[str]]]:
     """The fields that can be reviewed: `{field: [text attributes, number attributes]}`.
 
-    Fields of Detections, Polylines, Keypoints, or one of them (as in a patches view) count, if
-    they have a declared attribute with text besides `label`.
+    A field must hold Detections, Polylines, Keypoints, or one of them (as in a patches view), and
+    have a declared text attribute besides `label`.
     """
     schema = collection.get_field_schema(flat=True)
     return {
@@ -74,7 +74,7 @@ def declare(collection: Any, field: str) -> bool:
     """Declare `reviewed` on a field's labels, so that the sidebar can filter by it.
 
     Returns:
-        Whether it was not there before.
+        Whether it is new.
 
     Raises:
         PluginError: the labels have an attribute of that name that is not text.
@@ -84,13 +84,13 @@ def declare(collection: Any, field: str) -> bool:
     known = place.dataset.get_field(path)
     if known is not None and not isinstance(known, fo.StringField):
         raise PluginError(
-            f"{path!r} is a {type(known).__name__}, but the review keeps its verdicts there, as "
-            "text: rename it."
+            f"{path!r} must be text, because the review keeps its verdicts there, not a "
+            f"{type(known).__name__}: rename it."
         )
     if known is None:
         fields.declare(place.dataset, {path: _VERDICT.declaration})
     if collection._is_generated and REVIEWED not in attributes_of(collection, field):
-        # The copies have a schema of their own.
+        # The copies have their own schema.
         copied = f"{path_of(collection, field)}.{REVIEWED}"
         fields.declare(collection._dataset, {copied: _VERDICT.declaration})
     return known is None
@@ -101,7 +101,7 @@ def path_of(collection: Any, field: str) -> str:
     kind = getattr(collection.get_field(field), "document_type", None)
     if kind not in (*LISTS, *_SINGLE):
         raise PluginError(
-            f"{field!r} is not a field with regions to review; choose one of Detections, "
+            f"{field!r} is not a field with regions to review; choose a field of Detections, "
             "Polylines or Keypoints."
         )
     return f"{field}.{LISTS[kind]}" if kind in LISTS else field

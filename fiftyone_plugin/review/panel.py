@@ -1,6 +1,6 @@
 """The review panel: one region at a time, with its texts, for a person's verdict.
 
-Everything the panel shows is in its state, so that drawing it asks nothing of the database; the
+The panel's state holds everything that it shows, so drawing it does not read the database; the
 events read the database and change the state.
 """
 
@@ -40,7 +40,7 @@ _MOST_STEPS_BACK = 50
 
 
 def _event(method: Event) -> Event:
-    """An event of the panel that says what is wrong instead of failing."""
+    """Turn a method into an event of the panel that shows an error instead of failing."""
 
     @functools.wraps(method)
     def told(panel: ReviewPanel, ctx: Any) -> None:
@@ -82,9 +82,9 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
 
     @_event
     def on_change_view(self, ctx: Any) -> None:
-        """Stay at the region that is shown, with what was typed there, if the view still has it.
+        """Keep the region that is shown, and what was typed there, if the view still has it.
 
-        The App calls this also where nothing changed: while it opens, and after it reloads.
+        The App also calls this when nothing changed: while it opens, and after it reloads.
         """
         place = _place(ctx)
         try:
@@ -109,18 +109,18 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
 
     @_event
     def change_field(self, ctx: Any) -> None:
-        """Another field: its attributes are others."""
+        """Switch to another field, with its own attributes."""
         self._choose_field(ctx, ctx.params["value"])
         self._start(ctx)
 
     @_event
     def change_filters(self, ctx: Any) -> None:
-        """Other filters, or another attribute, are in the state already."""
+        """Start again with the new filters or attribute, which the state already holds."""
         self._start(ctx)
 
     @_event
     def accept(self, ctx: Any) -> None:
-        """Keep what is written: changed, it counts as edited."""
+        """Accept the text and the label; if changed, they count as edited."""
         self._decide(ctx, "accepted")
 
     @_event
@@ -130,12 +130,12 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
 
     @_event
     def use_model_label(self, ctx: Any) -> None:
-        """Put the model's label where the label is written; accepting keeps it."""
+        """Copy the model's label into the label; accepting keeps it."""
         ctx.panel.set_state("name", ctx.panel.get_state("item.model_label"))
 
     @_event
     def skip(self, ctx: Any) -> None:
-        """Go on without a verdict; what was typed is dropped only when asked twice."""
+        """Go on without a verdict; drop typed changes only on the second request."""
         place, state = _place(ctx), ctx.panel.get_state
         shown = [(state(key) or "", state(f"item.{key}") or "") for key in ("text", "name")]
         changed = place is not None and any(now != before for now, before in shown)
@@ -177,12 +177,12 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         ctx.ops.set_view(in_all_slices(ctx.view, frames=True).to_frames())
 
     def render(self, ctx: Any) -> Any:
-        """The panel as its state has it."""
+        """Draw the panel from its state."""
         return types.Property(draw_form(self, ctx.panel), view=types.GridView(gap=1.5, px=2, py=1))
 
     def _choose_field(self, ctx: Any, field: str) -> None:
         texts, numbers = ctx.panel.get_state("fields")[field]
-        # What was chosen stays, as far as this field has it.
+        # Former choices stay if this field has them.
         known = ctx.panel.get_state("subject") or {}
         kept = known if known.get("field") == field else {}
         subject: dict[str, str | None] = {"field": field}
@@ -193,7 +193,7 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         ctx.panel.set_state("subject", subject)
 
     def _start(self, ctx: Any) -> None:
-        """Show the first region: of the open sample, if one is open and has any."""
+        """Show the first region: that of the open sample, if it has any."""
         ctx.panel.set_state("history", [])
         queue = _queue(ctx)
         # In the modal the person looks at one sample.
@@ -207,7 +207,7 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         queue = _queue(ctx)
         text, name = ctx.panel.get_state("text"), ctx.panel.get_state("name")
         is_new = queue.decide(queue.at(place), verdict, text=text, name=name)
-        # The sidebar learns of a new attribute only so.
+        # The sidebar notices a new attribute only after the dataset is reloaded.
         (ctx.ops.reload_dataset if is_new else ctx.ops.reload_samples)()
         self._go_on(ctx, place)
 
@@ -219,7 +219,7 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         self._show(ctx, queue, queue.after(place))
 
     def _show(self, ctx: Any, queue: ReviewQueue, item: Item | None, *, moves: bool = True) -> None:
-        # The label itself is no JSON: the state keeps what the form shows of it.
+        # The label itself is not JSON: the state keeps the parts that the form shows.
         shown = item and {**asdict(item.place), **{name: getattr(item, name) for name in _SHOWN}}
         ctx.panel.set_state({"progress": _progress(queue), "item": shown, "dropping": False})
         if item is None:
@@ -233,7 +233,7 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
 
 
 def _queue(ctx: Any, sample_id: str | None = None) -> ReviewQueue:
-    """The regions that the state asks for."""
+    """The queue of regions that the state selects."""
     subject = ctx.panel.get_state("subject")
     if not subject:
         raise PluginError("There is nothing to review: caption some regions first.")
@@ -260,7 +260,7 @@ def _progress(queue: ReviewQueue) -> dict[str, str]:
 
 
 def _image(item: Item) -> tuple[str | None, str | None]:
-    """A close look at a region as a `data:` address, or why there is none."""
+    """A close-up of a region as a `data:` address, or the reason why there is none."""
     try:
         pixels = read_image(item.filepath).pixels
         region, *_ = regions_of(item.label, (pixels.shape[1], pixels.shape[0]))

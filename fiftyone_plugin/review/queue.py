@@ -1,10 +1,10 @@
 """The review queue: the texts on a dataset's regions, one after the other.
 
 The verdict is the attribute `reviewed` of each label: "accepted" (the text stands as the model
-wrote it), "edited" (a person changed the text or the label) or "rejected". A rejected text is kept
-and only marked, so that nothing is lost; `F("reviewed") != "rejected"` leaves it out.
+wrote it), "edited" (a person changed the text or the label) or "rejected". A rejected text is only
+marked, so that nothing is lost; `F("reviewed") != "rejected"` leaves it out.
 
-A queue asks the database for one sample at a time and counts there, whatever the dataset's size.
+A queue reads one sample at a time, and the database counts, so a dataset may have any size.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ Show = Literal["unreviewed", "accepted", "edited", "rejected", "all"]
 
 @dataclass(frozen=True)
 class Subject:
-    """Which texts are reviewed.
+    """The texts to review.
 
     Attributes:
         field: a label field of the samples, such as `ground_truth`.
         text: the attribute with the text.
-        model_label: the attribute with what the model calls the region, or None.
+        model_label: the attribute with the model's label of the region, or None.
         score: the attribute with a number from 0 to 1, or None.
     """
 
@@ -51,12 +51,12 @@ class Subject:
 
 @dataclass(frozen=True)
 class Filters:
-    """Which regions are shown; only regions with a text ever are.
+    """The regions to show, among those with a text.
 
     Attributes:
-        show: by their verdict.
-        below: only scores under this number; None: any, also none.
-        disagreeing: only where the label is another than the model's (case does not count).
+        show: the verdict to show.
+        below: only scores under this number; None: any score or none.
+        disagreeing: only regions whose label differs from the model's, ignoring case.
         sample_id: only this sample, or None for all.
     """
 
@@ -68,7 +68,7 @@ class Filters:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a region is."""
+    """The sample and the label of a region."""
 
     sample_id: str
     label_id: str
@@ -80,10 +80,10 @@ class Item:
 
     Attributes:
         place: where it is.
-        document: the sample or frame of the source dataset that keeps it.
-        filepath: of its image.
+        document: the id of the sample or frame in the source dataset that holds it.
+        filepath: the path of its image.
         label: the FiftyOne label.
-        text, name, model_label, score, verdict: what its attributes say; None where they do not.
+        text, name, model_label, score, verdict: the values of its attributes, or None.
     """
 
     place: Place
@@ -106,7 +106,7 @@ class Item:
 
 @dataclass(frozen=True)
 class ReviewTally:
-    """How far the review is: numbers of regions."""
+    """The progress of the review, in numbers of regions."""
 
     accepted: int = 0
     edited: int = 0
@@ -126,11 +126,11 @@ class ReviewQueue:
 
     Args:
         collection: a dataset or view.
-        subject: which texts.
-        filters: which regions.
+        subject: the texts to review.
+        filters: the regions to show.
 
     Raises:
-        PluginError: a field or an attribute that is not there, or a filter without its attribute.
+        PluginError: a field or an attribute does not exist, or a filter has no attribute.
     """
 
     def __init__(self, collection: Any, subject: Subject, filters: Filters | None = None) -> None:
@@ -143,17 +143,17 @@ class ReviewQueue:
             if attribute is not None and attribute not in known:
                 raise PluginError(
                     f"The labels in {subject.field} have no attribute {attribute!r}; "
-                    f"they have {', '.join(sorted(known))}."
+                    f"use one of {', '.join(sorted(known))}."
                 )
         if filters.below is not None and subject.score is None:
-            raise PluginError("Choose the attribute with the score to see low scores only.")
+            raise PluginError("To see only low scores, choose the attribute with the score.")
         if filters.disagreeing and subject.model_label is None:
-            raise PluginError("Choose the attribute with the model's label to see disagreements.")
+            raise PluginError("To see disagreements, choose the attribute with the model's label.")
         if filters.sample_id is not None:
             self._view = collection.select(filters.sample_id)
 
     def tally(self) -> ReviewTally:
-        """Count, in the database, the regions that pass every filter but the one of verdicts."""
+        """Count, in the database, the regions that pass every filter except that of verdicts."""
         view = self._view.filter_labels(self.subject.field, self._condition(by_verdict=False))
         # Without the declaration FiftyOne refuses to count by it.
         if REVIEWED not in attributes_of(self._collection, self.subject.field):
@@ -163,9 +163,9 @@ class ReviewQueue:
         return ReviewTally(**known, total=sum(counts.values()))
 
     def after(self, place: Place | None = None) -> Item | None:
-        """The next region after a place, whatever the verdict there; without a place the first.
+        """The next region after a place, whatever the verdict there; without a place, the first.
 
-        After the last region comes the first. None if no region is left but the one at `place`.
+        The first region follows the last. None if only the region at `place` is left.
         """
         following = next(self._items(place), None)
         if following is not None or place is None:
@@ -177,7 +177,7 @@ class ReviewQueue:
         """The region at a place, whether it passes the filters or not.
 
         Raises:
-            PluginError: it is not there any more.
+            PluginError: it no longer exists.
         """
         view = self._collection.select(place.sample_id)
         view = view.filter_labels(self.subject.field, F("_id") == ObjectId(place.label_id))
@@ -185,28 +185,28 @@ class ReviewQueue:
             for label in single_labels(sample[self.subject.field]):
                 return self._item(sample, label)
         raise PluginError(
-            "This region is not in the view any more: somebody deleted it, or the view changed. "
+            "This region is no longer in the view: somebody deleted it, or the view changed. "
             "Go on to the next one."
         )
 
     def decide(
         self, item: Item, verdict: Verdict, *, text: str | None = None, name: str | None = None
     ) -> bool:
-        """Write a verdict, and what a person changed: an accepted change is "edited".
+        """Write a verdict and a person's changes: accepted changes become "edited".
 
         Args:
             item: the region, as it was shown.
             verdict: "accepted", "rejected" or "edited".
-            text: the text as it shall be; None: as it is. Ignored when rejected.
-            name: the label as it shall be; None: as it is. Ignored when rejected.
+            text: the new text; None: no change. Ignored when rejected.
+            name: the new label; None: no change. Ignored when rejected.
 
         Returns:
             Whether the attribute `reviewed` is new to the dataset.
 
         Raises:
-            PluginError: an accepted text without a letter.
+            PluginError: an accepted text or label is blank.
         """
-        self.at(item.place)  # it may be gone since it was shown
+        self.at(item.place)  # it may have been deleted since it was shown
         changes: dict[str, str] = {}
         if verdict != "rejected":
             written = [
@@ -226,7 +226,7 @@ class ReviewQueue:
         declared = declare(self._collection, self.subject.field)
         ids = asdict(item.place)
         for attribute, said in {**changes, REVIEWED: verdict}.items():
-            # A patch has an id of its own, which its source does not know.
+            # A patch has its own id, which its source does not know.
             copied = self._collection._is_generated
             values = {ids["label_id"]: said} if copied else [{**ids, "value": said}]
             self._collection.set_label_values(f"{self._path}.{attribute}", values)
@@ -236,24 +236,24 @@ class ReviewQueue:
         return declared
 
     def _document(self, sample: Any) -> str:
-        """The id, in the source dataset, of what a view of patches or frames copied."""
+        """The id of the sample or frame in the source dataset."""
         if self._collection._is_generated and sample.has_field("frame_id"):
             return str(sample.frame_id)
         is_patch = self._collection._is_generated and not self._collection._is_frames
         return str(sample.sample_id if is_patch else sample.id)
 
     def _items(self, place: Place | None) -> Iterator[Item]:
-        """Some regions from a place on, at least one if there is any; its own sample's first."""
+        """Some regions after a place, at least one if any is left; its own sample's first."""
         view = self._view.sort_by("id")
         before: set[str] = set()
         if place is not None:
             view = view.match(F("_id") >= ObjectId(place.sample_id))
             for sample in self._collection.select(place.sample_id):
                 ids = [label.id for label in single_labels(sample[self.subject.field])]
-                # None of them comes before a label that is gone.
+                # If the label is gone, none of them counts as shown.
                 before = {*ids[: ids.index(place.label_id) + 1]} if place.label_id in ids else set()
         view = view.filter_labels(self.subject.field, self._condition(by_verdict=True))
-        # The second sample has one for certain, if the place's own has none after it.
+        # If the place's own sample has none left, the second certainly has one.
         for sample in view.limit(2):
             for label in single_labels(sample[self.subject.field]):
                 if label.id not in before:
@@ -294,7 +294,7 @@ def _value(label: Any, name: str | None) -> Any:
 
 
 def _renew_summary(place: LabelField, document: ObjectId) -> None:
-    """Make the lines of a sample (or frame) anew, if they are as the last run on it left them.
+    """Renew the summary lines of a sample (or frame), if they are as its last run left them.
 
     The change goes into that run's journal, so that undoing the run removes the lines too.
 
@@ -317,7 +317,7 @@ def _renew_summary(place: LabelField, document: ObjectId) -> None:
         found = place.documents.find_one({"_id": document}, [summary.name, *summary.paths]) or {}
         old = found.get(summary.name)
         if not written or old is None or not equal(written[-1], old):
-            continue  # an older run's, or a person's own words
+            continue  # written by an older run or by a person
         lines = summary.lines(labels_at(found, place.root), classes_of(place.dataset, summary))
         journal = Journal(record.journal)
         change = Change("", None, summary.name, old, stamp(lines))

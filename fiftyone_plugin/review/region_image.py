@@ -1,4 +1,4 @@
-"""A close look at one region: the image around it, with its outline."""
+"""Draw a close-up of one region: the image around it, with its outline."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     Pixels = npt.NDArray[np.uint8]
 
-_MARGIN = 0.4  # of the longer side of the region, on each side of it
-_LEAST = 48  # pixels of margin: a point alone says little
-_LARGEST = 4.0  # times: beyond that there are only squares to see
+_MARGIN = 0.4  # of the region's longer side, on each side of it
+_LEAST = 48  # pixels of margin: a point alone shows little
+_LARGEST = 4.0  # times: a larger scale shows only squares
 _LINE = (255, 232, 31)
 _SHADOW = (20, 20, 20)
 
@@ -27,12 +27,12 @@ _SHADOW = (20, 20, 20)
 def draw_region(pixels: Pixels, prompt: Prompt, longest: int = 480) -> Pixels:
     """Cut an image around a region, scale it, and outline the region.
 
-    The inside is not tinted: colours are what captions speak about.
+    The inside is not tinted, because captions describe colours.
 
     Args:
         pixels: uint8 `(H, W, 3)` RGB, the upright image.
-        prompt: the region, in its pixels.
-        longest: of the result's sides, in pixels; small regions are enlarged at most four times.
+        prompt: the region, in pixels of the image.
+        longest: the result's longer side, in pixels; small regions are enlarged at most four times.
 
     Returns:
         uint8 `(h, w, 3)` RGB, `max(h, w) <= longest`.
@@ -48,7 +48,7 @@ def draw_region(pixels: Pixels, prompt: Prompt, longest: int = 480) -> Pixels:
         ((outline - (x1, y1)) * factors).round().astype(np.int32) for outline in _outlines(prompt)
     ]
     points = ((prompt.points - (x1, y1)) * factors).round().astype(int).tolist()
-    # A dark line beneath the bright one shows on any ground.
+    # A dark line beneath the bright one is visible on any background.
     for colour, width in ((_SHADOW, 9), (_LINE, 4)):
         cv2.polylines(canvas, outlines, isClosed=True, color=colour, thickness=width, lineType=16)
         for x, y in points:
@@ -66,7 +66,7 @@ def data_address(pixels: Pixels) -> str:
 def _outlines(prompt: Prompt) -> list[npt.NDArray[np.float64]]:
     """The region's closed outlines, `(K, 2)` pixels each."""
     if prompt.mask is not None:
-        # Contours run through the middles of pixels.
+        # Contours run through the centres of pixels.
         found, _ = cv2.findContours(
             prompt.mask.astype(np.uint8), cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE
         )

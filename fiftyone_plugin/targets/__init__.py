@@ -1,1 +1,1 @@
-"""Which regions of which samples a run works on."""
+"""Choose the regions and samples that a run works on."""

@@ -1,4 +1,4 @@
-"""Lists of the ids of samples and labels, read from the database into a temporary file."""
+"""List the ids of samples and labels, read from the database into a temporary file."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 
 class ListedSample(NamedTuple):
-    """The id of a sample (or video frame), and those of its labels to work on."""
+    """The id of a sample (or video frame), and the ids of its labels to work on."""
 
     document_id: ObjectId
     label_ids: tuple[ObjectId, ...]
 
 
 def listing(rows: Iterable[Mapping[str, Any]]) -> Generator[ListedSample, None, None]:
-    """Read all rows, and then give them one by one; a million of them need no memory.
+    """Read all rows, then yield them one by one; even a million of them need no memory.
 
     Args:
-        rows: documents with `_id` and a list `labels`, as the stages of `listing_stages` give.
+        rows: documents with `_id` and a list `labels`, as from `listing_stages`.
     """
     with tempfile.TemporaryFile() as file:
         for row in rows:
             file.write(bson.encode(row))
-        # The cursor is through before the run writes anything.
+        # The cursor is exhausted before the run writes anything.
         file.seek(0)
         for row in bson.decode_file_iter(file):
             yield ListedSample(row["_id"], tuple(row["labels"]))
@@ -40,12 +40,12 @@ def listing(rows: Iterable[Mapping[str, Any]]) -> Generator[ListedSample, None, 
 def listing_stages(
     document_id: str, field: str | None, list_name: str | None
 ) -> list[dict[str, Any]]:
-    """MongoDB stages from samples to `{_id, labels}`, without those that have no label.
+    """MongoDB stages from samples to `{_id, labels}`, without samples that have no label.
 
     Args:
-        document_id: where the id of the sample or frame is.
+        document_id: the field with the id of the sample or frame.
         field: the label field; None: every sample, with no labels.
-        list_name: where the field's list is ("detections"), or None of a single label.
+        list_name: the name of the field's list ("detections"); None for a single label.
     """
     if field is None:
         return [{"$project": {"_id": f"${document_id}", "labels": []}}]
@@ -56,9 +56,9 @@ def listing_stages(
 
 
 def counting_stages() -> list[dict[str, Any]]:
-    """Stages from the rows of `listing_stages` to one `{samples, regions}`, or none of no rows.
+    """Stages from the rows of `listing_stages` to one `{samples, regions}`, or none without rows.
 
-    A sample that comes several times (in a view of patches) counts once.
+    A sample that occurs several times (in a view of patches) counts once.
     """
     return [
         {"$group": {"_id": "$_id", "regions": {"$sum": {"$size": "$labels"}}}},

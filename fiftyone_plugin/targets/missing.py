@@ -1,4 +1,4 @@
-"""Overwrite policy: which answers a region lacks, so that a run leaves alone what is there.
+"""The overwrite policy: find the answers that a region lacks, so that a run keeps the others.
 
 The dataset decides, never the view: a view may hide an attribute, and a view of patches may be
 older than the captions.
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Only = Literal["all", "missing", "empty"]
 
 _MASK = frozenset({"mask", "mask_path", "bounding_box"})
-"""Changed together: a mask in a file takes the place of one in the document."""
+"""Attributes that change together: a mask in a file replaces one in the document."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class AnswerGroup:
     """One answer.
 
     Attributes:
-        signs: attributes of which any that is filled says that the answer is there.
-        names: attributes that it is written to.
+        signs: attributes; if any of them is filled, the answer exists.
+        names: attributes that the answer is written to.
     """
 
     signs: tuple[str, ...]
@@ -35,15 +35,14 @@ class AnswerGroup:
 
 @dataclass(frozen=True)
 class OverwritePolicy:
-    """Which regions are open, and which of their attributes.
+    """The rule that says which regions and attributes are open, that is, still need an answer.
 
     Attributes:
-        only: "all" regions, whatever they have; those where an answer is "missing" (null or not
-            there); or those where one is "empty" (missing, or nothing but blanks).
-        groups: the answers that are looked at; one that is open is enough.
-        new_field: a field of new detections, as the documents have it: open is a label that no
-            detection there was made from, or where whole images are looked at, an image that has
-            nothing in the field.
+        only: "all" regions; those with an answer that is "missing" (null or absent); or those with
+            one that is "empty" (missing, or only blanks).
+        groups: the answers to check; a region is open if one of them is.
+        new_field: a field of new detections, named as in the documents: a label is open if no
+            detection there was made from it; a whole image is open if the field is empty.
     """
 
     only: Only = "all"
@@ -80,14 +79,14 @@ class OverwritePolicy:
         )
 
     def stages(self, documents: str, field: str | None, list_name: str | None) -> Iterator[Any]:
-        """MongoDB stages that take what is filled out of rows `{_id, labels}`.
+        """MongoDB stages that remove filled labels from rows `{_id, labels}`.
 
         Args:
-            documents: the name of the collection that the rows' `_id` are of.
+            documents: the name of the collection with the rows' `_id`.
             field: the label field there; None: whole images.
-            list_name: where the field's list is ("detections"), or None of a single label.
+            list_name: the name of the field's list ("detections"); None for a single label.
         """
-        # Of the labels that the view shows those that are open in the dataset.
+        # Keep the labels of the view that are open in the dataset.
         found = {"$ifNull": [{"$first": "$stored.labels"}, []]}
         among = {"$in": ["$$id", found]}
         left = {"$filter": {"input": "$labels", "as": "id", "cond": among}}
@@ -106,13 +105,13 @@ class OverwritePolicy:
             yield {"$match": {"labels.0": {"$exists": True}}}
 
     def stored_stages(self, field: str | None, list_name: str | None) -> list[dict[str, Any]]:
-        """MongoDB stages from stored documents to the rows `{_id, labels}` of what is open.
+        """MongoDB stages from stored documents to rows `{_id, labels}` of open labels.
 
-        For collections that show everything as it is stored: much faster than `stages`.
+        This is for collections that show everything as it is stored: much faster than `stages`.
 
         Args:
             field: the label field; None: whole images.
-            list_name: where the field's list is ("detections"), or None of a single label.
+            list_name: the name of the field's list ("detections"); None for a single label.
         """
         if field is None:
             return [{"$match": {str(self.new_field): None}}, {"$project": {"labels": []}}]
@@ -124,7 +123,7 @@ class OverwritePolicy:
 
     def _open(self, label: str) -> dict[str, Any]:
         if self.new_field is not None:
-            # prompt_id is a text, for FiftyOne's sidebar; ids are not.
+            # prompt_id is a text, as FiftyOne's sidebar needs it; ids are not.
             made = {"$ifNull": [f"${self.new_field}.detections.{PROMPT_ID}", []]}
             return {"$not": [{"$in": [{"$toString": f"{label}._id"}, made]}]}
         return {
@@ -139,7 +138,7 @@ class OverwritePolicy:
         if self.only == "missing":
             return missing
         blank = {"$eq": [{"$trim": {"input": value}}, ""]}
-        # $trim fails on anything but a text.
+        # $trim fails on everything except text.
         is_text = {"$eq": [{"$type": value}, "string"]}
         return {"$or": [missing, {"$cond": [is_text, blank, False]}]}
 
@@ -147,18 +146,18 @@ class OverwritePolicy:
 def label_ids(
     field: str, list_name: str | None, condition: dict[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A MongoDB expression for the ids of a document's labels; of those that meet a condition.
+    """A MongoDB expression for the ids of a document's labels, or of those that meet a condition.
 
     Args:
         field: the label field.
-        list_name: where the field's list is ("detections"), or None of a single label.
+        list_name: the name of the field's list ("detections"); None for a single label.
         condition: an expression of `$$label`.
     """
     labels: Any
     if list_name:
         labels = {"$ifNull": [f"${field}.{list_name}", []]}
     else:
-        # As a list of one, so that the stages after it are the same.
+        # It becomes a list of one, so that the later stages are the same.
         labels = {"$cond": [{"$ifNull": [f"${field}._id", False]}, [f"${field}"], []]}
     if condition is not None:
         labels = {"$filter": {"input": labels, "as": "label", "cond": condition}}

@@ -1,8 +1,8 @@
 """Targets: the images and labels that a run works on.
 
-Before the first image the ids of all samples and labels are noted in a temporary file (about 20
-bytes each): what the run itself writes cannot move samples into or out of the view it works on, and
-memory stays the same however large the dataset is.
+Before the first image, the ids of all samples and labels are written to a temporary file (about 20
+bytes each). So the run's own writes cannot move samples into or out of its view, and memory does
+not depend on the size of the dataset.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Where = Literal["dataset", "view", "selected_samples", "current_sample", "select
 
 @dataclass(frozen=True)
 class TargetCounts:
-    """How much work there is.
+    """The amount of work.
 
     Attributes:
         samples: images with at least one region to work on.
-        regions: labels to work on; of a Segmentation each counts once, as its classes are not known
-            before its mask is read.
+        regions: labels to work on; a Segmentation counts once, as its classes are unknown until its
+            mask is read.
     """
 
     samples: int
@@ -50,14 +50,14 @@ class SampleWork:
     """One image and its labels to work on.
 
     Attributes:
-        target: what it is part of.
+        target: the target that it is part of.
         sample_id: the sample's id in the root dataset (not a patch's or a frame's).
         filepath: the image.
-        label: the field's label or list of labels, with **all** its attributes; None where the
-            target has no field.
+        label: the field's label or list of labels, with **all** its attributes; None if the target
+            has no field.
         label_ids: the labels to work on.
-        frame_id: the frame's id, if the labels are a video frame's.
-        made: the ids of the labels that detections in the new field were made from already.
+        frame_id: the frame's id, if the labels are those of a video frame.
+        made: the ids of labels that already have a detection in the new field.
     """
 
     target: Target
@@ -88,7 +88,7 @@ class SampleWork:
         ]
 
     def writable(self, region: LabelRegion) -> frozenset[str] | None:
-        """The attributes of a region that are open, as far as the target looks at them; None: all.
+        """The open attributes of a region, among those that the target checks; None: all.
 
         A Segmentation's attribute has a value for each class, `{"7": "a red car", ...}`.
         """
@@ -102,10 +102,10 @@ class Target:
     Attributes:
         collection: the samples, as the caller sees them.
         dataset: the root dataset. Everything is read from and written to it, by id.
-        field: the field in the root dataset, as "ground_truth" or "frames.detections"; None: whole
-            images.
+        field: the field in the root dataset, such as "ground_truth" or "frames.detections"; None:
+            whole images.
         label_type: the field's type, one of `LABEL_TYPES`, or None.
-        policy: which of the labels are to be worked on, by what the dataset holds.
+        policy: chooses the labels to work on by the answers in the dataset.
     """
 
     collection: Any
@@ -123,7 +123,7 @@ class Target:
 
     @property
     def path(self) -> str:
-        """Where the labels are: "ground_truth.detections" of Detections, else the field itself.
+        """The path of the labels: "ground_truth.detections" for Detections, else the field itself.
 
         `f"{path}.{attribute}"` is what `set_label_values` and `add_sample_field` take.
         """
@@ -132,24 +132,24 @@ class Target:
 
     @property
     def mask_targets(self) -> Mapping[Any, str]:
-        """What the values of a Segmentation are called."""
+        """The class names of a Segmentation's values."""
         named: Mapping[Any, str] = (
             self.dataset.mask_targets.get(self.field) or self.dataset.default_mask_targets or {}
         )
         return named
 
     def count(self) -> TargetCounts:
-        """How much work there is now, counted by the database."""
+        """The present amount of work, counted by the database."""
         rows = list(self._rows(counting_stages()))
         return TargetCounts(rows[0]["samples"], rows[0]["regions"]) if rows else TargetCounts(0, 0)
 
     def chunks(self, size: int = 32) -> Iterator[list[SampleWork]]:
-        """The work, at most `size` images at a time, in the collection's order.
+        """Yield the work, at most `size` images at a time, in the collection's order.
 
-        Patches of one image that follow each other are one piece of work.
+        Successive patches of one image are one piece of work.
 
-        What is worked on is settled when the first chunk is asked for; each chunk's labels are
-        read when it is asked for, and samples that were deleted since are left out.
+        The first chunk fixes the list of samples and labels. The labels of a chunk are read when it
+        is requested; samples that were deleted since are left out.
         """
         with closing(listing(self._rows([]))) as listed_samples:
             entries = (
@@ -161,14 +161,14 @@ class Target:
                     yield works
 
     def refresh(self) -> None:
-        """Show in a view of patches or frames, which are copies, what was written."""
+        """Update a view of patches or frames, which are copies, with the written values."""
         if isinstance(self.collection, GENERATED):
             self.collection.reload()
 
     def _rows(self, more: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
         view, field = self.collection, self.field and self.field.removeprefix("frames.")
-        # Patches are copies that know the id of what they were made from; views of frames have the
-        # frames' own ids; of videos only the frames are asked for.
+        # Patches are copies that know the id of their source; views of frames have the frames' own
+        # ids; for videos only the frames are read.
         copied_id = "_frame_id" if self.frames else "_sample_id"
         document_id = copied_id if isinstance(view, PATCHES) else "_id"
         frames_only = self.frames and not isinstance(view, GENERATED)
@@ -177,12 +177,12 @@ class Target:
         stages = listing_stages(document_id, field, list_name)
         if self.policy and self.label_type is not fo.Segmentation:  # classes: see `SampleWork`
             stored = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
-            # A whole dataset shows what is stored: no second look at each document is needed.
+            # A whole dataset shows what is stored: its documents need no second lookup.
             if not isinstance(view, GENERATED) and not view.view()._stages:
                 stages = self.policy.stored_stages(field, stored)
             else:
                 stages += self.policy.stages(self._documents.name, field, stored)
-        # FiftyOne's public `values` would give all ids at once; this is what it is made of.
+        # FiftyOne's public `values` would return all ids at once; this is its inner part.
         rows: Iterator[Mapping[str, Any]] = view._aggregate(
             frames_only=frames_only, post_pipeline=[*stages, *more]
         )
@@ -190,7 +190,7 @@ class Target:
 
     @property
     def _documents(self) -> Any:
-        """The collection of MongoDB: any slice of a group is there, and frames without video."""
+        """The MongoDB collection, which has all slices of a group, and frames without videos."""
         return self.dataset._frame_collection if self.frames else self.dataset._sample_collection
 
     def _read(self, page: Sequence[ListedSample]) -> list[SampleWork]:
@@ -198,8 +198,8 @@ class Target:
         fields = ["filepath", "_sample_id", *([name] if name else [])]
         if self.policy and self.policy.new_field:
             fields.append(f"{self.policy.new_field}.detections.{PROMPT_ID}")
-        # Read from the dataset, not from the view, which may hide attributes of the labels.
-        # A sample comes several times where patches of others are between its own.
+        # We read from the dataset, not from the view, which may hide attributes of the labels.
+        # A sample occurs several times if patches of others are between its own.
         query = {"_id": {"$in": list({entry.document_id for entry in page})}}
         found = {document["_id"]: document for document in self._documents.find(query, fields)}
         return [
@@ -232,24 +232,24 @@ def resolve(
     *,
     slices: Slices = None,
 ) -> Target:
-    """What to work on in a dataset or a view; only the labels that a view shows are meant.
+    """Build a target from a dataset or a view; of a view, only the labels that it shows.
 
     Args:
         collection: a dataset or any view: filtered, of patches, of frames, of groups.
-        field: a label field; "frames.detections" of a video's frames; None: whole images.
+        field: a label field; "frames.detections" for the frames of videos; None: whole images.
         policy: see `Target`.
-        slices: of a grouped dataset: some slices by name, "all" with images, or None: the one
-            that the collection shows. The view's filters of the field hold in all of them.
+        slices: for a grouped dataset: names of slices, "all" those with images, or None: the one
+            that the collection shows. The view's filters of the field apply to all of them.
 
     Raises:
         PluginError: there are no such labels or images; the message says what there is.
     """
     if not isinstance(collection, fo.core.collections.SampleCollection):
         raise PluginError(f"give a dataset or a view, not {type(collection).__name__}")
-    # A clip is a stretch of a video; there is no document of its frames to write to.
+    # A clip is a section of a video; its frames have no document to write to.
     if isinstance(collection, ClipsView):
         raise PluginError(
-            "a view of clips has no images: choose to_frames(sample_frames=True) instead"
+            "a view of clips has no images: use the view to_frames(sample_frames=True) instead"
         )
     dataset = collection._root_dataset
     collection = flat(collection, field, slices)
@@ -267,29 +267,29 @@ def resolve_context(
     where: Where = "view",
     slices: Slices = None,
 ) -> Target:
-    """What to work on, as it is shown and selected in the App.
+    """Build a target from what is shown and selected in the App.
 
     Args:
         ctx: an operator's execution context.
-        field: as of `resolve`.
+        field: as for `resolve`.
         policy: see `Target`.
-        where: the dataset, the current view, what is selected in it, or the sample that is open.
-        slices: as of `resolve`; None: the slice that the App shows.
+        where: the dataset, the current view, the selection in it, or the open sample.
+        slices: as for `resolve`; None: the slice that the App shows.
 
     Raises:
-        PluginError: nothing is selected or open, or as of `resolve`.
+        PluginError: nothing is selected or open, or as for `resolve`.
     """
     grouped = ctx.dataset.media_type == "group"
     if grouped and slices is None and where in ("dataset", "view") and ctx.group_slice:
         slices = (ctx.group_slice,)
     if where == "dataset":
-        # All patches or frames that the view was made with, without its filters.
+        # All patches or frames from which the view was made, without its filters.
         collection = ctx.view._base_view if isinstance(ctx.view, GENERATED) else ctx.dataset
     elif where == "view":
         collection = ctx.view
     elif where == "selected_labels":
         collection = _selected_labels(ctx, field, grouped=grouped)
-        # The selection says which slices.
+        # The selection determines the slices.
         slices = None
     else:
         is_open = where == "current_sample"
@@ -307,7 +307,7 @@ def resolve_context(
 
 
 def selected_fields(selected_labels: Sequence[Mapping[str, Any]]) -> dict[str, list[str]]:
-    """The ids of the App's selected labels by their field, in the order of selection."""
+    """The ids of the App's selected labels by field, in the order of selection."""
     fields: dict[str, list[str]] = {}
     for selected in selected_labels:
         fields.setdefault(selected["field"], []).append(selected["label_id"])

@@ -1,7 +1,7 @@
-"""Kinds of datasets and views, and their fields with regions.
+"""The kinds of datasets and views, and their fields with regions.
 
-Views of patches and frames are generated: copies, which are written to in the dataset that they
-were made of. A grouped collection shows one slice at a time.
+Views of patches and frames are generated: their samples are copies, and runs write to the dataset
+that they were copied from. A grouped collection shows one slice at a time.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ GENERATED = (*PATCHES, FramesView)
 
 
 def label_fields(collection: Any) -> dict[str, type[Any]]:
-    """The fields of a collection that regions can be read from, with their types.
+    """The fields of a collection with regions, and their types.
 
-    Those inside other fields are left out: nothing is written there.
+    Fields inside other fields are left out: nothing is written there.
     """
     schemas = [("", collection.get_field_schema(flat=True))]
     if collection._contains_videos(any_slice=True):
@@ -44,20 +44,20 @@ def label_fields(collection: Any) -> dict[str, type[Any]]:
 
 
 def flat(collection: Any, field: str | None, slices: Slices) -> Any:
-    """A grouped collection as that of some slices' samples; any other as it is.
+    """Turn a grouped collection into one of some slices' samples; leave any other as it is.
 
     Args:
         collection: a dataset or a view.
-        field: the field whose filters of labels are to hold in all slices, or None. Of a field of
-            frames ("frames.…") the slices with videos are meant, else those with images.
+        field: the field whose filters of labels apply to all slices, or None. For a field of frames
+            ("frames.…") the slices are those with videos, else those with images.
         slices: names, "all" of them, or None: the collection as it is.
 
     Raises:
-        PluginError: a slice that is not there, or has no images.
+        PluginError: a slice does not exist, or has no images.
     """
     if collection.media_type != "group":
         return collection
-    # Such a view hides samples that a run would then not reach.
+    # Such a view hides samples, which a run would not reach.
     if collection._is_dynamic_groups:
         raise PluginError(
             "this view shows one sample of each dynamic group: choose the view without group_by, "
@@ -67,7 +67,7 @@ def flat(collection: Any, field: str | None, slices: Slices) -> Any:
     wanted, content = ("image", "images")
     if field is not None and field.startswith("frames."):
         wanted, content = ("video", "videos")
-    # Slices of point clouds and the like are no images.
+    # Slices of point clouds and the like are not images.
     fitting = [name for name, kind in kinds.items() if kind == wanted]
     if slices is None:
         shown = collection.group_slice
@@ -75,16 +75,20 @@ def flat(collection: Any, field: str | None, slices: Slices) -> Any:
             advice = "no slice has any"
             if fitting:
                 advice = f"choose another, dataset.group_slice = {fitting[0]!r}, or all slices"
-            raise PluginError(f"the slice {shown!r} has no {content}, but {kinds[shown]}: {advice}")
+            raise PluginError(
+                f"the slice {shown!r} must have {content}, not {kinds[shown]}: {advice}"
+            )
         return collection
     chosen = fitting if slices == "all" else list(slices)
     unknown = [name for name in chosen if name not in fitting]
     if unknown or not chosen:
-        wrong = f"{listed(unknown)} is not among them" if unknown else "choose one or more"
-        raise PluginError(f"the slices with {content} are {listed(fitting) or 'none'}: {wrong}")
+        raise PluginError(
+            f"slices must name slices with {content} ({listed(fitting) or 'there are none'}), "
+            f"not {listed(unknown) or 'nothing'}"
+        )
     flattened = collection.select_group_slices(chosen)
     if field is not None and isinstance(collection, fo.DatasetView):
-        # Looking up the other slices forgets the filters of labels: they are put on again.
+        # Selecting the other slices drops the filters of labels, so we add them again.
         for stage in collection._stages:
             if any(path.startswith(field) for path in stage.get_filtered_fields(collection) or ()):
                 flattened = flattened.add_stage(stage)
@@ -92,17 +96,17 @@ def flat(collection: Any, field: str | None, slices: Slices) -> Any:
 
 
 def in_all_slices(collection: Any, *, frames: bool) -> Any:
-    """The images of a collection, or its videos; if grouped, it would show one slice alone."""
+    """The images or videos of a collection, from all slices if it is grouped."""
     if collection.media_type != "group":
         return collection.view()
     return collection.select_group_slices(media_type="video" if frames else "image")
 
 
 def root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
-    """A collection's label field by its name in the root dataset.
+    """The name of a collection's label field in the root dataset.
 
     Raises:
-        PluginError: there is no such field, or it has no regions; the message names those there.
+        PluginError: the field does not exist or has no regions; the message names those that do.
     """
     if field is None:
         return None
@@ -114,42 +118,42 @@ def root_field(collection: Any, dataset: Any, field: str | None) -> str | None:
         copy = inner.rpartition(".")[2]
         raise PluginError(
             f"{field!r} is inside another field, where nothing can be written yet: copy it to a "
-            f"field of its own, dataset.clone_{outer}_field({inner!r}, {copy!r})"
+            f"field of its own with dataset.clone_{outer}_field({inner!r}, {copy!r})"
         )
-    # The copies have the field without "frames.", their source with it.
+    # The copies name the field without "frames.", their source with it.
     if isinstance(collection, GENERATED) and (
         collection._is_frames or getattr(collection._dataset, "_is_frames", False)
     ):
         field = f"frames.{field}"
     if label_type(dataset, field) not in LABEL_TYPES:
-        raise PluginError(f"{field!r} is not in the dataset {dataset.name!r} that the view is of")
+        raise PluginError(f"{field!r} is not in the view's dataset {dataset.name!r}")
     return field
 
 
 def _no_regions(field: str, there: Mapping[str, Any]) -> str:
-    """That a field has no regions, and which was probably meant."""
+    """The message that a field has no regions, with the field that was probably meant."""
     if not there:
-        return f"{field!r} is no field with regions; this dataset or view has none."
+        return f"{field!r} is not a field with regions; this dataset or view has none."
     holders = (name for name in there if field.startswith(f"{name}."))
     hints = [
-        *(f" Give {name!r}, without what is inside it." for name in holders),
+        *(f" Give {name!r}, without the part inside it." for name in holders),
         *(f" Did you mean {name!r}?" for name in get_close_matches(field, there, n=1)),
         "",
     ]
-    return f"{field!r} is no field with regions; there is {listed(there)}.{hints[0]}"
+    return f"{field!r} is not a field with regions; use one of {listed(there)}.{hints[0]}"
 
 
 def check_media(collection: Any, field: str | None) -> None:
-    """Refuse what has no images to look at.
+    """Refuse a collection without images.
 
     Raises:
-        PluginError: videos, or frames without images, or another medium.
+        PluginError: it has videos, frames without images, or another medium.
     """
     shown = collection.media_type
     if shown == "group":
         dataset = collection._root_dataset
         shown = dataset.group_media_types.get(collection.group_slice, "image")
-    # A patch or a frame is an image, whatever its source is.
+    # A patch or a frame is an image, whatever its source.
     if isinstance(collection, GENERATED):
         shown = "image"
     if shown is None:
@@ -166,7 +170,7 @@ def check_media(collection: Any, field: str | None) -> None:
             "to_frames(sample_frames=True), which needs ffmpeg"
         )
     if shown not in ("image", "video", "unknown"):
-        raise PluginError(f"these samples are {shown}, not images")
+        raise PluginError(f"the samples must be images, not {shown}")
 
 
 def label_type(collection: Any, field: str) -> Any:
@@ -180,5 +184,5 @@ def _is_inside(field: str) -> bool:
 
 
 def listed(names: Sequence[str] | Mapping[str, Any]) -> str:
-    """Names as a sentence has them."""
+    """Names for a sentence, quoted and separated by commas."""
     return ", ".join(repr(name) for name in names)

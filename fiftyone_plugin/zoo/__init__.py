@@ -1,7 +1,7 @@
 """PAM in FiftyOne's model zoo: a remote source of `pam-nano`, `pam-1.5b` and `pam-3b`.
 
-FiftyOne copies this folder alone into its model zoo, and runs this file anew for each call. So the
-file names what FiftyOne calls, and the installed package pam-labeling does the work.
+FiftyOne copies only this folder into its model zoo, and runs this file again for each call. So this
+file has only the functions that FiftyOne calls; the installed package pam-labeling does the work.
 
 foz.register_zoo_model_source(url)
 model = foz.load_zoo_model("pam-nano", classes=["circle", "star"])
@@ -17,8 +17,8 @@ from fiftyone.operators import types
 
 _PACKAGES = ("fiftyone_plugin", "pam_labeling", "pam_model")
 _INSTALL = (
-    "PAM needs the package pam-labeling. It is on no package index yet: get a clone of its "
-    "repository, and run `pip install .` in it with the Python that runs FiftyOne"
+    "PAM needs the package pam-labeling, which is on no package index yet: clone its repository, "
+    "and run `pip install .` in it with the Python that runs FiftyOne"
 )
 
 
@@ -45,13 +45,13 @@ def resolve_input(_model_name: str, ctx: Any) -> types.Property:
 
 
 def parse_parameters(_model_name: str, _ctx: Any, params: dict[str, Any]) -> None:
-    """Leave out, in place, what a person left empty in the form."""
+    """Remove, in place, the parameters that were left empty in the form."""
     for name in [name for name, value in params.items() if value in (None, "", [])]:
         del params[name]
 
 
 def _model() -> Any:
-    """The module with the model, of the installed package.
+    """The module with the model, from the installed package.
 
     Raises:
         ImportError: pam-labeling is not installed.

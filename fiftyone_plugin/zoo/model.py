@@ -38,10 +38,10 @@ logger = logging.getLogger(__name__)
 Text = Literal["label", "definition", "brief", "detailed"]
 
 CHECKPOINTS = {"pam-nano": "nano", "pam-1.5b": "PAM-1.5B", "pam-3b": "PAM-3B"}
-"""The zoo's names -> the checkpoints' own."""
+"""The zoo's names -> the names of the checkpoints."""
 
 ATTRIBUTES = {"definition": "definition", "brief": "caption", "detailed": "detailed_caption"}
-"""Which attribute of a Detection a text goes to; the label is its `label`."""
+"""Task of a text -> the Detection's attribute that holds it; a label goes to `label`."""
 
 _PROMPTS = "prompt_field"
 _PLUGIN = "fiftyone.plugins.orgs.pam_labeling.pam"  # how FiftyOne calls the plugin's module
@@ -52,23 +52,23 @@ def _as_tuple(value: Any) -> Any:
 
 
 class PamConfig(CheckedModel):
-    """What a model does with each image.
+    """The options of a model.
 
     Attributes:
         checkpoint: nano, PAM-1.5B or PAM-3B.
-        prompt_field: the field whose labels are the prompts; None: everything is found.
+        prompt_field: the field whose labels are the prompts; None: find everything.
             `apply_model` may name another one.
-        texts: what to say about each region: label, definition, brief, detailed.
+        texts: the texts about each region: label, definition, brief, detailed.
         language: en or zh.
         classes: a label list of your own to choose from; None: open labels.
         threshold: the score from 0 to 1 under which none of the classes is chosen.
-        use_masks: take a prompt's instance mask as it is; False: segment its box.
-        device: cpu, cuda, cuda:1, mps; None: as `PAM_DEVICE` says, or the fastest there is.
+        use_masks: use a prompt's instance mask as it is; False: segment its box.
+        device: cpu, cuda, cuda:1, mps; None: `PAM_DEVICE`, or the fastest available.
         batch_size: how many regions the language model describes at once.
-        points_per_side: to find everything, clicks along each side of the image.
+        points_per_side: clicks along each side of the image, for finding everything.
 
     Raises:
-        InputError: an option that does not exist, or a value that cannot be used.
+        InputError: an option does not exist, or a value cannot be used.
     """
 
     checkpoint: str
@@ -83,8 +83,8 @@ class PamConfig(CheckedModel):
     points_per_side: int = Field(default=32, ge=1)
 
     def request(self, image: LoadedImage, prompts: tuple[Prompt, ...]) -> Request:
-        """What the annotator is asked about an image."""
-        # A class of the list takes the open label's place.
+        """The request to the annotator about an image."""
+        # A class of the list replaces the open label.
         texts = [text for text in self.texts if text != "label" or not self.classes]
         return Request(
             image,
@@ -103,20 +103,20 @@ class PamConfig(CheckedModel):
 
 
 class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is untyped
-    """PAM, as FiftyOne's `apply_model` takes it.
+    """PAM as a model for FiftyOne's `apply_model`.
 
     An image's answer is a new `fo.Detections` with one Detection for each prompt, in the prompts'
-    order: `label` (the prompt's own where none was asked for, or no class was likely enough); a
+    order: `label` (the prompt's own if none was requested, or no class was likely enough); a
     tight box and an instance mask; `confidence` (the label's share among the classes, or without
-    classes the overlap with the true mask that PAM expects of its own); the texts, as `ATTRIBUTES`
-    names them; `prompt_id`, the id of the prompt's label; and the prompt's `index`, if it has one.
-    What has no answer is named with the reason in the Detections' `pam_errors`.
+    classes the overlap with the true mask that PAM expects of its own); the texts (see
+    `ATTRIBUTES`); `prompt_id`, the id of the prompt's label; and the prompt's `index`, if any.
+    The Detections' `pam_errors` names each prompt without an answer, and the reason.
 
     Args:
-        config: what to do.
+        config: the options.
 
     Raises:
-        InputError: a class list or a setting that cannot be used.
+        InputError: a class list or a setting cannot be used.
     """
 
     media_type = "image"  # FiftyOne gives it videos frame by frame
@@ -133,26 +133,26 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
 
     @property
     def ragged_batches(self) -> bool:
-        """True: FiftyOne gives one image at a time, whatever batch size it is told.
+        """True: FiftyOne passes one image at a time, whatever the batch size.
 
-        It reads the images of a batch in one go, and one that cannot be read loses them all.
+        It reads the images of a batch together, and loses all if one of them cannot be read.
         PAM batches the regions of an image anyway, not images.
         """
         return True
 
     @property
     def needs_fields(self) -> dict[str, str]:
-        """Which field of a sample is read: `{"prompt_field": name}`, or none."""
+        """The field of a sample to read: `{"prompt_field": name}`, or none."""
         return self._fields
 
     @needs_fields.setter
     def needs_fields(self, told: Mapping[str, str]) -> None:
         if unknown := sorted(set(told) - {_PROMPTS}):
             raise PluginError(
-                f"apply_model does not know {', '.join(unknown)}: of PAM's options it takes only "
-                f"{_PROMPTS}; give the others to load_zoo_model."
+                f"apply_model takes only the option {_PROMPTS} of PAM, not {', '.join(unknown)}; "
+                "give the others to load_zoo_model."
             )
-        # FiftyOne sets what `apply_model` was told. From its App that is nothing.
+        # FiftyOne sets the arguments of `apply_model`; from its App there are none.
         known = {_PROMPTS: self.config.prompt_field, **told}
         self._fields = {key: name for key, name in known.items() if name}
 
@@ -172,8 +172,9 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
             sample: the sample, patch or frame that holds the prompts.
 
         Raises:
-            PluginError: no sample, a field that holds no prompts, or the model cannot be loaded.
-            Exception: what the model raised, where no region of the image could be described.
+            PluginError: there is no sample, the field holds no prompts, or the model cannot be
+                loaded.
+            Exception: the model's error, if no region of the image could be described.
         """
         image = LoadedImage.from_pixels(arg, name=_name(sample))
         field = self.needs_fields.get(_PROMPTS)
@@ -181,8 +182,10 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
             found = [result for result in self._annotate(image) if not isinstance(result, str)]
             return fo.Detections(detections=[_detection(region) for region in found])
         if sample is None:
-            raise PluginError(f"The prompts are in {field} of a sample: predict(arg, sample=...).")
-        # FiftyOne gives the frame itself, whose fields have no prefix.
+            raise PluginError(
+                f"The prompts are in {field} of a sample: call predict(arg, sample=...)."
+            )
+        # FiftyOne passes the frame itself, whose fields have no prefix.
         labels = sample[field.removeprefix("frames.")]
         return fo.Detections() if labels is None else self._describe(image, labels)
 
@@ -192,15 +195,15 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         """The answers for many images; None, and a line in the log, for one that fails.
 
         Args:
-            args: images, each as for `predict` and of its own size.
-            samples: what holds their prompts.
+            args: images as for `predict`; their sizes may differ.
+            samples: the samples, patches or frames that hold their prompts.
         """
         images = list(args)
         answers: list[fo.Detections | None] = []
         for image, sample in zip(images, samples or [None] * len(images), strict=True):
             try:
                 answers.append(self.predict(image, sample=sample))
-            except Exception as error:  # noqa: BLE001, PERF203 - this image's own; the others go on
+            except Exception as error:  # noqa: BLE001, PERF203 - the other images go on
                 logger.warning("%s: %s", _name(sample), error)
                 answers.append(None)
         return answers
@@ -225,12 +228,12 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         return answer
 
     def _annotate(self, image: LoadedImage, *prompts: Prompt) -> list[Region | str]:
-        """A region, or why there is none, for each prompt; without prompts all that is found."""
+        """A region, or the reason for none, for each prompt; without prompts, all found regions."""
         ask = self.config.request
         with _models().POOL.lend(self._settings) as annotator:
             outcomes = list(annotator.annotate_many([ask(image, prompts)]))
             if outcomes[0].error is not None and len(prompts) > 1:
-                # It may be a single region that fails, or that they are too many at once.
+                # A single region may fail, or they may be too many at once.
                 outcomes = list(annotator.annotate_many(ask(image, (one,)) for one in prompts))
         if outcomes[0].error is not None and all(outcome.error for outcome in outcomes):
             raise outcomes[0].error
@@ -244,12 +247,12 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
 
 
 def download_model(model_name: str, model_path: str) -> None:
-    """Bring a checkpoint into huggingface_hub's cache, and note at `model_path` where it is.
+    """Download a checkpoint to huggingface_hub's cache, and write its location to `model_path`.
 
-    Operators and command line use the same copy. What was interrupted goes on where it stopped.
+    Operators and command line use the same copy. An interrupted download resumes.
 
     Raises:
-        ValueError: no such model, no connection or no room; the message says what to do.
+        ValueError: there is no such model, no connection or no space; the message says what to do.
     """
     checkpoint = _checkpoint(model_name)
     note = {"checkpoint": checkpoint, "folder": str(hub.download(checkpoint))}
@@ -257,28 +260,28 @@ def download_model(model_name: str, model_path: str) -> None:
 
 
 def load_model(model_name: str, options: dict[str, Any]) -> PamModel:
-    """Load a model of the source.
+    """Load a model of this zoo source.
 
     Args:
         model_name: pam-nano, pam-1.5b or pam-3b.
         options: of `PamConfig`, by name.
 
     Raises:
-        ValueError: no such model or option, or a value that cannot be used; the checkpoint cannot
-            be loaded.
+        ValueError: there is no such model or option, a value cannot be used, or the checkpoint
+            cannot be loaded.
     """
     with PamModel(PamConfig(**options, checkpoint=_checkpoint(model_name))) as model:
         return model
 
 
 def fill_form(inputs: types.Object, view: Any) -> None:
-    """What FiftyOne's operator for zoo models asks a person about PAM."""
+    """Fill the form of FiftyOne's operator for zoo models."""
     _choice(
         inputs,
         _PROMPTS,
         label_fields(view),
         label="Prompts",
-        description="Whose labels to describe; nothing: everything in the image is looked for",
+        description="The field with the labels to describe; if empty, PAM finds everything",
     )
     _choice(
         inputs, "texts", get_args(Text), multiple=True, label="Texts", default=["label", "brief"]
@@ -310,7 +313,7 @@ def _choice(
 
 def _checkpoint(model_name: str) -> str:
     if model_name not in CHECKPOINTS:
-        raise PluginError(f"There is no {model_name}, only {', '.join(CHECKPOINTS)}.")
+        raise PluginError(f"The model must be one of {', '.join(CHECKPOINTS)}, not {model_name}.")
     return CHECKPOINTS[model_name]
 
 
@@ -334,5 +337,5 @@ def _name(sample: Any) -> str:
 
 
 def _models() -> Any:
-    # Where FiftyOne has loaded the plugin, its models serve here too: they are large.
+    # If FiftyOne has loaded the plugin, we share its models: they are large.
     return sys.modules.get(f"{_PLUGIN}.models") or models

@@ -310,5 +310,5 @@ def test_a_field_without_regions_is_refused(nano, scene_dataset):
 
 
 def test_other_options_of_apply_model_are_refused(nano, scene_dataset):
-    with pytest.raises(ValueError, match="does not know prompts:"):
+    with pytest.raises(ValueError, match="takes only the option prompt_field of PAM, not prompts;"):
         scene_dataset(0).apply_model(nano, label_field="pam", prompts="ground_truth")

@@ -119,7 +119,9 @@ def test_the_form_refuses_the_impossible_with_a_sentence(
 
 def test_a_field_that_does_not_exist_is_refused(operator, scene_dataset):
     _, refusals = form_of(operator("caption_regions"), scene_dataset(0), {"field": "gone"})
-    assert any("'gone' is no field with regions; there is 'ground_truth'" in r for r in refusals)
+    assert any(
+        "'gone' is not a field with regions; use one of 'ground_truth'" in r for r in refusals
+    )
 
 
 def test_a_dataset_without_regions_is_refused(operator, new_dataset, images):

@@ -118,7 +118,7 @@ def test_the_attribute_is_declared_with_a_description_once(dataset):
 
 def test_an_attribute_of_that_name_and_another_type_is_left_alone(dataset):
     dataset.add_sample_field(VERDICTS, fo.BooleanField)
-    with pytest.raises(PluginError, match="is a BooleanField"):
+    with pytest.raises(PluginError, match="not a BooleanField"):
         declare(dataset, "ground_truth")
 
 
@@ -256,7 +256,7 @@ def test_fields_that_can_be_reviewed_have_texts(dataset):
     [
         (Subject("nothing", "caption"), Filters(), "'nothing' is not a field with regions"),
         (Subject("filepath", "caption"), Filters(), "'filepath' is not a field with regions"),
-        (Subject("ground_truth", "poem"), Filters(), "no attribute 'poem'; they have .*caption"),
+        (Subject("ground_truth", "poem"), Filters(), "no attribute 'poem'; use one of .*caption"),
         (Subject("ground_truth", "caption"), Filters(below=0.5), "attribute with the score"),
         (Subject("ground_truth", "caption"), Filters(disagreeing=True), "the model's label"),
     ],

@@ -308,7 +308,7 @@ def test_an_empty_dataset_says_so(new_dataset):
 @pytest.mark.parametrize("field", ["nothing", "det.detections", "tags", "filepath", "kind"])
 def test_a_field_without_regions_gets_a_sentence_with_those_that_have(dataset, field):
     dataset.add_sample_field("kind", fo.EmbeddedDocumentField, embedded_doc_type=fo.Classification)
-    with pytest.raises(PluginError, match="is no field with regions; there is 'det'"):
+    with pytest.raises(PluginError, match="is not a field with regions; use one of 'det'"):
         resolve(dataset, field=field)
 
 
@@ -318,14 +318,14 @@ def test_a_dataset_without_labels_says_so(new_dataset):
 
 
 def test_a_field_that_the_view_hides_gets_a_sentence(dataset):
-    with pytest.raises(PluginError, match="is no field with regions"):
+    with pytest.raises(PluginError, match="is not a field with regions"):
         resolve(dataset.exclude_fields("det"), field="det")
 
 
 def test_a_field_added_to_patches_alone_is_not_in_the_dataset(dataset):
     view = dataset.to_patches("det")
     view.set_values("extra", [detections("a") for _ in view])
-    with pytest.raises(PluginError, match="is not in the dataset"):
+    with pytest.raises(PluginError, match="is not in the view's dataset"):
         resolve(view, field="extra")
 
 

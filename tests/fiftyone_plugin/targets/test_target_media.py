@@ -107,7 +107,7 @@ def test_fields_of_whole_videos_get_a_sentence(videos):
     with pytest.raises(PluginError, match="these samples are videos"):
         resolve(videos, field=None)
     with pytest.raises(
-        PluginError, match="'whole' is no field with regions; there is 'frames.det'"
+        PluginError, match="'whole' is not a field with regions; use one of 'frames.det'"
     ):
         resolve(videos, field="whole")
 
@@ -152,10 +152,12 @@ def test_a_filter_of_labels_holds_in_all_slices(groups):
 
 
 def test_slices_without_images_get_a_sentence(groups):
-    with pytest.raises(PluginError, match="the slices with images are 'left', 'right'"):
+    with pytest.raises(
+        PluginError, match="slices must name slices with images .'left', 'right'., not"
+    ):
         resolve(groups, field="det", slices=["cloud"])
     groups.group_slice = "cloud"
-    with pytest.raises(PluginError, match="'cloud' has no images.*group_slice = 'left'"):
+    with pytest.raises(PluginError, match="'cloud' must have images, not.*group_slice = 'left'"):
         resolve(groups, field="det")
 
 
@@ -176,7 +178,9 @@ def mixed_groups(new_dataset):
 
 def test_frames_of_a_groups_videos_are_worked_on(mixed_groups):
     dataset = mixed_groups
-    with pytest.raises(PluginError, match="'cam' has no videos.*dataset.group_slice = 'vid'"):
+    with pytest.raises(
+        PluginError, match="'cam' must have videos, not.*dataset.group_slice = 'vid'"
+    ):
         resolve(dataset, field="frames.det")
     assert resolve(dataset, field="frames.det", slices="all").count() == TargetCounts(1, 2)
     dataset.group_slice = "vid"
@@ -184,7 +188,9 @@ def test_frames_of_a_groups_videos_are_worked_on(mixed_groups):
     assert resolve(only_a, field="frames.det", slices="all").count() == TargetCounts(1, 1)
     target = resolve(dataset, field="frames.det")
     assert [work.filepath for work in works_of(target)] == ["/images/1.png"]
-    with pytest.raises(PluginError, match="'vid' has no images.*dataset.group_slice = 'cam'"):
+    with pytest.raises(
+        PluginError, match="'vid' must have images, not.*dataset.group_slice = 'cam'"
+    ):
         resolve(dataset, field="det")
     assert resolve(dataset, field="det", slices="all").count() == TargetCounts(1, 3)
     frames = dataset.select_group_slices("vid").to_frames()
