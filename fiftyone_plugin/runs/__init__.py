@@ -1,1 +1,1 @@
-"""Run over a view: write answers, keep old values for undo, and record the run."""
+"""Do a run on a view: write answers, keep old values for undo, and record the run."""

@@ -1,4 +1,4 @@
-"""Bulk writes: one flush reads what is there, writes it into the journal, and changes it."""
+"""Bulk writes: one flush reads the old values, writes them to the journal, and changes them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..labels.fields import LabelField
 
 _TOO_LARGE = frozenset({10334, 17280, 17419, 17420})  # a document of more than 16 MB, for MongoDB
-_MOST_BYTES = 15 * 1024 * 1024  # of values in one operation: the rest of the 16 MB is for paths
+_MOST_BYTES = 15 * 1024 * 1024  # values in one operation: the rest of the 16 MB is for paths
 DELETED = "The sample was deleted while the run was working on it."
 _FULL = (
     "The sample would grow beyond the 16 MB that FiftyOne's database allows for one: keep masks as "
@@ -33,7 +33,7 @@ _FULL = (
 
 @dataclass
 class Pending:
-    """What waits to be written into one document, values as MongoDB has them; `size` in bytes."""
+    """The values that wait to be written to one document, in MongoDB's types; `size` in bytes."""
 
     size: int = 0
     labels: dict[ObjectId, dict[str, Any]] = field(default_factory=dict)
@@ -43,16 +43,16 @@ class Pending:
 
 @dataclass
 class FlushResult:
-    """What a flush did.
+    """The result of a flush.
 
     Attributes:
-        documents: what it changed.
+        documents: the documents that it changed.
         results: those of them that got more than a reason for their failure.
-        cleared: whether an earlier run's reason was taken away.
-        regions: labels that got values.
-        added: labels that are new.
-        gone: labels that should have got values, but are no longer there.
-        refused: why documents could not be written.
+        cleared: whether an earlier run's reason was removed.
+        regions: the number of labels that got values.
+        added: the number of new labels.
+        gone: the number of labels that were deleted before they got values.
+        refused: document that could not be written -> the reason.
     """
 
     documents: set[ObjectId] = field(default_factory=set)
@@ -72,20 +72,20 @@ def flush(
     keep_error: Collection[ObjectId],
     summary: Summary | None = None,
 ) -> FlushResult:
-    """Write what waits.
+    """Write the pending values.
 
     Args:
-        place: where the labels are.
-        journal: gets the old values, before anything is changed.
-        pending: by document.
-        error_field: cleared in documents that get results now, where the last run failed.
-        keep_error: except in these.
-        summary: made anew in documents whose labels get values.
+        place: the field of the labels.
+        journal: gets the old values before anything is changed.
+        pending: the values by document.
+        error_field: cleared in documents that get results now and failed in the last run.
+        keep_error: documents whose `error_field` is not cleared.
+        summary: renewed in documents whose labels get values.
     """
     outcome = FlushResult()
     classes = {} if summary is None else classes_of(place.dataset, summary)
     before = _read(place, pending, error_field, summary)
-    # Collected first, so that each goes to the database in one request.
+    # Collected first, so that each list goes to the database in one request.
     entries: list[JournalEntry] = []
     operations: list[UpdateOne] = []
     for document, wanted in pending.items():
@@ -97,7 +97,7 @@ def flush(
             labels = labels_at(found, place.root)
             merged = [{**label, **wanted.labels.get(label["_id"], {})} for label in labels]
             wanted.fields[summary.name] = summary.lines(merged, classes)
-        # More than a reason: the sample has results, so the reason of an earlier run is wrong now.
+        # If the sample gets results, the reason of an earlier run no longer applies.
         if wanted.labels or wanted.added or set(wanted.fields) - {error_field}:
             outcome.results.add(document)
             if found.get(error_field) is not None and document not in keep_error:
@@ -110,7 +110,7 @@ def flush(
         # Two operations: MongoDB cannot set values in a list and push to it in one.
         operations += [*updates, *more]
         outcome.documents.add(document)
-    # First the journal: killed after this line, the values are as they were, and undo finds so.
+    # The journal comes first: if we are killed after this line, undo finds the values unchanged.
     journal.write(entries)
     too_large = write(place.documents, place.frames, operations, outcome.documents)
     outcome.refused |= dict.fromkeys(too_large, _FULL)
@@ -120,16 +120,16 @@ def flush(
 def write(
     collection: Any, frames: bool, operations: list[UpdateOne], documents: Iterable[ObjectId]
 ) -> list[ObjectId]:
-    """Change documents, and those samples and frames that this process holds in memory.
+    """Change documents, and their samples or frames in this process's memory.
 
     Args:
-        collection: of MongoDB.
-        frames: whether it holds frames, or else samples.
-        operations: what to change, in any order.
-        documents: what they change.
+        collection: the MongoDB collection.
+        frames: whether it holds frames; else it holds samples.
+        operations: the changes, in any order.
+        documents: the documents that they change.
 
     Returns:
-        The documents that would have become too large, and are as before.
+        The documents that would have become too large, and are unchanged.
 
     Raises:
         PluginError: MongoDB refuses for another reason.
@@ -138,7 +138,7 @@ def write(
         return []
     too_large = []
     try:
-        collection.bulk_write(operations, ordered=False)  # one refusal stops no other
+        collection.bulk_write(operations, ordered=False)  # a refusal does not stop the others
     except BulkWriteError as refusal:
         for error in refusal.details["writeErrors"]:
             if error["code"] not in _TOO_LARGE:
@@ -158,7 +158,7 @@ def _read(
     error_field: str,
     summary: Summary | None,
 ) -> dict[ObjectId, dict[str, Any]]:
-    """What the documents have where something will be written, and not more."""
+    """Read only the parts of the documents that will be written."""
     names = {name for one in pending.values() for each in one.labels.values() for name in each}
     others = {name for one in pending.values() for name in one.fields} | {error_field}
     projection = {f"{place.root}.{name}" for name in names | {"_id"}} | others
@@ -172,7 +172,7 @@ def _read(
         for document, one in pending.items()
         if one.added and document in before and not _has_list(place, before[document])
     ]
-    if bare:  # null or nothing: which one, and is there anything beside the list?
+    if bare:  # is it null or missing, and is there anything beside the list?
         found = place.documents.find({"_id": {"$in": bare}}, {place.name: True})
         for document in found:
             before[document["_id"]].pop(place.name, None)
@@ -188,12 +188,12 @@ def labels_at(document: Mapping[str, Any], root: str) -> list[dict[str, Any]]:
 
 
 def _has_list(place: LabelField, document: Mapping[str, Any]) -> bool:
-    """Whether labels can be pushed: FiftyOne leaves null, or nothing, where none ever were."""
+    """Whether labels can be pushed: a field that never had any is null or missing."""
     return isinstance(value_at(document, place.root), list)
 
 
 def value_at(document: Mapping[str, Any], path: str) -> Any:
-    """What a document has at a path; None for nothing."""
+    """The value of a document at a path, or None."""
     value: Any = document
     for name in path.split("."):
         value = value.get(name) if isinstance(value, dict) else None

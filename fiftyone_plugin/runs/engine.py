@@ -4,8 +4,8 @@
         print(progress.text)
 
 The target gives images and labels, the annotator answers, the writer writes. Threads read images
-ahead of the model; all regions of an image go in one request. Closing the generator, or an
-exception inside it, leaves what was written consistent and the run recorded as interrupted.
+ahead of the model; all regions of an image go in one request. If the generator is closed or raises
+an exception, the written values are consistent and the run is recorded as interrupted.
 """
 
 from __future__ import annotations
@@ -41,17 +41,17 @@ _SHOWN_REASONS = 5
 
 @dataclass(frozen=True)
 class RegionJob:
-    """What a run does.
+    """The work of a run.
 
     Attributes:
-        operator: such as `"caption_regions"`.
-        target: the labels, or whole images to find everything in.
-        answers: what is asked about each region, and where the answers go.
-        parameters: what the person chose, as JSON has it, for the record.
-        new_field: a field for new Detections; None: onto the target's own labels.
-        use_masks: point with the instance masks that there are, else with the boxes.
+        operator: the operator's name, such as `"caption_regions"`.
+        target: the labels, or whole images in which to find everything.
+        answers: the questions about each region, and the attributes for the answers.
+        parameters: the person's choices in JSON's types, for the record.
+        new_field: a field for new Detections; None: write to the target's own labels.
+        use_masks: prompt with the instance masks if there are any, else with the boxes.
         everything: how to find everything; None: the target's labels are the prompts.
-        max_pixels: the largest image that is read, width x height.
+        max_pixels: the largest image to read, width x height.
     """
 
     operator: str
@@ -66,11 +66,11 @@ class RegionJob:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is.
+    """The progress of a run.
 
     Attributes:
-        done: regions (or images, where everything is looked for) that are through.
-        total: how many there are; 0 if there are none.
+        done: the number of finished regions (or images, if everything is found).
+        total: the number of all; 0 if there are none.
         text: a short sentence.
         key: the run's name in the dataset.
     """
@@ -82,12 +82,12 @@ class Progress:
 
 
 class _NoRegionsError(InputError):
-    """No label of an image points at anything; the reasons are noted already."""
+    """No label of an image gives a prompt; the reasons are recorded already."""
 
 
 @dataclass
 class _Turn:
-    """An image whose request is under way; `regions` and `reasons` are known when it is made."""
+    """An image in work; `request` fills `regions` and `reasons`."""
 
     work: SampleWork
     regions: list[LabelRegion] = field(default_factory=list)
@@ -119,28 +119,28 @@ class _Turn:
 def run(
     job: RegionJob, annotator: Annotator, writer: RunWriter
 ) -> Generator[Progress, None, RunRecord]:
-    """Do a job, and give its progress after each image.
+    """Do a job, and yield its progress after each image.
 
     Args:
-        job: what to do.
+        job: the job.
         annotator: from `models.POOL`.
-        writer: new, not entered: entering it begins the run.
+        writer: a new one, not yet entered: entering it begins the run.
 
     Returns:
         The run's record, as the generator's return value.
 
     Raises:
-        PluginError: the run cannot begin, or cannot go on (a name that is taken, a full disk).
+        PluginError: the run cannot begin or continue (a name is taken, the disk is full).
     """
     counts = job.target.count()
     total = counts.samples if job.everything else counts.regions
-    # Entering registers the run: from here on whatever ends it is recorded.
+    # Entering registers the run: from here on, its end is always recorded.
     with writer:
         if job.answers.summary is not None:
             writer.summarise(job.answers.summary, job.answers.said)
         yield Progress(0, total, f"0 of {total:,}", writer.record.key)
         done, start = 0, time.monotonic()
-        # Both are generators: the annotator takes as many as its readers can work ahead.
+        # Both are generators: the annotator takes only as many as its readers work ahead.
         turns = (_Turn(work) for works in job.target.chunks() for work in works)
         requests = (LazyRequest(turn, partial(turn.request, job)) for turn in turns)
         with closing(annotator.annotate_many(requests)) as outcomes:
@@ -155,7 +155,7 @@ def run(
 
 
 def _finish(job: RegionJob, writer: RunWriter, turn: _Turn, outcome: Outcome) -> None:
-    """Write what was found in an image, and why some of it was not."""
+    """Write the results of an image, and the reasons for its failures."""
     reasons = list(turn.reasons)
     if outcome.annotation is not None:
         reasons += _write(job, writer, turn, outcome.annotation)
@@ -168,7 +168,7 @@ def _finish(job: RegionJob, writer: RunWriter, turn: _Turn, outcome: Outcome) ->
 
 
 def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotation) -> list[str]:
-    """Write what was found; why some of it was not."""
+    """Write the results, and return the reasons for failures."""
     document = turn.document
     if job.everything is not None:
         found = [_detection(job.answers, region, document) for region in annotation.regions]
@@ -198,11 +198,11 @@ def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotatio
 def _detection(
     answers: AttributeMapping, region: Region, name: str, source: LabelRegion | None = None
 ) -> fo.Detection:
-    """A new label of a region; `name` is that of its mask's file."""
+    """A new label of a region; `name` names the file of its mask."""
     values = answers.words(region)
     label = values.pop("label", None) or (source.label if source else None)
     document = source and source.document
-    # A Segmentation is all classes of the image at once: nothing of it is this region's own.
+    # A Segmentation holds all classes of the image: none of its attributes is this region's own.
     copied = None if isinstance(document, fo.Segmentation) else document
     if source is not None:
         values[PROMPT_ID] = source.label_id
@@ -214,7 +214,7 @@ def _detection(
 
 def _sentence(done: int, total: int, seconds: float) -> str:
     text = f"{done:,} of {total:,}"
-    # Too early, an estimate would jump.
+    # An early estimate would jump.
     if not 0 < done < total or seconds < 1:
         return text
     left = (total - done) * seconds / done

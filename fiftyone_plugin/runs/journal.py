@@ -1,9 +1,9 @@
-"""The journal: the value that a run found, written down before the run changes it.
+"""The journal: the old values, written down before a run changes them.
 
-The journal is a collection of its own in FiftyOne's database. One entry holds what one flush
-changes in one document (of a sample, or of a frame). Entries never change. So a run that was killed
-anywhere can be undone, an undo that was killed can be repeated, and a clone of the dataset, which
-shares the journal with its original, can undo for itself.
+The journal is a separate collection in FiftyOne's database. One entry holds the changes of one
+flush in one document (of a sample, or of a frame). Entries never change. So a run that was killed
+at any point can be undone, an undo that was killed can be repeated, and a clone of the dataset,
+which shares the journal with its original, can undo independently.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _DIGEST_ABOVE = 64  # bytes
 _DOCUMENT_LIMIT = 8 * 1024 * 1024  # half of what a document may have
 
 MISSING: Any = object()
-"""Nothing is there, not even null."""
+"""Stands for no value at all, not even null."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Change:
         root: the path of the labels, or "" for a field of the sample.
         label: the label's id; None for a field of the sample.
         name: the attribute or field.
-        old: what was there, as MongoDB has it, or `MISSING`.
-        new: the stamp of what the run writes.
+        old: the old value in MongoDB's types, or `MISSING`.
+        new: the stamp of the new value.
     """
 
     root: str
@@ -60,8 +60,8 @@ class Added:
         field: the field.
         root: the path of its list of labels, or the field itself.
         labels: the stamp of each new label, by id.
-        made: whether the field had to be made.
-        old: if it was made, what was there instead: null, or `MISSING`; else None.
+        made: whether the run made the field.
+        old: if it made the field, the old value: null, or `MISSING`; else None.
     """
 
     field: str
@@ -73,7 +73,7 @@ class Added:
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """What one flush changes in one document; `at` is the time in nanoseconds."""
+    """The changes of one flush in one document; `at` is the time in nanoseconds."""
 
     journal: str
     document: ObjectId
@@ -84,10 +84,10 @@ class JournalEntry:
 
 
 def stamp(value: Any) -> Any:
-    """What tells a value from others: itself, or the digest of long binary data such as masks.
+    """The stamp of a value: itself, or the digest of long binary data such as masks.
 
     Args:
-        value: as MongoDB has it.
+        value: the value in MongoDB's types.
     """
     if isinstance(value, bytes) and len(value) > _DIGEST_ABOVE:
         return {"digest": hashlib.blake2b(value, digest_size=16).hexdigest()}
@@ -115,12 +115,12 @@ def equal(one: Any, other: Any) -> bool:
 
 
 class Journal:
-    """The entries of one run, to write."""
+    """Writes the entries of one run."""
 
     def __init__(self, journal: str) -> None:
         self._id = journal
         self._last = 0
-        _collection().create_index([("journal", ASCENDING), *_ORDER])  # nothing where it is there
+        _collection().create_index([("journal", ASCENDING), *_ORDER])  # does nothing if it exists
 
     def entry(
         self,
@@ -129,12 +129,12 @@ class Journal:
         changes: Sequence[Change],
         added: Sequence[Added] = (),
     ) -> JournalEntry:
-        """A new entry, later than any before."""
+        """Make a new entry, later than all before."""
         self._last = max(time.time_ns(), self._last + 1)  # clocks may stand still or go back
         return JournalEntry(self._id, document, frames, self._last, tuple(changes), tuple(added))
 
     def write(self, entries: Sequence[JournalEntry]) -> None:
-        """Write entries, and return when the database has them."""
+        """Write entries, and return once the database has them."""
         documents = [document for entry in entries for document in _documents(entry)]
         if documents:
             _collection().insert_many(documents, ordered=False)
@@ -143,7 +143,7 @@ class Journal:
 def entries_of(
     journals: Sequence[str], documents: Sequence[ObjectId] | None = None
 ) -> Iterator[JournalEntry]:
-    """Entries by document, in the order in which they were written; of all or of some documents.
+    """Read the entries of all or some documents, by document and in the order of writing.
 
     Raises:
         PluginError: an entry cannot be read.
@@ -156,8 +156,8 @@ def entries_of(
             entry = _entry(found)
         except (AttributeError, KeyError, TypeError) as error:
             raise PluginError(
-                f"The old values of the sample or frame {found['document']} are damaged, or of a "
-                "newer pam-labeling: nothing in it was changed. Update the plugin, and try again."
+                f"The old values of the sample or frame {found['document']} are damaged or from a "
+                "newer pam-labeling: it was not changed. Update the plugin, and try again."
             ) from error
         yield entry
 
@@ -172,7 +172,7 @@ def _entry(found: Mapping[str, Any]) -> JournalEntry:
 
 
 def documents_of(journal: str) -> Iterator[tuple[ObjectId, bool]]:
-    """The documents that a run changed, each once, and whether they are frames."""
+    """The documents that a run changed, each once, and whether it is a frame."""
     query = {"journal": journal}
     found = _collection().find(query, {"document": True, "frames": True})
     found = found.sort(_ORDER).allow_disk_use(True)
@@ -181,10 +181,11 @@ def documents_of(journal: str) -> Iterator[tuple[ObjectId, bool]]:
 
 
 def collect(in_use: Callable[[], Iterable[str]]) -> None:
-    """Drop the journals that no run of any dataset refers to any more.
+    """Delete the journals to which no run of any dataset refers.
 
     Args:
-        in_use: called after the journals are listed, so that a run that starts meanwhile is safe.
+        in_use: lists the journals in use; called after the stored journals are listed, so that a
+            run that starts meanwhile is safe.
     """
     known = set(_collection().distinct("journal"))
     if unused := known and known - set(in_use()):
@@ -196,7 +197,7 @@ def _collection() -> Any:
 
 
 def _documents(entry: JournalEntry) -> Iterator[dict[str, Any]]:
-    """The entry for MongoDB, in parts where old masks would make it too long for a document."""
+    """The entry for MongoDB, in parts if old masks would make it too long for a document."""
     size = 0  # in bytes, of the values that can be long
     part: list[dict[str, Any]] = []
     for change in entry.changes:
@@ -216,5 +217,5 @@ def _documents(entry: JournalEntry) -> Iterator[dict[str, Any]]:
 
 
 def _present(record: Change | Added) -> dict[str, Any]:
-    """The attributes of a record, but for an `old` that is `MISSING`."""
+    """The attributes of a record, except an `old` that is `MISSING`."""
     return {name: value for name, value in vars(record).items() if value is not MISSING}

@@ -1,7 +1,7 @@
 """The record of a run, kept in the dataset as one of FiftyOne's own custom runs.
 
-It is read from the database each time, so that an App and a worker see each other's runs, and it
-survives what FiftyOne's runs survive: renaming and cloning the dataset, renaming the run.
+It is read from the database each time, so that an App and a worker see each other's runs. Like all
+of FiftyOne's runs, it survives renaming and cloning the dataset, and renaming the run.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 State = Literal["running", "finished", "interrupted", "undoing", "undone"]
 
 UNDONE = ("undoing", "undone")
-"""States of a run whose values do not count as written any more."""
+"""States of a run whose values no longer count as written."""
 
 METHOD = "@pam-labeling/pam/"
 KEPT_FAILURES = 100
@@ -45,13 +45,12 @@ _GONE = "Its process ended without a message: it was killed, or it crashed."
 
 @dataclass(frozen=True)
 class RunCounts:
-    """How much a run did.
+    """The numbers of samples and labels that a run wrote.
 
     Attributes:
-        samples: samples with anything written, in a flush each; one that is flushed twice counts
-            twice.
+        samples: samples that were written to; a sample in two flushes may count twice.
         regions: labels that got values.
-        added: labels that are new.
+        added: new labels.
         failed: samples with a reason in `pam_error`.
         gone: labels that somebody deleted before their values were written.
     """
@@ -65,7 +64,7 @@ class RunCounts:
 
 @dataclass(frozen=True)
 class SampleFailure:
-    """Why a sample has none of the run's results, or not all."""
+    """The reason why a sample lacks some or all of the run's results."""
 
     sample_id: str
     reason: str
@@ -73,14 +72,14 @@ class SampleFailure:
 
 @dataclass(frozen=True)
 class Undone:
-    """What undoing a run did, in values of labels and samples, and in labels.
+    """The outcome of undoing a run, in numbers of values and labels.
 
     Attributes:
-        restored: values that are what they were before the run.
-        removed: labels of the run that are gone again.
-        kept: values and labels that somebody edited after the run, and that stay.
-        missing: values and labels whose sample, label or field is no longer there.
-        undeclared: fields and attributes of the run that are gone from the schema.
+        restored: values that are as before the run.
+        removed: labels of the run that were removed.
+        kept: values and labels that stay, because somebody edited them after the run.
+        missing: values and labels whose sample, label or field no longer exists.
+        undeclared: fields and attributes of the run that were removed from the schema.
     """
 
     restored: int = 0
@@ -96,22 +95,22 @@ class RunRecord:
 
     Attributes:
         key: its name among the dataset's runs.
-        operator: such as `"caption_regions"`.
-        parameters: what it was asked, as JSON has it.
+        operator: the operator's name, such as `"caption_regions"`.
+        parameters: its parameters, in JSON's types.
         model: the checkpoint's name.
         version: the version of pam-labeling.
         field: the field of labels that it works on.
-        started: when, in UTC, as ISO 8601 has it.
+        started: when it began, in UTC, in the form of ISO 8601.
         finished: when it ended or was interrupted; None while it runs.
         state: a run whose process is gone is `"interrupted"`, whatever the database says.
         counts: see `RunCounts`.
         failures: the first hundred; `counts.failed` counts all.
-        reason: why the run ended before it was through; "" unless it did.
-        declared: paths in the schema that this run declared.
-        paths: paths that it writes: of label attributes and of fields of samples.
+        reason: why the run was interrupted, or "".
+        declared: paths that this run declared in the schema.
+        paths: paths of label attributes and sample fields that it writes.
         undone: see `Undone`; None unless the state is undoing or undone.
         undone_at: when it was undone; None unless the state is undone.
-        summary: what it summarises in a field of the samples, or None.
+        summary: its summary in a field of the samples, or None.
         saved_view: a digest of the view that it saved, see `saved_views`; "" for none.
         journal: the id of its old values, see `journal`.
         process: the process that runs it: host, process id, start in seconds since 1970.
@@ -141,27 +140,27 @@ class RunRecord:
     seen: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """The record as JSON has it."""
+        """The record in JSON's types."""
         return asdict(self)
 
 
 _READER = TypeAdapter(RunRecord)
 _UNSAVED: dict[str, RunRecord] = {}
-"""How runs of this process ended, by journal, where the database does not know it yet."""
+"""The ended runs of this process, by journal, that the database does not know yet."""
 
 
 def now() -> str:
-    """This moment in UTC, as ISO 8601 has it."""
+    """The current time in UTC, in the form of ISO 8601."""
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
 def utc_now() -> datetime:
-    """This moment in UTC without a time zone, as FiftyOne keeps it."""
+    """The current time in UTC without a time zone, as FiftyOne stores it."""
     return datetime.now(timezone.utc).replace(tzinfo=None)
 
 
 def this_process() -> tuple[str, int, float]:
-    """Host, process id, and start of this process in seconds since 1970."""
+    """The host, the process id, and the start of this process in seconds since 1970."""
     return socket.gethostname(), os.getpid(), psutil.Process().create_time()
 
 
@@ -200,10 +199,10 @@ def read_run(collection: SampleCollection, key: str) -> RunRecord:
 
 
 def register(collection: SampleCollection, record: RunRecord) -> RunRecord:
-    """Put a new record into the dataset, under a key of its own if it has none.
+    """Add a new record to the dataset, under a new key if it has none.
 
     Raises:
-        PluginError: the key is taken, or cannot be one.
+        PluginError: the key is taken or invalid.
     """
     dataset = collection._root_dataset
     dataset.reload()  # another process may have added runs
@@ -228,9 +227,9 @@ def save(collection: SampleCollection, record: RunRecord) -> None:
 
 
 def end(collection: SampleCollection, record: RunRecord, reason: str) -> RunRecord:
-    """Write that a run has ended: finished, or interrupted for a reason.
+    """Record that a run has ended: finished, or interrupted for a reason.
 
-    The database may be what went away: it is asked twice, and this process remembers the end.
+    The database itself may be unreachable: we try twice, and this process remembers the end.
     """
     state: State = "interrupted" if reason else "finished"
     record = replace(record, state=state, reason=reason, finished=now(), seen=now())
@@ -244,7 +243,7 @@ def end(collection: SampleCollection, record: RunRecord, reason: str) -> RunReco
 
 
 def reason_of(error: BaseException | None) -> str:
-    """Why a run ended, by what ended it; "" for nothing."""
+    """The reason why an exception ended a run; "" without one."""
     if error is None:
         return ""
     if isinstance(error, (GeneratorExit, KeyboardInterrupt)):
@@ -258,13 +257,13 @@ def journals_in_use() -> list[str]:
 
 
 def is_alive(record: RunRecord) -> bool:
-    """Whether the process of a run is still there; on another host: whether it wrote lately."""
+    """Whether the process of a run still exists; on another host: whether it wrote recently."""
     host, pid, start = record.process
-    # A process of another machine cannot be looked up.
+    # A process on another machine cannot be looked up.
     if host != socket.gethostname():
         return not is_silent(record)
     try:
-        # The start too: a process id is given to another process some time later.
+        # The start counts too, because process ids are reused.
         return bool(abs(psutil.Process(pid).create_time() - start) < 1)
     except psutil.NoSuchProcess:
         return False
@@ -298,8 +297,8 @@ def _record(document: Mapping[str, Any]) -> RunRecord:
         record = _READER.validate_python({**document["config"], "key": key})
     except ValidationError as error:
         raise PluginError(
-            f"The record of the run {key!r} is damaged, or of a newer pam-labeling: update the "
-            f"plugin, or forget the run with dataset.delete_run({key!r}); what it wrote then stays."
+            f"The record of the run {key!r} is damaged or from a newer pam-labeling: update the "
+            f"plugin, or remove the record with dataset.delete_run({key!r}); its values then stay."
         ) from error
     if record.state != "running":
         return record

@@ -1,4 +1,4 @@
-"""The saved view that a run made; a digest of all its parts tells it from other views."""
+"""Save and delete the view of a run; a digest of all its parts identifies it."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 
 def save_view(dataset: Any, record: RunRecord, name: str, view: Any, description: str) -> RunRecord:
-    """Save a view for a run, and remember in the run's record what was saved.
+    """Save a view for a run, and store its digest in the run's record.
 
     Args:
-        dataset: the run's.
-        record: of the run.
-        name: a name that is free.
-        view: of the dataset.
-        description: of the view; the run's key is put behind it.
+        dataset: the run's dataset.
+        record: the run's record.
+        name: an unused name for the view.
+        view: a view of the dataset.
+        description: the view's description; the run's key is appended.
     """
     dataset.save_view(name, view, description=f"{description} ({record.key})")
     record = replace(record, saved_view=_stamp(dataset._get_saved_view_doc(name)))
@@ -30,9 +30,9 @@ def save_view(dataset: Any, record: RunRecord, name: str, view: Any, description
 
 
 def delete_view(dataset: Any, record: RunRecord) -> None:
-    """Delete the view that a run saved, where it is as the run saved it.
+    """Delete the view that a run saved, unless somebody changed it.
 
-    A view that somebody renamed, described, coloured or saved anew, under whatever name, stays.
+    A view that somebody renamed, described, coloured or saved again, under any name, stays.
     """
     if record.saved_view:
         dataset._doc.reload("saved_views")  # another process may have changed them
@@ -42,6 +42,6 @@ def delete_view(dataset: Any, record: RunRecord) -> None:
 
 
 def _stamp(document: Any) -> str:
-    # Whatever somebody changes of the view, the digest is another then.
+    # Any change of the view changes the digest.
     parts = [document.name, document.description, document.color, list(document.view_stages)]
     return hashlib.blake2b(json.dumps(parts).encode(), digest_size=16).hexdigest()

@@ -1,4 +1,4 @@
-"""Summaries: a field of the samples with a short line for each of their regions."""
+"""Summaries: a field of the samples with a short line for each region."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Summary:
     Attributes:
         name: the field of the samples (or of a video's frames) that gets the lines.
         root: the path of the labels inside the document, such as `"ground_truth.detections"`.
-        attribute: of the labels: the text, or of a Segmentation a dictionary of texts by class.
+        attribute: the labels' attribute with the text; for a Segmentation, with texts by class.
         frames: whether the documents are frames.
     """
 
@@ -32,15 +32,15 @@ class Summary:
 
     @property
     def paths(self) -> tuple[str, str, str]:
-        """What of a document its lines are made of."""
+        """The paths that the lines are made from."""
         return f"{self.root}._id", f"{self.root}.label", f"{self.root}.{self.attribute}"
 
     def lines(self, labels: Iterable[Mapping[str, Any]], classes: Mapping[str, str]) -> list[str]:
         """A line for each label that has a text, in the order of the labels.
 
         Args:
-            labels: as MongoDB has them.
-            classes: what the values of a Segmentation are called.
+            labels: the labels in MongoDB's types.
+            classes: the class names of a Segmentation's values.
         """
         return [line for label in labels for line in self._of(label, classes)]
 
@@ -55,13 +55,13 @@ class Summary:
 
 
 def classes_of(dataset: Any, summary: Summary) -> dict[str, str]:
-    """What the values of a Segmentation are called, as its attributes' keys have them."""
+    """The class names of a Segmentation's values, by the keys of its attributes."""
     field = f"frames.{summary.root}" if summary.frames else summary.root
     targets = dataset.mask_targets.get(field) or dataset.default_mask_targets or {}
     return {str(value): name for value, name in targets.items()}
 
 
 def _line(name: str | None, text: Any) -> str:
-    # Where the text is the label itself, once is enough.
+    # If the text is the label itself, it is shown once.
     short = short_text(str(text), _LENGTH)
     return short if not name or name == text else f"{name}: {short}"

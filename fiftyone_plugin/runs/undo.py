@@ -1,11 +1,11 @@
 """Undo a run: restore what it changed, and nothing else.
 
-Values and labels that somebody edited after the run stay as they are; the record counts them. Of
-the runs that wrote to one field the newest is undone first. Samples and labels that are gone are
-passed over. Undo can be killed anywhere, and repeated.
+Values and labels that somebody edited after the run stay as they are; the record counts them. If
+several runs wrote to one field, the newest must be undone first. Deleted samples and labels are
+skipped. Undo can be killed at any point, and repeated.
 
-Two traces stay: `last_modified_at`, because others have to learn that a document changed, and the
-files of masks, because other datasets and exports may point at them.
+Two traces stay: `last_modified_at`, because others must see that a document changed, and the files
+of masks, because other datasets and exports may use them.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from bson import ObjectId
     from fiftyone.core.collections import SampleCollection
 
-    # The journal of a run and what it wrote into one place; all that runs wrote there, in order, by
-    # the attribute; and the label (or sample: "", None) whose attributes they are.
+    # A step is the journal of a run and its change of one value. Names holds all runs' steps, in
+    # order, by attribute; the owner of the attributes is a label (or a sample: "", None).
     Step = tuple[str, Change]
     Names = Mapping[str, list[Step]]
     Owner = tuple[str, ObjectId | None]
@@ -46,12 +46,12 @@ def undo_run(collection: SampleCollection, key: str, *, skip_missing: bool = Fal
     """Undo a run that is finished or interrupted.
 
     Args:
-        collection: the dataset, or a view on it: everything that the run did is undone anyway.
-        key: the run.
-        skip_missing: undo the rest where a field that the run wrote is no longer there.
+        collection: the dataset, or a view of it: the whole run is undone in either case.
+        key: the run's key.
+        skip_missing: undo the rest if a field that the run wrote no longer exists.
 
     Returns:
-        The run's record, with what was done in `undone`.
+        The run's record, with the outcome in `undone`.
 
     Raises:
         PluginError: there is no such run; it is still running, or undone already; another run is
@@ -59,7 +59,7 @@ def undo_run(collection: SampleCollection, key: str, *, skip_missing: bool = Fal
             database; or a field is not found.
     """
     dataset = collection._root_dataset
-    # Another process may have written runs and fields.
+    # Another process may have added runs and fields.
     dataset.reload()
     runs = records.list_runs(dataset)
     record = records.read_run(dataset, key)
@@ -95,8 +95,8 @@ def _check(record: RunRecord, runs: Sequence[RunRecord]) -> None:
             raise PluginError(
                 f"The run {other.key!r} is writing to the same fields: stop it, or wait for it."
             )
-        # A newer run's reasons for failures do not count: undoing this run leaves them, and undoing
-        # that run later restores what was there before both (see `without`).
+        # A newer run's reasons for failures do not count: undoing this run keeps them, and undoing
+        # that run later restores the value from before both (see `without`).
         shared = [path for path in shared if path.removeprefix("frames.") != ERROR.name]
         wrote = other in newer and shared and other.state != "undone"
         if wrote and next(documents_of(other.journal), None) is not None:
@@ -106,7 +106,7 @@ def _check(record: RunRecord, runs: Sequence[RunRecord]) -> None:
 
 
 def _shared_paths(one: RunRecord, other: RunRecord) -> list[str]:
-    """The paths that two runs write, or that are inside a field of labels that one adds to."""
+    """The paths that both runs write, or that are inside a field to which one adds labels."""
     return [
         path
         for path in other.paths
@@ -134,19 +134,19 @@ def _check_fields(dataset: Any, record: RunRecord, skip_missing: bool) -> None:
 
 
 def without(gone: Collection[str], steps: Sequence[Step], current: Any) -> Any:
-    """What a value would be if some runs had never written it.
+    """The value as if some runs had never written it.
 
     Args:
         gone: the journals of the runs to leave out.
-        steps: what all runs wrote there, in the order of writing.
-        current: what is there now, as MongoDB has it, or `MISSING`.
+        steps: the changes of all runs, in the order of writing.
+        current: the current value in MongoDB's types, or `MISSING`.
 
     Returns:
-        The value as MongoDB has it, or `MISSING`; `current` where it is somebody else's.
+        The value in MongoDB's types, or `MISSING`; `current` if somebody else wrote it.
     """
     value = current
-    # Backwards from what is there: a step that left just that is undone, and what it found may be
-    # what an earlier step left. A value that no step left was edited, and ends the walk by itself.
+    # Go backwards from the current value: undo each step that wrote exactly this value; its old
+    # value may come from an earlier step. No step wrote an edited value, so it stays.
     for run, change in reversed(steps):
         if equal(change.new, value):
             if run not in gone:
@@ -162,12 +162,12 @@ class _Undo:
         self._dataset = dataset
         self._run = record.journal
         self._again = record.state == "undoing"
-        self._journals = [run.journal for run in runs]  # all: values went from run to run
+        self._journals = [run.journal for run in runs]  # all, since runs overwrite each other
         self._gone = {record.journal, *(run.journal for run in runs if run.state in UNDONE)}
         self.counts: Counter[str] = Counter()
 
     def undone(self) -> Undone:
-        """What was done until now."""
+        """The counts up to now."""
         return Undone(**self.counts)  # type: ignore[arg-type]  # it has no count of fields
 
     def take_back(self, documents: list[ObjectId], *, frames: bool) -> None:
@@ -196,7 +196,7 @@ class _Undo:
             raise PluginError(f"The old values of the sample {refused[0]} no longer fit into it.")
 
     def _paths(self, entries: Iterable[JournalEntry]) -> list[str]:
-        """What to read of the documents: no more than the run changed, as masks are large."""
+        """The paths to read: only those that the run changed, as masks are large."""
         whole, parts = set(), {"_id"}
         for entry in entries:
             if entry.journal == self._run:
@@ -225,7 +225,7 @@ class _Undo:
             self.counts["missing"] += sum(len(names) for names in mine.values())
             self.counts["missing"] += sum(len(one.labels) for one in added)
             return []
-        # Labels first: values on labels that go need no restoring.
+        # Labels come first: values on removed labels need no restoring.
         updates: list[Update] = []
         for root in dict.fromkeys(one.root for one in added):
             stamps = {}
@@ -241,18 +241,18 @@ class _Undo:
     def _unedited(
         self, root: str, stamps: dict[ObjectId, Any], steps: Steps, found: dict[str, Any]
     ) -> set[ObjectId]:
-        """The labels that the run added to a list, and that are as it added them."""
+        """The labels that the run added to a list, and that nobody changed since."""
         present = {label["_id"]: label for label in labels_at(found, root)}
         there = stamps.keys() & present.keys()
         unedited = set()
         for label in there:
             plain = dict(present[label])
-            for name, chain in steps[root, label].items():  # what runs wrote onto it afterwards
+            for name, chain in steps[root, label].items():  # later runs' changes
                 value = without(self._gone, chain, plain.get(name, MISSING))
                 plain[name] = None if value is MISSING else value
             if label_stamp(plain) == stamps[label]:
                 unedited.add(label)
-        # What is gone when an undo is repeated was most probably removed by the first attempt.
+        # If an undo is repeated, its first attempt most probably removed the absent labels.
         absent = "removed" if self._again else "missing"
         self.counts[absent] += len(stamps) - len(there)
         self.counts["removed"] += len(unedited)
@@ -262,7 +262,7 @@ class _Undo:
     def _removal(
         self, root: str, labels: set[ObjectId], entries: list[JournalEntry], found: dict[str, Any]
     ) -> dict[str, Any]:
-        """The update that takes labels away, with the field if a run that is undone had made it."""
+        """The update that removes labels, and the field if an undone run made it."""
         undone = (one for entry in entries if entry.journal in self._gone for one in entry.added)
         made = next((one for one in undone if one.root == root and one.made), None)
         present = value_at(found, root)
@@ -273,7 +273,7 @@ class _Undo:
         return {"$pull": {root: {"_id": {"$in": list(labels)}}}} if labels else {}
 
     def _restoration(self, steps: Mapping[Owner, Names], found: dict[str, Any]) -> Update:
-        """The update that puts values back, and its filters, which find labels in their lists."""
+        """The update that restores values, and its filters, which find labels in their lists."""
         roots = {root for root, _ in steps}
         owners: dict[Owner, dict[str, Any]] = {("", None): found}
         for root in roots:

@@ -1,9 +1,9 @@
-"""Write what a run finds, a few hundred regions at a time.
+"""Write the results of a run, a few hundred regions at a time.
 
-Each flush reads what it is about to change (one query), writes that into the journal, and then sets
-all values of a document by one operation. Killed between any two of these, every document holds all
-of a flush or nothing of it, and the journal holds at least what was changed: `undo_run` restores
-it, and another run can do the rest. Memory depends on the size of a flush, not on the dataset.
+Each flush reads the old values (one query), writes them to the journal, and then sets all values of
+a document by one operation. If it is killed between these steps, every document holds all of a
+flush or nothing of it, and the journal holds at least the changed values: `undo_run` restores them,
+and another run can do the rest. Memory depends on the size of a flush, not on the dataset.
 """
 
 from __future__ import annotations
@@ -40,24 +40,25 @@ _RECENT = 1000
 
 
 class RunWriter:
-    """One run on one field of labels: declares, writes, and records. Use it in a `with` block.
+    """Declares the attributes of one run on one field of labels, writes them, and records the run.
 
-    Leaving the block writes what waits, and marks the run as finished, or as interrupted where an
-    exception (or a generator's closing) leaves it.
+    Use it in a `with` block. Leaving the block writes the pending values, and marks the run as
+    finished, or as interrupted if an exception (or closing a generator) leaves it.
 
-    Ids of samples are those of the source dataset also where the collection is a view of patches,
-    and ids of frames where the field is one of frames.
+    Ids of samples are those of the source dataset, even if the collection is a view of patches; if
+    the field is one of frames, they are ids of frames.
 
     Args:
         collection: a dataset or view. Nothing in it is changed before the `with` block.
-        field_name: the field of labels, as the collection calls it.
-        operator: such as `"caption_regions"`.
-        attributes, sample_attributes: what will be written onto labels, and onto samples.
-        create, description: of the field, such as `fo.Detections`, where it may be missing.
-        parameters: what to record; values as JSON has them.
+        field_name: the field of labels, as the collection names it.
+        operator: the operator's name, such as `"caption_regions"`.
+        attributes, sample_attributes: the attributes to write onto labels, and onto samples.
+        create, description: the type (such as `fo.Detections`) and the description of the field,
+            if it may be missing.
+        parameters: the parameters to record, in JSON's types.
         model, version: the checkpoint's name, and the version of pam-labeling.
         key: the run's name; by default the operator and the time.
-        flush_regions, flush_seconds: a flush every so many regions, or after that long.
+        flush_regions, flush_seconds: the number of regions, and the time, after which to flush.
 
     Raises:
         PluginError: the field, a name or a type cannot be used.
@@ -121,7 +122,8 @@ class RunWriter:
         return self._record
 
     def __enter__(self) -> RunWriter:
-        # Nobody tells the plugin of deleted runs and datasets: their journals go when a run begins.
+        # The plugin is not notified when runs and datasets are deleted, so it removes their
+        # journals when a run begins.
         collect(records.journals_in_use)
         self._record = records.register(self._collection, self._record)
         try:
@@ -139,7 +141,7 @@ class RunWriter:
         traceback: TracebackType | None,
     ) -> None:
         try:
-            if self._failure is None:  # else what waits stays undone
+            if self._failure is None:  # else pending values are not written
                 self.flush()
         finally:
             self._end(self._failure or error)
@@ -147,7 +149,7 @@ class RunWriter:
             self._collection.reload()  # patches and frames are copies
 
     def _end(self, error: BaseException | None) -> None:
-        if not self._dataset.deleted:  # else its runs are gone with it
+        if not self._dataset.deleted:  # else its runs are deleted too
             self._record = records.end(self._collection, self._record, records.reason_of(error))
 
     def write(self, sample_id: str, values: Mapping[str, Mapping[str, Any]]) -> None:
@@ -155,11 +157,10 @@ class RunWriter:
 
         Args:
             sample_id: the sample in the source dataset, or the frame.
-            values: by label's id, then by attribute. An attribute may be None, to clear it.
+            values: values by label id, then by attribute; None clears an attribute.
 
         Raises:
-            PluginError: a value does not fit its attribute, or when it is time to write, the field
-                has another name.
+            PluginError: a value does not fit its attribute, or the field was renamed meanwhile.
         """
         root = self._place.schema_root
         found = {
@@ -175,19 +176,19 @@ class RunWriter:
         self._flush_if_due()
 
     def summarise(self, name: str, attribute: str) -> None:
-        """Keep a field of the samples as a line for each label that has a text.
+        """Keep a line for each label that has a text in a field of the samples.
 
-        Samples whose labels get values get lines of all their labels, also of other runs' texts.
+        Samples whose labels get values get lines for all their labels, including other runs' texts.
 
         Args:
-            name: of `sample_attributes`.
-            attribute: of the labels: the text.
+            name: the field, one of `sample_attributes`.
+            attribute: the labels' attribute with the text.
         """
         summary = Summary(name, self._place.root, attribute, self._place.frames)
         self._record = replace(self._record, summary=summary)
 
     def add_labels(self, sample_id: str, labels: Sequence[fo.Label]) -> None:
-        """Add new labels behind those that the field's list has.
+        """Append new labels to the field's list.
 
         Raises:
             PluginError: the field has no list.
@@ -204,20 +205,20 @@ class RunWriter:
         self._flush_if_due()
 
     def fail(self, sample_id: str, reason: str) -> None:
-        """Record why a sample has not all results, in `pam_error` and in the run's record."""
+        """Record why a sample lacks results, in `pam_error` and in the run's record."""
         _id = ObjectId(sample_id)
         self._note_failure(_id, reason)
         self._of(sample_id).fields[ERROR.name] = reason[: records.REASON_LIMIT]
         self._flush_if_due()
 
     def flush(self) -> None:
-        """Write what waits, and the record; where that fails, the run cannot go on."""
+        """Write the pending values and the record; if that fails, the run cannot continue."""
         try:
-            # Usually once; again where samples refused their values and get the reason instead.
+            # Usually once; again if samples refused their values and get the reason instead.
             while True:
                 pending, self._pending = self._pending, {}
                 self._regions = self._bytes = 0
-                # Each time: people rename fields while a run goes on.
+                # Checked each time: people may rename fields during a run.
                 check_present(self._place, self._record.paths)
                 if pending:
                     self._write(pending)
@@ -232,7 +233,7 @@ class RunWriter:
 
     def _write(self, pending: dict[ObjectId, Pending]) -> None:
         if any(ERROR.name in one.fields for one in pending.values()):
-            # Made when the first sample fails; recorded first, so that undo knows of it.
+            # The field is made when the first sample fails; recorded first, so undo knows it.
             missing = fields.undeclared(self._place, [ERROR], on_samples=True)
             self._add_path(self._place.field_path(ERROR.name), missing)
             self._declare(missing)
@@ -261,7 +262,7 @@ class RunWriter:
             self._add_path(self._place.field_path(ERROR.name), ())
         for document, reason in outcome.refused.items():
             self._note_failure(document, reason)
-            if reason != DELETED:  # or there is no sample left to write the reason into
+            if reason != DELETED:  # else there is no sample left for the reason
                 self._of(str(document)).fields[ERROR.name] = reason
 
     def _declare(self, missing: Mapping[str, fields.Declaration]) -> None:
@@ -283,20 +284,20 @@ class RunWriter:
         counts, failures = self._record.counts, self._record.failures
         if len(failures) < KEPT_FAILURES:
             failures = (*failures, SampleFailure(str(document), reason[: records.REASON_LIMIT]))
-        # A sample counts once, also where its labels fail in several flushes.
+        # A sample counts once, even if its labels fail in several flushes.
         if document not in self._recently_failed:
             counts = replace(counts, failed=counts.failed + 1)
         self._record = replace(self._record, counts=counts, failures=failures)
         self._recently_failed[document] = None
 
     def _flush_if_due(self) -> None:
-        # Also after some time, so that a slow model loses little, and the run is seen to be alive.
+        # We flush after some time too, so that a slow model loses little and the run seems alive.
         late = time.monotonic() - self._last_flush > self._flush_seconds
         if late or self._regions >= self._flush_regions or self._bytes >= _FLUSH_BYTES:
             self.flush()
 
     def _of(self, sample_id: str, *values: Iterable[Any]) -> Pending:
-        """What waits for a sample, which is going to get these values too."""
+        """The pending values of a sample, whose size grows by these values."""
         pending = self._pending.setdefault(ObjectId(sample_id), Pending())
         found = (value for each in values for value in each)
         size = sum(len(one) if isinstance(one, bytes | str) else 8 for one in found)
@@ -305,10 +306,10 @@ class RunWriter:
         return pending
 
     def _for_mongo(self, path: str, value: Any) -> Any:
-        """A value as MongoDB has it.
+        """Convert a value to MongoDB's types.
 
         Raises:
-            PluginError: it does not fit the type that the path has in the schema.
+            PluginError: it does not fit the path's type in the schema.
         """
         if value is None:
             return None
@@ -317,7 +318,7 @@ class RunWriter:
         field = self._types[path]
         if field is None:
             raise PluginError(f"{path!r} was not declared: name it when the run starts.")
-        # MongoDB knows no numpy.
+        # MongoDB does not know NumPy's types.
         if isinstance(value, np.generic):
             value = value.item()
         try:
