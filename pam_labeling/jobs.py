@@ -36,7 +36,7 @@ class Priority(IntEnum):
     WATCHED = 1
     """A person watches longer work, such as that for a task that was just opened."""
     BATCH = 2
-    """Nobody watches."""
+    """Stands for a job that nobody watches."""
 
     INTERACTIVE = CLICK
     """The name of `CLICK` in version 0.1."""

@@ -171,7 +171,7 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class _Words:
-    """What is said about one region, before it becomes a `Region`."""
+    """The answers about one region, before they become a `Region`."""
 
     label: str | None = None
     label_score: float | None = None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:  # these load torch, and a request does not need it
 @renamed_argument("picture", "image")
 @dataclass(frozen=True)
 class Request:
-    """What to segment and describe in one image.
+    """A request to segment and describe regions of one image.
 
     Attributes:
         image: the image, the path of its file, or the file's content.

@@ -53,9 +53,9 @@ class CheckedModel(BaseModel):
 
     error: ClassVar[type[InputError]] = InputError
     noun: ClassVar[str] = "option"
-    """What messages call a field."""
+    """The word for a field in messages."""
     nothing: ClassVar[str] = ", or null"
-    """What messages add about a field that may be None."""
+    """The words that messages add for a field that may be None."""
 
     def __init__(self, /, **given: Any) -> None:
         try:
@@ -65,7 +65,7 @@ class CheckedModel(BaseModel):
 
     @classmethod
     def spoken(cls, field: str) -> str:
-        """What messages call a field."""
+        """The name of a field in messages."""
         return field
 
     @classmethod
@@ -117,7 +117,7 @@ def listed(values: Iterable[object]) -> str:
 
 
 def _expected(schema: dict[str, Any], definitions: dict[str, Any], nothing: str = "") -> str:
-    """What a JSON schema of pydantic allows, in words."""
+    """The values that a JSON schema of pydantic allows, in words."""
     if "anyOf" in schema:
         # Each part has its own limits; the field's unit and examples are beside the parts.
         about = {key: value for key, value in schema.items() if key != "anyOf"}

@@ -24,7 +24,7 @@ TASKS = {
     "label": "Open label",
     "definition": "Definition",
 }
-"""What the form calls each task."""
+"""The form's name for each task."""
 
 _ONLY = {
     "all": ("All", "Overwrite existing answers"),
@@ -205,7 +205,7 @@ class Form:
             self.text("mask_folder", "", "Folder of the PNG files")
 
     def only(self, offered: Mapping[str, tuple[str, str]] = _ONLY) -> None:
-        """What to do with regions (or images) that have answers already."""
+        """Ask what to do with regions (or images) that have answers already."""
         self.enum("only", offered, "all", "Images" if offered is ONLY_OF_NEW else "Regions")
 
     def model(self) -> None:

@@ -55,7 +55,7 @@ class Masks:
 
 @dataclass(frozen=True)
 class AttributeMapping:
-    """What is asked about each region, and where it goes.
+    """The questions about each region, and the attributes for the answers.
 
     Attributes:
         questions: the attribute of each answer.
@@ -116,7 +116,7 @@ class AttributeMapping:
         return tuple(found)
 
     def attributes(self, label_type: type[Any]) -> tuple[Attribute, ...]:
-        """What is written onto each label; onto a Segmentation as dictionaries by class."""
+        """The attributes to write onto each label; for a Segmentation, dictionaries by class."""
         by_class = label_type is fo.Segmentation
         text: Kind = "record" if by_class else "text"
         number: Kind = "record" if by_class else "number"
@@ -136,7 +136,7 @@ class AttributeMapping:
 
     @property
     def sample_attributes(self) -> tuple[Attribute, ...]:
-        """What is written onto each sample."""
+        """The attributes to write onto each sample."""
         names = [] if self.summary is None else [self.summary]
         return tuple(Attribute(name, "texts", "A line for each region, by PAM") for name in names)
 
@@ -147,7 +147,7 @@ class AttributeMapping:
         everything: AutomaticMaskOptions | None = None,
         wanted: Collection[str] | None = None,
     ) -> Request:
-        """What the annotator is asked about one image.
+        """The request to the annotator about one image.
 
         Args:
             image: the upright image.

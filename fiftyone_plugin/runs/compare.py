@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """What two runs wrote onto one region.
+    """The values that two runs wrote onto one region.
 
     Attributes:
         sample_id: the sample, or the frame.
@@ -147,7 +147,7 @@ def _rows(first: str, second: str) -> Iterator[Row]:
 
 
 def _values(label: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What was written onto a label, or onto each class of a Segmentation; masks are left out."""
+    """The values written onto a label, or onto each class of a Segmentation, without masks."""
     # A digest stands for a mask; any other dictionary has a text for each class.
     if not isinstance(value, dict):
         if not isinstance(value, bytes):

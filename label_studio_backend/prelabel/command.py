@@ -48,7 +48,7 @@ _TICK = 0.1  # seconds between checks whether to stop
 
 @dataclass(frozen=True)
 class Order:
-    """What the command line asks for.
+    """The options of the command line.
 
     Attributes:
         project: its number.

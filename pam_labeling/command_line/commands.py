@@ -41,7 +41,7 @@ STDOUT = "-"
 
 @dataclass(frozen=True)
 class QuestionOptions:
-    """What to say about every region, as written on the command line.
+    """The options for texts about every region, as written on the command line.
 
     Attributes:
         tasks: comma-separated; None means label and brief, or only brief if there is a label list.
@@ -60,7 +60,7 @@ class QuestionOptions:
 
 @dataclass(frozen=True)
 class PromptOptions:
-    """What to segment in every image, as written on the command line.
+    """The options for segmenting every image, as written on the command line.
 
     Attributes:
         boxes: see `parse_prompts`; points and masks likewise.

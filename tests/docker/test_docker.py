@@ -64,7 +64,7 @@ def environment_of_image():
 
 
 def copied():
-    """What the Dockerfile copies from the repository."""
+    """The paths that the Dockerfile copies from the repository."""
     return [source for rest in of("COPY") if "--from" not in rest for source in rest.split()[:-1]]
 
 

@@ -18,7 +18,7 @@ WAYS = re.findall(r"^## (The path .+)\n\n((?:(?:\d\.|   ).+\n)+)", PAGE, flags=r
 
 
 def defined(path):
-    """What a module defines: functions, classes and names, and in a class its methods."""
+    """The definitions of a module: functions, classes and names, and methods of classes."""
     names = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):

@@ -1,4 +1,4 @@
-"""What the pages show runs as it stands, and their links lead somewhere."""
+"""The examples of the pages run unchanged, and their links work."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What all browsers of the end-to-end tests share."""
+"""Fixtures that all browsers of the end-to-end tests share."""
 
 from __future__ import annotations
 

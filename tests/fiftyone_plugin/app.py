@@ -1,4 +1,4 @@
-"""What the App does with operators: gives them a context, opens forms, reads messages."""
+"""Act like the App with operators: give them a context, open forms, read messages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def amount_in(properties):
 
 
 def messages_of(result):
-    """What a generator tells the App, by operator's name."""
+    """The messages of a generator to the App, by operator's name."""
     found = list(result)
     assert all(isinstance(message, GeneratedMessage) for message in found)
     return [(message.body.operator_uri, message.body.params) for message in found]

@@ -54,7 +54,7 @@ def ids_by_sample(dataset):
 
 
 def state(dataset):
-    """What undo has to bring back: documents, and fields in their order."""
+    """The state that undo must restore: documents, and fields in their order."""
     return documents(dataset), list(dataset.get_field_schema(flat=True))
 
 

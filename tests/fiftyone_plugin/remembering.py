@@ -12,7 +12,7 @@ from dataclasses import replace
 from pam_labeling import LazyRequest, LoadedImage, Outcome, read_image
 
 ANSWERS: dict[bytes, Outcome] = {}
-"""What was asked (image, prompts, questions, lists) -> the real annotator's outcome."""
+"""Request (image, prompts, questions, lists) -> the real annotator's outcome."""
 
 
 class RememberingAnnotator:

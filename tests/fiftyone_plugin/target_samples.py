@@ -33,7 +33,7 @@ def add_images(dataset):
 
 
 def context(dataset, view=None, *, selected=(), selected_labels=(), group_slice=None):
-    """What an operator's execution context has of these."""
+    """The parts of an operator's execution context that concern these."""
     return SimpleNamespace(
         dataset=dataset,
         view=dataset.view() if view is None else view,

@@ -21,7 +21,7 @@ EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 @pytest.fixture(scope="module")
 def executed(tmp_path_factory):
-    """What all examples, run one after the other like a reader runs them, leave behind."""
+    """The names that all examples define, run one after the other as a reader would."""
     folder = tmp_path_factory.mktemp("readme")
     installed = Path(fo.config.plugins_dir) / "readme"
     installed.parent.mkdir(parents=True, exist_ok=True)

@@ -30,7 +30,7 @@ def overlap(detection, truth):
 
 
 def apply_to(model, image, values, field="prompts"):
-    """What `apply_model` does with one image, without a dataset."""
+    """Do what `apply_model` does with one image, without a dataset."""
     sample = fo.Sample(filepath="scene.png", **values)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(model, "needs_fields", {"prompt_field": field})

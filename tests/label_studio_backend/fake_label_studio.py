@@ -1,4 +1,4 @@
-"""What `prelabel` uses of Label Studio 1.23.2's API, in memory; as the real one answers it.
+"""Fake in memory the part of Label Studio 1.23.2's API that `prelabel` uses.
 
 `tests/e2e/label_studio/test_prelabel.py` runs the same program against the real one.
 """

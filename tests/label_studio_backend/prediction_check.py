@@ -1,4 +1,4 @@
-"""What is right about a prediction: tests hold ours against it.
+"""Check predictions against the rules that a correct one follows.
 
 Label Studio saves nearly everything it is sent, so its own checks are not enough.
 """

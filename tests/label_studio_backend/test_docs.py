@@ -1,4 +1,4 @@
-"""What the page about Label Studio says is so."""
+"""The statements of the page about Label Studio are true."""
 
 from __future__ import annotations
 

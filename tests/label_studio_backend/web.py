@@ -111,7 +111,7 @@ def running(*, tls=False):
 
 
 class Internet:
-    """What names mean and where addresses lead to: nothing here leaves this machine.
+    """Fake name resolution and connections: nothing here leaves this machine.
 
     Attributes:
         names: host -> its addresses, or a list of such answers, the last one for ever.

@@ -1,4 +1,4 @@
-"""What is said about an object says the truth, and the judge knows truth from falsehood."""
+"""Texts about an object are true, and the judge tells truth from falsehood."""
 
 from __future__ import annotations
 

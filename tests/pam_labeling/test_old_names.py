@@ -1,4 +1,4 @@
-"""What version 0.1 called otherwise still works, and says what to write instead."""
+"""Names of version 0.1 still work, and say what to write instead."""
 
 from __future__ import annotations
 

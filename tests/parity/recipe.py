@@ -1,4 +1,4 @@
-"""What the golden cases are made of: weights from names, images from integers.
+"""Make the inputs of the golden cases: weights from names, images from integers.
 
 The authors' code ran on exactly these, so that only its results are stored.
 """

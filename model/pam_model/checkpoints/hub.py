@@ -53,7 +53,7 @@ PUBLISHED = {
 _FILES = ("*.json", "*.safetensors", "*merges.txt")
 _LARGE = (".safetensors", ".pt")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
-# What to say for each error of huggingface_hub; the first row that fits counts.
+# The message for each error of huggingface_hub; the first matching row counts.
 _REASONS: tuple[tuple[tuple[type[Exception], ...], str], ...] = (
     (
         (GatedRepoError,),

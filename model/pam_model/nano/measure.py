@@ -31,7 +31,7 @@ _IMAGES_AT_ONCE = 16
 _OPTIONS = GenerationOptions(max_new_tokens=96)
 _LABELS = tuple(Question(Task.LABEL, language) for language in LANGUAGES)
 
-# What a trained nano should reach.
+# The scores that a trained nano should reach.
 _AIMS = {
     "box IoU": 0.95,
     "click IoU": 0.93,
@@ -64,7 +64,7 @@ class Measure(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ObjectAnswers:
-    """What a PAM found and said about one object.
+    """A PAM's results for one object.
 
     Attributes:
         known: the object.
@@ -95,7 +95,7 @@ class ObjectAnswers:
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a PAM found and said about some images.
+    """A PAM's results for some images.
 
     Attributes:
         objects: the answers about each object.

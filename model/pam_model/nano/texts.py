@@ -153,7 +153,7 @@ def stated(text: str, language: Language) -> dict[str, set[int]]:
 
 
 def accepted(field: str, facts: Facts, places: Sequence[int]) -> set[int]:
-    """What may be stated about a field: the fact; for the place, also its neighbours."""
+    """The statements allowed about a field: the fact; for the place, its neighbours too."""
     return {getattr(facts, field), *(places if field == "place" else ())}
 
 

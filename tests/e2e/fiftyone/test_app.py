@@ -1,4 +1,4 @@
-"""What a curator does in the App, and what is in the database after it."""
+"""A curator's actions in the App, and their effects in the database."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_regions_are_captioned_from_the_operator_browser_and_the_run_is_undone(s
 
     app.open_sample()
     app.show_on_labels("ground_truth", "caption")
-    # What is drawn on a canvas cannot be asked for; the sidebar lists it beside.
+    # The test cannot read the canvas, but the sidebar lists the same.
     expect(app.page.get_by_text(first["caption"], exact=True).first).to_be_visible()
     app.screenshot("sample")
     app.close_sample()

@@ -80,7 +80,7 @@ class Api:
         return dict(backend)
 
     def retrieve_predictions(self, project: Project) -> dict[str, Any]:
-        """What Actions > Batch predictions does for all tasks."""
+        """Do what Actions > Batch predictions does, for all tasks."""
         selected = {"selectedItems": {"all": True, "excluded": []}}
         path = f"/api/dm/actions?id=retrieve_tasks_predictions&project={project.id}"
         return dict(self.call("POST", path, json=selected))
@@ -90,7 +90,7 @@ class Api:
         self.call("PATCH", f"/api/projects/{project.id}", json={"show_collab_predictions": True})
 
     def test_request(self, project: Project) -> dict[str, Any]:
-        """What Settings > Model > Send Test Request shows: a random task and its answer."""
+        """Do what Settings > Model > Send Test Request does: a random task and its answer."""
         backend = self.backend(project)
         return dict(self.call("POST", f"/api/ml/{backend['id']}/predict/test?random=true"))
 
@@ -126,7 +126,7 @@ class Api:
 
 
 class ApiError(Exception):
-    """What Label Studio answered instead of doing it."""
+    """An answer in which Label Studio refuses a request."""
 
     def __init__(self, status: int, text: str) -> None:
         super().__init__(f"{status}: {text}")

@@ -79,7 +79,7 @@ class Recorder:
             return len(self._exchanges)
 
     def since(self, mark: int, path: str) -> list[Exchange]:
-        """What was asked of one path after the mark, the oldest first."""
+        """The requests to one path after the mark, oldest first."""
         with self._changed:
             return [exchange for exchange in self._exchanges[mark:] if exchange.path == path]
 

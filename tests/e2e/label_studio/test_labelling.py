@@ -137,7 +137,7 @@ def interactive(backend, mark):
 
 
 def assert_nothing_broke(page, backend, mark):
-    """What Label Studio asks after Submit is answered, and nothing is put back on the page."""
+    """The request after Submit is answered, and nothing is put back on the page."""
     page.wait_for_timeout(2000)  # it posts without being waited for
     for exchange in backend.since(mark, "/predict"):
         assert exchange.status == 200

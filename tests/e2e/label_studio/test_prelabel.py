@@ -140,7 +140,7 @@ def test_killed_again_and_again_nothing_is_doubled_or_lost(api, project, start, 
     assert code == 0, said
     after = predictions_of(api, project)
     assert [len(predictions) for predictions in after.values()] == [1] * len(SCENES)
-    # What was there is the same prediction still.
+    # The earlier prediction is unchanged.
     assert all(moments(after[task]) == moments(kept) for task, kept in before.items() if kept)
 
 

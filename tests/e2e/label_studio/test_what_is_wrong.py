@@ -1,4 +1,4 @@
-"""What an administrator sees when something is wrong."""
+"""Messages that an administrator sees when something is wrong."""
 
 from __future__ import annotations
 

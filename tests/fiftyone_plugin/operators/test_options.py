@@ -1,4 +1,4 @@
-"""What a person may choose, and what not."""
+"""The options of the operators: valid and invalid values."""
 
 from __future__ import annotations
 

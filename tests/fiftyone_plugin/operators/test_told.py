@@ -1,4 +1,4 @@
-"""What a caller from Python is told where there is nothing to do, or where images failed."""
+"""Messages to callers from Python if there is nothing to do, or if images failed."""
 
 from __future__ import annotations
 

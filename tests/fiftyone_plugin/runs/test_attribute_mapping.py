@@ -1,4 +1,4 @@
-"""What answers become on labels."""
+"""Answers become attributes of labels."""
 
 from __future__ import annotations
 

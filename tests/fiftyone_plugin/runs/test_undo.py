@@ -460,7 +460,7 @@ def test_a_run_of_0_1_0_is_read_and_undone(new_dataset):
     assert state(dataset)[1] == before
 
 
-# What a value would be without some runs
+# Values as if some runs had not written them
 
 
 def written(*values):
@@ -519,7 +519,7 @@ def test_a_value_without_some_runs(gone, steps, current, value):
     st.one_of(st.none(), st.text(max_size=3)),
 )
 def test_all_runs_undone_in_any_order_leave_what_was_there(writes, order, before):
-    """Also where runs write in turns, and the same values."""
+    """This also holds if runs write in turns, and the same values."""
     value, steps = before, []
     for run, number in writes:
         steps.append(step(run, value, number))

@@ -1,4 +1,4 @@
-"""What is filled stays: `only="missing"` and `only="empty"` on real datasets."""
+"""Filled answers stay: `only="missing"` and `only="empty"` on real datasets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run from the App works on: what it shows, and what is selected there."""
+"""The target of a run from the App: the view and the selection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run works on, in a real database."""
+"""The target of a run, in a real database."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def warm(monkeypatch, annotator):
 
 @pytest.fixture
 def quick_waits(monkeypatch):
-    """What the program waits for a server that is away passes 50 times as fast."""
+    """The program's waits for an unreachable server pass 50 times as fast."""
     wait = Api.wait
     monkeypatch.setattr(Api, "wait", lambda api, seconds: wait(api, seconds / 50))
 

@@ -53,7 +53,7 @@ def todos(count=30):
 
 
 def one_by_one(predict):
-    """What `Predictor.predict_many` does, some tasks ahead, around a function of one task."""
+    """Imitate `Predictor.predict_many`, some tasks ahead, with a function of one task."""
 
     def predict_many(tasks, ahead=3):
         pending = deque()

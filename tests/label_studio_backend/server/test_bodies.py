@@ -1,4 +1,4 @@
-"""What Label Studio posts, and what anybody may post instead."""
+"""Bodies of requests: those of Label Studio, and hostile ones."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ SETUP = {
 
 @pytest.fixture
 def served(monkeypatch):
-    """What the command would serve."""
+    """The arguments of each call that would start the server."""
     calls = []
     monkeypatch.setattr(serving, "serve", lambda model, server: calls.append((model, server)))
     return calls

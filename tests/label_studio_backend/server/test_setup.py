@@ -1,4 +1,4 @@
-"""What `/setup` brings and says, and the clicks that follow."""
+"""`/setup`: what it sends and answers, and the clicks that follow."""
 
 from __future__ import annotations
 

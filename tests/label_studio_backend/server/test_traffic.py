@@ -1,4 +1,4 @@
-"""What a real Label Studio 1.23.2 sent and was answered, replayed: that of no other test."""
+"""Replay the recorded traffic of a real Label Studio 1.23.2 that no other test uses."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ def test_json_that_is_no_object_is_refused(tmp_path, content):
 
 
 class _Command:
-    """What a harmful pickle holds: a call to make while it is read."""
+    """The content of a harmful pickle: a call that is made while it is read."""
 
     def __reduce__(self):
         return print, ("a pickle has been run",)

@@ -31,7 +31,7 @@ class FactTensors(NamedTuple):
 
 
 class Texts(NamedTuple):
-    """What the language model reads after the visual rows, padded on the right.
+    """The input of the language model after the visual rows, padded on the right.
 
     Attributes:
         ids: int64 `(N, T)`, token ids.

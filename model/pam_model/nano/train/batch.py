@@ -56,7 +56,7 @@ class PointPrompts(NamedTuple):
 
 
 class Dense(NamedTuple):
-    """What the cells of the image embedding show; each int64 `(B, h, w)`, -1 if it is not clear.
+    """The contents of the image embedding's cells; each int64 `(B, h, w)`, -1 if it is not clear.
 
     Attributes:
         shape, colour, texture, size: the facts of the object at the cell's centre.
