@@ -85,7 +85,7 @@ def _about_smart_tools(config: LabelingConfig) -> Iterator[str]:
     said = [(control.attribute("smart") or "").lower() for control in tools]
     for control in tools:
         if not control.smart:
-            yield f'{control} has smart="false", so it is no tool for prompts.'
+            yield f'{control} has smart="false", so annotators cannot prompt with it.'
         elif control.attribute("smart") is None and (
             "true" not in said or control.kind == "keypoint"
         ):

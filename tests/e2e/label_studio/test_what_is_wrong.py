@@ -28,12 +28,12 @@ def test_a_config_that_was_broken_later_is_said_in_the_settings(connect, api, pa
     api.change_config(project, CONFIG.replace('pam="brief"', 'pam="breif"'))
     state = api.backend(project)
     assert state["readable_state"] == "Error"
-    assert 'pam="breif"' in state["error_message"]
+    assert 'not "breif"' in state["error_message"]
     settings = ModelSettings(page, project)
     settings.expect_state("Error")
     settings.reopen_form()
     settings.validate_and_save()
-    expect(page.get_by_text('pam="breif"').first).to_be_visible()
+    expect(page.get_by_text('not "breif"').first).to_be_visible()
     screenshot(page, "settings-wrong-config")
 
 

@@ -53,7 +53,7 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
             GOOD.replace(
                 'name="kp" toName="image" smart="true"', 'name="kp" toName="image" smart="false"'
             ),
-            'KeyPointLabels "kp" has smart="false", so it is no tool for prompts.',
+            'KeyPointLabels "kp" has smart="false", so annotators cannot prompt with it.',
         ),
         (
             f'<PolygonLabels name="p" toName="image">{LABELS}</PolygonLabels>',
