@@ -47,3 +47,20 @@ def test_nothing_of_an_image_is_an_empty_mask_of_it() -> None:
     assert cropped.is_empty
     assert cropped.mask.shape == (4, 6)
     assert not cropped.mask.any()
+
+
+def test_the_deepest_point_is_farthest_from_the_edges_of_mask_and_image() -> None:
+    ring = np.zeros((40, 60), np.bool_)
+    ring[5:35, 10:50] = True
+    ring[12:30, 20:48] = False  # the left side is the thickest
+    x, y = CroppedMask.from_mask(ring).deepest_point
+    assert 13 < x < 17
+    assert 9 < y < 31
+    corner = np.zeros((40, 60), np.bool_)
+    corner[:9, :9] = True
+    assert CroppedMask.from_mask(corner).deepest_point == (4.5, 4.5)
+
+
+def test_an_empty_mask_has_no_deepest_point() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        CroppedMask.from_mask(np.zeros((4, 4), np.bool_)).deepest_point  # noqa: B018

@@ -326,3 +326,13 @@ def test_half_precision_keeps_prompts_in_place(pam: PAM, image: ImageArray) -> N
     agree = (whole.mask_logits > 0) == (rough.mask_logits > 0)
     assert agree.float().mean() > 0.95
     assert len(half.describe(half.prefill(rough), QUESTIONS, SHORT)) == len(MIXED)
+
+
+def test_object_scores_are_those_of_clicks(pam: PAM, features: ImageFeatures) -> None:
+    points = [(20.0, 30.0), (70.5, 60.0)]
+    clicks = [Prompt.from_points([point]) for point in points]
+    expected = pam.segment(features, clicks).object_scores
+    np.testing.assert_allclose(pam.object_scores(features, points), expected, atol=1e-4)
+    assert pam.object_scores(features, []).shape == (0,)
+    with pytest.raises(PromptError, match="prompt 2"):
+        pam.object_scores(features, [(1, 1), (1, 10_000)])

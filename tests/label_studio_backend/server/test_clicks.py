@@ -17,6 +17,7 @@ from tests.label_studio_backend.answers import (
     clicked_object,
     mask_of,
     metric,
+    set_up,
     size_of,
 )
 from tests.label_studio_backend.conftest import drawn, iou, png
@@ -38,6 +39,10 @@ def test_a_captured_click_is_answered_with_what_label_studio_may_save(
 
 def test_a_click_is_answered_with_mask_label_caption_and_choice_of_one_region(client, traffic):
     sent = traffic("predict_interactive_kp_positive")
+    [prediction] = client.post("/predict", json=sent).json["results"]
+    # PAM would call the object neither good nor bad.
+    assert [result["type"] for result in prediction["result"]] == ["brushlabels", "textarea"]
+    set_up(client, sent, {"label_fit": 0})
     [prediction] = client.post("/predict", json=sent).json["results"]
     mask, caption, choice = prediction["result"]
     assert {mask["id"]} == {result["id"] for result in prediction["result"]}

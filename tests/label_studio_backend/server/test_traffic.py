@@ -139,7 +139,7 @@ def test_tracks_of_videos_are_never_sent_and_refused_with_a_sentence(client, tra
 def test_tracks_on_a_task_with_an_image_are_passed_over(client, traffic):
     sent = traffic("predict_next_task")
     setup = {"project": sent["project"], "schema": sent["label_config"]}
-    client.post("/setup", json={**setup, "extra_params": {"points_per_side": 6}})
+    client.post("/setup", json={**setup, "extra_params": {"points_per_side": 6, "label_fit": 0}})
     plain = client.post("/predict", json=sent).json["results"]
     sent["tasks"][0]["annotations"] = [{"result": result} for result in results_of_videos()]
     [prediction] = client.post("/predict", json=sent).json["results"]
