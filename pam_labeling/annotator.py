@@ -7,7 +7,6 @@ with Annotator(PAM.from_pretrained("nano")) as annotator:
 
 from __future__ import annotations
 
-import atexit
 import math
 import os
 import threading
@@ -17,7 +16,6 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent import futures
 from dataclasses import dataclass
 from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from pam_labeling.cache import DeviceCache
 from pam_labeling.errors import DeadlineError, PromptError
@@ -39,17 +37,6 @@ MOST_TOKENS = 128
 
 _AHEAD = 32  # requests of a batch that are being read or annotated while the caller handles one
 _BYTES_AHEAD = 1 << 28  # bytes of their pixels; each reader may exceed this by one image
-
-_WORKERS: WeakKeyDictionary[threading.Thread, WorkQueue] = WeakKeyDictionary()
-"""The worker threads of this process, and their queues."""
-
-
-@atexit.register
-def _end_workers() -> None:
-    """End the workers that nobody closed: Python aborts if a thread is inside torch as it ends."""
-    for worker, queue in list(_WORKERS.items()):
-        queue.close()
-        worker.join()
 
 
 @dataclass(frozen=True)
@@ -110,9 +97,7 @@ class Annotator:
             for priority in Priority
         }
         self._read_ahead = _ReadAhead(_BYTES_AHEAD)
-        self._worker = threading.Thread(target=self._queue.work, name="pam-annotator", daemon=True)
-        self._worker.start()
-        _WORKERS[self._worker] = self._queue
+        self._worker = self._queue.start_worker("pam-annotator")
 
     @property
     def model_name(self) -> str:

@@ -136,6 +136,12 @@ class Vocabulary:
             for label in self.labels
         )
 
+    @cached_property
+    def _columns(self) -> tuple[list[int], ...]:
+        """The places of each label's spellings in `spoken`."""
+        column = {form: index for index, form in enumerate(self.spoken)}
+        return tuple([column[form] for form in spelled] for spelled in self._forms)
+
     def unsure(self, fits: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
         """For which regions `choose` needs the model's own answer: bool `(regions,)`.
 
@@ -194,10 +200,7 @@ class Vocabulary:
             )
         if not np.isfinite(values.max(axis=1)).all():
             raise VocabularyError("the model gave fits that are not finite numbers")
-        column = {form: index for index, form in enumerate(self.spoken)}
-        return np.stack(
-            [values[:, [column[f] for f in spelled]].max(axis=1) for spelled in self._forms], axis=1
-        )
+        return np.stack([values[:, own].max(axis=1) for own in self._columns], axis=1)
 
     def _choose(self, fits: npt.NDArray[np.float64]) -> Choice:
         best = int(fits.argmax())  # of the fits: all e^fit may be 0

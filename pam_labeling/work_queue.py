@@ -8,11 +8,13 @@ of one priority only, so that a batch does not slow down a click.
 
 from __future__ import annotations
 
+import atexit
 import logging
 import threading
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from pam_labeling.errors import BusyError, ClosedError, DeadlineError
 from pam_labeling.jobs import Job, Priority
@@ -229,6 +231,13 @@ class WorkQueue:
             job.wake = self._wake
             self._changed.notify_all()
 
+    def start_worker(self, name: str) -> threading.Thread:
+        """Start a thread that works; it also ends, after its step, when Python does."""
+        worker = threading.Thread(target=self.work, name=name, daemon=True)
+        worker.start()
+        _WORKERS[worker] = self
+        return worker
+
     def work(self) -> None:
         """Advance jobs in this thread until the queue is closed."""
         while (taken := self._take()) is not None:
@@ -290,3 +299,15 @@ def _close(jobs: Sequence[_Job]) -> None:
             job.fail(ClosedError("the annotator was closed"))
         except BaseException:  # noqa: BLE001, PERF203 - a callback's error; the other jobs fail too
             _log.exception("a callback of a request failed while the annotator was closed")
+
+
+_WORKERS: WeakKeyDictionary[threading.Thread, WorkQueue] = WeakKeyDictionary()
+"""The worker threads of this process, and their queues."""
+
+
+@atexit.register
+def _end_workers() -> None:
+    """End the workers that nobody closed: Python aborts if a thread is inside torch as it ends."""
+    for worker, queue in list(_WORKERS.items()):
+        queue.close()
+        worker.join()
