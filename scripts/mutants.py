@@ -37,7 +37,6 @@ from scripts.mutations import Mutant, draw, mutated
 
 PACKAGES = ("model/pam_model", "pam_labeling", "label_studio_backend", "fiftyone_plugin")
 LEFT_OUT_OF_COPIES = (".git", ".venv", ".venv-label-studio", "__pycache__", "out", ".*_cache")
-TESTS_PER_MUTANT = 5
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 # A process that imports these once, and forks for each mutant: torch alone takes seconds.
 _LIBRARIES = [
@@ -220,9 +219,9 @@ class Copies:
 
 
 def tests_of(
-    mutant: Mutant, lines: dict[str, dict[str, list[str]]], times: dict[str, float]
+    mutant: Mutant, lines: dict[str, dict[str, list[str]]], times: dict[str, float], count: int
 ) -> list[str]:
-    """The fastest tests that execute the mutant's statement.
+    """The fastest tests, at most `count`, that execute the mutant's statement.
 
     If only imports execute it (a constant of a module), the fastest tests of its file.
     """
@@ -232,14 +231,14 @@ def tests_of(
     named = {test for line in executed for test in covered[line]}
     if executed and not named:
         named = {test for tests in covered.values() for test in tests}
-    return sorted(named & times.keys(), key=lambda test: (times[test], test))[:TESTS_PER_MUTANT]
+    return sorted(named & times.keys(), key=lambda test: (times[test], test))[:count]
 
 
-def judge(root: Path, data: Path, drawn: list[Mutant], processes: int) -> list[Result]:
-    """Run the tests of each mutant."""
+def judge(root: Path, data: Path, drawn: list[Mutant], count: int, processes: int) -> list[Result]:
+    """Run `count` tests of each mutant, in so many processes at a time."""
     lines = json.loads((data / "lines.json").read_text(encoding="utf-8"))
     times = json.loads((data / "times.json").read_text(encoding="utf-8"))
-    chosen = {mutant: tests_of(mutant, lines, times) for mutant in drawn}
+    chosen = {mutant: tests_of(mutant, lines, times, count) for mutant in drawn}
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:
         copies = Copies(root, Path(temporary), processes)
         passing = copies.passing(sorted({test for tests in chosen.values() for test in tests}))
@@ -285,6 +284,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--tests-per-mutant", type=int, default=15)
     parser.add_argument("--packages", nargs="+", default=list(PACKAGES))
     parser.add_argument("--tests", nargs="+", default=[], help="default: pytest's `testpaths`")
     parser.add_argument("--data", type=Path, help="keep the results of step 1 here, or reuse them")
@@ -296,7 +296,7 @@ def main() -> None:
         data = chosen.data or Path(temporary)
         if not (data / "lines.json").exists():
             record_coverage(root, data, chosen.tests, chosen.processes)
-        results = judge(root, data, drawn, chosen.processes)
+        results = judge(root, data, drawn, chosen.tests_per_mutant, chosen.processes)
     if chosen.json is not None:
         chosen.json.parent.mkdir(parents=True, exist_ok=True)
         content = [asdict(result) for result in results]
