@@ -319,10 +319,7 @@ def _key(ctx: Any, name: str = "key") -> str:
 
 
 def _table(columns: dict[str, str]) -> types.TableView:
-    view = types.TableView()
-    for key, label in columns.items():
-        view.add_column(key, label=label)
-    return view
+    return types.TableView(columns=[types.Column(key, label=columns[key]) for key in columns])
 
 
 def _words(values: dict[str, Any]) -> str:

@@ -101,7 +101,7 @@ def is_digest(value: Any) -> bool:
 
 def label_stamp(label: Mapping[str, Any]) -> str:
     """A digest of a whole label, the same for any order of attributes, with or without nulls."""
-    plain = {name: label[name] for name in sorted(label) if label[name] is not None}
+    plain = {name: label[name] for name in sorted(label) if label[name] not in (None, MISSING)}
     return hashlib.blake2b(bson.encode(plain), digest_size=16).hexdigest()
 
 

@@ -8,6 +8,7 @@ and another run can do the rest. Memory depends on the size of a flush, not on t
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -108,7 +109,7 @@ class RunWriter:
             process=records.this_process(),
             seen=records.now(),
         )
-        self._types: dict[str, Any] = {}
+        self._field_of = functools.cache(self._dataset.get_field)
         self._pending: dict[ObjectId, Pending] = {}
         self._regions = self._bytes = 0
         self._last_flush = time.monotonic()
@@ -313,9 +314,7 @@ class RunWriter:
         """
         if value is None:
             return None
-        if path not in self._types:
-            self._types[path] = self._dataset.get_field(path)
-        field = self._types[path]
+        field = self._field_of(path)
         if field is None:
             raise PluginError(f"{path!r} was not declared: name it when the run starts.")
         # MongoDB does not know NumPy's types.

@@ -305,13 +305,10 @@ def fill_form(inputs: types.Object, view: Any) -> None:
 def _choice(
     inputs: types.Object, name: str, values: Iterable[str], *, multiple: bool = False, **shown: Any
 ) -> None:
-    view = types.DropdownView(multiple=multiple)
-    for value in values:
-        view.add_choice(value, label=value)
-    if multiple:
-        inputs.list(name, types.String(), view=view, **shown)
-    else:
-        inputs.enum(name, view.values(), view=view, **shown)
+    choices = [types.Choice(value, label=value) for value in values]
+    view = types.DropdownView(multiple=multiple, choices=choices)
+    kind = types.List(types.String()) if multiple else types.Enum(view.values())
+    inputs.define_property(name, kind, view=view, **shown)
 
 
 def _checkpoint(model_name: str) -> str:
