@@ -45,6 +45,12 @@ LABEL_TYPES: tuple[type[Any], ...] = (
 PROMPT_ID = "prompt_id"
 """The attribute of a new Detection that holds the id of the label from which it was made."""
 
+OBJECT_SCORE = "pam_object"
+"""The attribute for the probability of an object, unless another name is given."""
+
+NOTHING = 0.5
+"""Up to this probability, the model sees no object."""
+
 MAX_CLASSES = 1_000
 """The most classes of a Segmentation: a mask with more different values is not a class map."""
 

@@ -17,6 +17,7 @@ from pam_labeling.vocabulary import LABEL_FIT, replaced
 from pam_model.tasks import Language, Question, Task
 
 from ..errors import PluginError
+from ..labels.regions import OBJECT_SCORE
 from ..targets.missing import Only  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
@@ -83,9 +84,6 @@ Name = Annotated[str, BeforeValidator(_trimmed)]
 Text = Annotated[str | None, BeforeValidator(_trimmed)]
 OrDefault = BeforeValidator(_or_default)
 Classes = Annotated[tuple[str, ...] | Literal["dataset"] | None, BeforeValidator(_class_names)]
-_LABEL_FIT_MEANING = (
-    "a region gets no class if the best one fits less well, from 0 (always a class) to 1"
-)
 MaskPlace = Literal["instance", "mask_path"]
 
 
@@ -109,6 +107,11 @@ class RunOptions(CheckedModel):
     )
     device: Text = Field(
         default=None, description="cpu, cuda, cuda:1 or mps; None: the fastest there is"
+    )
+    object_score: Text = Field(
+        default=OBJECT_SCORE,
+        description="the attribute for the probability, from 0 to 1, that there is an object; up "
+        "to 0.5 the model sees nothing there, and says no more. None for none",
     )
     batch_size: Annotated[int | None, BeforeValidator(_trimmed)] = Field(
         default=None,
@@ -134,6 +137,23 @@ class RunOptions(CheckedModel):
         return self.model_dump(mode="json")
 
 
+class ClassOptions(RunOptions):
+    """How a class is chosen from a list."""
+
+    label_fit: Annotated[float, OrDefault] = Field(
+        default=LABEL_FIT,
+        ge=0,
+        le=1,
+        description="a region gets no class if the best one fits less well, from 0 (always a "
+        "class) to 1",
+    )
+    open_label: Text = Field(
+        default="pam_open_label",
+        description="the attribute for what the model itself says, where no class fits well or it "
+        "says something else; None for none",
+    )
+
+
 class ExistingOptions(RunOptions):
     """The options of runs on regions that a field already has."""
 
@@ -150,7 +170,7 @@ class ExistingOptions(RunOptions):
     )
 
 
-class WordOptions(RunOptions):
+class WordOptions(ClassOptions):
     """The texts that are written about each region: an attribute for each."""
 
     label: Text = Field(default=None, description="the attribute for the open label; None for none")
@@ -171,9 +191,6 @@ class WordOptions(RunOptions):
     )
     class_attribute: Annotated[str, OrDefault] = Field(
         default="pam_label", description='where the chosen class goes; "label" is the label itself'
-    )
-    label_fit: Annotated[float, OrDefault] = Field(
-        default=LABEL_FIT, ge=0, le=1, description=_LABEL_FIT_MEANING
     )
     score: Text = Field(
         default=None,
@@ -291,7 +308,7 @@ class FindOptions(WordOptions, MaskOptions):
     )
 
 
-class LabelOptions(ExistingOptions):
+class LabelOptions(ExistingOptions, ClassOptions):
     """`label_regions`."""
 
     classes: Annotated[
@@ -310,9 +327,6 @@ class LabelOptions(ExistingOptions):
         description="the attribute for how well the best class fits, from 0 to 1. None for none: "
         'then only="missing" looks at regions without a class of the list again',
     )
-    label_fit: Annotated[float, OrDefault] = Field(
-        default=LABEL_FIT, ge=0, le=1, description=_LABEL_FIT_MEANING
-    )
     language: Annotated[Language | None, BeforeValidator(_trimmed)] = Field(
         default=None, description="en or zh: the language of the classes; None: as they are written"
     )
@@ -324,5 +338,6 @@ class LabelOptions(ExistingOptions):
     saved_view: Text = Field(
         default=None,
         description="save a view of this name of the regions whose label is another than the "
-        "chosen class",
+        "chosen class, or is in the list but does not fit, or where the model sees no object; "
+        "these come first",
     )

@@ -107,7 +107,9 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
         questions=options.questions,
         vocabulary=_vocabulary(options, resolve(options.field, ALL)),
         class_attribute=options.class_attribute,
+        open_label=options.open_label,
         score=options.score,
+        object_score=options.object_score,
         masks=_masks(options),
         summary=summary if options.summary else None,
     )
@@ -126,7 +128,9 @@ def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
     answers = AttributeMapping(
         vocabulary=_vocabulary(options, target),
         class_attribute=options.attribute,
+        open_label=options.open_label,
         score=options.score,
+        object_score=options.object_score,
         only_disagreeing=options.only_disagreeing,
     )
     return _existing("label_regions", options, answers, resolve)
@@ -138,7 +142,9 @@ def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
     Raises:
         PluginError: the run cannot be done; the message says why, and what to do.
     """
-    answers = AttributeMapping(score=options.score, masks=_masks(options))
+    answers = AttributeMapping(
+        score=options.score, object_score=options.object_score, masks=_masks(options)
+    )
     if options.new_field is None:
         return _existing("segment_regions", options, answers, resolve)
     inside = options.new_field.removeprefix("frames.")
@@ -172,7 +178,9 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
         questions=questions,
         vocabulary=vocabulary,
         class_attribute=options.class_attribute,
+        open_label=options.open_label,
         score=options.score,
+        object_score=options.object_score,
         masks=_masks(options),
     )
     everything = AutomaticMaskOptions(
@@ -187,7 +195,10 @@ def _existing(
     operator: str, options: ExistingOptions, answers: AttributeMapping, resolve: Resolve
 ) -> Plan:
     """Plan a run on the labels of a field: all, or those that `only` selects."""
-    target = resolve(options.field, OverwritePolicy(options.only, answers.groups))
+    target = resolve(
+        options.field,
+        OverwritePolicy(options.only, answers.groups, object_score=answers.object_score),
+    )
     if answers.masks is not None and target.label_type not in KEEP_MASKS:
         raise PluginError(
             f"{target.label_type.__name__} keep no instance masks: let segment_regions make "

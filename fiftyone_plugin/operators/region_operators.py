@@ -11,6 +11,7 @@ from fiftyone.operators import types
 from pam_labeling.errors import InputError
 
 from ..errors import PluginError
+from ..labels.regions import NOTHING
 from ..runs.saved_views import save_view
 from ..targets.target import selected_fields
 from ..targets.views import in_all_slices, label_type
@@ -24,7 +25,9 @@ from .python_call import python_call
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ..runs.attribute_mapping import AttributeMapping
     from ..runs.records import RunRecord
+    from ..targets.target import Target
 
 _PROPOSALS = {"brief": "caption", "detailed": "detailed_caption"}
 _WITHOUT_CONFIDENCE = (fo.Keypoints, fo.Keypoint, fo.Segmentation)
@@ -211,19 +214,32 @@ class LabelRegions(ModelOperator):
         name = record.parameters["saved_view"]
         if name is None or record.state != "finished":
             return record
-        target = plan.job.target
-        view = suspects(target.dataset, str(target.field), record.parameters["attribute"])
-        return save_view(
-            target.dataset, record, name, view, "Labels that PAM would call something else"
-        )
+        dataset = plan.job.target.dataset
+        view = suspects(plan.job.target, plan.job.answers)
+        return save_view(dataset, record, name, view, "Labels that PAM would call something else")
 
 
-def suspects(dataset: Any, field: str, attribute: str) -> Any:
-    """A view of the labels that differ from PAM's class; case does not count."""
-    chosen = F(attribute)
-    differs = chosen.exists() & (chosen.lower() != F("label").lower())
-    shown = in_all_slices(dataset, frames=field.startswith("frames."))
-    return shown.filter_labels(field, differs)
+def suspects(target: Target, answers: AttributeMapping) -> Any:
+    """A view of the regions that may be wrong; upper and lower case count as the same.
+
+    PAM chose another class than the label; or the label is in the list, but no class of it fits; or
+    PAM sees no object there. Samples where it is the least sure of an object come first.
+    """
+    label, chosen, vocabulary = F("label").lower(), F(answers.class_attribute), answers.vocabulary
+    wrong = chosen.exists() & (chosen.lower() != label)
+    if answers.score is not None and vocabulary is not None:
+        score, listed = F(answers.score), [name.lower() for name in vocabulary.labels]
+        wrong |= score.exists() & (score < vocabulary.label_fit) & label.is_in(listed)
+    if answers.object_score is not None:
+        there = F(answers.object_score)
+        wrong |= there.exists() & (there <= NOTHING)
+    shown = in_all_slices(target.dataset, frames=target.frames)
+    view = shown.filter_labels(str(target.field), wrong)
+    if answers.object_score is None:
+        return view
+    path = f"{target.path.removeprefix('frames.')}.{answers.object_score}"
+    least = F(path).min()
+    return view.sort_by(F("frames").map(least).min() if target.frames else least)
 
 
 def _unfit(ctx: Any, field: str) -> dict[str, str]:

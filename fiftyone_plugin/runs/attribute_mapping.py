@@ -15,7 +15,7 @@ from pam_model import Question, Task
 
 from ..errors import PluginError
 from ..labels.fields import OWN, Attribute, Kind
-from ..labels.regions import PROMPT_ID, LabelRegion, mask_update
+from ..labels.regions import NOTHING, PROMPT_ID, LabelRegion, mask_update
 from ..targets.missing import AnswerGroup
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pam_labeling import LoadedImage, Region, Vocabulary
+    from pam_labeling.regions import Scores
     from pam_model import AutomaticMaskOptions, Prompt
 
     Values = dict[str, dict[str, Any]]
@@ -61,7 +62,9 @@ class AttributeMapping:
         questions: the attribute of each answer.
         vocabulary: classes to choose from, or None.
         class_attribute: where the chosen class goes; `label` is the label itself.
+        open_label: where the model's own label goes, if the chosen class is another; or None.
         score: where the best class's fit goes, or without classes the mask's expected IoU; or None.
+        object_score: where the probability of an object goes; or None.
         only_disagreeing: write the class only where it is not the present label. The score is
             written everywhere: it tells that a region was looked at.
         masks: where masks go; None: they are not kept.
@@ -71,7 +74,9 @@ class AttributeMapping:
     questions: Mapping[Question, str] = field(default_factory=dict)
     vocabulary: Vocabulary | None = None
     class_attribute: str = "pam_label"
+    open_label: str | None = None
     score: str | None = None
+    object_score: str | None = None
     only_disagreeing: bool = False
     masks: Masks | None = None
     summary: str | None = None
@@ -90,22 +95,29 @@ class AttributeMapping:
 
     @property
     def names(self) -> list[str]:
-        """The attributes of words and score, in the order in which they are asked for."""
-        classes = [self.class_attribute] if self.vocabulary is not None else []
-        return [*self.questions.values(), *classes, *([self.score] if self.score else [])]
+        """The attributes of words and scores, in the order in which they are asked for."""
+        optional = (*self._class_attributes, self.score, self.object_score)
+        return [*self.questions.values(), *(name for name in optional if name is not None)]
+
+    @property
+    def _class_attributes(self) -> tuple[str | None, ...]:
+        return () if self.vocabulary is None else (self.class_attribute, self.open_label)
 
     @property
     def groups(self) -> tuple[AnswerGroup, ...]:
         """The answers that tell whether a region is done.
 
         A class and its fit are one: without a class that fits, the score says that it was
-        looked for. Likewise a mask and its expected IoU.
+        looked for. Likewise a mask and its expected IoU. The probability of an object goes with
+        each of them.
         """
-        found = [AnswerGroup((name,), (name,)) for name in self.questions.values()]
+        texts = [AnswerGroup((name,), (name,)) for name in self.questions.values()]
         score = () if self.score is None else (self.score,)
+        found = [*texts]
         if self.vocabulary is not None:
-            chosen = (self.class_attribute, *score)
-            found.append(AnswerGroup(chosen, chosen))
+            signs = (self.class_attribute, *score)
+            own = () if self.open_label is None else (self.open_label,)
+            found.append(AnswerGroup(signs, (*signs, *own)))
             score = ()
         # A mask in either place is a mask.
         if self.masks is not None:
@@ -113,7 +125,9 @@ class AttributeMapping:
             found.append(AnswerGroup(signs, (*signs, "bounding_box", *score)))
         elif score:
             found.append(AnswerGroup(score, score))
-        return tuple(found)
+        if self.object_score is None:
+            return tuple(found)
+        return tuple(replace(one, names=(*one.names, self.object_score)) for one in found)
 
     def attributes(self, label_type: type[Any]) -> tuple[Attribute, ...]:
         """The attributes to write onto each label; for a Segmentation, dictionaries by class."""
@@ -126,9 +140,15 @@ class AttributeMapping:
         ]
         if self.vocabulary is not None:
             found.append(Attribute(self.class_attribute, text, "Class chosen from a list, by PAM"))
+            if self.open_label is not None:
+                meaning = "What PAM itself says, where it is not the class"
+                found.append(Attribute(self.open_label, text, meaning))
         if self.score is not None:
             meaning = "Fit of the best class" if self.vocabulary else "Expected IoU of the mask"
             found.append(Attribute(self.score, number, f"{meaning}, by PAM"))
+        if self.object_score is not None:
+            meaning = f"Probability of an object, by PAM; up to {NOTHING}: nothing here"
+            found.append(Attribute(self.object_score, number, meaning))
         if self.masks is not None:
             found += [Attribute("mask"), Attribute("mask_path")]
             found += [Attribute("bounding_box")] if self.masks.tighten else []
@@ -183,6 +203,13 @@ class AttributeMapping:
             found |= mask_update(region, keep_box=box, file=self.file(source.label_id))
         return {name: value for name, value in found.items() if wanted is None or name in wanted}
 
+    def nothing(self, scores: Scores, wanted: Collection[str] | None = None) -> dict[str, Any]:
+        """The values for a label where the model sees no object: no class, and the probability."""
+        found: dict[str, Any] = {self.object_score: scores.object} if self.object_score else {}
+        if self.class_attribute not in OWN:
+            found |= dict.fromkeys(name for name in self._class_attributes if name is not None)
+        return {name: value for name, value in found.items() if wanted is None or name in wanted}
+
     def words(self, region: Region) -> dict[str, Any]:
         """The attributes but for the mask."""
         texts = region.texts  # without the answers that no region of the image needed
@@ -195,6 +222,10 @@ class AttributeMapping:
             region.label is None and self.class_attribute in OWN
         ):
             found[self.class_attribute] = region.label
+        if self.vocabulary is not None and self.open_label is not None:
+            found[self.open_label] = region.open_label
+        if self.object_score is not None:
+            found[self.object_score] = region.scores.object
         if self.score is not None:
             fit = region.scores.label
             found[self.score] = region.scores.iou if fit is None else fit

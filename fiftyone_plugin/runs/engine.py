@@ -23,7 +23,7 @@ from pam_labeling.errors import InputError
 from pam_labeling.media import MAX_PIXELS
 
 from ..errors import PluginError
-from ..labels.regions import PROMPT_ID, LabelRegion, detection_of
+from ..labels.regions import NOTHING, PROMPT_ID, LabelRegion, detection_of
 from .attribute_mapping import AttributeMapping, by_label
 
 if TYPE_CHECKING:
@@ -177,12 +177,16 @@ def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotatio
     values: dict[str, dict[str, Any]] = {}
     reasons, new = [], []
     for source, result in zip(turn.regions, annotation.results, strict=True):
+        wanted = turn.work.writable(source)
         if isinstance(result, Refusal):
-            reasons.append(f"{source.label_id}: {result.reason}")
+            # Somebody drew it: that the model sees nothing there is an answer.
+            if job.new_field is None and result.scores.object <= NOTHING:
+                values[source.label_id] = job.answers.nothing(result.scores, wanted)
+            else:
+                reasons.append(f"{source.label_id}: {result.reason}")
             continue
         try:
             if job.new_field is None:
-                wanted = turn.work.writable(source)
                 values[source.label_id] = job.answers.values(result, source, wanted)
             else:
                 new.append(_detection(job.answers, result, document, source))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..labels.regions import PROMPT_ID
+from ..labels.regions import NOTHING, PROMPT_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,11 +43,14 @@ class OverwritePolicy:
         groups: the answers to check; a region is open if one of them is.
         new_field: a field of new detections, named as in the documents: a label is open if no
             detection there was made from it; a whole image is open if the field is empty.
+        object_score: the attribute with the probability of an object: a region where the model
+            saw none is not open.
     """
 
     only: Only = "all"
     groups: tuple[AnswerGroup, ...] = ()
     new_field: str | None = None
+    object_score: str | None = None
 
     def __bool__(self) -> bool:
         return self.only != "all" and bool(self.groups or self.new_field)
@@ -62,13 +65,20 @@ class OverwritePolicy:
         if not self or not self.groups:
             return None
 
-        def is_open(name: str) -> bool:
+        def value_of(name: str) -> Any:
             value = label[name] if label.has_field(name) else None
             if class_value is not None:
-                value = value.get(class_value) if isinstance(value, dict) else None
+                return value.get(class_value) if isinstance(value, dict) else None
+            return value
+
+        def is_open(name: str) -> bool:
+            value = value_of(name)
             blank = self.only == "empty" and isinstance(value, str) and not value.strip()
             return value is None or blank
 
+        score = None if self.object_score is None else value_of(self.object_score)
+        if isinstance(score, float) and score <= NOTHING:
+            return frozenset()
         return frozenset(
             name
             for group in self.groups
@@ -126,12 +136,18 @@ class OverwritePolicy:
             # prompt_id is a text, as FiftyOne's sidebar needs it; ids are not.
             made = {"$ifNull": [f"${self.new_field}.detections.{PROMPT_ID}", []]}
             return {"$not": [{"$in": [{"$toString": f"{label}._id"}, made]}]}
-        return {
+        unanswered = {
             "$or": [
                 {"$and": [self._is_open(f"{label}.{sign}") for sign in group.signs]}
                 for group in self.groups
             ]
         }
+        if self.object_score is None:
+            return unanswered
+        # A label without the number, or with numbers by class, may show an object.
+        score = f"{label}.{self.object_score}"
+        nothing = {"$and": [{"$isNumber": score}, {"$lte": [score, NOTHING]}]}
+        return {"$and": [unanswered, {"$not": [nothing]}]}
 
     def _is_open(self, value: str) -> dict[str, Any]:
         missing = {"$eq": [{"$ifNull": [value, None]}, None]}

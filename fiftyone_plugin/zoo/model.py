@@ -22,7 +22,7 @@ from pam_model.tasks import Language
 
 from .. import models
 from ..errors import PluginError
-from ..labels.regions import LabelRegion, detection_of, regions_of
+from ..labels.regions import OBJECT_SCORE, LabelRegion, detection_of, regions_of
 from ..targets.views import label_fields
 
 if TYPE_CHECKING:
@@ -112,7 +112,9 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
     order: `label` (the prompt's own if none was requested, or no class fits well enough); a
     tight box and an instance mask; `confidence` (how well the class fits, or without
     classes the overlap with the true mask that PAM expects of its own); the texts (see
-    `ATTRIBUTES`); `prompt_id`, the id of the prompt's label; and the prompt's `index`, if any.
+    `ATTRIBUTES`); `pam_object`, the probability of an object; `open_label`, what the model itself
+    says, where it is another than the chosen class; `prompt_id`, the id of the prompt's label; and
+    the prompt's `index`, if any.
     The Detections' `pam_errors` names each prompt without an answer, and the reason.
 
     Args:
@@ -323,6 +325,9 @@ def _detection(region: Region, prompt: LabelRegion | None = None) -> fo.Detectio
         for (task, _), text in region.texts.items()
         if task.value in ATTRIBUTES
     }
+    attributes[OBJECT_SCORE] = region.scores.object
+    if region.open_label is not None:
+        attributes["open_label"] = region.open_label
     if prompt is not None:
         attributes["prompt_id"] = prompt.label_id
         if (index := getattr(prompt.document, "index", None)) is not None:

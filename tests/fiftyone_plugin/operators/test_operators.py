@@ -217,12 +217,16 @@ def test_a_delegated_run_that_cannot_be_done_any_more_fails_with_its_sentence(
 @pytest.mark.parametrize(
     ("name", "options", "paths"),
     [
-        ("caption_regions", {"brief": None, "detailed": "story", "summary": False}, ["story"]),
-        ("label_regions", {"score": None}, ["pam_label"]),
+        (
+            "caption_regions",
+            {"brief": None, "detailed": "story", "summary": False},
+            ["story", "pam_object"],
+        ),
+        ("label_regions", {"score": None, "open_label": None}, ["pam_label", "pam_object"]),
         (
             "find_regions",
             {"field": "new", "label": None, "score": None, "brief": "c", "points_per_side": 4},
-            ["", "c", "mask", "mask_path", "bounding_box"],
+            ["", "c", "pam_object", "mask", "mask_path", "bounding_box"],
         ),
     ],
 )
