@@ -47,8 +47,9 @@ def python_call(options_type: type[RunOptions], text: str) -> Any:
         progress: bool | None = None,
         **params: Any,
     ) -> dict[str, Any]:
-        options = options_type.from_params(params)
-        return self.run_from_python(collection, options, delegate=delegate, progress=progress)
+        return self.run_from_python(
+            collection, options_type.from_params(params), delegate=delegate, progress=progress
+        )
 
     *first, delegate, progress, _ = inspect.signature(__call__).parameters.values()
     fields = options_type.model_fields

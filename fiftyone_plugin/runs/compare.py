@@ -149,8 +149,7 @@ def _rows(first: str, second: str) -> Iterator[Row]:
 def _values(label: str, value: Any) -> Iterator[tuple[str, Any]]:
     """The values written onto a label, or onto each class of a Segmentation, without masks."""
     # A digest stands for a mask; any other dictionary has a text for each class.
-    if not isinstance(value, dict):
-        if not isinstance(value, bytes):
-            yield label, value
-    elif not is_digest(value):
+    if not isinstance(value, dict | bytes):
+        yield label, value
+    elif isinstance(value, dict) and not is_digest(value):
         yield from ((f"{label}:{name}", said) for name, said in value.items())

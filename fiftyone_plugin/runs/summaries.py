@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..labels.fields import short_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
 
 _LENGTH = 120
@@ -42,16 +42,15 @@ class Summary:
             labels: the labels in MongoDB's types.
             classes: the class names of a Segmentation's values.
         """
-        return [line for label in labels for line in self._of(label, classes)]
-
-    def _of(self, label: Mapping[str, Any], classes: Mapping[str, str]) -> Iterator[str]:
-        said = label.get(self.attribute)
-        # A Segmentation has a text for each class.
-        if isinstance(said, dict):
-            for value, text in said.items():
-                yield _line(classes.get(value, value), text)
-        elif said:
-            yield _line(label.get("label"), said)
+        found: list[str] = []
+        for label in labels:
+            said = label.get(self.attribute)
+            # A Segmentation has a text for each class.
+            if isinstance(said, dict):
+                found += [_line(classes.get(value, value), text) for value, text in said.items()]
+            elif said:
+                found.append(_line(label.get("label"), said))
+        return found
 
 
 def classes_of(dataset: Any, summary: Summary) -> dict[str, str]:

@@ -253,7 +253,7 @@ class _Undo:
         unedited = []
         for label in there:
             plain = dict(present[label])
-            for name, chain in steps[root, label].items():  # later changes by undone runs
+            for name, chain in steps[root, label].items():  # by undone runs, since then
                 plain[name] = without(self._gone, chain, plain.get(name, MISSING))
             if label_stamp(plain) == stamps[label]:
                 unedited.append(label)
@@ -265,8 +265,9 @@ class _Undo:
         self.counts["kept"] += len(there) - len(unedited)
         made = next((one for one in added if one.made), None)
         if made and value_at(found, root) is not None and len(unedited) == len(present):
-            undone = {"$unset": {made.field: ""}}
-            return (undone if made.old is MISSING else {"$set": {made.field: made.old}}), []
+            if made.old is MISSING:
+                return {"$unset": {made.field: ""}}, []
+            return {"$set": {made.field: made.old}}, []
         return {"$pull": {root: {"_id": {"$in": unedited}}}} if unedited else {}, []
 
     def _restoration(self, steps: Mapping[Owner, Names], found: dict[str, Any]) -> Update:
