@@ -244,7 +244,7 @@ def declare(dataset: Any, missing: Mapping[str, Declaration]) -> None:
             dataset.add_sample_field(path, **declaration)
 
 
-def short_text(text: str, limit: int = 40) -> str:
+def short_text(text: str, limit: int = 120) -> str:
     """Cut `text` to one line of at most `limit` characters, between words if possible."""
     line = " ".join(text.split())
     if len(line) <= limit:

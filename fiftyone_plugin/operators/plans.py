@@ -216,7 +216,7 @@ def _checked(
         everything=everything,
         max_pixels=settings.max_pixels,
     )
-    label_type = fo.Detection if new_field else label_class(target.label_type)
+    label_type = fo.Detection if new_field else target.label_type
     plan = Plan(job, settings, answers.attributes(label_type))
     # Only a check: the run makes its own writer.
     plan.writer(settings.model)  # refuses names and types that cannot be written

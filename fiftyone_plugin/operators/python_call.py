@@ -11,8 +11,6 @@ from .options import RunOptions
 if TYPE_CHECKING:
     from .model_operator import ModelOperator
 
-_SHARED = RunOptions.model_fields
-
 _FIRST = {
     "collection": "a dataset or any view: filtered, of patches, frames, or groups. Only what it "
     "shows is worked on"
@@ -56,7 +54,8 @@ def python_call(options_type: type[RunOptions], text: str) -> Any:
     chosen = {  # first what a call needs, last what all operators have
         name: fields[name]
         for name in sorted(
-            fields, key=lambda name: (not fields[name].is_required(), name in _SHARED)
+            fields,
+            key=lambda name: (not fields[name].is_required(), name in RunOptions.model_fields),
         )
         if name != "target"
     }

@@ -185,8 +185,8 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         kept = known if known.get("field") == field else {}
         subject: dict[str, str | None] = {"field": field}
         for part, names in (("text", texts), ("model_label", texts), ("score", numbers)):
-            preferred = [name for name in (kept.get(part), *_PREFERRED[part]) if name in names]
-            subject[part] = preferred[0] if preferred else None
+            likely = (kept.get(part), *_PREFERRED[part])
+            subject[part] = next((name for name in likely if name in names), None)
         subject["text"] = subject["text"] or texts[0]
         ctx.panel.set_state("subject", subject)
 

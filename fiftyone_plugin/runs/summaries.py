@@ -11,9 +11,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
 
-_LENGTH = 120
-
-
 @dataclass(frozen=True)
 class Summary:
     """A field of the samples, and the texts that it summarises.
@@ -62,5 +59,5 @@ def classes_of(dataset: Any, summary: Summary) -> dict[str, str]:
 
 def _line(name: str | None, text: Any) -> str:
     # If the text is the label itself, it is shown once.
-    short = short_text(str(text), _LENGTH)
+    short = short_text(str(text))
     return short if not name or name == text else f"{name}: {short}"
