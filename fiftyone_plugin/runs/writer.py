@@ -212,19 +212,16 @@ class RunWriter:
     def flush(self) -> None:
         """Write the pending values and the record; if that fails, the run cannot continue."""
         try:
+            # Checked each time: people may rename fields during a run.
+            check_present(self._place, self.record.paths)
             # Usually once; again if samples refused their values and get the reason instead.
-            while True:
+            while self._pending:
                 pending, self._pending = self._pending, {}
                 self._regions = self._bytes = 0
-                # Checked each time: people may rename fields during a run.
-                check_present(self._place, self.record.paths)
-                if pending:
-                    self._write(pending)
-                self.record = replace(self.record, seen=records.now())
-                records.save(self._collection, self.record)
-                self._last_flush = time.monotonic()
-                if not self._pending:
-                    return
+                self._write(pending)
+            self.record = replace(self.record, seen=records.now())
+            records.save(self._collection, self.record)
+            self._last_flush = time.monotonic()
         except BaseException as error:
             self._failure = error
             raise
