@@ -8,6 +8,7 @@ types are checked here, before a run writes its first value.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -294,11 +295,9 @@ def _is_own(place: LabelField, attribute: Attribute) -> bool:
 
 def _check_writable(dataset: Any, path: str) -> None:
     """Refuse a path that is read-only, or inside a field that is."""
-    # "frames" itself is not a field that can be looked up.
-    start = len("frames.") if path.startswith("frames.") else 0
-    ends = [end for end, sign in enumerate(path) if sign == "." and end > start]
-    for part in (*(path[:end] for end in ends), path):
-        field = dataset.get_field(part)
+    for part in accumulate(path.split("."), "{}.{}".format):
+        # "frames" itself is not a field that can be looked up.
+        field = None if part == "frames" else dataset.get_field(part)
         if field is not None and field.read_only:
             name = f"{part!r} is" if part == path else f"{part!r}, which {path!r} is in, is"
             raise PluginError(

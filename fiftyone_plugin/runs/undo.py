@@ -206,13 +206,15 @@ class _Undo:
 
     def _paths(self, entries: Iterable[JournalEntry]) -> list[str]:
         """The paths to read: only those that the run changed, as masks are large."""
-        whole, parts = set(), {"_id"}
-        for entry in entries:
-            if entry.journal == self._run:
-                whole |= {added.field for added in entry.added}
-                for change in entry.changes:
-                    root = change.root
-                    parts |= {f"{root}._id", f"{root}.{change.name}"} if root else {change.name}
+        mine = [entry for entry in entries if entry.journal == self._run]
+        whole = {added.field for entry in mine for added in entry.added}
+        changes = (change for entry in mine for change in entry.changes)
+        # The root of a sample's own field is "".
+        parts = {
+            f"{change.root}.{name}".removeprefix(".")
+            for change in changes
+            for name in ("_id", change.name)
+        }
         return [*whole, *(path for path in parts if path.split(".", 1)[0] not in whole)]
 
     def _updates(self, entries: list[JournalEntry], found: dict[str, Any] | None) -> list[Update]:

@@ -294,8 +294,9 @@ class RunWriter:
     def _of(self, sample_id: str, *values: Iterable[Any]) -> Pending:
         """The pending values of a sample, whose size grows by these values."""
         pending = self._pending.setdefault(ObjectId(sample_id), Pending())
-        found = (value for each in values for value in each)
-        size = sum(len(one) if isinstance(one, bytes | str) else 8 for one in found)
+        size = sum(
+            len(value) if isinstance(value, bytes | str) else 8 for each in values for value in each
+        )
         pending.size += size
         self._bytes += size
         return pending
