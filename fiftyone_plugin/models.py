@@ -27,7 +27,6 @@ MODELS = ("nano", "PAM-1.5B", "PAM-3B")
 """The checkpoints that the forms offer; a folder or a hub id may be typed instead."""
 
 IDLE_VARIABLE = "PAM_IDLE_SECONDS"
-_IDLE_SECONDS = 600.0
 
 
 @dataclass
@@ -157,9 +156,7 @@ def idle_seconds() -> float:
     Raises:
         PluginError: the variable is not a number from 0.
     """
-    text = os.environ.get(IDLE_VARIABLE, "").strip()
-    if not text:
-        return _IDLE_SECONDS
+    text = os.environ.get(IDLE_VARIABLE, "").strip() or "600"
     try:
         seconds = float(text)
     except ValueError:

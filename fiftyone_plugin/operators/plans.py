@@ -13,7 +13,7 @@ from pam_labeling.version import VERSION
 from pam_model import AutomaticMaskOptions, Question, Task
 
 from ..errors import PluginError
-from ..labels.fields import Attribute, Kind, label_class
+from ..labels.fields import Attribute, Kind, attributes_of, label_class
 from ..labels.regions import PROMPT_ID
 from ..models import POOL, check_model, settings_of
 from ..runs.attribute_mapping import AttributeMapping, Masks
@@ -227,7 +227,7 @@ def _checked(
         everything=everything,
         max_pixels=settings.max_pixels,
     )
-    label_type = fo.Detection if new_field else label_class(target.label_type)
+    label_type = fo.Detection if new_field else target.label_type
     plan = Plan(job, settings, answers.attributes(label_type))
     # Only a check: the run makes its own writer.
     plan.writer(settings.model)  # refuses names and types that cannot be written
@@ -304,8 +304,7 @@ def _copied_attributes(target: Target, answers: AttributeMapping) -> Iterator[At
     """The attributes of a field's labels that detections in a new field take over."""
     label_type = label_class(target.label_type)
     own = {*label_type._fields_ordered, *fo.Detection._fields_ordered, *answers.names, PROMPT_ID}
-    labels = target.dataset.get_field(target.path)
-    for name, field in getattr(labels, "field", labels).get_field_schema().items():
+    for name, field in attributes_of(target.dataset, str(target.field)).items():
         kind = KINDS.get(type(field))
         if name not in own and kind is not None and target.label_type is not fo.Segmentation:
             yield Attribute(name, kind, field.description or "")

@@ -16,14 +16,14 @@ from bson import ObjectId
 from fiftyone import ViewField as F
 
 from ..errors import PluginError
-from ..labels.fields import LabelField, label_field
+from ..labels.fields import LabelField, attributes_of, label_field
 from ..labels.regions import single_labels
 from ..runs.bulk_write import Pending, flush, labels_at
 from ..runs.journal import Journal, entries_of, equal
 from ..runs.records import UNDONE, list_runs
 from ..runs.summaries import classes_of
 from ..runs.writer import ERROR
-from .fields import REVIEWED, attributes_of, declare, path_of
+from .fields import REVIEWED, declare, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,10 +268,9 @@ class ReviewQueue:
         if filters.disagreeing:
             model, name = F(subject.model_label), F("label")
             condition &= (model != None) & (model.lower() != name.lower())  # noqa: E711 - the same
-        if by_verdict and filters.show == "unreviewed":
-            condition &= F(REVIEWED) == None  # noqa: E711 - the same
-        elif by_verdict and filters.show != "all":
-            condition &= F(REVIEWED) == filters.show
+        if by_verdict and filters.show != "all":
+            verdict = None if filters.show == "unreviewed" else filters.show
+            condition &= F(REVIEWED) == verdict
         return condition
 
     def _item(self, sample: Any, label: Any) -> Item:
@@ -304,9 +303,11 @@ def _renew_summary(place: LabelField, document: ObjectId) -> None:
     """
     for record in reversed(list_runs(place.dataset)):
         summary = record.summary
-        if summary is None or record.state in UNDONE:
-            continue
-        if (summary.root, summary.frames) != (place.root, place.frames):
+        if (
+            summary is None
+            or record.state in UNDONE
+            or (summary.root, summary.frames) != (place.root, place.frames)
+        ):
             continue
         written = [
             change.new

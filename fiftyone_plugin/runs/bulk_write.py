@@ -47,8 +47,7 @@ class FlushResult:
     """The result of a flush.
 
     Attributes:
-        documents: the documents that it changed.
-        results: those of them that got more than a reason for their failure.
+        results: the documents that got more than a reason for their failure.
         cleared: whether an earlier run's reason was removed.
         regions: the number of labels that got values.
         added: the number of new labels.
@@ -56,7 +55,6 @@ class FlushResult:
         refused: document that could not be written -> the reason.
     """
 
-    documents: set[ObjectId] = field(default_factory=set)
     results: set[ObjectId] = field(default_factory=set)
     cleared: bool = False
     regions: int = 0
@@ -110,10 +108,10 @@ def flush(
         entries.append(journal.entry(document, place.frames, changes, added))
         # Two operations: MongoDB cannot set values in a list and push to it in one.
         operations += [*updates, *more]
-        outcome.documents.add(document)
     # The journal comes first: if we are killed after this line, undo finds the values unchanged.
     journal.write(entries)
-    too_large = write(place.documents, place.frames, operations, outcome.documents)
+    written = before.keys() - outcome.refused.keys()
+    too_large = write(place.documents, place.frames, operations, written)
     outcome.refused |= dict.fromkeys(too_large, _FULL)
     return outcome
 

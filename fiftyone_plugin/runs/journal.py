@@ -173,8 +173,7 @@ def _entry(found: Mapping[str, Any]) -> JournalEntry:
 
 def documents_of(journal: str) -> Iterator[tuple[ObjectId, bool]]:
     """The documents that a run changed, each once, and whether it is a frame."""
-    query = {"journal": journal}
-    found = _collection().find(query, {"document": True, "frames": True})
+    found = _collection().find({"journal": journal}, {"document": True, "frames": True})
     found = found.sort(_ORDER).allow_disk_use(True)
     for document, entries in groupby(found, key=lambda entry: entry["document"]):
         yield document, next(entries)["frames"]

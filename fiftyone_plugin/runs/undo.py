@@ -209,13 +209,15 @@ class _Undo:
 
     def _paths(self, entries: Iterable[JournalEntry]) -> list[str]:
         """The paths to read: only those that the run changed, as masks are large."""
-        whole, parts = set(), {"_id"}
-        for entry in entries:
-            if entry.journal == self._run:
-                whole |= {added.field for added in entry.added}
-                for change in entry.changes:
-                    root = change.root
-                    parts |= {f"{root}._id", f"{root}.{change.name}"} if root else {change.name}
+        mine = [entry for entry in entries if entry.journal == self._run]
+        whole = {added.field for entry in mine for added in entry.added}
+        changes = (change for entry in mine for change in entry.changes)
+        # The root of a sample's own field is "".
+        parts = {
+            f"{change.root}.{name}".removeprefix(".")
+            for change in changes
+            for name in ("_id", change.name)
+        }
         return [*whole, *(path for path in parts if path.split(".", 1)[0] not in whole)]
 
     def _updates(self, entries: list[JournalEntry], found: dict[str, Any] | None) -> list[Update]:
@@ -256,7 +258,7 @@ class _Undo:
         unedited = []
         for label in there:
             plain = dict(present[label])
-            for name, chain in steps[root, label].items():  # later changes by undone runs
+            for name, chain in steps[root, label].items():  # by undone runs, since then
                 plain[name] = without(self._gone, chain, plain.get(name, MISSING))
             if label_stamp(plain) == stamps[label]:
                 unedited.append(label)
@@ -268,8 +270,9 @@ class _Undo:
         self.counts["kept"] += len(there) - len(unedited)
         made = next((one for one in added if one.made), None)
         if made and value_at(found, root) is not None and len(unedited) == len(present):
-            undone = {"$unset": {made.field: ""}}
-            return (undone if made.old is MISSING else {"$set": {made.field: made.old}}), []
+            if made.old is MISSING:
+                return {"$unset": {made.field: ""}}, []
+            return {"$set": {made.field: made.old}}, []
         return {"$pull": {root: {"_id": {"$in": unedited}}}} if unedited else {}, []
 
     def _restoration(self, steps: Mapping[Owner, Names], found: dict[str, Any]) -> Update:

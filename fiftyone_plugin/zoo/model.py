@@ -127,6 +127,9 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
     media_type = "image"  # FiftyOne gives it videos frame by frame
     preprocess = False
     transforms = None  # PAM takes images as they are
+    # FiftyOne passes one image at a time, whatever the batch size: it reads the images of a batch
+    # together, and loses all if one of them cannot be read. PAM batches an image's regions anyway.
+    ragged_batches = True
 
     def __init__(self, config: PamConfig) -> None:
         super().__init__()
@@ -135,15 +138,6 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         self._settings = _models().settings_of(config.checkpoint, config.device, config.batch_size)
         self._held = ExitStack()
         self.needs_fields = {}
-
-    @property
-    def ragged_batches(self) -> bool:
-        """True: FiftyOne passes one image at a time, whatever the batch size.
-
-        It reads the images of a batch together, and loses all if one of them cannot be read.
-        PAM batches the regions of an image anyway, not images.
-        """
-        return True
 
     @property
     def needs_fields(self) -> dict[str, str]:
