@@ -12,7 +12,6 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network, save_checkpoint
-from pam_model.nano import render
 from pam_model.nano.sizes import nano_config
 from pam_model.nano.tokenizer import load_tokenizer, save_tokenizer
 from pam_model.nano.train.answers import AnswerTables
@@ -89,9 +88,8 @@ def _trainer(network: PAMNetwork, options: argparse.Namespace, device: torch.dev
 
 def _train(trainer: Trainer, options: argparse.Namespace) -> None:
     until = _STARTED + 60 * options.minutes - _SECONDS_TO_FINISH
-    seconds = trainer.trained_seconds + until - time.monotonic()
-    if options.schedule_minutes is not None:
-        seconds = 60 * options.schedule_minutes
+    left = trainer.trained_seconds + until - time.monotonic()
+    seconds = left if options.schedule_minutes is None else 60 * options.schedule_minutes
     schedule = Schedule(seconds, peak=options.rate)
     _say(f"{trainer.trained_seconds:.0f} s of the schedule's {seconds:.0f} s are over")
     trainer.run(schedule, until=until, most_steps=options.steps, report=_say)
@@ -128,14 +126,8 @@ def _parser() -> argparse.ArgumentParser:
 def _compile(network: PAMNetwork, what: str) -> Drawing:
     if what == "all":
         compile_parts(network)
-    if what == "none":
-        return Drawing()
-    return Drawing(
-        *(
-            torch.compile(part, dynamic=False)
-            for part in (render.index_maps, render.images, render.visible_fractions)
-        )
-    )
+    plain = Drawing()
+    return plain if what == "none" else Drawing(*(torch.compile(p, dynamic=False) for p in plain))
 
 
 def _export(network: PAMNetwork, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
