@@ -57,8 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer.prepare()
     _say(f"ready; {_memory(device)}")
     _train(trainer, options)
-    if options.profile:
-        _profile(trainer)
     if options.save_state:
         trainer.save(options.output)
     trainer.parameters.use_average()
@@ -111,7 +109,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--compile", choices=("none", "drawing", "all"), default="all", help="what to compile")
-    add("--profile", action="store_true", help="print what the GPU spends its time on")
     add("--resume", type=Path, help="folder with the state.pt of an earlier call")
     add(
         "--weights",
@@ -144,16 +141,6 @@ def _export(network: PAMNetwork, tokenizer: PreTrainedTokenizerBase, folder: Pat
         tokenizer,
         torch.float16,
     )
-
-
-def _profile(trainer: Trainer) -> None:
-    with torch.profiler.profile() as profile:
-        for _ in range(4):
-            trainer.step(0.0)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-    key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
-    print(profile.key_averages().table(sort_by=key, row_limit=45, max_name_column_width=90))
 
 
 def _memory(device: torch.device) -> str:
