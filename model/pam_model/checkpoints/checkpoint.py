@@ -184,8 +184,9 @@ def save_checkpoint(
     partial = folder / "model.safetensors.partial"
     save_file(stored, partial, metadata={"format": "pt"})
     partial.replace(folder / "model.safetensors")
-    text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
-    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
     tokenizer.save_pretrained(folder)
 
 

@@ -135,8 +135,10 @@ def make_batch(
     empty = torch.zeros(len(image), dtype=torch.bool, device=device)
     empty[counts["click"] : counts["click"] + counts["empty"]] = True
     facts = _facts(scenes, image, chosen, masks)
-    centre = MAP_STRIDE // 2
-    shown = maps[:, centre::MAP_STRIDE, centre::MAP_STRIDE].long()  # [B, h, w]
+    # What the centres of the image embedding's cells show.
+    shown = maps[
+        :, MAP_STRIDE // 2 :: MAP_STRIDE, MAP_STRIDE // 2 :: MAP_STRIDE
+    ].long()  # [B, h, w]
     return Batch(
         images=seen,
         points=_prompts(random, maps, masks, counts),

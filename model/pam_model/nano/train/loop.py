@@ -136,8 +136,7 @@ class Trainer:
             FileNotFoundError: `folder` has no `state.pt`.
             InputError: the state belongs to a model of other sizes.
         """
-        place = self.metrics.device
-        state = torch.load(folder / STATE_FILE, map_location=place, weights_only=True)
+        state = torch.load(folder / STATE_FILE, map_location=self.metrics.device, weights_only=True)
         self.parameters.load_state_dict(state["parameters"])
         self.objective.load_state_dict(state["model"])
         self.steps, self.trained_seconds = state["steps"], state["seconds"]
