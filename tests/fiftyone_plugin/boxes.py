@@ -80,3 +80,8 @@ def find(dataset, **options):
         for sample in dataset:
             writer.add_labels(sample.id, detections().detections)
     return writer.record.key
+
+
+def captions(dataset):
+    """The captions of all boxes."""
+    return dataset.values("boxes.detections.caption", unwind=True)

@@ -3,34 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import fiftyone as fo
-import fiftyone.core.odm as foo
-import hypothesis.strategies as st
 import numpy as np
 import pytest
-from bson import ObjectId, json_util
-from hypothesis import given
 
 from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.labels.fields import Attribute
-from fiftyone_plugin.runs import journal
-from fiftyone_plugin.runs.journal import MISSING, Change, equal
 from fiftyone_plugin.runs.records import list_runs, read_run, save
-from fiftyone_plugin.runs.undo import undo_run, without
+from fiftyone_plugin.runs.undo import undo_run
 from fiftyone_plugin.runs.writer import RunWriter
-from tests.fiftyone_plugin.boxes import CAPTION, add_samples, caption, detections, find, state
-from tests.fiftyone_plugin.conftest import documents
+from tests.fiftyone_plugin.boxes import (
+    CAPTION,
+    add_samples,
+    caption,
+    captions,
+    detections,
+    find,
+    state,
+)
 
 
 @pytest.fixture
 def dataset(new_dataset):
     return add_samples(new_dataset())
-
-
-def captions(dataset):
-    return dataset.values("boxes.detections.caption", unwind=True)
 
 
 def test_undo_restores_documents_and_schema(dataset):
@@ -309,223 +305,3 @@ def test_a_run_that_wrote_nothing_is_undone(dataset):
     assert state(dataset) != before
     undo_run(dataset, writer.record.key)
     assert state(dataset) == before
-
-
-# Datasets that are renamed, cloned, deleted, and what undo needs of the database
-
-
-def test_a_renamed_dataset_undoes_its_runs(dataset):
-    before = state(dataset)
-    key = caption(dataset, "a")
-    dataset.name = f"{dataset.name}-renamed"
-    undo_run(dataset, key)
-    assert state(dataset) == before
-
-
-def test_a_clone_and_its_original_undo_for_themselves(dataset):
-    before = state(dataset)
-    key = caption(dataset, "a")
-    second = caption(dataset, "b")
-    clone = dataset.clone()
-    try:
-        undo_run(dataset, second)
-        undo_run(dataset, key)
-        assert state(dataset) == before
-        assert captions(clone) == ["b 0", "b 1"] * 3
-        undo_run(clone, second)
-        undo_run(clone, key)
-        moving = {"_dataset_id", "created_at"}
-        assert [{k: v for k, v in d.items() if k not in moving} for d in documents(clone)] == [
-            {k: v for k, v in d.items() if k not in moving} for d in documents(dataset)
-        ]
-    finally:
-        clone.delete()
-
-
-def test_journals_of_deleted_datasets_and_runs_are_dropped(dataset, new_dataset):
-    gone = new_dataset()
-    gone.add_sample(fo.Sample(filepath="/nowhere.png", boxes=detections()))
-    kept = read_run(dataset, caption(dataset, "a")).journal
-    deleted = [
-        read_run(gone, caption(gone, "a")).journal,
-        read_run(dataset, caption(dataset, "b", key="b")).journal,
-    ]
-    gone.delete()
-    dataset.delete_run("b")
-    caption(dataset, "c")
-    found = foo.get_db_conn()[journal.NAME].distinct("journal")
-    assert kept in found
-    assert not set(deleted) & set(found)
-
-
-def test_a_run_whose_old_values_are_elsewhere_cannot_be_undone(dataset):
-    key = caption(dataset, "a")
-    record = read_run(dataset, key)
-    foo.get_db_conn()[journal.NAME].delete_many({"journal": record.journal})
-    with pytest.raises(PluginError, match="are not in this database"):
-        undo_run(dataset, key)
-    assert read_run(dataset, key).state == "finished"
-    assert captions(dataset) == ["a 0", "a 1"] * 3
-
-
-def test_old_values_longer_than_a_document_are_kept_in_parts(dataset, monkeypatch):
-    monkeypatch.setattr(journal, "_DOCUMENT_LIMIT", 8)
-    caption(dataset, "old")
-    before = state(dataset)
-    key = caption(dataset, "a")
-    found = foo.get_db_conn()[journal.NAME].find({"journal": read_run(dataset, key).journal})
-    assert [len(entry["changes"]) for entry in found] == [1] * 6
-    undo_run(dataset, key)
-    assert state(dataset) == before
-
-
-# Records and journals that are damaged, or of a newer version
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"$set": {"config.state": "paused"}}, {"$unset": {"config.field": ""}}]
-    + [{"$set": {f"config.{name}": 7}} for name in ("counts", "failures", "paths", "undone")],
-)
-def test_a_record_that_cannot_be_read_is_refused_and_can_be_forgotten(dataset, change):
-    caption(dataset, "a", key="a")
-    found = foo.get_db_conn().runs.update_one({"key": "a", "_dataset_id": dataset._doc.id}, change)
-    assert found.modified_count == 1
-    for use in (list_runs, lambda dataset: undo_run(dataset, "a")):
-        with pytest.raises(PluginError, match="record of the run 'a' is damaged.*delete_run"):
-            use(dataset)
-    dataset.delete_run("a")
-    assert list_runs(dataset) == []
-    assert captions(dataset) == ["a 0", "a 1"] * 3
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"$unset": {"changes": ""}},
-        {"$set": {"added": None}},
-        {"$set": {"added": [{"labels": [7]}]}},
-        {"$unset": {"changes.0.new": ""}},
-        {"$set": {"changes.1": "cut"}},
-        {"$set": {"changes.0.reason": "of a later version"}},
-        {"$set": {"kind": "of a later version"}},
-    ],
-)
-def test_a_journal_that_cannot_be_read_changes_nothing_and_can_be_tried_again(dataset, change):
-    before = state(dataset)
-    key = caption(dataset, "a")
-    after = documents(dataset)
-    entries = foo.get_db_conn()[journal.NAME]
-    kept = list(entries.find({"journal": read_run(dataset, key).journal}))
-    entries.update_one({"_id": kept[-1]["_id"]}, change)
-    with pytest.raises(PluginError, match=f"sample or frame {kept[-1]['document']} are damaged"):
-        undo_run(dataset, key)
-    assert documents(dataset) == after
-    entries.replace_one({"_id": kept[-1]["_id"]}, kept[-1])
-    undo_run(dataset, key)
-    assert state(dataset) == before
-
-
-# Runs of earlier versions
-
-
-def test_a_run_of_0_1_0_is_read_and_undone(new_dataset):
-    """Its documents are as that version wrote them: sample, run and journal."""
-    text = (Path(__file__).parents[1] / "data" / "run-0.1.0.json").read_text(encoding="utf-8")
-    found = json_util.loads(text)
-    dataset = add_samples(new_dataset(), 1)
-    dataset.add_sample_field("boxes.detections.caption", fo.StringField)
-    before = state(dataset)[1]
-    dataset.add_sample_field("boxes.detections.pam_label", fo.StringField)
-    dataset.add_sample_field("boxes_captions", fo.ListField, subfield=fo.StringField)
-    dataset.add_sample_field("pam_error", fo.StringField)
-    here = {"_dataset_id": dataset._doc.id}
-    dataset._sample_collection.delete_many({})
-    dataset._sample_collection.insert_many([{**one, **here} for one in found["after"]])
-    runs, entries = foo.get_db_conn().runs, foo.get_db_conn()[journal.NAME]
-    run = {**found["run"][0], **here, "_id": ObjectId()}
-    runs.insert_one(run)
-    dataset._doc.runs["old"] = run["_id"]
-    dataset.save()
-    entries.insert_many(found["journal"])
-    dataset.reload()
-    (record,) = list_runs(dataset)
-    assert (record.version, record.state, record.counts.regions) == ("0.1.0", "finished", 2)
-    undone = undo_run(dataset, "old").undone
-    assert undone is not None
-    assert (undone.restored, undone.removed, undone.kept, undone.missing) == (8, 1, 0, 0)
-    moving = {"_dataset_id", "last_modified_at"}
-    left = [{k: v for k, v in one.items() if k not in moving} for one in documents(dataset)]
-    assert left == [{k: v for k, v in one.items() if k not in moving} for one in found["before"]]
-    assert state(dataset)[1] == before
-
-
-# Values as if some runs had not written them
-
-
-def written(*values):
-    """Steps of runs A, B, C ... that each wrote a value over the one before."""
-    olds = [MISSING, *values]
-    return [step(run, old, new) for run, old, new in zip("ABCDEFGH", olds, values, strict=False)]
-
-
-def step(run, old, new):
-    return run, Change("", None, "caption", old, new)
-
-
-@pytest.mark.parametrize(
-    ("gone", "steps", "current", "value"),
-    [
-        ("A", written("a"), "a", MISSING),
-        ("A", [step("A", None, "a")], "a", None),
-        ("A", [step("A", "old", "a")], "a", "old"),
-        ("A", written("a"), MISSING, MISSING),
-        ("A", written("a"), None, None),
-        ("A", written("a"), "edited", "edited"),
-        ("A", written("a", "b"), "b", "b"),
-        ("B", written("a", "b"), "b", "a"),
-        ("BA", written("a", "b"), "b", MISSING),
-        ("CB", written("a", "b", "c"), "c", "a"),
-        ("CAB", written("a", "b", "c"), "c", MISSING),
-        ("B", written("a", "b", "c"), "c", "c"),
-        # A and B wrote the same: B's claim stays while B does.
-        ("A", written("a", "a"), "a", "a"),
-        ("B", written("a", "a"), "a", "a"),
-        ("AB", written("a", "a"), "a", MISSING),
-        # Somebody edited between A and B: that is what was there before B.
-        ("BA", [step("A", MISSING, "a"), step("B", "mine", "b")], "b", "mine"),
-        ("A", [step("A", MISSING, "a"), step("B", "mine", "b")], "b", "b"),
-        # B was written after A had been undone.
-        ("BA", [step("A", MISSING, "a"), step("B", MISSING, "b")], "b", MISSING),
-        # A was undone, and C wrote the same as A before B did something else.
-        ("BA", [step("A", "o", "a"), step("C", "o", "a"), step("B", "a", "b")], "b", "a"),
-        # A was killed between its journal and its writing, and went on.
-        ("A", [step("A", "o", "a"), step("A", "o", "a2")], "a2", "o"),
-        ("A", [step("A", "o", "a"), step("A", "a", "a2")], "a2", "o"),
-        # Somebody put A's text back over B's: it goes when A goes.
-        ("BA", written("a", "b"), "a", MISSING),
-        # The run never wrote here.
-        ("Z", written("a"), "a", "a"),
-    ],
-)
-def test_a_value_without_some_runs(gone, steps, current, value):
-    found = without(gone, steps, current)
-    assert found is value or found == value
-
-
-@given(
-    st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 4)), min_size=1, max_size=8),
-    st.permutations("ABC"),
-    st.one_of(st.none(), st.text(max_size=3)),
-)
-def test_all_runs_undone_in_any_order_leave_what_was_there(writes, order, before):
-    """This also holds if runs write in turns, and the same values."""
-    value, steps = before, []
-    for run, number in writes:
-        steps.append(step(run, value, number))
-        value = number
-    gone = ""
-    for run in order:
-        gone += run
-        value = without(gone, steps, value)
-    assert equal(value, before)
