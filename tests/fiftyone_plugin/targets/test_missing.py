@@ -60,9 +60,9 @@ def test_blank_answers_are_open_for_empty_only(operator, scene_dataset):
 def test_what_no_region_needs_is_not_asked_for(operator, scene_dataset, monkeypatch):
     asked = []
 
-    def recorded(image, prompts, questions, vocabulary):
+    def recorded(image, prompts, questions, vocabulary, **options):
         asked.append([question.task.value for question in questions])
-        return Request(image, prompts, questions, vocabulary)
+        return Request(image, prompts, questions, vocabulary, **options)
 
     monkeypatch.setattr("fiftyone_plugin.runs.attribute_mapping.Request", recorded)
     dataset = scene_dataset(0)
