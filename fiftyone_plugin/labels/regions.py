@@ -48,6 +48,9 @@ PROMPT_ID = "prompt_id"
 OBJECT_SCORE = "pam_object"
 """The attribute for the probability of an object, unless another name is given."""
 
+OPEN_LABEL = "pam_open_label"
+"""The attribute for the model's own words beside a class, unless another name is given."""
+
 NOTHING = 0.5
 """Up to this probability, the model sees no object."""
 

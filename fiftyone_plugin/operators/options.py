@@ -17,7 +17,7 @@ from pam_labeling.vocabulary import LABEL_FIT, replaced
 from pam_model.tasks import Language, Question, Task
 
 from ..errors import PluginError
-from ..labels.regions import OBJECT_SCORE
+from ..labels.regions import OBJECT_SCORE, OPEN_LABEL
 from ..targets.missing import Only  # noqa: TC001 - pydantic reads it
 
 if TYPE_CHECKING:
@@ -148,7 +148,7 @@ class ClassOptions(RunOptions):
         "class) to 1",
     )
     open_label: Text = Field(
-        default="pam_open_label",
+        default=OPEN_LABEL,
         description="the attribute for what the model itself says, where no class fits well or it "
         "says something else; None for none",
     )

@@ -209,8 +209,13 @@ class AttributeMapping:
         return {name: value for name, value in found.items() if wanted is None or name in wanted}
 
     def nothing(self, scores: Scores, wanted: Collection[str] | None = None) -> dict[str, Any]:
-        """The values for a label where the model sees no object: no class, and the probability."""
-        found: dict[str, Any] = {self.object_score: scores.object} if self.object_score else {}
+        """The values for a label where the model sees no object: no class, and the probability.
+
+        There are none if the probability is not kept: nobody would see the answer.
+        """
+        if self.object_score is None:
+            return {}
+        found: dict[str, Any] = {self.object_score: scores.object}
         if self.class_attribute not in OWN:
             found |= dict.fromkeys(name for name in self._class_attributes if name is not None)
         return {name: value for name, value in found.items() if wanted is None or name in wanted}

@@ -180,8 +180,9 @@ def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotatio
         wanted = turn.work.writable(source)
         if isinstance(result, Refusal):
             # Somebody drew it: that the model sees nothing there is an answer.
-            if job.new_field is None and result.scores.object <= NOTHING:
-                values[source.label_id] = job.answers.nothing(result.scores, wanted)
+            answered = job.new_field is None and result.scores.object <= NOTHING
+            if answered and (nothing := job.answers.nothing(result.scores, wanted)):
+                values[source.label_id] = nothing
             else:
                 reasons.append(f"{source.label_id}: {result.reason}")
             continue

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from pymongo import UpdateOne
 
 from ..errors import PluginError
-from ..labels.regions import OBJECT_SCORE
+from ..labels.regions import OBJECT_SCORE, OPEN_LABEL
 from . import records
 from .bulk_write import labels_at, value_at, write
 from .journal import (
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
     Update = tuple[dict[str, Any], list[Mapping[str, Any]]]  # MongoDB's, with its array filters
 
 _CHUNK = 500  # documents
-_OF_ALL_RUNS = (ERROR.name, OBJECT_SCORE)
+_OF_ALL_RUNS = (ERROR.name, OBJECT_SCORE, OPEN_LABEL)
 
 
 def undo_run(collection: SampleCollection, key: str, *, skip_missing: bool = False) -> RunRecord:
@@ -106,9 +106,8 @@ def _check(record: RunRecord, runs: Sequence[RunRecord]) -> None:
             raise PluginError(
                 f"The run {other.key!r} is writing to the same fields: stop it, or wait for it."
             )
-        # A newer run's reasons for failures and probabilities of objects do not count: undoing
-        # this run keeps them, and undoing that run later restores the value from before both (see
-        # `without`).
+        # What every run writes does not count: undoing this run keeps a newer run's values, and
+        # undoing that run later restores those from before both (see `without`).
         shared = [path for path in shared if path.rpartition(".")[2] not in _OF_ALL_RUNS]
         wrote = other in newer and shared and other.state != "undone"
         if wrote and next(documents_of(other.journal), None) is not None:
