@@ -18,6 +18,7 @@ from label_studio_backend.translation.prompts import (
     RegionPrompt,
     click_prompts,
     task_prompts,
+    whole_image,
 )
 from pam_labeling import Annotation, Region, Request
 from pam_labeling.validation import shown
@@ -111,7 +112,9 @@ class Translator:
         """
         config = config.for_task(task.get("data"))
         outputs = map_outputs(config, options)
-        read = partial(task_prompts, task, config, options=options, image=outputs.image.name)
+        read = whole_image
+        if outputs.shape is not None:
+            read = partial(task_prompts, task, config, options=options, image=outputs.image.name)
         return self._work(task, config, options, access, outputs, read)
 
     def prediction(
@@ -157,9 +160,8 @@ class Translator:
         image = self._images.get(value, access, task.get("id"), name)
         with self._metrics.stage("read"):
             regions = tuple(read(image.size))
-        labels = outputs.label_values
         # A label that somebody chose and that can stay is not asked for again.
-        chosen = options.keep_label and regions and all(one.label in labels for one in regions)
+        chosen = options.keep_label and regions and all(outputs.kept(one.labels) for one in regions)
         everything = AutomaticMaskOptions(
             points_per_side=options.points_per_side,
             min_area=options.min_area,

@@ -98,7 +98,15 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
             ),
             'lacks the labels "0", "1", "2" and 2 more of KeyPointLabels',
         ),
-        (GOOD + '<BitmaskLabels name="m" toName="image"/>', 'BitmaskLabels "m" is not answered'),
+        (GOOD + '<MagicWand name="m" toName="image"/>', 'MagicWand "m" is not answered'),
+        (
+            f'<TextArea name="caption" toName="image"/><Choices name="class" {REGION}/>',
+            'Choices "class" has perRegion="true", so it is left alone: no tag can hold the shape',
+        ),
+        (
+            f'<Choices name="choice" toName="image" value="$x"/><TextArea name="label" {REGION}/>',
+            'TextArea "label" has perRegion="true", so it is left alone: no tag can hold the shape',
+        ),
         (
             f'{GOOD}<TextArea name="notes" {REGION}/>',
             'Neither the name of TextArea "notes" nor an attribute says which .* add pam="brief"',
@@ -139,6 +147,8 @@ def test_a_hint_says_what_will_be_missing(tags, hint):
         f'{GOOD}<TextArea name="a" pam="brief" {REGION}/><TextArea name="b" pam="brief" {REGION}/>',
         f'{GOOD}<TextArea name="notes" pam="off" {REGION}/>',
         GOOD + '<TextArea name="comments" toName="image"/>',
+        '<TextArea name="caption" toName="image" rows="5" maxSubmissions="1"/>',
+        '<Choices name="choice" toName="image"><Choice value="Weapons"/></Choices>',
         BRUSH.replace("</Brush", '<Label value="background"/></Brush') + POINT,
     ],
 )
