@@ -23,7 +23,6 @@ from label_studio_backend.translation.model_versions import usual_version
 from label_studio_backend.translation.translator import Translator, Work
 from pam_labeling import Annotation, Annotator, LazyRequest, Priority, Request
 from pam_labeling.command_line.exit_codes import CommandError
-from pam_labeling.errors import SettingsError
 from pam_labeling.media import MAX_PIXELS
 from pam_labeling.settings import Settings
 
@@ -177,12 +176,9 @@ def read_settings(
         server: the same for the server.
 
     Raises:
-        CommandError: a setting cannot be used.
+        SettingsError: a setting cannot be used.
     """
-    try:
-        return Settings.from_environment(**model), ServerSettings.from_environment(**server)
-    except SettingsError as error:
-        raise CommandError(str(error)) from error
+    return Settings.from_environment(**model), ServerSettings.from_environment(**server)
 
 
 def open_predictor(model: Settings, server: ServerSettings) -> Predictor:

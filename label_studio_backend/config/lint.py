@@ -65,13 +65,10 @@ def check_config(config: LabelingConfig, options: Options) -> LintReport:
         except LabelingConfigError as error:  # noqa: PERF203 - the next tag is checked all the same
             errors[str(error)] = None
     try:
-        outputs = map_outputs(config, options)
+        hints += _about_outputs(map_outputs(config, options), config, options)
     except LabelingConfigError as error:
         errors[str(error)] = None
-    if errors:
-        return LintReport(tuple(errors), tuple(hints))
-    hints += _about_outputs(outputs, config, options)
-    return LintReport((), tuple(hints))
+    return LintReport(tuple(errors), tuple(hints))
 
 
 def _about_smart_tools(config: LabelingConfig) -> Iterator[str]:

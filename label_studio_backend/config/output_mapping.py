@@ -287,11 +287,10 @@ def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> 
 
 
 def _texts(on_image: Sequence[Control], options: Options) -> Iterable[TextTarget]:
+    wanted = tuple(Task) if options.tasks is None else options.tasks
     for control in on_image:
         task = task_of(control) if control.type == "textarea" else None
-        if task is None or not control.per_region:
-            continue
-        if options.tasks is None or task in options.tasks:
+        if task is not None and task in wanted and control.per_region:
             yield TextTarget(control, Question(task, language_of(control, options)))
 
 
@@ -317,9 +316,8 @@ def _vocabulary(
             f"{control} must have at most {MAX_CHOICES:,} labels, not {len(phrases):,}; "
             'or set the option labels to "open".'
         )
-    listed = tuple(phrases.items())
     language = _one_of(control, "pam_language", LANGUAGES)
-    return _checked(listed, language, label_fit_of(control, options))
+    return _checked(tuple(phrases.items()), language, label_fit_of(control, options))
 
 
 @lru_cache(maxsize=64)

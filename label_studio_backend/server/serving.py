@@ -32,7 +32,8 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
         server: settings of the server likewise.
 
     Raises:
-        CommandError: a setting cannot be used, or the server cannot listen on its address.
+        SettingsError: a setting cannot be used.
+        CommandError: one about media cannot, or the server cannot listen on its address.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     model_settings, settings = read_settings(model, server)

@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from label_studio_backend.translation.prompts import RegionPrompt
     from pam_labeling.regions import Region
 
-__all__ = ["Answer", "PredictionError", "write_prediction"]
-
 MIN_ID_LENGTH = 10
 """Label Studio's own ids have 10 characters; shorter ones collide."""
 

@@ -89,11 +89,11 @@ class Translator:
         on_image = [region for region in drawn if region.image == outputs.image.name]
         if not on_image:
             some = [one for one in islice(prompts, 3) if isinstance(one, Mapping)]
-            names = [shown(one.get("from_name")) for one in some]
-            sources = ", ".join(dict.fromkeys(names)) or "nowhere"
+            sources = dict.fromkeys(shown(one.get("from_name")) for one in some)
             raise PromptDataError(
                 "Nothing in this request is a keypoint, rectangle, ellipse, polygon or brush of a "
-                f"tag on the image that is answered; it comes from {sources}."
+                f"tag on the image that is answered; it comes from "
+                f"{', '.join(sources) or 'nowhere'}."
             )
         if not any(region.positive for region in on_image):
             raise PromptDataError(NOTHING_ON_THE_OBJECT)  # before the image is fetched
@@ -196,9 +196,7 @@ def image_value(task: Mapping[str, Any], value: str) -> object:
     data: Any = task.get("data")
     if not isinstance(data, Mapping):
         raise RequestError(f'{name_of(task)} has no data; its image belongs there, under "{key}"')
-    if key in data:
-        return data[key]
-    for part in key.split("."):
+    for part in [key] if key in data else key.split("."):
         if not isinstance(data, Mapping) or part not in data:
             raise RequestError(f'{name_of(task)} has no "{key}" in its data, where its image is')
         data = data[part]
