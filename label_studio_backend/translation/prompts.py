@@ -30,8 +30,9 @@ line in the log, unless none is left. The regions are those of the first of thes
    Label Studio's rectangles `{"x": 10, "y": 20, "width": 30, "height": 40, "label": "Car"}` in
    percent (`rotation` and `label` may be missing).
 
-The image's own upright size counts, whatever `original_width` and `original_height` say. A label
-that the tag does not have is as good as none.
+The image's own upright size counts, whatever `original_width` and `original_height` say; only if
+these say that the image was lying on its side, the region is an error. A label that the tag does
+not have is as good as none.
 """
 
 from __future__ import annotations
