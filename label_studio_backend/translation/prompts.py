@@ -184,12 +184,12 @@ def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
     for kind in ("annotations", "drafts", "predictions"):
         found = task.get(kind)
         listed = found if isinstance(found, list | JsonList) else []
-        items = [one for one in listed if isinstance(one, Mapping)]
         # The newest first. Times are ISO 8601 in UTC: their texts are in the order of time.
-        items.sort(
-            key=lambda item: str(item.get("updated_at") or item.get("created_at")), reverse=True
-        )
-        for item in items:
+        for item in sorted(
+            (one for one in listed if isinstance(one, Mapping)),
+            key=lambda item: str(item.get("updated_at") or item.get("created_at")),
+            reverse=True,
+        ):
             # Only annotations are skipped (cancelled), and only predictions have a model.
             if item.get("was_cancelled") is not True and not is_own(item.get("model_version")):
                 yield item.get("result") or []

@@ -161,20 +161,19 @@ class Translator:
         labels = outputs.label_values
         # A label that somebody chose and that can stay is not asked for again.
         chosen = options.keep_label and regions and all(one.label in labels for one in regions)
-        everything = AutomaticMaskOptions(
-            points_per_side=options.points_per_side,
-            min_area=options.min_area,
-            max_area=options.max_area,
-            max_regions=options.max_regions,
-            iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
-        )
         request = Request(
             image,
             prompts=tuple(one.prompt for one in regions),
             questions=outputs.questions,
             vocabulary=None if chosen else outputs.vocabulary,
             choices={target.control.name: target.vocabulary for target in outputs.choices},
-            everything=everything,
+            everything=AutomaticMaskOptions(
+                points_per_side=options.points_per_side,
+                min_area=options.min_area,
+                max_area=options.max_area,
+                max_regions=options.max_regions,
+                iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
+            ),
         )
         return Work(name, request, regions, outputs, config, options)
 
