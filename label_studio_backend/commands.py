@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
@@ -26,11 +26,8 @@ app = typer.Typer()
 _SEEN = "Other users of this machine can see it in the list of processes; rather set"
 
 
-def _option(default_of: str, help_text: str, metavar: str = "TEXT") -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(
-        metavar=metavar, help=f"{help_text} ({default_of})"
-    )
-    return option
+def _option(default_of: str, help_text: str, metavar: str = "TEXT") -> Any:
+    return typer.Option(metavar=metavar, help=f"{help_text} ({default_of})")
 
 
 _Model = Annotated[

@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -21,7 +22,8 @@ from defusedxml.ElementTree import DefusedXMLParser
 from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryIgnored
 from label_studio_sdk.label_interface.interface import LabelInterface
 
-from label_studio_backend.config.visibility import Condition, Shown, attribute
+from label_studio_backend.config.task_values import VARIABLE, task_value
+from label_studio_backend.config.visibility import Condition, Shown, attribute, conditions_of
 from pam_labeling.errors import InputError
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -89,7 +91,8 @@ class Control:
         per_region: whether it describes a region, not the whole image (`perRegion="true"`).
         conditions: when the editor shows it: its own condition, and those of the Views around it.
         attributes: as in the XML, read-only.
-        task_key: the key of task data that its labels come from (`value="$key"`), if any.
+        task_key: where its labels come from in task data, such as "$meta.brands" (see
+            `task_values`), if they do.
     """
 
     name: str
@@ -205,7 +208,8 @@ class LabelingConfig:
             key = keys.get(element.get("name", ""))
             if key is not None:
                 tag = "Label" if element.tag.lower().endswith("labels") else "Choice"
-                _add_children(element, tag, data.get(key))
+                with suppress(KeyError):
+                    _add_children(element, tag, task_value(key, data))
         return self.parse(tostring(root, encoding="unicode"))
 
     def errors_of(self, prediction: Mapping[str, Any]) -> list[str]:
@@ -300,10 +304,10 @@ def _images(elements: Iterable[Element]) -> Iterator[ImageTag]:
     for element in elements:
         name, value = element.get("name"), element.get("value")
         if element.tag.lower() == "image" and name and value and not element.get("valueList"):
-            if value.strip() == "$":
+            if value.startswith("$") and not VARIABLE.match(value):
                 raise LabelingConfigError(
-                    f'The value of {element.tag} "{name}" must name a key of task data, as '
-                    f'value="$image" does, not "{value}".'
+                    f'The value of {element.tag} "{name}" must name a key of task data in ASCII '
+                    f'letters, digits and "_", as value="$image" does, not "{value}".'
                 )
             yield ImageTag(name, value)
 
@@ -326,11 +330,6 @@ def _control(element: Element, to_name: str, parents: Mapping[Element, Element])
     value = attribute(element.attrib, "value") or ""
     takes_list = listed is not None or kind == "taxonomy"
     per_region = (attribute(element.attrib, "perRegion") or "").lower() == "true"
-    conditions = [Condition.read(element.attrib, per_region=per_region)]
-    around = parents.get(element)
-    while around is not None:
-        conditions.append(Condition.read(around.attrib, per_region=False))
-        around = parents.get(around)
     return Control(
         name=element.attrib["name"],
         tag=element.tag,
@@ -340,9 +339,9 @@ def _control(element: Element, to_name: str, parents: Mapping[Element, Element])
         nodes=MappingProxyType(dict([*nodes, *reversed(nodes)])),
         smart=(attribute(element.attrib, "smart") or "").lower() != "false",
         per_region=per_region,
-        conditions=tuple(conditions),
+        conditions=conditions_of(element, parents, per_region=per_region),
         attributes=MappingProxyType(dict(element.attrib)),
-        task_key=value[1:] if takes_list and value.startswith("$") else None,
+        task_key=value if takes_list and "$" in value else None,
     )
 
 

@@ -295,9 +295,7 @@ def check_project(xml: object, extra_params: object) -> Checked:
 
 def _long_phrases(config: LabelingConfig, options: Options) -> tuple[str, ...]:
     outputs = map_outputs(config, options)
-    lists = [target.vocabulary for target in outputs.choices]
-    if outputs.vocabulary is not None:
-        lists.append(outputs.vocabulary)
+    lists = filter(None, [*(target.vocabulary for target in outputs.choices), outputs.vocabulary])
     # A byte becomes at most one token; NFC may turn one letter into three.
     spoken = dict.fromkeys(phrase for vocabulary in lists for phrase in vocabulary.spoken)
     return tuple(phrase for phrase in spoken if 3 * len(phrase.encode()) > MOST_TOKENS)

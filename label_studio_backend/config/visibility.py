@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from xml.etree.ElementTree import Element
 
 
 @dataclass
@@ -70,6 +71,18 @@ class Condition:
         from_tags = choices.values() if self.tag is None else [choices.get(self.tag, ())]
         chosen = {value for values in from_tags for value in values}
         return bool(chosen & set(self.choices) if self.choices else chosen)
+
+
+def conditions_of(
+    element: Element, parents: Mapping[Element, Element], *, per_region: bool
+) -> tuple[Condition, ...]:
+    """The conditions of a tag and of the tags around it; `per_region`: it is one for regions."""
+    conditions = [Condition.read(element.attrib, per_region=per_region)]
+    around = parents.get(element)
+    while around is not None:
+        conditions.append(Condition.read(around.attrib, per_region=False))
+        around = parents.get(around)
+    return tuple(conditions)
 
 
 def attribute(attributes: Mapping[str, str], name: str) -> str | None:

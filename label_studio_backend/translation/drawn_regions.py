@@ -86,15 +86,21 @@ class DrawnRegion:
         """The shape in pixels, as a point, a box or a mask; it passes `Prompt.check`.
 
         Args:
-            size: `(width, height)` of the upright image. Percents are of this size, whatever
-                `original_width` and `original_height` say: these only matter for the masks of
-                brushes, which are resized where they differ.
+            size: `(width, height)` of the upright image. Percents are of this size. The masks of
+                brushes are resized where `original_width` and `original_height` differ.
 
         Raises:
-            PromptDataError: its geometry is no geometry, or outside the image.
+            PromptDataError: its geometry is no geometry, or outside the image; or the image was
+                lying on its side when it was drawn.
         """
         value = self.result.get("value")
+        drawn_on = self.result.get("original_width"), self.result.get("original_height")
         try:
+            if drawn_on == (size[1], size[0]) != size:
+                raise GeometryError(
+                    f"It was drawn on an image of {size[1]} x {size[0]} pixels, lying on its side; "
+                    f"upright it has {size[0]} x {size[1]}. Save it without EXIF orientation."
+                )
             if not isinstance(value, Mapping):
                 raise GeometryError("the result has no value.")
             # Only a long outline or mask is not a list yet.

@@ -199,8 +199,7 @@ def _turned_rectangle(mask: CroppedMask, angle: float) -> dict[str, float] | Non
     low, high = along.min(axis=0), along.max(axis=0)
     ends = np.array([low, (high[0], low[1]), high, (low[0], high[1])]) @ axes
     width, height = high - low
-    inside = (ends >= 0).all() and (ends <= size).all()
-    if not inside or width > size[0] or height > size[1]:
+    if (ends < 0).any() or (ends > size).any() or width > size[0] or height > size[1]:
         return None
     x, y = float(ends[0][0]), float(ends[0][1])
     return _rectangle(x, y, float(width), float(height), angle % 360, size)

@@ -31,7 +31,8 @@ line in the log, unless none is left. The regions are those of the first of thes
    Label Studio's rectangles `{"x": 10, "y": 20, "width": 30, "height": 40, "label": "Car"}` in
    percent (`rotation` and `label` may be missing).
 
-The image's own upright size counts, whatever `original_width` and `original_height` say.
+The image's own upright size counts, whatever `original_width` and `original_height` say; only if
+these say that the image was lying on its side, the region is an error.
 """
 
 from __future__ import annotations
@@ -191,12 +192,12 @@ def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
     for kind in ("annotations", "drafts", "predictions"):
         found = task.get(kind)
         listed = found if isinstance(found, list | JsonList) else []
-        items = [one for one in listed if isinstance(one, Mapping)]
         # The newest first. Times are ISO 8601 in UTC: their texts are in the order of time.
-        items.sort(
-            key=lambda item: str(item.get("updated_at") or item.get("created_at")), reverse=True
-        )
-        for item in items:
+        for item in sorted(
+            (one for one in listed if isinstance(one, Mapping)),
+            key=lambda item: str(item.get("updated_at") or item.get("created_at")),
+            reverse=True,
+        ):
             # Only annotations are skipped (cancelled), and only predictions have a model.
             if item.get("was_cancelled") is not True and not is_own(item.get("model_version")):
                 yield item.get("result") or []

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.config.output_mapping import OutputMapping, map_outputs
+from label_studio_backend.config.task_values import task_value
 from label_studio_backend.errors import RequestError
 from label_studio_backend.translation.drawn_regions import PromptDataError, drawn_regions
 from label_studio_backend.translation.predictions import Answer, PredictionError, write_prediction
@@ -162,20 +163,19 @@ class Translator:
             regions = tuple(read(image.size))
         # A label that somebody chose and that can stay is not asked for again.
         chosen = options.keep_label and regions and all(outputs.kept(one.labels) for one in regions)
-        everything = AutomaticMaskOptions(
-            points_per_side=options.points_per_side,
-            min_area=options.min_area,
-            max_area=options.max_area,
-            max_regions=options.max_regions,
-            iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
-        )
         request = Request(
             image,
             prompts=tuple(one.prompt for one in regions),
             questions=outputs.questions,
             vocabulary=None if chosen else outputs.vocabulary,
             choices={target.control.name: target.vocabulary for target in outputs.choices},
-            everything=everything,
+            everything=AutomaticMaskOptions(
+                points_per_side=options.points_per_side,
+                min_area=options.min_area,
+                max_area=options.max_area,
+                max_regions=options.max_regions,
+                iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
+            ),
         )
         return Work(name, request, regions, outputs, config, options)
 
@@ -192,14 +192,12 @@ def image_value(task: Mapping[str, Any], value: str) -> object:
     Raises:
         RequestError: there is no data, or it has no such key.
     """
-    if not value.startswith("$"):
-        return value
-    key = value[1:]
-    data: Any = task.get("data")
+    data = task.get("data")
     if not isinstance(data, Mapping):
-        raise RequestError(f'{name_of(task)} has no data; its image belongs there, under "{key}"')
-    for part in [key] if key in data else key.split("."):
-        if not isinstance(data, Mapping) or part not in data:
-            raise RequestError(f'{name_of(task)} has no "{key}" in its data, where its image is')
-        data = data[part]
-    return data
+        raise RequestError(f'{name_of(task)} has no data; its image belongs there, as "{value}"')
+    try:
+        return task_value(value, data)
+    except KeyError as error:
+        [key] = error.args
+        message = f'{name_of(task)} has no "{key}" in its data, where its image is'
+        raise RequestError(message) from None

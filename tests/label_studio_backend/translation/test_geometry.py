@@ -163,11 +163,6 @@ def test_a_mask_of_another_size_is_resized():
     assert CroppedMask.from_mask(fit_mask(small, (64, 48))).box == (16, 12, 32, 24)
 
 
-def test_a_mask_of_the_image_on_its_side_is_refused():
-    with pytest.raises(GeometryError, match="on its side"):
-        fit_mask(np.ones((64, 48), np.bool_), (64, 48))
-
-
 def test_a_stroke_becomes_points_on_it():
     path = np.array([(50, 50), (300, 80), (400, 300)])
     mask = drawn(SIZE, lambda m: cv2.polylines(m, [path], False, 1, thickness=12))

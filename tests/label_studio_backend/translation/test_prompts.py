@@ -194,8 +194,13 @@ def test_is_positive_in_the_value_means_nothing():
 
 
 def test_the_images_own_size_counts():
-    result = point(50, 50, original_width=960, original_height=640)
+    result = point(50, 50, original_width=960, original_height=1440)
     assert read(result)[0].prompt.points.tolist() == [[320, 480]]
+
+
+def test_a_click_on_the_image_on_its_side_is_refused():
+    with pytest.raises(PromptDataError, match="960 x 640 pixels, lying on its side; upright"):
+        read(point(50, 50, original_width=960, original_height=640))
 
 
 def test_every_shape_is_an_object_of_its_own():
