@@ -224,8 +224,9 @@ def _parse(xml: str) -> LabelingConfig:
     try:
         interface = LabelInterface(_DECLARATION.sub("", xml))  # lxml refuses a declaration in a str
     except (LabelStudioXMLSyntaxErrorSentryIgnored, ValueError) as error:
-        message = f"Label Studio's SDK cannot read the labelling config: {error}"
-        raise LabelingConfigError(message) from error
+        raise LabelingConfigError(
+            f"Label Studio's SDK cannot read the labelling config: {error}"
+        ) from error
     for tag in interface.controls or ():
         if tag.dynamic_value:  # its list may have more labels than can be read from a task
             tag.set_labels([])

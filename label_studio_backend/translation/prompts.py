@@ -165,8 +165,11 @@ def task_prompts(
         PromptDataError: no region of those there are can be read, or the boxes are no boxes.
     """
     for results in region_sources(task):
-        on_image = [region for region in drawn_regions(results, config) if region.image == image]
-        regions = [region for region in on_image if region.positive]
+        regions = [
+            region
+            for region in drawn_regions(results, config)
+            if region.image == image and region.positive
+        ]
         if regions:
             return [
                 RegionPrompt(prompt, region.labels, region.control.name, region.region_id)

@@ -99,8 +99,7 @@ class Translator:
             )
         if not any(region.positive for region in on_image):
             raise PromptDataError(NOTHING_ON_THE_OBJECT)  # before the image is fetched
-        read = partial(click_prompts, on_image)
-        return self._work(task, config, options, access, outputs, read)
+        return self._work(task, config, options, access, outputs, partial(click_prompts, on_image))
 
     def task(
         self, task: Mapping[str, Any], config: LabelingConfig, options: Options, access: Access
@@ -140,8 +139,7 @@ class Translator:
             )
             # Label Studio saves nearly everything that it is sent, and a config may have more tags
             # and attributes than we know. The SDK reads it in its own way.
-            errors = work.config.errors_of(prediction)
-            if errors:
+            if errors := work.config.errors_of(prediction):
                 found = "; ".join(error[:300] for error in errors[:5])
                 raise PredictionError(f"label_studio_sdk refuses the prediction: {found}")
         return prediction
@@ -157,8 +155,9 @@ class Translator:
     ) -> Work:
         """Fetch the image, and read what points at it: `read` makes prompts for its size."""
         name = name_of(task)
-        value = image_value(task, outputs.image.value)
-        image = self._images.get(value, access, task.get("id"), name)
+        image = self._images.get(
+            image_value(task, outputs.image.value), access, task.get("id"), name
+        )
         with self._metrics.stage("read"):
             regions = tuple(read(image.size))
         # A label that somebody chose and that can stay is not asked for again.
