@@ -29,7 +29,8 @@ id if its own is shorter than Label Studio's, or occurs earlier in the same pred
 
 Scores: a shape has the predicted IoU, times the label's fit where the model chose the label. A
 label has its fit, or the IoU where a person chose it. A choice has its fit. A text has the IoU,
-since words have no score of their own. A prediction has the mean of its shapes' scores, or 0.
+since words have no score of their own. A prediction has the mean of the scores of its shapes, or of
+its choices about the whole image; or 0.
 """
 
 from __future__ import annotations
@@ -115,8 +116,10 @@ def write_prediction(
             results.append(_result(region, region_id, *shape) | meta)
             others += _words(region, label, outputs)
             results += [_result(region, region_id, *part) for part in others]
-    name = outputs.shape.name if outputs.shape is not None else None
-    scores = [result["score"] for result in results if name in (None, result["from_name"])]
+    scored = [target.control.name for target in outputs.choices]
+    if outputs.shape is not None:
+        scored = [outputs.shape.name]
+    scores = [result["score"] for result in results if result["from_name"] in scored]
     score = _rounded(sum(scores) / len(scores)) if scores else 0.0
     return {"result": results, "score": score, "model_version": model_version}
 
