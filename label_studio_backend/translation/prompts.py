@@ -22,11 +22,10 @@ In pre-annotation (`task_prompts`) every region is an object of its own, and wha
 background, or beside an object, is passed over. A region that cannot be read is left out with a
 line in the log, unless none is left. The regions are those of the first of these that has any:
 
-1. the newest annotation that was not skipped,
-2. the newest draft,
-3. the newest prediction of another model (those of pam-labeling would only repeat themselves; see
+1. the newest annotation that was not skipped, or a draft that is newer,
+2. the newest prediction of another model (those of pam-labeling would only repeat themselves; see
    `model_versions`),
-4. the boxes in the task's data under the key that the option `boxes` names: a list (or its JSON
+3. the boxes in the task's data under the key that the option `boxes` names: a list (or its JSON
    text) of `[x1, y1, x2, y2]` in pixels, of `{"box": [x1, y1, x2, y2], "label": "Car"}`, or of
    Label Studio's rectangles `{"x": 10, "y": 20, "width": 30, "height": 40, "label": "Car"}` in
    percent (`rotation` and `label` may be missing).
@@ -41,6 +40,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,13 +192,12 @@ def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
     Args:
         task: as Label Studio sends it, not trusted.
     """
-    for kind in ("annotations", "drafts", "predictions"):
-        found = task.get(kind)
-        listed = found if isinstance(found, list | JsonList) else []
+    for kinds in (("annotations", "drafts"), ("predictions",)):
+        lists = [found for kind in kinds if isinstance(found := task.get(kind), list | JsonList)]
         # The newest first. Times are ISO 8601 in UTC: their texts are in the order of time.
         for item in sorted(
-            (one for one in listed if isinstance(one, Mapping)),
-            key=lambda item: str(item.get("updated_at") or item.get("created_at")),
+            (one for one in chain(*lists) if isinstance(one, Mapping)),
+            key=lambda item: str(item.get("updated_at") or item.get("created_at") or ""),
             reverse=True,
         ):
             # Only annotations are skipped (cancelled), and only predictions have a model.

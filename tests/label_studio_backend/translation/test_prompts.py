@@ -408,6 +408,15 @@ def test_the_newest_annotation_that_was_not_skipped_counts():
     assert [one.region_id for one in regions(task)] == ["region-3"]
 
 
+@pytest.mark.parametrize(("hour", "newest"), [(9, 1), (11, 2)])
+def test_a_draft_counts_if_it_is_newer_than_the_annotation(hour, newest):
+    task = {
+        "annotations": [with_box(1, updated_at="2026-11-22T10:00:00Z")],
+        "drafts": [with_box(2, updated_at=f"2026-11-22T{hour:02}:00:00Z")],
+    }
+    assert [one.region_id for one in regions(task)] == [f"region-{newest}"]
+
+
 def test_own_predictions_are_not_repeated():
     own = with_box(1, model_version="nano (pam-labeling 0.1.0)")
     renamed = with_box(3, model_version="trial-1 (pam-labeling)")
