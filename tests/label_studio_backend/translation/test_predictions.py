@@ -309,7 +309,7 @@ def test_the_details_of_the_open_mode_say_the_models_name_where_it_is_another():
 
 
 CLASS = """<Choices name="{0}" toName="image" perRegion="true" pam="label" {1}>
-  <Choice value="x"/><Choice value="y"/></Choices>"""
+  <Choice value="a ball" alias="x"/><Choice value="y"/></Choices>"""
 
 
 @pytest.mark.parametrize(
@@ -325,6 +325,7 @@ CLASS = """<Choices name="{0}" toName="image" perRegion="true" pam="label" {1}>
         ('visibleWhen="choice-selected"', True),
         ('visibleWhen="choice-selected" whenTagName="first" whenChoiceValue="x"', True),
         ('visibleWhen="choice-selected" whenTagName="first" whenChoiceValue="y"', False),
+        ('visibleWhen="choice-selected" whenTagName="first" whenChoiceValue="a ball"', True),
         ('visibleWhen="choice-selected" whenTagName="another"', False),
         ('visibleWhen="choice-unselected" whenTagName="first" whenChoiceValue="y"', True),
         ('visibleWhen="choice-unselected" whenTagName="first" whenChoiceValue="x,y"', False),
