@@ -46,12 +46,12 @@ def read_bitmask(uri: object, size: Size) -> Mask:
         with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             width, height = image.size
             if width * height <= size[0] * size[1]:
-                alpha = np.asarray(image.convert("RGBA").getchannel("A"))  # [height, width]
+                alpha = np.asarray(image.convert("LA").getchannel("A"))  # [height, width]
                 return alpha > 0
     except MediaError as error:
         raise GeometryError(f"The bitmask cannot be read: {error}.") from error
     except Exception as error:  # Pillow's decoders raise nearly anything on damaged bytes
-        raise GeometryError(f"The bitmask is no PNG, or a damaged one ({error}).") from error
+        raise GeometryError("The bitmask is no PNG, or a damaged one.") from error
     raise GeometryError(
         f"The bitmask has {width} x {height} pixels, more than the image of {size[0]} x {size[1]}."
     )
