@@ -28,11 +28,12 @@ from label_studio_backend.config.output_mapping import (
     map_outputs,
     task_of,
 )
+from label_studio_backend.config.visibility import Shown
 from pam_labeling.annotator import MOST_TOKENS
 from pam_labeling.validation import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pam_labeling import Annotator
 
@@ -202,12 +203,38 @@ def _about_outputs(
             f"Only {outputs.shape} can hold a shape, so answers are single points; "
             "add BrushLabels, PolygonLabels, EllipseLabels or RectangleLabels."
         )
+    yield from _about_hidden(outputs)
     asked = {text.question.task for text in outputs.texts}
     for task in options.tasks or ():
         if task not in asked:
             yield (
                 f'The option tasks has "{task.value}", but no TextArea that is answered '
                 f'asks for it; add pam="{task.value}" to one.'
+            )
+
+
+def _about_hidden(outputs: OutputMapping) -> Iterator[str]:
+    labels = outputs.labels
+    if labels is not None and labels.task_key:
+        return
+    # At most, the editor shows what it shows for all labels and all choices, or for no choice.
+    all_labels = tuple(outputs.label_values)
+    all_choices: dict[str, Sequence[str]] = {
+        target.control.name: [one for label in target.paths for one in target.spellings(label)]
+        for target in outputs.choices
+    }
+    no_choices: dict[str, Sequence[str]] = {}
+    name = labels.name if labels is not None else None
+    answered = [text.control for text in outputs.texts]
+    for control in answered + [target.control for target in outputs.choices]:
+        possible = [
+            Shown(name, all_labels, choices, is_region=outputs.shape is not None)
+            for choices in (no_choices, all_choices)
+        ]
+        if not any(map(control.is_shown, possible)):
+            yield (
+                f"{control} is left alone: its visibleWhen, whenTagName, whenLabelValue or "
+                "whenChoiceValue, or those of a View around it, hide it from all that is answered."
             )
 
 

@@ -88,6 +88,10 @@ class ChoiceTarget:
     vocabulary: Vocabulary
     paths: Mapping[str, tuple[str, ...]]
 
+    def spellings(self, label: str) -> tuple[str, ...]:
+        """How `whenChoiceValue` may spell a label: as results do, or as the value of an alias."""
+        return self.paths[label][-1:] + self.vocabulary.phrases_of(label)
+
 
 @dataclass(frozen=True)
 class OutputMapping:

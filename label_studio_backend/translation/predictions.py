@@ -192,10 +192,7 @@ def _words(region: Region, label: _Label, outputs: OutputMapping) -> list[_Part]
         control, choice = target.control, region.choices.get(target.control.name)
         if choice is not None and choice.label is not None and control.is_shown(shown):
             path = list(target.paths[choice.label])
-            # The editor also takes the value of a choice that has an alias.
-            shown.choices[control.name] = path[-1:] + list(
-                target.vocabulary.phrases_of(choice.label)
-            )
+            shown.choices[control.name] = target.spellings(choice.label)
             value = {"taxonomy": [path]} if control.type == "taxonomy" else {"choices": path}
             choices.append((control, value, choice.score))
     texts: list[_Part] = []
