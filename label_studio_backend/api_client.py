@@ -190,9 +190,9 @@ class Api:
             seconds = min(2.0**attempt, _MOST_WAIT) if wanted is None else wanted
             passed = time.monotonic() - began
             if passed + seconds > self._patience:
-                raise UnreachableError(
-                    f"Label Studio at {self.url} {reason}, even after {passed:.0f} s (--patience)"
-                )
+                # Only prelabel waits; it has an option for it.
+                waited = f", even after {passed:.0f} s (--patience)" if self._patience else ""
+                raise UnreachableError(f"Label Studio at {self.url} {reason}{waited}")
             self._tell(f"Label Studio {reason}; trying again in {seconds:.0f} s")
             self.wait(seconds)
         raise AssertionError("unreachable")

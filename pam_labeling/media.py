@@ -26,6 +26,8 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 89_478_485
 """The default and highest limit of pixels: Pillow warns about larger images."""
 
+# Browsers show a WebP as it is stored, whatever its EXIF says. MPO is a JPEG of several images.
+_TURNED_BY_BROWSERS = frozenset({"JPEG", "MPO", "PNG"})
 _BYTES_PER_PIXEL = 8  # a raw image of four 16-bit channels; no sensible file is larger
 # Functions that turn stored pixels, (h, w) or (h, w, 3), upright, by EXIF orientation.
 _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
@@ -101,9 +103,10 @@ def read_image(
 ) -> LoadedImage:
     """Read an image file, or the bytes of one, into upright 8-bit RGB.
 
-    EXIF orientation is applied. Transparent parts become white. An animation gives its first frame.
-    16-bit grey is scaled by its full range (65,535 is white). CMYK is converted without colour
-    profiles, which are ignored.
+    An image is turned by its EXIF orientation where browsers do so: a JPEG, and a PNG by its chunk
+    eXIf, but no WebP. A TIFF, which browsers cannot show, is turned too. Transparent parts become
+    white. An animation gives its first frame. 16-bit grey is scaled by its full range (65,535 is
+    white). CMYK is converted without colour profiles, which are ignored.
 
     Args:
         source: the file's path, or its content.
@@ -188,10 +191,8 @@ def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> n
             width, height = image.size
             if width * height > max_pixels:
                 raise too_large(f"{width} x {height} pixels")
-            # Load before reading the orientation: Pillow turns a TIFF upright as it loads it, and
-            # then drops its orientation.
-            image.load()
             turn = _UPRIGHT.get(_orientation(image), np.asarray)
+            image.load()  # Pillow turns a TIFF upright itself as it loads it
             return np.ascontiguousarray(turn(convert(image, name)))
     except ImageError:
         raise
@@ -209,8 +210,14 @@ def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> n
 
 
 def _orientation(image: Image.Image) -> int:
+    """The EXIF orientation of an image that is not loaded yet, if browsers apply it."""
+    if image.format not in _TURNED_BY_BROWSERS:
+        return 1
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        # image.getexif() would also read XMP, and after loading what follows a PNG's pixels.
+        exif = Image.Exif()
+        exif.load(image.info.get("exif", b""))
+        return int(exif.get(ExifTags.Base.Orientation, 1))
     except Exception:  # noqa: BLE001 - with damaged EXIF, show as stored, like browsers
         return 1
 

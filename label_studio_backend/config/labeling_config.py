@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -21,6 +22,8 @@ from defusedxml.ElementTree import DefusedXMLParser
 from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryIgnored
 from label_studio_sdk.label_interface.interface import LabelInterface
 
+from label_studio_backend.config.task_values import VARIABLE, task_value
+from label_studio_backend.config.visibility import Condition, Shown, attribute, conditions_of
 from pam_labeling.errors import InputError
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -86,8 +89,10 @@ class Control:
         smart: whether annotators may prompt with it. Label Studio's editor reads a missing `smart`
             as "true"; only `smart="false"` turns it off.
         per_region: whether it describes a region, not the whole image (`perRegion="true"`).
+        conditions: when the editor shows it: its own condition, and those of the Views around it.
         attributes: as in the XML, read-only.
-        task_key: the key of task data that its labels come from (`value="$key"`), if any.
+        task_key: where its labels come from in task data, such as "$meta.brands" (see
+            `task_values`), if they do.
     """
 
     name: str
@@ -100,12 +105,17 @@ class Control:
     )
     smart: bool = True
     per_region: bool = False
+    conditions: tuple[Condition, ...] = ()
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     task_key: str | None = None
 
     def attribute(self, name: str) -> str | None:
         """The stripped text of an attribute, its name in any case; None if absent."""
-        return _attribute(self.attributes, name)
+        return attribute(self.attributes, name)
+
+    def is_shown(self, shown: Shown) -> bool:
+        """Whether the editor shows the tag, and the Views around it."""
+        return all(condition.holds(shown) for condition in self.conditions)
 
     @property
     def kind(self) -> str:
@@ -198,7 +208,8 @@ class LabelingConfig:
             key = keys.get(element.get("name", ""))
             if key is not None:
                 tag = "Label" if element.tag.lower().endswith("labels") else "Choice"
-                _add_children(element, tag, data.get(key))
+                with suppress(KeyError):
+                    _add_children(element, tag, task_value(key, data))
         return self.parse(tostring(root, encoding="unicode"))
 
     def errors_of(self, prediction: Mapping[str, Any]) -> list[str]:
@@ -216,19 +227,23 @@ def _parse(xml: str) -> LabelingConfig:
         raise LabelingConfigError(
             f"Label Studio's SDK cannot read the labelling config: {error}"
         ) from error
+    for tag in interface.controls or ():
+        if tag.dynamic_value:  # its list may have more labels than can be read from a task
+            tag.set_labels([])
     _check_tags(root)
     answered = list(_outside_repeaters(root))
     images = tuple(_images(answered))
     if not images:
         raise LabelingConfigError(_why_no_image(root))
     names = {image.name for image in images}
+    parents = {child: parent for parent in root.iter() for child in parent}
     controls = []
     for element in answered:
         # A tag on several images is answered only on the first of them.
         targets = [part.strip() for part in element.get("toName", "").split(",")]
         on = next((target for target in targets if target in names), None)
         if element.get("name") and on is not None:
-            controls.append(_control(element, on))
+            controls.append(_control(element, on, parents))
     return LabelingConfig(xml, images, tuple(controls), root, interface)
 
 
@@ -290,10 +305,10 @@ def _images(elements: Iterable[Element]) -> Iterator[ImageTag]:
     for element in elements:
         name, value = element.get("name"), element.get("value")
         if element.tag.lower() == "image" and name and value and not element.get("valueList"):
-            if value.strip() == "$":
+            if value.startswith("$") and not VARIABLE.match(value):
                 raise LabelingConfigError(
-                    f'The value of {element.tag} "{name}" must name a key of task data, as '
-                    f'value="$image" does, not "{value}".'
+                    f'The value of {element.tag} "{name}" must name a key of task data in ASCII '
+                    f'letters, digits and "_", as value="$image" does, not "{value}".'
                 )
             yield ImageTag(name, value)
 
@@ -307,14 +322,15 @@ def _why_no_image(root: Element) -> str:
     )
 
 
-def _control(element: Element, to_name: str) -> Control:
+def _control(element: Element, to_name: str, parents: Mapping[Element, Element]) -> Control:
     kind = element.tag.lower()
     # In the reversed part, the first of equal paths comes last, and stays.
     nodes = list(_nodes(element)) if kind == "taxonomy" else []
     # The tag of its labels; None if it has none.
     listed = "Label" if kind.endswith("labels") else "Choice" if kind == "choices" else None
-    value = _attribute(element.attrib, "value") or ""
+    value = attribute(element.attrib, "value") or ""
     takes_list = listed is not None or kind == "taxonomy"
+    per_region = (attribute(element.attrib, "perRegion") or "").lower() == "true"
     return Control(
         name=element.attrib["name"],
         tag=element.tag,
@@ -322,10 +338,11 @@ def _control(element: Element, to_name: str) -> Control:
         to_name=to_name,
         labels=_labels(element, listed) if listed else (),
         nodes=MappingProxyType(dict([*nodes, *reversed(nodes)])),
-        smart=(_attribute(element.attrib, "smart") or "").lower() != "false",
-        per_region=(_attribute(element.attrib, "perRegion") or "").lower() == "true",
+        smart=(attribute(element.attrib, "smart") or "").lower() != "false",
+        per_region=per_region,
+        conditions=conditions_of(element, parents, per_region=per_region),
         attributes=MappingProxyType(dict(element.attrib)),
-        task_key=value[1:] if takes_list and value.startswith("$") else None,
+        task_key=value if takes_list and "$" in value else None,
     )
 
 
@@ -340,7 +357,7 @@ def _label(element: Element) -> ProjectLabel | None:
     spelled = [text for text in (element.get("value"), element.get("alias")) if text]
     if not spelled or not spelled[-1].strip():
         return None
-    listed = (_attribute(element.attrib, "predicted_values") or "").split(",")
+    listed = (attribute(element.attrib, "predicted_values") or "").split(",")
     phrases = [text.strip() for text in listed if text.strip()]
     phrases = phrases or [" ".join(text.split()) for text in spelled if text.strip()]
     background = element.tag == "Label" and any(is_background(text) for text in spelled)
@@ -378,9 +395,3 @@ def _nodes(
         if label:
             yield path, label.phrases
         yield from _nodes(child, path)
-
-
-def _attribute(attributes: Mapping[str, str], name: str) -> str | None:
-    # Label Studio's editor reads attribute names in any case.
-    found = (text.strip() for key, text in attributes.items() if key.lower() == name.lower())
-    return next(found, None)

@@ -28,11 +28,12 @@ from label_studio_backend.config.output_mapping import (
     map_outputs,
     task_of,
 )
+from label_studio_backend.config.visibility import Shown
 from pam_labeling.annotator import MOST_TOKENS
 from pam_labeling.validation import shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from pam_labeling import Annotator
 
@@ -40,7 +41,7 @@ ATTRIBUTES = ("pam", "pam_language", "pam_label_fit")
 """The attributes that the backend reads besides Label Studio's own."""
 
 _SMART_KINDS = frozenset({"keypoint", "rectangle", "brush"})
-_UNANSWERED_SHAPES = frozenset({"bitmask", "magicwand", "vector"})
+_UNANSWERED_SHAPES = frozenset({"magicwand", "vector"})
 _NAMED_LABELS = 3  # at most so many are named in one sentence
 _MOST = 1000  # checks that are kept, each some hundred bytes
 _encode = msgspec.json.Encoder(order="sorted", enc_hook=repr).encode
@@ -55,13 +56,14 @@ class LintReport(NamedTuple):
 
 def check_config(config: LabelingConfig, options: Options) -> LintReport:
     """Check a config that could be read, and a project's options for it."""
-    hints = [*_about_smart_tools(config), *_about_elements(config)]
+    has_shapes = any(one.kind in SHAPES and not is_off(one) for one in config.controls)
+    hints = [*(_about_smart_tools(config) if has_shapes else ()), *_about_elements(config)]
     # Tags that are left alone for another reason are checked too. A dict, because several checks
     # may find the same error.
     errors: dict[str, None] = {}
     for control in config.controls:
         try:
-            hints += _about_control(control)
+            hints += _about_control(control, has_shapes=has_shapes)
         except LabelingConfigError as error:  # noqa: PERF203 - the next tag is checked all the same
             errors[str(error)] = None
     try:
@@ -113,44 +115,51 @@ def _about_elements(config: LabelingConfig) -> Iterator[str]:
                 )
 
 
-def _about_control(control: Control) -> Iterator[str]:
+def _about_control(control: Control, *, has_shapes: bool) -> Iterator[str]:
     if "," in (control.attribute("toName") or ""):
         yield (
             f'{control} is on several tags (toName="{control.attribute("toName")}"); '
             f'only "{control.to_name}" is answered.'
         )
     if control.type == "textarea" and not is_off(control):
-        yield from _about_text(control)
+        yield from _about_text(control, has_shapes=has_shapes)
     elif control.type in ("choices", "taxonomy") and asks_for_label(control):
-        yield from _about_choices(control)
+        yield from _about_choices(control, has_shapes=has_shapes)
     elif control.kind in _UNANSWERED_SHAPES:
-        yield f"{control} is not answered; for masks, use BrushLabels."
+        yield f"{control} is not answered; for masks, use BrushLabels or BitmaskLabels."
     elif control.has_labels and (control.type == "labels" or control.kind in SHAPES):
         yield from _about_label_list(control)
 
 
-def _about_text(control: Control) -> Iterator[str]:
+def _about_text(control: Control, *, has_shapes: bool) -> Iterator[str]:
     asked = task_of(control)
-    if control.per_region and not asked:
+    if asked:
+        yield from _about_regions(control, "texts are written", has_shapes=has_shapes)
+    elif control.per_region == has_shapes:
         yield (
             f"Neither the name of {control} nor an attribute says which text to write there, "
             'so it is left alone; add pam="brief", "detailed", "label" or '
             '"definition", or pam="off".'
         )
-    elif asked and not control.per_region:
+
+
+def _about_regions(control: Control, what: str, *, has_shapes: bool) -> Iterator[str]:
+    if has_shapes and not control.per_region:
         yield (
-            f'{control} has no perRegion="true", so it is left alone: '
-            "texts are written about regions."
+            f'{control} has no perRegion="true", so it is left alone: {what} about regions where a '
+            "tag can hold their shape."
+        )
+    elif control.per_region and not has_shapes:
+        yield (
+            f'{control} has perRegion="true", so it is left alone: no tag can hold the shape of a '
+            f"region, and {what} about the whole image."
         )
 
 
-def _about_choices(control: Control) -> Iterator[str]:
+def _about_choices(control: Control, *, has_shapes: bool) -> Iterator[str]:
     count = len(entries(control))
-    if not control.per_region:
-        yield (
-            f'{control} has no perRegion="true", so it is left alone: '
-            "choices are made about regions."
-        )
+    if control.per_region != has_shapes:
+        yield from _about_regions(control, "choices are made", has_shapes=has_shapes)
     elif is_nested(control):
         yield (f'{control} has allowNested="true", so it is left alone; use a <Taxonomy> instead.')
     elif not count and not control.task_key:
@@ -184,22 +193,48 @@ def _about_outputs(
 ) -> Iterator[str]:
     if outputs.labels is not None:
         yield from _about_lost_labels(outputs, outputs.labels, config)
-    elif not outputs.shape.has_labels:
+    elif outputs.shape is not None and not outputs.shape.has_labels:
         yield (
             f"{outputs.shape} has no labels, and no <Labels> with labels has "
             f'toName="{outputs.image.name}": regions get no label.'
         )
-    if outputs.shape.kind == "keypoint":
+    if outputs.shape is not None and outputs.shape.kind == "keypoint":
         yield (
             f"Only {outputs.shape} can hold a shape, so answers are single points; "
             "add BrushLabels, PolygonLabels, EllipseLabels or RectangleLabels."
         )
+    yield from _about_hidden(outputs)
     asked = {text.question.task for text in outputs.texts}
     for task in options.tasks or ():
         if task not in asked:
             yield (
-                f'The option tasks has "{task.value}", but no TextArea with perRegion="true" '
+                f'The option tasks has "{task.value}", but no TextArea that is answered '
                 f'asks for it; add pam="{task.value}" to one.'
+            )
+
+
+def _about_hidden(outputs: OutputMapping) -> Iterator[str]:
+    labels = outputs.labels
+    if labels is not None and labels.task_key:
+        return
+    # At most, the editor shows what it shows for all labels and all choices, or for no choice.
+    all_labels = tuple(outputs.label_values)
+    all_choices: dict[str, Sequence[str]] = {
+        target.control.name: [one for label in target.paths for one in target.spellings(label)]
+        for target in outputs.choices
+    }
+    no_choices: dict[str, Sequence[str]] = {}
+    name = labels.name if labels is not None else None
+    answered = [text.control for text in outputs.texts]
+    for control in answered + [target.control for target in outputs.choices]:
+        possible = [
+            Shown(name, all_labels, choices, is_region=outputs.shape is not None)
+            for choices in (no_choices, all_choices)
+        ]
+        if not any(map(control.is_shown, possible)):
+            yield (
+                f"{control} is left alone: its visibleWhen, whenTagName, whenLabelValue or "
+                "whenChoiceValue, or those of a View around it, hide it from all that is answered."
             )
 
 
@@ -217,7 +252,7 @@ def _about_lost_labels(
             noun = "label" if len(other) == 1 else "labels"
             yield (
                 f"{labels} lacks the {noun} {named}{more} of {control}, "
-                "so regions prompted with it cannot keep it."
+                "so it only stands in the details of regions prompted with it."
             )
 
 

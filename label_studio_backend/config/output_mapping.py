@@ -6,6 +6,8 @@ The rules, for the tags on one image:
   that the config has: masks are written to brushes rather than to boxes. If the config has several
   tags of that kind, the first gets the shape.
 * The label goes to that tag if it has labels of its own, else to the first `<Labels>`.
+* If no tag can hold a shape, the image itself is the region: the tags for texts and choices without
+  `perRegion="true"` are answered. Otherwise those with it are.
 * A TextArea with `perRegion="true"` gets the task that `pam="brief"` (detailed, label,
   definition) asks for, else the one that its name asks for (`TEXT_NAMES`).
 * Choices and a Taxonomy with `perRegion="true"` get the object's name if they have `pam="label"`,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
 
     from label_studio_backend.config.options import Options
 
-SHAPES = ("brush", "polygon", "ellipse", "rectangle", "keypoint")
+SHAPES = ("brush", "bitmask", "polygon", "ellipse", "rectangle", "keypoint")
 """Kinds of tags that can hold a shape, in order of fidelity to a mask."""
 
 TEXT_NAMES: tuple[tuple[Task, tuple[str, ...]], ...] = (
@@ -49,7 +51,10 @@ TEXT_NAMES: tuple[tuple[Task, tuple[str, ...]], ...] = (
 )
 """Tasks, and the words in a TextArea's name, in any case, that ask for them; first match wins."""
 
-CHOICE_NAMES = ("label", "class", "category", "type", "object", "标签", "类别", "类型", "物体")
+CHOICE_NAMES = (
+    *("label", "class", "category", "type", "object", "choice"),
+    *("标签", "类别", "类型", "物体"),
+)
 """Words in the name of Choices or of a Taxonomy, in any case, that ask for the object's name."""
 
 MAX_CHOICES = 2000
@@ -83,6 +88,10 @@ class ChoiceTarget:
     vocabulary: Vocabulary
     paths: Mapping[str, tuple[str, ...]]
 
+    def spellings(self, label: str) -> tuple[str, ...]:
+        """How `whenChoiceValue` may spell a label: as results do, or as the value of an alias."""
+        return self.paths[label][-1:] + self.vocabulary.phrases_of(label)
+
 
 @dataclass(frozen=True)
 class OutputMapping:
@@ -90,7 +99,7 @@ class OutputMapping:
 
     Attributes:
         image: the image.
-        shape: the tag of the geometry.
+        shape: the tag of the geometry; None if the image itself is the region.
         labels: the tag of the label: `shape` itself, a separate `<Labels>`, or None if no tag has
             a label to give.
         texts: the TextAreas, in the config's order.
@@ -103,7 +112,7 @@ class OutputMapping:
     """
 
     image: ImageTag
-    shape: Control
+    shape: Control | None
     labels: Control | None
     texts: tuple[TextTarget, ...]
     choices: tuple[ChoiceTarget, ...]
@@ -117,9 +126,14 @@ class OutputMapping:
         labels = self.labels.region_labels if self.labels else ()
         return frozenset(label.value for label in labels)
 
+    def kept(self, labels: Iterable[str]) -> tuple[str, ...]:
+        """A person's labels that the tag can hold: its own, and all if they are in task data."""
+        takes_all = self.labels is not None and self.labels.task_key is not None
+        return tuple(label for label in labels if takes_all or label in self.label_values)
+
     def project_label(self, called: str) -> str | None:
         """The project's label for PAM's name of a region in the open mode, or None."""
-        return self.spellings.get(_folded(called))
+        return self.spellings.get(folded(called))
 
 
 def map_outputs(
@@ -131,31 +145,45 @@ def map_outputs(
         config: the project's config, completed for the task (`LabelingConfig.for_task`).
         options: the project's options.
         prompt_control: the tag of the prompt, whose image is answered; None: the first image that
-            has a tag for shapes.
+            has a tag for shapes, or for texts and choices about the whole image.
 
     Raises:
-        LabelingConfigError: there is no tag for shapes, `output` names none, a `pam...` attribute
+        LabelingConfigError: there is no tag to answer, `output` names none, a `pam...` attribute
             has an unknown value, the option `mapping` names an unknown label, or there are too
             many labels.
     """
     shape = _shape(config, options, prompt_control)
-    image = next(image for image in config.images if image.name == shape.to_name)
+    if shape is not None:
+        answered = [shape.to_name]
+    else:  # a click needs a shape
+        answered = [one.to_name for one in config.controls if not prompt_control and _is_whole(one)]
+    if not answered:
+        name = prompt_control.to_name if prompt_control else config.images[0].name
+        raise LabelingConfigError(
+            f'No tag on the image "{name}" can hold a shape; the labelling config needs '
+            "BrushLabels, BitmaskLabels, PolygonLabels, EllipseLabels, RectangleLabels or "
+            'KeyPointLabels (without pam="off"); or, about the whole image, a TextArea with '
+            'pam="brief" or Choices with pam="label" (without perRegion).'
+        )
+    image = next(image for image in config.images if image.name in answered)
     on_image = [
         control
         for control in config.controls
         if control.to_name == image.name and not is_off(control)
     ]
-    # A shape that has a place for labels takes them itself.
-    holders = [shape] if shape.has_labels else [one for one in on_image if one.type == "labels"]
-    labels = next((control for control in holders if control.region_labels), None)
-    texts = tuple(_texts(on_image, options))
-    choices = tuple(_choices(on_image, options))
+    holders = [one for one in on_image if one.type == "labels"] if shape is not None else []
+    if shape is not None and shape.has_labels:
+        holders = [shape]  # a shape that has a place for labels takes them itself
+    labels = next((one for one in holders if one.region_labels or one.task_key), None)
+    per_region = shape is not None
+    texts = tuple(_texts(on_image, options, per_region=per_region))
+    choices = tuple(_choices(on_image, options, per_region=per_region))
     questions = [text.question for text in texts]
     vocabulary, spellings = None, dict[str, str]()
     if labels is not None and options.labels == "open":
         spellings = _spellings(labels, options)
         questions.append(Question(Task.LABEL, language_of(labels, options)))
-    elif labels is not None:
+    elif labels is not None and labels.region_labels:
         phrases = {label.value: label.phrases for label in labels.region_labels}
         vocabulary = _vocabulary(labels, phrases, options)
     return OutputMapping(
@@ -255,7 +283,7 @@ def entries(control: Control) -> dict[str, tuple[str, ...]]:
     return {PATH_SEPARATOR.join(path): path for path in control.nodes if path not in inner}
 
 
-def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> Control:
+def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> Control | None:
     usable = [
         control for control in config.controls if control.kind in SHAPES and not is_off(control)
     ]
@@ -275,28 +303,39 @@ def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> 
     if possible:
         # min() takes the first of equals, in the config's order.
         return min(possible, key=lambda one: (images.index(one.to_name), SHAPES.index(one.kind)))
-    raise LabelingConfigError(
-        f'No tag on the image "{images[0]}" can hold a shape; the labelling config needs '
-        "BrushLabels, PolygonLabels, EllipseLabels, RectangleLabels or KeyPointLabels "
-        '(without pam="off").'
-    )
+    return None
 
 
-def _texts(on_image: Sequence[Control], options: Options) -> Iterable[TextTarget]:
+def _is_whole(control: Control) -> bool:
+    """Whether it asks about the whole image; the labels of a list may be in task data."""
+    if control.per_region or is_off(control):
+        return False
+    if control.type == "textarea":
+        return task_of(control) is not None
+    is_list = control.type in ("choices", "taxonomy") and not is_nested(control)
+    return is_list and asks_for_label(control)
+
+
+def _texts(
+    on_image: Sequence[Control], options: Options, *, per_region: bool
+) -> Iterable[TextTarget]:
     wanted = tuple(Task) if options.tasks is None else options.tasks
     for control in on_image:
         task = task_of(control) if control.type == "textarea" else None
-        if task is not None and task in wanted and control.per_region:
+        if task is not None and task in wanted and control.per_region == per_region:
             yield TextTarget(control, Question(task, language_of(control, options)))
 
 
-def _choices(on_image: Sequence[Control], options: Options) -> Iterable[ChoiceTarget]:
+def _choices(
+    on_image: Sequence[Control], options: Options, *, per_region: bool
+) -> Iterable[ChoiceTarget]:
     for control in on_image:
-        if control.type not in ("choices", "taxonomy") or not asks_for_label(control):
+        is_list = control.type in ("choices", "taxonomy") and control.per_region == per_region
+        if not is_list or not asks_for_label(control):
             continue
         # `lint` has a hint for each tag that is skipped here.
         paths = entries(control)
-        if not control.per_region or is_nested(control) or not 0 < len(paths) <= MAX_CHOICES:
+        if is_nested(control) or not 0 < len(paths) <= MAX_CHOICES:
             continue
         phrases = {label.value: label.phrases for label in control.labels}
         if control.type == "taxonomy":
@@ -328,10 +367,10 @@ def _checked(
 def _spellings(labels: Control, options: Options) -> dict[str, str]:
     given = labels.region_labels
     values = {label.value for label in given}
-    own = {_folded(label.value): label.value for label in given}
+    own = {folded(label.value): label.value for label in given}
     # If labels share a phrase, the first label gets it.
     spellings = {
-        _folded(phrase): label.value for label in reversed(given) for phrase in label.phrases
+        folded(phrase): label.value for label in reversed(given) for phrase in label.phrases
     }
     for called, value in options.mapping.items():
         if value not in values:
@@ -339,9 +378,10 @@ def _spellings(labels: Control, options: Options) -> dict[str, str]:
                 f'The option mapping turns "{called}" into "{value}", which is not a label of '
                 f"{labels}."
             )
-        spellings[_folded(called)] = value
+        spellings[folded(called)] = value
     return spellings | own
 
 
-def _folded(text: str) -> str:
+def folded(text: str) -> str:
+    """A name without what makes no difference: capitals, blanks and full stops around it."""
     return " ".join(text.casefold().split()).strip(" .。")

@@ -256,6 +256,11 @@ def _sentence(error: Exception, host: str, overdue: bool) -> str:
             f"{host} cannot be reached, or closed the connection; is the address right, and is "
             "the host running and reachable from the machine of this backend?"
         )
+    if "buffer too long" in str(error):  # h11 reads headers of at most 100 KiB
+        return (
+            f"{host} sent headers that are longer than is read: an older Label Studio redirects to "
+            "a data: address, which is not followed"
+        )
     return f"{host} broke off, or did not send valid HTTP ({type(error).__name__}); try again"
 
 

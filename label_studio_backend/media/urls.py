@@ -37,6 +37,7 @@ IPNetwork: TypeAlias = "IPv4Network | IPv6Network"
 
 MAX_URL_LENGTH = 8192
 DEFAULT_PORTS = {"http": 80, "https": 443}
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):")
 
 
 class MediaError(InputError):
@@ -138,8 +139,14 @@ class Url:
         """The target of a redirect from this URL; `location` may be relative.
 
         Raises:
-            MediaError: as `parse` does.
+            MediaError: as `parse` does; or the target is not http(s), such as a `data:` URI.
         """
+        scheme = _SCHEME.match(location.strip().lower())
+        if scheme and scheme[1] not in DEFAULT_PORTS:
+            raise MediaError(
+                f"{self} redirects to a {scheme[1][:20]}: address, which is not followed; only "
+                "redirects to http:// and https:// are"
+            )
         try:
             return Url.parse(urljoin(self.text, location.strip()))
         except ValueError as error:  # of urljoin, or a MediaError

@@ -20,8 +20,10 @@ from label_studio_backend.config.labeling_config import (
     is_background,
 )
 from label_studio_backend.json_pieces import JsonList
+from label_studio_backend.translation.bitmask import read_bitmask
 from label_studio_backend.translation.geometry import (
     GeometryError,
+    Mask,
     Size,
     fit_mask,
     read_ellipse,
@@ -42,6 +44,7 @@ _KINDS: dict[str, ShapeKind] = {
     "ellipse": "ellipse",
     "polygon": "polygon",
     "brush": "brush",
+    "bitmask": "brush",
     "magicwand": "brush",
 }
 
@@ -61,8 +64,8 @@ class DrawnRegion:
         result: Label Studio's result with the shape, in percent of the image's width and height
             (see `geometry` for the frame of reference).
         region_id: its id, or None where it has none.
-        label: the first of its labels that the tag knows and that is not background, or None.
-        background: whether one of its labels is called background.
+        labels: its labels, known to the tag or not; each once, and none called background.
+        background: whether one more of its labels is called background.
     """
 
     control: Control
@@ -70,7 +73,7 @@ class DrawnRegion:
     image: str
     result: Mapping[str, Any]
     region_id: str | None = None
-    label: str | None = None
+    labels: tuple[str, ...] = ()
     background: bool = False
 
     @property
@@ -83,15 +86,21 @@ class DrawnRegion:
         """The shape in pixels, as a point, a box or a mask; it passes `Prompt.check`.
 
         Args:
-            size: `(width, height)` of the upright image. Percents are of this size, whatever
-                `original_width` and `original_height` say: these only matter for the masks of
-                brushes, which are resized where they differ.
+            size: `(width, height)` of the upright image. Percents are of this size. The masks of
+                brushes are resized where `original_width` and `original_height` differ.
 
         Raises:
-            PromptDataError: its geometry is no geometry, or outside the image.
+            PromptDataError: its geometry is no geometry, or outside the image; or the image was
+                lying on its side when it was drawn.
         """
         value = self.result.get("value")
+        drawn_on = self.result.get("original_width"), self.result.get("original_height")
         try:
+            if drawn_on == (size[1], size[0]) != size:
+                raise GeometryError(
+                    f"It was drawn on an image of {size[1]} x {size[0]} pixels, lying on its side; "
+                    f"upright it has {size[0]} x {size[1]}. Save it without EXIF orientation."
+                )
             if not isinstance(value, Mapping):
                 raise GeometryError("the result has no value.")
             # Only a long outline or mask is not a list yet.
@@ -149,12 +158,13 @@ def drawn_regions(results: object, config: LabelingConfig) -> list[DrawnRegion]:
     for key, region in shapes.items():
         # A shape's label may stand in a result of its own, before or after it.
         region.background = any(label.background for label in labels[key])
-        region.label = next((label.value for label in labels[key] if not label.background), None)
+        kept = (label.value for label in labels[key] if not label.background)
+        region.labels = tuple(dict.fromkeys(kept))
     return list(shapes.values())
 
 
 def _labels(result: Mapping[str, Any], control: Control) -> Iterator[ProjectLabel]:
-    """The labels of a result that its tag knows, and those called background."""
+    """The labels of a result. The tag may not know them all: its list may be in task data."""
     value = result.get("value")
     if not control.has_labels or not isinstance(value, Mapping):
         return
@@ -162,10 +172,8 @@ def _labels(result: Mapping[str, Any], control: Control) -> Iterator[ProjectLabe
     for key in (control.type, "labels"):
         texts = value.get(key)
         for text in texts if isinstance(texts, list) else ():
-            if isinstance(text, str) and is_background(text):
-                yield ProjectLabel(text, (text,), background=True)
-            elif isinstance(text, str) and text in known:
-                yield known[text]
+            if isinstance(text, str) and text.strip():
+                yield known.get(text) or ProjectLabel(text, (text,), is_background(text))
 
 
 def _polygon(value: Mapping[str, Any], size: Size) -> Prompt:
@@ -176,6 +184,8 @@ def _polygon(value: Mapping[str, Any], size: Size) -> Prompt:
 
 
 def _brush(result: Mapping[str, Any], value: Mapping[str, Any], size: Size) -> Prompt:
+    if "imageDataURL" in value:
+        return _painted(read_bitmask(value["imageDataURL"], size), size)
     rle = value.get("rle")
     if not rle:
         raise GeometryError("The brush has no mask yet.")
@@ -184,7 +194,10 @@ def _brush(result: Mapping[str, Any], value: Mapping[str, Any], size: Size) -> P
     # The mask's header counts its pixels; where they are the image's, another size is a mistake.
     if pixels(rle) == size[0] * size[1] != original[0] * original[1]:
         original = size
-    mask = decode(rle, size=original)
+    return _painted(decode(rle, size=original), size)
+
+
+def _painted(mask: Mask, size: Size) -> Prompt:
     if not mask.any():
         raise GeometryError("The brush's mask is empty.")
     return Prompt.from_mask(fit_mask(mask, size))

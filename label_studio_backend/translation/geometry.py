@@ -134,19 +134,10 @@ def box_from_pixels(box: Sequence[Any], size: Size) -> Prompt:
 
 
 def fit_mask(mask: Mask, size: Size) -> Mask:
-    """A mask made for another size of the same image, at `size`, by nearest neighbour.
-
-    Raises:
-        GeometryError: it was made for the image lying on its side (EXIF).
-    """
+    """A mask made for another size of the same image, at `size`, by nearest neighbour."""
     height, width = mask.shape
     if (width, height) == size:
         return mask
-    if (height, width) == size:
-        raise GeometryError(
-            f"The mask must fit the image of {size[0]} x {size[1]} pixels, not {width} x {height}: "
-            "it was painted on the image lying on its side."
-        )
     resized = cv2.resize(mask.view(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
     return np.asarray(resized, dtype=np.uint8).view(np.bool_)
 

@@ -53,17 +53,21 @@ def rectangle_of(mask: CroppedMask, angle: float = 0.0) -> dict[str, float]:
 
 
 def ellipse_of(mask: CroppedMask) -> dict[str, float]:
-    """The ellipse with a mask's centre and second moments: x, y, radiusX, radiusY, rotation.
+    """The ellipse with the centre and second moments of a mask whose holes are filled.
 
-    radiusX belongs to the axis that is nearer to horizontal, as radii are limited to 50 %.
+    That is x, y, radiusX, radiusY and rotation. radiusX belongs to the axis that is nearer to
+    horizontal, as radii are limited to 50 %.
 
     Raises:
         MaskError: the mask is empty.
     """
     x1, y1, *_ = _box_of(mask)
     width, height = mask.size
+    filled = mask.crop.astype(np.uint8)
+    outlines, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
     # A filled ellipse has radii of twice the square roots of its moments.
-    moments = cv2.moments(mask.crop.astype(np.uint8), binaryImage=True)
+    moments = cv2.moments(filled, binaryImage=True)
     area = moments["m00"]
     # A pixel is a square, not a point: 1 / 12 is its own second moment.
     across, down = moments["mu20"] / area + 1 / 12, moments["mu02"] / area + 1 / 12

@@ -11,8 +11,9 @@ What a shape means:
 
 In one click (`click_prompts`; Label Studio sends the prompts of one label and one kind at a time):
 
-* Points belong together, strokes of the brush among them: one object, with the label of its first
-  positive point. Points beside the object alone are refused, as nothing says where the object is.
+* Points belong together, strokes of the brush among them: one object, with the labels of its first
+  positive point that has any. Points beside the object alone are refused, as nothing says where the
+  object is.
 * Every other shape is an object of its own.
 * But one such shape with points is one object: the points refine the box around the shape.
 * Shapes labelled background point at nothing.
@@ -21,17 +22,16 @@ In pre-annotation (`task_prompts`) every region is an object of its own, and wha
 background, or beside an object, is passed over. A region that cannot be read is left out with a
 line in the log, unless none is left. The regions are those of the first of these that has any:
 
-1. the newest annotation that was not skipped,
-2. the newest draft,
-3. the newest prediction of another model (those of pam-labeling would only repeat themselves; see
+1. the newest annotation that was not skipped, or a draft that is newer,
+2. the newest prediction of another model (those of pam-labeling would only repeat themselves; see
    `model_versions`),
-4. the boxes in the task's data under the key that the option `boxes` names: a list (or its JSON
+3. the boxes in the task's data under the key that the option `boxes` names: a list (or its JSON
    text) of `[x1, y1, x2, y2]` in pixels, of `{"box": [x1, y1, x2, y2], "label": "Car"}`, or of
    Label Studio's rectangles `{"x": 10, "y": 20, "width": 30, "height": 40, "label": "Car"}` in
    percent (`rotation` and `label` may be missing).
 
-The image's own upright size counts, whatever `original_width` and `original_height` say. A label
-that the tag does not have is as good as none.
+The image's own upright size counts, whatever `original_width` and `original_height` say; only if
+these say that the image was lying on its side, the region is an error.
 """
 
 from __future__ import annotations
@@ -40,8 +40,12 @@ import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from label_studio_backend.config.labeling_config import is_background
 from label_studio_backend.json_pieces import JsonList
 from label_studio_backend.translation.drawn_regions import (
     DrawnRegion,
@@ -86,14 +90,13 @@ class RegionPrompt:
 
     Attributes:
         prompt: in pixels of the upright image; it passes `Prompt.check`.
-        label: the label it was given, one of those of the tag `control` and never background; None
-            if it has none.
+        labels: the labels it was given, known to the project or not, and never background.
         control: the tag that it was pointed at with; "" for boxes from task data.
         region_id: the id of the region it comes from; None for clicks and boxes from task data.
     """
 
     prompt: Prompt
-    label: str | None
+    labels: tuple[str, ...]
     control: str
     region_id: str | None = None
 
@@ -131,15 +134,15 @@ def click_prompts(regions: Sequence[DrawnRegion], size: Size) -> list[RegionProm
         box = shape.box if shape.cropped is None else shape.cropped.box
         assert box is not None
         prompt = Prompt.from_box(box, angle=shape.angle, points=coordinates, labels=signs)
-        return [RegionPrompt(prompt, region.label, region.control.name)]
-    found = [RegionPrompt(shape, region.label, region.control.name) for region, shape in shapes]
+        return [RegionPrompt(prompt, region.labels, region.control.name)]
+    found = [RegionPrompt(shape, region.labels, region.control.name) for region, shape in shapes]
     if points or not shapes:
         positive = [region for region, _ in points if region.positive]
         if not positive:
             raise PromptDataError(NOTHING_ON_THE_OBJECT)
-        labelled = next((one for one in positive if one.label is not None), positive[0])
+        labelled = next((one for one in positive if one.labels), positive[0])
         prompt = Prompt.from_points(coordinates, signs)
-        found.append(RegionPrompt(prompt, labelled.label, labelled.control.name))
+        found.append(RegionPrompt(prompt, labelled.labels, labelled.control.name))
     return found
 
 
@@ -169,10 +172,16 @@ def task_prompts(
         ]
         if regions:
             return [
-                RegionPrompt(prompt, region.label, region.control.name, region.region_id)
+                RegionPrompt(prompt, region.labels, region.control.name, region.region_id)
                 for region, prompt in _read(regions, size, leave_out=True)
             ]
-    return _boxes(task, config, size, options)
+    return _boxes(task, size, options)
+
+
+def whole_image(size: Size) -> list[RegionPrompt]:
+    """The image of `size` = (width, height) itself, as the one region."""
+    width, height = size
+    return [RegionPrompt(Prompt.from_mask(np.ones((height, width), np.bool_)), (), "")]
 
 
 def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
@@ -183,13 +192,12 @@ def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
     Args:
         task: as Label Studio sends it, not trusted.
     """
-    for kind in ("annotations", "drafts", "predictions"):
-        found = task.get(kind)
-        listed = found if isinstance(found, list | JsonList) else []
+    for kinds in (("annotations", "drafts"), ("predictions",)):
+        lists = [found for kind in kinds if isinstance(found := task.get(kind), list | JsonList)]
         # The newest first. Times are ISO 8601 in UTC: their texts are in the order of time.
         for item in sorted(
-            (one for one in listed if isinstance(one, Mapping)),
-            key=lambda item: str(item.get("updated_at") or item.get("created_at")),
+            (one for one in chain(*lists) if isinstance(one, Mapping)),
+            key=lambda item: str(item.get("updated_at") or item.get("created_at") or ""),
             reverse=True,
         ):
             # Only annotations are skipped (cancelled), and only predictions have a model.
@@ -230,9 +238,7 @@ def _read(
     return read
 
 
-def _boxes(
-    task: Mapping[str, Any], config: LabelingConfig, size: Size, options: Options
-) -> list[RegionPrompt]:
+def _boxes(task: Mapping[str, Any], size: Size, options: Options) -> list[RegionPrompt]:
     data = task.get("data")
     items = data.get(options.boxes) if options.boxes and isinstance(data, Mapping) else None
     where = f'The task\'s data "{options.boxes}"'
@@ -245,12 +251,6 @@ def _boxes(
         return []
     if not isinstance(items, list) or len(items) > MAX_SHAPES:
         raise PromptDataError(f"{where} must be a list of at most {MAX_SHAPES:,} boxes.")
-    labels = {
-        label.value
-        for control in config.controls
-        if control.has_labels
-        for label in control.region_labels
-    }
     found = []
     for index, item in enumerate(items):
         try:
@@ -259,8 +259,8 @@ def _boxes(
         except (GeometryError, PromptError) as error:
             raise PromptDataError(f"{where}, box {index + 1}: {error}") from error
         label = item.get("label") if isinstance(item, Mapping) else None
-        is_known = isinstance(label, str) and label in labels
-        found.append(RegionPrompt(prompt, label if is_known else None, ""))
+        is_label = isinstance(label, str) and label.strip() and not is_background(label)
+        found.append(RegionPrompt(prompt, (str(label),) if is_label else (), ""))
     return found
 
 

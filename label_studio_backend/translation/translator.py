@@ -10,6 +10,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.config.output_mapping import OutputMapping, map_outputs
+from label_studio_backend.config.task_values import task_value
 from label_studio_backend.errors import RequestError
 from label_studio_backend.translation.drawn_regions import PromptDataError, drawn_regions
 from label_studio_backend.translation.predictions import Answer, PredictionError, write_prediction
@@ -18,6 +19,7 @@ from label_studio_backend.translation.prompts import (
     RegionPrompt,
     click_prompts,
     task_prompts,
+    whole_image,
 )
 from pam_labeling import Annotation, Region, Request
 from pam_labeling.validation import shown
@@ -110,14 +112,10 @@ class Translator:
         """
         config = config.for_task(task.get("data"))
         outputs = map_outputs(config, options)
-        return self._work(
-            task,
-            config,
-            options,
-            access,
-            outputs,
-            partial(task_prompts, task, config, options=options, image=outputs.image.name),
-        )
+        read = whole_image
+        if outputs.shape is not None:
+            read = partial(task_prompts, task, config, options=options, image=outputs.image.name)
+        return self._work(task, config, options, access, outputs, read)
 
     def prediction(
         self, work: Work, annotation: Annotation, *, model_version: str
@@ -162,9 +160,8 @@ class Translator:
         )
         with self._metrics.stage("read"):
             regions = tuple(read(image.size))
-        labels = outputs.label_values
         # A label that somebody chose and that can stay is not asked for again.
-        chosen = options.keep_label and regions and all(one.label in labels for one in regions)
+        chosen = options.keep_label and regions and all(outputs.kept(one.labels) for one in regions)
         request = Request(
             image,
             prompts=tuple(one.prompt for one in regions),
@@ -194,14 +191,12 @@ def image_value(task: Mapping[str, Any], value: str) -> object:
     Raises:
         RequestError: there is no data, or it has no such key.
     """
-    if not value.startswith("$"):
-        return value
-    key = value[1:]
-    data: Any = task.get("data")
+    data = task.get("data")
     if not isinstance(data, Mapping):
-        raise RequestError(f'{name_of(task)} has no data; its image belongs there, under "{key}"')
-    for part in [key] if key in data else key.split("."):
-        if not isinstance(data, Mapping) or part not in data:
-            raise RequestError(f'{name_of(task)} has no "{key}" in its data, where its image is')
-        data = data[part]
-    return data
+        raise RequestError(f'{name_of(task)} has no data; its image belongs there, as "{value}"')
+    try:
+        return task_value(value, data)
+    except KeyError as error:
+        [key] = error.args
+        message = f'{name_of(task)} has no "{key}" in its data, where its image is'
+        raise RequestError(message) from None

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.config.output_mapping import SHAPES, is_nested
-from label_studio_backend.translation.predictions import MIN_ID_LENGTH, PredictionError
+from label_studio_backend.translation.bitmask import read_bitmask
+from label_studio_backend.translation.predictions import ID_LENGTH, PredictionError
 from label_studio_backend.translation.rle import decode
 from pam_labeling.errors import MaskError
 
@@ -75,8 +76,8 @@ def _check_frame(result: Mapping[str, Any], control: Control, size: Size) -> Non
     name = str(control)
     region_id = result["id"]
     _require(
-        isinstance(region_id, str) and len(region_id) >= MIN_ID_LENGTH,
-        f"{name}: the id {region_id!r} is not a text of {MIN_ID_LENGTH} characters or more.",
+        isinstance(region_id, str) and len(region_id) >= ID_LENGTH,
+        f"{name}: the id {region_id!r} is not a text of {ID_LENGTH} characters or more.",
     )
     _require(result["to_name"] == control.to_name, f"{name} is not on {result['to_name']!r}.")
     _require(result["type"] == control.type, f"{name} has no results of type {result['type']!r}.")
@@ -97,7 +98,7 @@ def _check_region(region_id: str, names: Sequence[str], config: LabelingConfig) 
 def _check_value(value: Mapping[str, Any], control: Control, size: Size) -> None:
     name = str(control)
     kind = control.type.removesuffix("labels")
-    if control.type.endswith("labels"):
+    if control.type.endswith("labels") and control.task_key is None:
         allowed = {label.value for label in control.labels if not label.background}
         _require_known(name, value[control.type], allowed)
     if control.type == "choices":
@@ -115,6 +116,8 @@ def _check_value(value: Mapping[str, Any], control: Control, size: Size) -> None
         _require(len(value["labels"]) > 0, f"{name}: no label.")
     elif kind == "brush":
         _check_mask(name, value["rle"], size)
+    elif kind == "bitmask":
+        _require(bool(read_bitmask(value["imageDataURL"], size).any()), f"{name}: empty.")
     elif kind == "polygon":
         _check_polygon(name, value["points"])
     elif kind in _PERCENTS:

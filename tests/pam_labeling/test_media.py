@@ -72,7 +72,7 @@ def test_every_format_is_read_from_bytes_and_from_a_file(fmt, options, tolerance
         assert_corners(image.pixels, tolerance)
 
 
-@pytest.mark.parametrize("fmt", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("fmt", ["JPEG", "MPO", "PNG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_exif_orientation_is_applied(fmt, orientation):
     stored = {
@@ -91,6 +91,40 @@ def test_exif_orientation_is_applied(fmt, orientation):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
     content = encode(turned, fmt, exif=exif, quality=95, lossless=True)
+    image = read_image(content)
+    assert image.size == (40, 24)
+    assert_corners(image.pixels, 8)
+
+
+def png_turned_after_its_pixels():
+    content = encode(corners(), "PNG", exif=sideways())
+    start = content.index(b"eXIf") - 4
+    stop = start + 12 + int.from_bytes(content[start : start + 4], "big")
+    return content[:start] + content[stop:-12] + content[start:stop] + content[-12:]
+
+
+def sideways():
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    return exif
+
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description '
+    b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></x:xmpmeta>'
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(encode(corners(), "WEBP", exif=sideways(), lossless=True), id="webp"),
+        pytest.param(encode(corners(), "JPEG", xmp=XMP, quality=95), id="xmp"),
+        pytest.param(png_turned_after_its_pixels(), id="png after the pixels"),
+    ],
+)
+def test_what_browsers_show_as_stored_is_not_turned(content):
+    # tests/e2e/test_image_orientation.py compares with a browser.
     image = read_image(content)
     assert image.size == (40, 24)
     assert_corners(image.pixels, 8)

@@ -109,6 +109,13 @@ class LabelingPage:
             self.page.mouse.move(*self._on_screen(x2, y2))
             self.page.mouse.up()
 
+    def paint(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        """Draw a stroke with the tool in use, which the backend does not see."""
+        self.page.mouse.move(*self._on_screen(*start))
+        self.page.mouse.down()
+        self.page.mouse.move(*self._on_screen(*end), steps=5)
+        self.page.mouse.up()
+
     def accept(self) -> None:
         self.page.click(_ACCEPT)
         expect(self.page.locator(_ACCEPT)).to_be_hidden()

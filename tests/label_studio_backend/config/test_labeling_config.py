@@ -257,7 +257,7 @@ def test_visibility_does_not_hide_a_tag():
 
 def test_labels_in_task_data_complete_the_config():
     config = config_of('<RectangleLabels name="r" toName="image" value="$brands"/>')
-    assert config.controls[0].task_key == "brands"
+    assert config.controls[0].task_key == "$brands"
     assert config.controls[0].labels == ()
     brands = [{"value": "Big"}, {"value": "Green & co", "alias": "Eco"}, {"value": "背景"}]
     complete = config.for_task({"brands": brands})
@@ -269,6 +269,9 @@ def test_labels_in_task_data_complete_the_config():
     ]
     value = {"x": 1, "y": 1, "width": 5, "height": 5, "rectanglelabels": ["Small"]}
     result = {"from_name": "r", "to_name": "image", "type": "rectanglelabels", "value": value}
+    # The annotator may have a label that the list in task data does not.
+    assert complete.errors_of({"result": [result]}) == []
+    result["value"] = value | {"x": 101}
     assert complete.errors_of({"result": [result]}) != []
 
 
@@ -281,6 +284,18 @@ def test_choices_and_taxonomies_in_task_data_complete_the_config():
     complete = config.for_task({"kinds": [{"value": "more"}], "tree": tree})
     assert [label.value for label in complete.controls[0].labels] == ["own", "more"]
     assert tuple(complete.controls[1].nodes) == (("A",), ("A", "B"))
+
+
+@pytest.mark.parametrize(
+    ("value", "data"),
+    [
+        ("$meta.brands", {"meta": {"brands": [{"value": "ring"}]}}),
+        ("$lists[1]", {"lists": [[], [{"value": "ring"}]]}),
+    ],
+)
+def test_labels_may_lie_deeper_in_the_data(value, data):
+    config = config_of(f'<Labels name="l" toName="image" value="{value}"/>')
+    assert [label.value for label in config.for_task(data).controls[0].labels] == ["ring"]
 
 
 @pytest.mark.parametrize(

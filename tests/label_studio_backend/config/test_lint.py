@@ -20,6 +20,7 @@ POINT = (
 )
 GOOD = BRUSH + POINT
 REGION = 'toName="image" perRegion="true"'
+HIDDEN = 'visibleWhen="region-selected" whenTagName="another"'
 
 
 def check(tags: str, **options) -> LintReport:
@@ -98,7 +99,15 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
             ),
             'lacks the labels "0", "1", "2" and 2 more of KeyPointLabels',
         ),
-        (GOOD + '<BitmaskLabels name="m" toName="image"/>', 'BitmaskLabels "m" is not answered'),
+        (GOOD + '<MagicWand name="m" toName="image"/>', 'MagicWand "m" is not answered'),
+        (
+            f'<TextArea name="caption" toName="image"/><Choices name="class" {REGION}/>',
+            'Choices "class" has perRegion="true", so it is left alone: no tag can hold the shape',
+        ),
+        (
+            f'<Choices name="choice" toName="image" value="$x"/><TextArea name="label" {REGION}/>',
+            'TextArea "label" has perRegion="true", so it is left alone: no tag can hold the shape',
+        ),
         (
             f'{GOOD}<TextArea name="notes" {REGION}/>',
             'Neither the name of TextArea "notes" nor an attribute says which .* add pam="brief"',
@@ -122,6 +131,14 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
             + "</Choices>",
             'Choices "class" has 2,001 choices, so it is left alone: at most 2,000',
         ),
+        (
+            f'{GOOD}<TextArea name="caption" {REGION} whenLabelValue="zebra"/>',
+            'TextArea "caption" is left alone: its visibleWhen, whenTagName, whenLabelValue or',
+        ),
+        (
+            f"{BRUSH}<View {HIDDEN}><TextArea name='brief' {REGION}/></View>",
+            'TextArea "brief" is left alone: .* or those of a View around it, hide it',
+        ),
         (POINT, 'Only KeyPointLabels "kp" can hold a shape, so answers are single points'),
     ],
 )
@@ -138,7 +155,11 @@ def test_a_hint_says_what_will_be_missing(tags, hint):
         GOOD + f'<RectangleLabels name="box" toName="image">{LABELS}</RectangleLabels>',
         f'{GOOD}<TextArea name="a" pam="brief" {REGION}/><TextArea name="b" pam="brief" {REGION}/>',
         f'{GOOD}<TextArea name="notes" pam="off" {REGION}/>',
+        f'{GOOD}<TextArea name="caption" {REGION} whenLabelValue="dog,zebra"/>',
+        f'{GOOD}<TextArea name="caption" {REGION} visibleWhen="choice-unselected"/>',
         GOOD + '<TextArea name="comments" toName="image"/>',
+        '<TextArea name="caption" toName="image" rows="5" maxSubmissions="1"/>',
+        '<Choices name="choice" toName="image"><Choice value="Weapons"/></Choices>',
         BRUSH.replace("</Brush", '<Label value="background"/></Brush') + POINT,
     ],
 )

@@ -75,6 +75,28 @@ def test_a_config_without_shapes_is_refused():
         plan_of('<TextArea name="caption" toName="image" perRegion="true"/>')
 
 
+@pytest.mark.parametrize(
+    ("tags", "texts", "choices"),
+    [  # Label Studio's templates "Image Captioning" and "Image Classification"
+        ('<TextArea name="caption" toName="image" rows="5" maxSubmissions="1"/>', ["caption"], []),
+        ('<Choices name="choice" toName="image"><Choice value="a"/></Choices>', [], ["choice"]),
+        ('<Choices name="choice" toName="image" value="$options"/>', [], []),
+    ],
+)
+def test_without_shapes_texts_and_choices_are_about_the_whole_image(tags, texts, choices):
+    plan = plan_of(tags + CLASSES)
+    assert (plan.shape, plan.labels, plan.vocabulary) == (None, None, None)
+    assert [text.control.name for text in plan.texts] == texts
+    assert [choice.control.name for choice in plan.choices] == choices
+
+
+def test_with_shapes_the_whole_image_is_not_described():
+    tags = '<TextArea name="caption" toName="image"/>'
+    assert plan_of(BRUSH + tags).texts == ()
+    with pytest.raises(LabelingConfigError, match='"image" can hold a shape'):
+        plan_of(BRUSH.replace("<BrushLabels", '<BrushLabels pam="off"') + tags, prompt="brush")
+
+
 TWO = (
     '<Image name="second" value="$second"/><RectangleLabels name="box2" toName="second">'
     f"{LABELS}</RectangleLabels>"

@@ -131,9 +131,16 @@ def test_a_redirect_without_a_place_leads_back_and_so_ends(downloader, server):
         get(downloader, f"{server.url}/a")
 
 
+@pytest.mark.parametrize("letters", [100, 90_000, 200_000])
+def test_a_redirect_to_a_data_uri_is_refused(downloader, server, letters):
+    server.redirect("/a", "data:image/png;base64," + "A" * letters)
+    with pytest.raises(MediaError, match="redirects to a data: address, which is not followed"):
+        get(downloader, f"{server.url}/a")
+
+
 def test_a_redirect_to_a_file_is_refused(downloader, server):
     server.redirect("/a", "file:///etc/passwd")
-    with pytest.raises(MediaError, match="redirects to a wrong address"):
+    with pytest.raises(MediaError, match="redirects to a file: address"):
         get(downloader, f"{server.url}/a")
 
 

@@ -4,7 +4,14 @@ from ipaddress import ip_address
 
 import pytest
 
-from label_studio_backend.media.urls import AllowedHosts, MediaError, NetworkZone, Url, refusal
+from label_studio_backend.media.urls import (
+    MAX_URL_LENGTH,
+    AllowedHosts,
+    MediaError,
+    NetworkZone,
+    Url,
+    refusal,
+)
 
 PUBLIC = ["8.8.8.8", "93.184.215.14", "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::808:808"]
 PRIVATE = [
@@ -135,9 +142,20 @@ def test_a_redirect_may_be_relative():
     assert address.join("//other.example/z").text == "http://other.example/z"
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "gopher://x/", "http://[::1/x"])
-def test_a_redirect_to_something_else_than_the_web_is_refused(location):
+@pytest.mark.parametrize("location", ["http://[::1/x", "http://x/" + "y" * MAX_URL_LENGTH])
+def test_a_redirect_to_a_wrong_address_is_refused(location):
     with pytest.raises(MediaError, match=r"http://example.org/a\?… redirects to a wrong"):
+        Url.parse("http://example.org/a?secret").join(location)
+
+
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "gopher://x/", "DATA:image/png;base64," + "A" * 100_000]
+)
+def test_a_redirect_to_something_else_than_the_web_is_refused(location):
+    scheme = location.partition(":")[0].lower()
+    with pytest.raises(
+        MediaError, match=rf"org/a\?… redirects to a {scheme}: address, which is not"
+    ):
         Url.parse("http://example.org/a?secret").join(location)
 
 

@@ -93,14 +93,26 @@ def each(number, *tasks):
     return dict.fromkeys(tasks or (1, 2, 3, 4), number)
 
 
-def test_a_project_is_pre_annotated(prelabel, fake):
+CAPTION = '<Image name="image" value="$image"/><TextArea name="caption" toName="image"/>'
+
+
+@pytest.mark.parametrize(
+    ("config", "kind"),
+    [
+        (CONFIG, "brushlabels"),
+        (CONFIG.replace("BrushLabels", "BitmaskLabels"), "bitmasklabels"),
+        (f"<View>{CAPTION}</View>", "textarea"),  # the whole image
+    ],
+)
+def test_a_project_is_pre_annotated(prelabel, fake, config, kind):
+    fake.project["label_config"] = config
     result = prelabel()
     assert result.exit_code == 0, result.output
     assert fake.count(VERSION) == each(1)
     assert "4 tasks pre-annotated as 'nano (pam-labeling" in result.output
     for prediction in fake.predictions.values():
         assert prediction["result"]
-        assert {part["type"] for part in prediction["result"]} == {"brushlabels"}
+        assert {part["type"] for part in prediction["result"]} == {kind}
         assert 0 <= prediction["score"] <= 1
 
 

@@ -201,6 +201,7 @@ def test_a_label_studio_that_is_away_is_told_at_the_start(caplog):
     url = f"http://127.0.0.1:{free_port()}"
     serving.check_access(ServerSettings(label_studio_url=url, api_key="k"))
     assert "cannot be fetched now" in caplog.text
+    assert "--patience" not in caplog.text  # an option of prelabel
     serving.check_access(ServerSettings())  # says LABEL_STUDIO_URL elsewhere
     assert len(caplog.messages) == 1
 

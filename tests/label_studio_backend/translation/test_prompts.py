@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import math
 import tracemalloc
@@ -13,11 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_studio_sdk.converter.brush import mask2rle
+from PIL import Image
 
 from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.options import Options
 from label_studio_backend.config.output_mapping import map_outputs
 from label_studio_backend.translation import prompts
+from label_studio_backend.translation.bitmask import write_bitmask
 from label_studio_backend.translation.drawn_regions import PromptDataError, drawn_regions
 from label_studio_backend.translation.prompts import MAX_POINTS, click_prompts, task_prompts
 
@@ -36,6 +40,7 @@ CONFIG = LabelingConfig.parse("""
   <EllipseLabels name="ell" toName="image"><Label value="Car"/></EllipseLabels>
   <PolygonLabels name="poly" toName="image"><Label value="Car"/></PolygonLabels>
   <Brush name="paint" toName="image"/>
+  <BitmaskLabels name="bits" toName="image"><Label value="Car"/></BitmaskLabels>
   <Rectangle name="plain" toName="image"/>
   <Labels name="labels" toName="image"><Label value="Cat"/><Label value="Dog"/></Labels>
   <RectangleLabels name="elsewhere" toName="other"><Label value="Car"/></RectangleLabels>
@@ -67,6 +72,18 @@ def brush(mask, **more):
     return shape("paint", value, **frame, **more)
 
 
+def bitmask(mask):
+    """A result as Label Studio sends it, from a mask or from the image of one."""
+    uri = write_bitmask(mask) if isinstance(mask, np.ndarray) else png(mask)
+    return shape("bits", {"imageDataURL": uri, "bitmasklabels": ["Car"]})
+
+
+def png(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
 def disc():
     mask = np.zeros((SIZE[1], SIZE[0]), np.uint8)
     cv2.circle(mask, (300, 400), 90, 1, -1)
@@ -95,7 +112,7 @@ def test_the_captured_click():
     config = LabelingConfig.parse(sent["label_config"])
     (pointed,) = read_context(sent["params"]["context"]["result"], config, SIZE)
     assert pointed.prompt.points == pytest.approx(np.array([[185.43, 499.07]]), abs=0.01)
-    assert (pointed.label, pointed.control, pointed.region_id) == ("object", "kp", None)
+    assert (pointed.labels, pointed.control, pointed.region_id) == (("object",), "kp", None)
 
 
 def test_alt_clicks_as_captured_are_beside_the_object():
@@ -120,7 +137,7 @@ def test_captured_rectangles(name):
     config = LabelingConfig.parse(sent["label_config"])
     (pointed,) = read_context(sent["params"]["context"]["result"], config, SIZE)
     assert pointed.prompt.box == pytest.approx((64, 384, 320, 624), abs=1)
-    assert pointed.label == "object"
+    assert pointed.labels == ("object",)
 
 
 def test_an_annotation_as_captured_becomes_a_prompt_for_each_region():
@@ -146,7 +163,7 @@ def test_a_region_with_text_and_choice_as_captured_is_one():
     )
     config = LabelingConfig.parse(body("predict_interactive_kp_positive")["label_config"])
     (region,) = read_regions({"annotations": [saved]}, config, SIZE, Options())
-    assert (region.region_id, region.label) == ("regA", "object")
+    assert (region.region_id, region.labels) == ("regA", ("object",))
 
 
 # --- clicks
@@ -155,17 +172,19 @@ def test_a_region_with_text_and_choice_as_captured_is_one():
 def test_a_label_called_background_makes_a_point_negative():
     (pointed,) = read(point(10, 10), point(50, 50, "Background"))
     assert pointed.prompt.point_labels.tolist() == [True, False]
-    assert pointed.label == "Car"
+    assert pointed.labels == ("Car",)
 
 
 def test_the_label_may_be_in_labels_alone():
     result = point(10, 10)
     del result["value"]["keypointlabels"]
-    assert read(result)[0].label == "Car"
+    assert read(result)[0].labels == ("Car",)
 
 
-def test_a_label_that_the_tag_does_not_have_is_none():
-    assert read(point(10, 10, "Zebra"))[0].label is None
+def test_several_labels_stay_also_those_that_the_tag_does_not_know():
+    several = point(10, 10)
+    several["value"]["keypointlabels"] = ["Dog", "Zebra", " ", None, "Car", "Dog"]
+    assert read(several)[0].labels == ("Dog", "Zebra", "Car")
 
 
 def test_is_positive_in_the_value_means_nothing():
@@ -175,8 +194,13 @@ def test_is_positive_in_the_value_means_nothing():
 
 
 def test_the_images_own_size_counts():
-    result = point(50, 50, original_width=960, original_height=640)
+    result = point(50, 50, original_width=960, original_height=1440)
     assert read(result)[0].prompt.points.tolist() == [[320, 480]]
+
+
+def test_a_click_on_the_image_on_its_side_is_refused():
+    with pytest.raises(PromptDataError, match="960 x 640 pixels, lying on its side; upright"):
+        read(point(50, 50, original_width=960, original_height=640))
 
 
 def test_every_shape_is_an_object_of_its_own():
@@ -195,7 +219,7 @@ def test_points_refine_a_rectangle():
     (pointed,) = read(point(20, 25), shape("rect", turned), point(30, 25, positive=False))
     assert pointed.prompt.angle == 20
     assert pointed.prompt.point_labels.tolist() == [True, False]
-    assert (pointed.label, pointed.control) == ("Dog", "rect")
+    assert (pointed.labels, pointed.control) == (("Dog",), "rect")
 
 
 def test_points_refine_the_box_around_a_mask():
@@ -255,7 +279,7 @@ def test_the_label_of_a_plain_shape_is_that_of_its_labels_result():
         shape("caption", BOX | {"text": ["a dog"]}, id="region-one"),
     ]
     (pointed,) = read(*results)
-    assert (pointed.label, pointed.control) == ("Dog", "plain")
+    assert (pointed.labels, pointed.control) == (("Dog",), "plain")
 
 
 def test_what_is_no_shape_of_this_image_is_passed_over():
@@ -305,9 +329,34 @@ def test_what_makes_no_sense_is_refused_with_a_sentence(result, message):
         read(result)
 
 
-def test_an_empty_mask_is_refused():
+@pytest.mark.parametrize("painted", ["brush", "bitmask"])
+def test_an_empty_mask_is_refused(painted):
     with pytest.raises(PromptDataError, match="empty"):
-        read(brush(np.zeros((SIZE[1], SIZE[0]), np.bool_)))
+        read({"brush": brush, "bitmask": bitmask}[painted](np.zeros((SIZE[1], SIZE[0]), np.bool_)))
+
+
+def test_a_bitmask_is_what_is_not_transparent_as_the_editor_draws_it():
+    pixels = np.zeros((SIZE[1], SIZE[0], 4), np.uint8)  # [height, width, RGBA], black
+    pixels[disc(), 3] = 255
+    pixels[10, 20, 3] = 1  # the edge of a round brush
+    (pointed,) = read(bitmask(Image.fromarray(pixels)))
+    assert np.array_equal(pointed.prompt.mask, pixels[..., 3] > 0)
+
+
+@pytest.mark.parametrize(
+    ("uri", "message"),
+    [
+        (None, "no mask yet"),
+        ("", "no mask yet"),
+        ("https://example.org/mask.png", "cannot be read"),
+        ("data:image/png;base64,iVBORw0KGgo=", "no PNG, or a damaged one"),
+        ("data:image/png;base64,!", "damaged data: URI"),
+        (write_bitmask(np.ones((2000, 2000), np.bool_)), "2000 x 2000 pixels, more than the image"),
+    ],
+)
+def test_a_bitmask_that_is_none_is_refused(uri, message):
+    with pytest.raises(PromptDataError, match=f'BitmaskLabels "bits": .*{message}'):
+        read(shape("bits", {"imageDataURL": uri, "bitmasklabels": ["Car"]}))
 
 
 def test_too_many_points_are_refused():
@@ -359,6 +408,15 @@ def test_the_newest_annotation_that_was_not_skipped_counts():
     assert [one.region_id for one in regions(task)] == ["region-3"]
 
 
+@pytest.mark.parametrize(("hour", "newest"), [(9, 1), (11, 2)])
+def test_a_draft_counts_if_it_is_newer_than_the_annotation(hour, newest):
+    task = {
+        "annotations": [with_box(1, updated_at="2026-11-22T10:00:00Z")],
+        "drafts": [with_box(2, updated_at=f"2026-11-22T{hour:02}:00:00Z")],
+    }
+    assert [one.region_id for one in regions(task)] == [f"region-{newest}"]
+
+
 def test_own_predictions_are_not_repeated():
     own = with_box(1, model_version="nano (pam-labeling 0.1.0)")
     renamed = with_box(3, model_version="trial-1 (pam-labeling)")
@@ -372,7 +430,7 @@ def test_points_of_a_task_are_objects_of_their_own_without_negative_ones():
     results = [point(10, 10, id="a"), point(90, 90, "Dog", id="b")]
     results += [point(50, 50, positive=False), point(60, 60, "Background")]
     found = regions({"annotations": [{"result": results}]})
-    assert [(one.region_id, one.label) for one in found] == [("a", "Car"), ("b", "Dog")]
+    assert [(one.region_id, one.labels) for one in found] == [("a", ("Car",)), ("b", ("Dog",))]
 
 
 def test_a_stroke_of_a_task_stays_a_mask():
@@ -394,20 +452,20 @@ def test_a_task_whose_regions_cannot_be_read_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("item", "box", "label"),
+    ("item", "box", "labels"),
     [
-        ([64, 192, 256, 288], PIXELS, None),
-        ({"box": [64, 192, 256, 288], "label": "Dog"}, PIXELS, "Dog"),
-        (BOX | {"label": "Cat"}, PIXELS, "Cat"),
-        (BOX | {"label": "背景"}, PIXELS, None),
-        ([-5, -5, 9000, 9000], (0, 0, *SIZE), None),
+        ([64, 192, 256, 288], PIXELS, ()),
+        ({"box": [64, 192, 256, 288], "label": "Dog"}, PIXELS, ("Dog",)),
+        (BOX | {"label": "Zebra"}, PIXELS, ("Zebra",)),
+        (BOX | {"label": "背景"}, PIXELS, ()),
+        ([-5, -5, 9000, 9000], (0, 0, *SIZE), ()),
     ],
 )
-def test_boxes_in_the_tasks_data(item, box, label):
+def test_boxes_in_the_tasks_data(item, box, labels):
     for boxes in ([item], json.dumps([item])):
         (found,) = regions({"data": {"boxes": boxes}}, Options(boxes="boxes"))
         assert found.prompt.box == pytest.approx(box)
-        assert found.label == label
+        assert found.labels == labels
 
 
 @pytest.mark.parametrize(
