@@ -53,7 +53,9 @@ def test_a_bad_region_is_recorded_and_the_others_of_its_image_go_on(scene_datase
     assert record.counts.regions == len(captions)
 
 
-def test_a_point_at_nothing_is_recorded_where_its_probability_is_not_kept(new_dataset, images, annotator):
+def test_a_point_at_nothing_is_recorded_where_its_probability_is_not_kept(
+    new_dataset, images, annotator
+):
     dataset = new_dataset()
     taken = np.zeros(scene(0).image.shape[:2], bool)
     for item in scene(0).objects:
