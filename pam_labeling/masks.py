@@ -59,7 +59,8 @@ def remove_small_components(mask: CroppedMask) -> CroppedMask:
     if mask.is_empty:
         return mask
     _, parts, facts, _ = cv2.connectedComponentsWithStats(mask.crop.view(np.uint8))
-    areas = facts[1:, cv2.CC_STAT_AREA]  # [components]; row 0 is the background
+    # [components]; row 0 is the background. A thousand times two megapixels is no int32.
+    areas = facts[1:, cv2.CC_STAT_AREA].astype(np.int64)
     kept = areas * _LARGEST_TO_SPECK >= areas.max()
     if kept.all():
         return mask

@@ -140,6 +140,14 @@ def test_specks_are_left_out_and_parts_kept():
     assert cleaned.size == (400, 300)
 
 
+def test_a_mask_of_many_megapixels_stays():
+    mask = np.zeros((2500, 2000), dtype=np.bool_)
+    mask[:2400] = True
+    mask[2499, 0] = True
+    cleaned = remove_small_components(CroppedMask.from_mask(mask))
+    assert cleaned.box == (0, 0, 2000, 2400)
+
+
 @pytest.mark.parametrize("pixels", [[], [(3, 4)], [(3, 4), (7, 7)]])
 def test_the_largest_part_is_never_a_speck(pixels):
     mask = np.zeros((10, 10), dtype=np.bool_)
