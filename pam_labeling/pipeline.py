@@ -128,23 +128,24 @@ class Pipeline:
             else remove_small_components(segments.cropped(index))
             for index, prompt in enumerate(prompts)
         ]
-        there = [
+        scores = _scores(segments)
+        seen = [
             index
             for index, mask in enumerate(masks)
-            if not mask.is_empty
-            # A given mask stays: its region's object score tells whether the model sees an object.
-            and (segments.object_scores[index] > 0 or _gives_mask(prompts[index]))
+            if scores[index].sees_object
+            and not mask.is_empty
+            and not _misses_box(mask, prompts[index])
         ]
-        words = yield from self._words(request, segments.select(there))
-        said = dict(zip(there, words, strict=True))
+        words = yield from self._words(request, segments.select(seen))
+        said = dict(zip(seen, words, strict=True))
         results: list[Result] = []
-        for index, (prompt, scores) in enumerate(zip(prompts, _scores(segments), strict=True)):
+        for index, (prompt, mask) in enumerate(zip(prompts, masks, strict=True)):
             if index in said:
-                results.append(self._region(masks[index], prompt, scores, said[index]))
+                results.append(self._region(mask, prompt, scores[index], said[index]))
+            elif _gives_mask(prompt):  # a person's mask is never dropped
+                results.append(self._region(mask, prompt, scores[index], _no_words(request)))
             elif prompt is not None:  # a click of the grid gets no refusal
-                results.append(
-                    _refusal(prompt, scores, there=bool(segments.object_scores[index] > 0))
-                )
+                results.append(_refusal(prompt, scores[index], mask))
         return results
 
     def _region(
@@ -286,15 +287,37 @@ def _scores(segments: Segments) -> list[Scores]:
     ]
 
 
-def _refusal(prompt: Prompt, scores: Scores, *, there: bool) -> Refusal:
-    if there:
+def _refusal(prompt: Prompt, scores: Scores, mask: CroppedMask) -> Refusal:
+    if not scores.sees_object:
+        reason = (
+            f"the model sees no object here (probability {scores.object:.2f}): "
+            "point inside the object, or draw a box around it"
+        )
+    elif mask.is_empty:
         reason = "the model sees an object here, but its mask is empty: draw a larger box"
-        return Refusal(prompt, reason, scores)
-    reason = (
-        f"the model sees no object here (probability {scores.object:.2f}): "
-        "point inside the object, or draw a box around it"
-    )
+    else:
+        reason = "the model sees an object beside the box, but none in it: draw a box around it"
     return Refusal(prompt, reason, scores)
+
+
+def _misses_box(mask: CroppedMask, prompt: Prompt | None) -> bool:
+    """Whether the mask has no pixel in the prompt's box: it is that of a neighbour."""
+    corners = None if prompt is None else prompt.box_corners
+    if corners is None:
+        return False
+    # Masks of turned boxes are confined to them; here the upright box around them is enough.
+    low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
+    x1, y1 = np.maximum(low - mask.box[:2], 0).astype(int)
+    x2, y2 = np.maximum(high - mask.box[:2], 0).astype(int)
+    return not mask.crop[y1:y2, x1:x2].any()
+
+
+def _no_words(request: Request) -> _Words:
+    """What is said about a given mask in which the model sees no object: nothing."""
+    return _Words(
+        label_score=None if request.vocabulary is None else 0.0,
+        choices={name: vocabulary.nothing for name, vocabulary in request.choices.items()},
+    )
 
 
 def _sigmoid(logit: float) -> float:

@@ -142,6 +142,11 @@ class Vocabulary:
         column = {form: index for index, form in enumerate(self.spoken)}
         return tuple([column[form] for form in spelled] for spelled in self._forms)
 
+    @property
+    def nothing(self) -> Choice:
+        """The choice where there is no object: none of the labels."""
+        return Choice(None, 0.0, np.zeros(len(self.labels), dtype=np.float32), 1.0)
+
     def unsure(self, fits: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
         """For which regions `choose` needs the model's own answer: bool `(regions,)`.
 
