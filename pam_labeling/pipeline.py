@@ -204,8 +204,16 @@ class Pipeline:
         answers = yield from self._own_labels(
             request, contexts, language, words, np.flatnonzero(unsure).tolist()
         )
+        # A model that begins its words with a capital knows the list in this spelling only.
+        capital = [row for row, answer in enumerate(answers) if unsure[row] and _capital(answer)]
+        if capital:
+            again = tuple(form.capitalize() for form in column)
+            found[capital] = yield Classify(self._model, contexts.select(capital), again, language)
         for (name, vocabulary), own in zip(lists, fits, strict=True):
-            choices = vocabulary.choose(own, answers)
+            either = np.maximum(own, found[:, [column[form] for form in vocabulary.spoken]])
+            choices = vocabulary.choose(
+                np.where(vocabulary.unsure(own)[:, None], either, own), answers
+            )
             words = [
                 said.with_choice(name, choice, _other_words(vocabulary, choice.label, answer))
                 for said, choice, answer in zip(words, choices, answers, strict=True)
@@ -251,6 +259,10 @@ class _Words:
                 self, label=choice.label, label_score=choice.score, open_label=open_label
             )
         return replace(self, choices={**self.choices, name: choice})
+
+
+def _capital(answer: str | None) -> bool:
+    return answer is not None and answer[:1].isupper()
 
 
 def _other_words(vocabulary: Vocabulary, label: str | None, answer: str | None) -> str | None:

@@ -32,8 +32,8 @@ def forms(phrase: str, language: Language) -> tuple[str, ...]:
     """How the model may spell a phrase, each form once: "Rings", "rings", "ring".
 
     As written; in English also in lower case without an article, and, of a plural, the singular.
-    Other capitals are left to `ends_in`, which ignores them: to score them, too, would cost a third
-    more.
+    Other capitals would make a list a third dearer: the pipeline scores them only if the model
+    begins its own words with one.
     """
     written = phrase.strip()
     if language == "zh":

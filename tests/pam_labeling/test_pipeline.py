@@ -173,6 +173,34 @@ def test_only_regions_that_no_label_fits_are_asked_for_their_own(annotator, mode
     assert red.texts == blue.texts == {}
 
 
+def test_a_model_that_begins_with_capitals_is_asked_about_them(annotator, model, monkeypatch):
+    spellings = []
+
+    def classify(contexts, labels, *, language, score):
+        yield
+        spellings.append(labels)
+        known = {"Thing": -1.0, "blue": -0.2, "Cat": -9.0}
+        return np.array([[known.get(label, -8.0) for label in labels] for _ in contexts.names])
+
+    def describe(contexts, questions, options):
+        yield
+        return [["Red thing here" if name == "red" else "blue"] for name in contexts.names]
+
+    monkeypatch.setattr(model, "classify_in_steps", classify)
+    monkeypatch.setattr(model, "describe_in_steps", describe)
+    choices = {"sure": Vocabulary(("blue", "thing")), "unsure": Vocabulary(("thing", "cat"))}
+    request = Request(scene(), (RED_BOX, BLUE_BOX), (), choices=choices)
+    red, blue = annotator.annotate(request).regions
+    assert spellings == [("blue", "thing", "cat"), ("Blue", "Thing", "Cat")]
+    assert red.choices["unsure"].label == "thing"
+    assert red.choices["unsure"].score == pytest.approx(np.exp(-1), abs=1e-3)
+    # Where a list fits as it is, or the model writes in lower case, capitals count for nothing.
+    assert red.choices["sure"].scores == pytest.approx(
+        [np.exp(-0.2) / (1 + np.exp(-8)), 0], abs=1e-3
+    )
+    assert blue.choices["unsure"].label is None
+
+
 def test_a_sampled_answer_does_not_decide_about_a_label(annotator, model):
     sampled = GenerationOptions(temperature=1.0)
     request = Request(scene(), (RED_BOX,), vocabulary=Vocabulary(("dog",)), generation=sampled)
