@@ -141,6 +141,32 @@ def test_labels_are_chosen_from_the_list_where_they_fit(images, tmp_path):
 
 
 @pytest.mark.usefixtures("opened")
+def test_label_fit_shows_the_best_label_and_the_models_own_best_fits_first(images, monkeypatch):
+    monkeypatch.chdir(images)
+    mask = np.zeros((48, 64), dtype=np.uint8)
+    mask[1:4, 1:4] = 255
+    Image.fromarray(mask).save("mask.png")
+    prompts = ("--box", "5,6,25,20", "--box", "30,10,60,40", "--mask", "mask.png")
+    result = run("label-fit", "red.png", "--labels", "cat,Blues", *prompts, "--overlay", "overlays")
+    assert result.exit_code == 0, result.output
+    rows = [line.replace("│", " ").split() for line in result.stdout.splitlines()]
+    assert [row[1:] for row in rows if row and row[0] == "red.png"] == [
+        ["2", "30", "10", "60", "40", "blue", "Blues", "0.905", *"✓✓✓✓✓✓"],
+        ["1", "5", "6", "25", "20", "red", "cat", "0.000"],
+        ["3", "1", "1", "4", "4", "nothing", "here", "—", "0.000"],
+    ]
+    assert rows[-2] == ["kept", *["1/3"] * 6]
+    assert [file.name for file in (images / "overlays").iterdir()] == ["red.overlay.png"]
+
+
+def test_label_fit_needs_labels(images, opened):
+    result = run("label-fit", images / "red.png")
+    assert result.exit_code == 2
+    assert "--labels" in result.stderr
+    assert not opened
+
+
+@pytest.mark.usefixtures("opened")
 def test_a_mask_file_is_a_prompt(images, tmp_path):
     mask = np.zeros((48, 64), dtype=np.uint8)
     mask[10:20, 30:45] = 255
