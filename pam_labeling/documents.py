@@ -61,6 +61,7 @@ class Document(TypedDict):
     format: str
     version: str
     model: str
+    note: str | None
     language: str
     tasks: list[str]
     labels: list[str] | None
@@ -105,6 +106,7 @@ def document(
     language: str,
     tasks: Sequence[str],
     labels: Sequence[str] | None,
+    note: str | None = None,
 ) -> Document:
     """The JSON document of a run.
 
@@ -114,11 +116,13 @@ def document(
         language: the language of the texts.
         tasks: the names of the tasks that were asked about each region.
         labels: the list that labels were chosen from, or None for open labels.
+        note: what the reader must know about the model, see `Settings.note`.
     """
     return {
         "format": FORMAT,
         "version": VERSION,
         "model": as_utf8(model),
+        "note": note,
         "language": language,
         "tasks": list(tasks),
         "labels": None if labels is None else [as_utf8(label) for label in labels],

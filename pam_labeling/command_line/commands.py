@@ -150,6 +150,7 @@ def annotate(
             language=language,
             tasks=[question.task.value for question in request.questions],
             labels=None if request.vocabulary is None else request.vocabulary.labels,
+            note=settings.note,
         )
     if path is not None:
         code = max(code, _write(path, result))
@@ -225,6 +226,8 @@ def _prepare_folder(folder: Path) -> None:
 
 
 def _load(settings: Settings) -> Annotator:
+    if settings.note is not None:
+        messages_console().print(f"[yellow]note:[/] {settings.note}")
     try:
         with messages_console().status(f"loading {shown(settings.model)}"):
             return settings.open_annotator()

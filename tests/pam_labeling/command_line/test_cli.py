@@ -159,6 +159,28 @@ def test_label_fit_shows_the_best_label_and_the_models_own_best_fits_first(image
     assert [file.name for file in (images / "overlays").iterdir()] == ["red.overlay.png"]
 
 
+@pytest.mark.usefixtures("opened")
+@pytest.mark.parametrize("command", ["annotate", "label-fit"])
+def test_that_nobody_named_a_model_is_said_once(images, monkeypatch, command):
+    monkeypatch.delenv("PAM_MODEL", raising=False)
+    labels = ("--labels", "red,cat")
+    silent = run(command, images, *labels, "--model", "nano")
+    assert "note:" not in silent.stderr
+    told = run(command, images, *labels)
+    assert told.stderr.count("no model was named, so this is nano") == 1
+    monkeypatch.setenv("PAM_MODEL", "nano")
+    assert "note:" not in run(command, images, *labels).stderr
+
+
+@pytest.mark.usefixtures("opened")
+def test_the_json_tells_that_nobody_named_a_model(images, monkeypatch):
+    monkeypatch.delenv("PAM_MODEL", raising=False)
+    path = images / "red.png"
+    assert "nano" in json.loads(annotate(path, "--output", "-").stdout)["note"]
+    named = annotate(path, "--output", "-", "--model", "nano")
+    assert json.loads(named.stdout)["note"] is None
+
+
 def test_label_fit_needs_labels(images, opened):
     result = run("label-fit", images / "red.png")
     assert result.exit_code == 2
