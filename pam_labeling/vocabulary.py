@@ -122,6 +122,20 @@ class Vocabulary:
         return language_of(phrase for label in self.labels for phrase in self.phrases_of(label))
 
     @cached_property
+    def alike(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of labels that the model cannot tell apart, such as "Cup" and "cups".
+
+        Both fit alike, so each gets half of the score, and the first one is chosen.
+        """
+        first: dict[str, str] = {}  # the first label with a spelling, without capitals
+        pairs: dict[tuple[str, str], None] = {}
+        for label, spelled in zip(self.labels, self._forms, strict=True):
+            for form in map(str.casefold, spelled):
+                if (other := first.setdefault(form, label)) != label:
+                    pairs[other, label] = None
+        return tuple(pairs)
+
+    @cached_property
     def spoken(self) -> tuple[str, ...]:
         """All spellings that the model scores, each once: the columns that `choose` takes."""
         return tuple(dict.fromkeys(form for spelled in self._forms for form in spelled))

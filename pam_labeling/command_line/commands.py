@@ -256,6 +256,11 @@ def _collect(
     entries: list[ImageEntry] = []
     code = ExitCode.OK
     console = messages_console()
+    for first, second in () if request.vocabulary is None else request.vocabulary.alike:
+        console.print(
+            f"[yellow]warning:[/] to the model {shown(repr(first))} and {shown(repr(second))} are "
+            "the same label: it chooses the first"
+        )
     done = annotate_files(annotator, files, request, overlays=overlay)
     with progress_bar(console, len(files)) as progress, closing(done):
         bar = progress.add_task("annotating", total=len(files))

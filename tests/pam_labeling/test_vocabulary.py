@@ -143,6 +143,25 @@ def test_says_tells_a_label_in_another_spelling_from_other_words():
     assert not vocabulary.says(None, "ring")
 
 
+@pytest.mark.parametrize(
+    ("labels", "alike"),
+    [
+        (("Cup", "dog", "cups"), [("Cup", "cups")]),
+        (("cup", "The cup", "CUPS"), [("cup", "The cup"), ("cup", "CUPS")]),
+        (("traffic_light", "Traffic Light"), [("traffic_light", "Traffic Light")]),
+        (("cup", "tea cup", "cupboard"), []),
+        (("圆环", "圆"), []),
+    ],
+)
+def test_labels_of_the_same_form_are_told(labels, alike):
+    assert Vocabulary(labels).alike == tuple(alike)
+
+
+def test_labels_that_share_a_phrase_are_alike():
+    phrases = {"a": ("dog", "cat"), "b": ("cow", "Cats", "Dogs")}
+    assert Vocabulary(("a", "b"), phrases=phrases).alike == (("a", "b"),)
+
+
 def test_no_regions_no_choices():
     assert Vocabulary(("cat",)).choose(np.zeros((0, 1), dtype=np.float32)) == []
 

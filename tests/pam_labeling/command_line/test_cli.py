@@ -181,6 +181,14 @@ def test_the_json_tells_that_nobody_named_a_model(images, monkeypatch):
     assert json.loads(named.stdout)["note"] is None
 
 
+@pytest.mark.usefixtures("opened")
+def test_labels_of_the_same_form_are_warned_about(images):
+    told = annotate(images, "--labels", "Reds,cat,red").stderr
+    assert told.count("warning:") == 1
+    assert "'Reds' and 'red' are the same label" in told
+    assert "warning:" not in annotate(images, "--labels", "red,cat").stderr
+
+
 def test_label_fit_needs_labels(images, opened):
     result = run("label-fit", images / "red.png")
     assert result.exit_code == 2
