@@ -52,6 +52,7 @@ class ImageEntry(TypedDict):
     height: int | None
     regions: list[RegionEntry]
     refusals: list[RefusalEntry]
+    note: str | None
     error: str | None
 
 
@@ -83,6 +84,7 @@ def image_entry(file: str, annotation: Annotation) -> ImageEntry:
             }
             for refusal in annotation.refusals
         ],
+        "note": annotation.note,
         "error": None,
     }
 
@@ -95,6 +97,7 @@ def failed_entry(file: str, error: Exception) -> ImageEntry:
         "height": None,
         "regions": [],
         "refusals": [],
+        "note": None,
         "error": as_utf8(str(error)) or type(error).__name__,
     }
 

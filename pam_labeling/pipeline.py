@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,9 @@ from pam_model import (
     Task,
     split_definition,
 )
+from pam_model.nano.outside import is_outside
+
+_log = logging.getLogger(__name__)
 
 Result = Region | Refusal
 Steps = Generator[Step[Result], Any, "T"]
@@ -39,6 +43,12 @@ T = TypeVar("T")
 
 PROMPTS_PER_STEP = 64
 """How many prompts are segmented at once; each takes some 10 MB in the decoder."""
+
+OUTSIDE = (
+    "nano only knows drawings of coloured shapes: masks and words about other images, such as "
+    "photographs, mean nothing. Name PAM-1.5B or PAM-3B for them."
+)
+"""The note of an annotation by nano, if the image is not of its drawn world."""
 
 
 class Pipeline:
@@ -58,6 +68,7 @@ class Pipeline:
         self._model = model
         self._cache = cache
         self._regions_per_step = regions_per_step
+        self._warned = False
 
     def annotate(
         self, request: Request, image: LoadedImage, prepared: PreparedImage | None
@@ -77,6 +88,7 @@ class Pipeline:
             if prepared is None:  # the cache had the features, but has dropped them since
                 prepared = self._model.prepare(image.pixels)
             features = yield Encode(self._model, self._cache, image.key, prepared)
+        note = self._note(features)
         results: list[Result] = []
         if not request.prompts:
             segments = yield from self._model.everything_in_steps(features, request.everything)
@@ -86,7 +98,16 @@ class Pipeline:
             segments = self._segment(features, prompts)
             yield None
             results += yield from self._results(request, prompts, segments)
-        return Annotation(image.size, tuple(results))
+        return Annotation(image.size, tuple(results), note)
+
+    def _note(self, features: ImageFeatures) -> str | None:
+        """What is to be said about an image; it is logged once."""
+        if self._model.name != "nano" or not is_outside(features):
+            return None
+        if not self._warned:
+            self._warned = True
+            _log.warning("An image is unlike those that nano knows. %s", OUTSIDE)
+        return OUTSIDE
 
     def _segment(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> Segments:
         """Segment; the object scores of given masks are those of a click at their deepest point.

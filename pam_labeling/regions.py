@@ -165,10 +165,12 @@ class Annotation:
         size: `(width, height)` of the upright image in pixels.
         results: one for each prompt, in their order; without prompts, the regions found, those
             with the best score first.
+        note: what people must know about the answers; None: nothing.
     """
 
     size: tuple[int, int]
     results: tuple[Region | Refusal, ...]
+    note: str | None = None
 
     @property
     def regions(self) -> tuple[Region, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pam_labeling import pipeline
 from pam_labeling.annotator import Annotator, Request
 from pam_labeling.media import LoadedImage
 from pam_labeling.regions import Refusal, Region
@@ -207,6 +208,22 @@ def test_a_sampled_answer_does_not_decide_about_a_label(annotator, model):
     (region,) = annotator.annotate(request).regions
     assert region.open_label == "red"
     assert model.calls["describe"] == 2
+
+
+def test_images_outside_nanos_world_have_a_note_which_is_logged_once(
+    annotator, model, monkeypatch, caplog
+):
+    monkeypatch.setattr(pipeline, "is_outside", lambda features: features.size != (64, 48))
+    photo, drawn = scene(size=(32, 48)), scene()
+    click = (Prompt.from_points([(10, 10)]),)
+    notes = [annotator.annotate(Request(photo, click)).note]
+    assert notes == [None]  # only nano can tell
+    monkeypatch.setattr(model, "name", "nano")
+    notes = [annotator.annotate(Request(image, click)).note for image in (drawn, photo, photo)]
+    assert notes == [None, pipeline.OUTSIDE, pipeline.OUTSIDE]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"An image is unlike those that nano knows. {pipeline.OUTSIDE}"
+    ]
 
 
 def test_a_given_mask_is_asked_for_an_object_by_a_click_inside(annotator):
