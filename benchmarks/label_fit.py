@@ -2,8 +2,8 @@
 
 Objects of held-out scenes and of flat images are labelled from lists with and without their name,
 of 1, 3, 10 and 40 labels: "hard" lists hold the other shapes first, "mixed" ones are drawn at
-random. Then boxes, clicks and masks are put where there is nothing. Everything goes through the
-annotator, with one threshold for all lists.
+random. Then boxes, clicks and masks are put where there is nothing, and on objects. Everything goes
+through the annotator, with one threshold for all lists.
 """
 
 from __future__ import annotations
@@ -22,7 +22,16 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from pam_labeling import Annotator, LazyRequest, LoadedImage, Prompt, Region, Request, Vocabulary
+from pam_labeling import (
+    Annotator,
+    LazyRequest,
+    LoadedImage,
+    Prompt,
+    Refusal,
+    Region,
+    Request,
+    Vocabulary,
+)
 from pam_labeling.vocabulary import LABEL_FIT
 from pam_model import PAM, Question, Segments, Task
 from pam_model.nano.known import known_flat_image, known_scene
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pam_model.nano.known import KnownImage
+    from pam_model.nano.world import DrawnScene
 
 LENGTHS = (1, 3, 10, 40)
 SEED = HELD_OUT_SEED + 20_000_000  # neither trained on, nor used for the model card
@@ -45,6 +55,7 @@ NOUNS = (
     *("sandwich", "orange", "carrot", "pizza", "chair", "bed", "laptop", "keyboard", "clock"),
 )
 NAMES = tuple(shape.en for shape in SHAPES)
+KINDS = ("box", "click", "mask")
 
 
 @dataclass(frozen=True)
@@ -145,32 +156,44 @@ def _table(title: str, right: dict[tuple[str, int], list[bool]]) -> Table:
 
 
 def nothing_table(annotator: Annotator, count: int) -> Table:
-    """What becomes of prompts on nothing."""
-    refused: dict[str, list[bool]] = {"box": [], "click": [], "mask": []}
+    """How many prompts on nothing, and on objects, are answered by "no object"."""
+    refused: dict[tuple[str, bool], list[bool]] = defaultdict(list)
     for seed in track(range(SEED, SEED + count), "nothing", console=Console(stderr=True)):
-        scene, rng = render_scene(seed), np.random.default_rng(seed)
-        depth = cv2.distanceTransform(scene.ground.astype(np.uint8), cv2.DIST_C, 3)
-        rows, columns = np.nonzero(depth >= 12)
-        if not len(rows):
+        image = known_scene(seed)
+        objects = [(one.box, one.click, Prompt.from_mask(one.drawn.mask)) for one in image.objects]
+        nothing = _on_nothing(render_scene(seed), np.random.default_rng(seed))
+        prompts = tuple(prompt for three in (*nothing, *objects) for prompt in three)
+        if not prompts:
             continue
-        chosen = rng.integers(len(rows))
-        x, y = columns[chosen] + 0.5, rows[chosen] + 0.5
-        half = min(float(depth[rows[chosen], columns[chosen]]) - 4, 40.0)
-        height, width = scene.ground.shape
-        down, right = np.mgrid[:height, :width]
-        box = (max(x - half, 0), max(y - half, 0), min(x + half, width), min(y + half, height))
-        prompts = (
-            Prompt.from_box(box),
-            Prompt.from_points([(x, y)]),
-            Prompt.from_mask((right + 0.5 - x) ** 2 + (down + 0.5 - y) ** 2 <= half**2),
-        )
-        found = annotator.annotate(Request(LoadedImage.from_pixels(scene.image), prompts, ()))
-        for kind, result in zip(refused, found.results, strict=True):
-            refused[kind].append(result.scores.object < 0.5)
-    table = Table("prompt on nothing", "no object, %", "prompts", title_justify="left")
-    for kind, values in refused.items():
-        table.add_row(kind, f"{100 * np.mean(values):.1f}", str(len(values)))
+        found = annotator.annotate(Request(LoadedImage.from_pixels(image.image), prompts, ()))
+        for number, result in enumerate(found.results):
+            empty = isinstance(result, Refusal) or not result.scores.sees_object
+            refused[KINDS[number % 3], number >= 3 * len(nothing)].append(empty)
+    table = Table("prompt", "on nothing", "prompts", "on an object", "prompts")
+    table.title, table.title_justify = 'Answered by "no object", %', "left"
+    for kind in KINDS:
+        values = (refused[kind, False], refused[kind, True])
+        cells = ((f"{100 * np.mean(some):.1f}", str(len(some))) for some in values)
+        table.add_row(kind, *(cell for pair in cells for cell in pair))
     return table
+
+
+def _on_nothing(
+    scene: DrawnScene, rng: np.random.Generator
+) -> tuple[tuple[Prompt, Prompt, Prompt], ...]:
+    """A box, a click and a mask at one place without an object; () if there is none."""
+    depth = cv2.distanceTransform(scene.ground.astype(np.uint8), cv2.DIST_C, 3)
+    rows, columns = np.nonzero(depth >= 12)
+    if not len(rows):
+        return ()
+    chosen = rng.integers(len(rows))
+    x, y = columns[chosen] + 0.5, rows[chosen] + 0.5
+    half = min(float(depth[rows[chosen], columns[chosen]]) - 4, 40.0)
+    height, width = scene.ground.shape
+    down, right = np.mgrid[:height, :width]
+    box = (max(x - half, 0), max(y - half, 0), min(x + half, width), min(y + half, height))
+    inside = (right + 0.5 - x) ** 2 + (down + 0.5 - y) ** 2 <= half**2
+    return ((Prompt.from_box(box), Prompt.from_points([(x, y)]), Prompt.from_mask(inside)),)
 
 
 def cost_table(pam: PAM) -> Table:

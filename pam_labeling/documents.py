@@ -52,6 +52,7 @@ class ImageEntry(TypedDict):
     height: int | None
     regions: list[RegionEntry]
     refusals: list[RefusalEntry]
+    note: str | None
     error: str | None
 
 
@@ -61,6 +62,7 @@ class Document(TypedDict):
     format: str
     version: str
     model: str
+    note: str | None
     language: str
     tasks: list[str]
     labels: list[str] | None
@@ -82,6 +84,7 @@ def image_entry(file: str, annotation: Annotation) -> ImageEntry:
             }
             for refusal in annotation.refusals
         ],
+        "note": annotation.note,
         "error": None,
     }
 
@@ -94,6 +97,7 @@ def failed_entry(file: str, error: Exception) -> ImageEntry:
         "height": None,
         "regions": [],
         "refusals": [],
+        "note": None,
         "error": as_utf8(str(error)) or type(error).__name__,
     }
 
@@ -105,6 +109,7 @@ def document(
     language: str,
     tasks: Sequence[str],
     labels: Sequence[str] | None,
+    note: str | None = None,
 ) -> Document:
     """The JSON document of a run.
 
@@ -114,11 +119,13 @@ def document(
         language: the language of the texts.
         tasks: the names of the tasks that were asked about each region.
         labels: the list that labels were chosen from, or None for open labels.
+        note: what the reader must know about the model, see `Settings.note`.
     """
     return {
         "format": FORMAT,
         "version": VERSION,
         "model": as_utf8(model),
+        "note": note,
         "language": language,
         "tasks": list(tasks),
         "labels": None if labels is None else [as_utf8(label) for label in labels],

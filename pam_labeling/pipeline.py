@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -31,6 +32,9 @@ from pam_model import (
     Task,
     split_definition,
 )
+from pam_model.nano.outside import is_outside
+
+_log = logging.getLogger(__name__)
 
 Result = Region | Refusal
 Steps = Generator[Step[Result], Any, "T"]
@@ -39,6 +43,12 @@ T = TypeVar("T")
 
 PROMPTS_PER_STEP = 64
 """How many prompts are segmented at once; each takes some 10 MB in the decoder."""
+
+OUTSIDE = (
+    "nano only knows drawings of coloured shapes: masks and words about other images, such as "
+    "photographs, mean nothing. Name PAM-1.5B or PAM-3B for them."
+)
+"""The note of an annotation by nano, if the image is not of its drawn world."""
 
 
 class Pipeline:
@@ -58,6 +68,7 @@ class Pipeline:
         self._model = model
         self._cache = cache
         self._regions_per_step = regions_per_step
+        self._warned = False
 
     def annotate(
         self, request: Request, image: LoadedImage, prepared: PreparedImage | None
@@ -77,6 +88,7 @@ class Pipeline:
             if prepared is None:  # the cache had the features, but has dropped them since
                 prepared = self._model.prepare(image.pixels)
             features = yield Encode(self._model, self._cache, image.key, prepared)
+        note = self._note(features)
         results: list[Result] = []
         if not request.prompts:
             segments = yield from self._model.everything_in_steps(features, request.everything)
@@ -86,7 +98,16 @@ class Pipeline:
             segments = self._segment(features, prompts)
             yield None
             results += yield from self._results(request, prompts, segments)
-        return Annotation(image.size, tuple(results))
+        return Annotation(image.size, tuple(results), note)
+
+    def _note(self, features: ImageFeatures) -> str | None:
+        """What is to be said about an image; it is logged once."""
+        if self._model.name != "nano" or not is_outside(features):
+            return None
+        if not self._warned:
+            self._warned = True
+            _log.warning("An image is unlike those that nano knows. %s", OUTSIDE)
+        return OUTSIDE
 
     def _segment(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> Segments:
         """Segment; the object scores of given masks are those of a click at their deepest point.
@@ -128,23 +149,24 @@ class Pipeline:
             else remove_small_components(segments.cropped(index))
             for index, prompt in enumerate(prompts)
         ]
-        there = [
+        scores = _scores(segments)
+        seen = [
             index
             for index, mask in enumerate(masks)
-            if not mask.is_empty
-            # A given mask stays: its region's object score tells whether the model sees an object.
-            and (segments.object_scores[index] > 0 or _gives_mask(prompts[index]))
+            if scores[index].sees_object
+            and not mask.is_empty
+            and not _misses_box(mask, prompts[index])
         ]
-        words = yield from self._words(request, segments.select(there))
-        said = dict(zip(there, words, strict=True))
+        words = yield from self._words(request, segments.select(seen))
+        said = dict(zip(seen, words, strict=True))
         results: list[Result] = []
-        for index, (prompt, scores) in enumerate(zip(prompts, _scores(segments), strict=True)):
+        for index, (prompt, mask) in enumerate(zip(prompts, masks, strict=True)):
             if index in said:
-                results.append(self._region(masks[index], prompt, scores, said[index]))
+                results.append(self._region(mask, prompt, scores[index], said[index]))
+            elif _gives_mask(prompt):  # a person's mask is never dropped
+                results.append(self._region(mask, prompt, scores[index], _no_words(request)))
             elif prompt is not None:  # a click of the grid gets no refusal
-                results.append(
-                    _refusal(prompt, scores, there=bool(segments.object_scores[index] > 0))
-                )
+                results.append(_refusal(prompt, scores[index], mask))
         return results
 
     def _region(
@@ -203,8 +225,16 @@ class Pipeline:
         answers = yield from self._own_labels(
             request, contexts, language, words, np.flatnonzero(unsure).tolist()
         )
+        # A model that begins its words with a capital knows the list in this spelling only.
+        capital = [row for row, answer in enumerate(answers) if unsure[row] and _capital(answer)]
+        if capital:
+            again = tuple(form.capitalize() for form in column)
+            found[capital] = yield Classify(self._model, contexts.select(capital), again, language)
         for (name, vocabulary), own in zip(lists, fits, strict=True):
-            choices = vocabulary.choose(own, answers)
+            either = np.maximum(own, found[:, [column[form] for form in vocabulary.spoken]])
+            choices = vocabulary.choose(
+                np.where(vocabulary.unsure(own)[:, None], either, own), answers
+            )
             words = [
                 said.with_choice(name, choice, _other_words(vocabulary, choice.label, answer))
                 for said, choice, answer in zip(words, choices, answers, strict=True)
@@ -252,6 +282,10 @@ class _Words:
         return replace(self, choices={**self.choices, name: choice})
 
 
+def _capital(answer: str | None) -> bool:
+    return answer is not None and answer[:1].isupper()
+
+
 def _other_words(vocabulary: Vocabulary, label: str | None, answer: str | None) -> str | None:
     """The model's own label, where it is known and is not the chosen one in other spelling."""
     return None if not answer or vocabulary.says(label, answer) else answer
@@ -286,15 +320,37 @@ def _scores(segments: Segments) -> list[Scores]:
     ]
 
 
-def _refusal(prompt: Prompt, scores: Scores, *, there: bool) -> Refusal:
-    if there:
+def _refusal(prompt: Prompt, scores: Scores, mask: CroppedMask) -> Refusal:
+    if not scores.sees_object:
+        reason = (
+            f"the model sees no object here (probability {scores.object:.2f}): "
+            "point inside the object, or draw a box around it"
+        )
+    elif mask.is_empty:
         reason = "the model sees an object here, but its mask is empty: draw a larger box"
-        return Refusal(prompt, reason, scores)
-    reason = (
-        f"the model sees no object here (probability {scores.object:.2f}): "
-        "point inside the object, or draw a box around it"
-    )
+    else:
+        reason = "the model sees an object beside the box, but none in it: draw a box around it"
     return Refusal(prompt, reason, scores)
+
+
+def _misses_box(mask: CroppedMask, prompt: Prompt | None) -> bool:
+    """Whether the mask has no pixel in the prompt's box: it is that of a neighbour."""
+    corners = None if prompt is None else prompt.box_corners
+    if corners is None:
+        return False
+    # Masks of turned boxes are confined to them; here the upright box around them is enough.
+    low, high = np.floor(corners.min(axis=0)), np.ceil(corners.max(axis=0))
+    x1, y1 = np.maximum(low - mask.box[:2], 0).astype(int)
+    x2, y2 = np.maximum(high - mask.box[:2], 0).astype(int)
+    return not mask.crop[y1:y2, x1:x2].any()
+
+
+def _no_words(request: Request) -> _Words:
+    """What is said about a given mask in which the model sees no object: nothing."""
+    return _Words(
+        label_score=None if request.vocabulary is None else 0.0,
+        choices={name: vocabulary.nothing for name, vocabulary in request.choices.items()},
+    )
 
 
 def _sigmoid(logit: float) -> float:

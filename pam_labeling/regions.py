@@ -39,6 +39,15 @@ class Scores:
     object: float
     label: float | None = None
 
+    @property
+    def sees_object(self) -> bool:
+        """Whether there is an object at the prompt.
+
+        If not, the result is a refusal; only a mask that a person gave stays a region, without
+        label and texts, whose labels all score 0.
+        """
+        return self.object > 0.5
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -63,8 +72,8 @@ class Region:
         cropped: the mask, not empty; `size`, `box`, `crop`, `mask` and `area` come from it.
         scores: see `Scores`.
         provenance: see `Provenance`.
-        label: an open label, or one of the project's own. None if no label was asked for, or no
-            label of the project fits well enough.
+        label: an open label, or one of the project's own. None if no label was asked for, no label
+            of the project fits well enough, or the model sees no object in a given mask.
         open_label: what the model itself calls the object, where `label` is, or was to be, one of
             the project's own and says something else; else None.
         texts: the answers by (task, language). A definition is kept without its label, which
@@ -156,10 +165,12 @@ class Annotation:
         size: `(width, height)` of the upright image in pixels.
         results: one for each prompt, in their order; without prompts, the regions found, those
             with the best score first.
+        note: what people must know about the answers; None: nothing.
     """
 
     size: tuple[int, int]
     results: tuple[Region | Refusal, ...]
+    note: str | None = None
 
     @property
     def regions(self) -> tuple[Region, ...]:

@@ -53,6 +53,16 @@ class Settings(EnvironmentSettings):
         MAX_PIXELS, "The largest image that is read, width x height.", ge=1, le=MAX_PIXELS
     )
 
+    @property
+    def note(self) -> str | None:
+        """What to tell people if nobody named the model; None if it was named."""
+        if "model" in self.model_fields_set:
+            return None
+        return (
+            "no model was named, so this is nano, which only knows drawings of coloured shapes: "
+            "its masks and words about photographs mean nothing. For those name PAM-1.5B or PAM-3B."
+        )
+
     def open_annotator(self) -> Annotator:
         """Load the model that these settings name, and make an annotator for it.
 

@@ -29,10 +29,11 @@ def words(text: str, language: Language) -> tuple[str, ...]:
 
 
 def forms(phrase: str, language: Language) -> tuple[str, ...]:
-    """How the model may spell a phrase, each form once: "Rings", "rings", "ring", "Ring".
+    """How the model may spell a phrase, each form once: "Rings", "rings", "ring".
 
-    As written; in English also in lower case without an article, with a capital, and, of a plural,
-    the singular.
+    As written; in English also in lower case without an article, and, of a plural, the singular.
+    Other capitals would make a list a third dearer: the pipeline scores them only if the model
+    begins its own words with one.
     """
     written = phrase.strip()
     if language == "zh":
@@ -41,8 +42,7 @@ def forms(phrase: str, language: Language) -> tuple[str, ...]:
     spelled = [" ".join(said)]
     if said and (one := _singular(said[-1])) != said[-1]:
         spelled.append(" ".join((*said[:-1], one)))
-    capitals = [form.capitalize() for form in spelled]
-    return tuple(form for form in dict.fromkeys([written, *spelled, *capitals]) if form)
+    return tuple(form for form in dict.fromkeys([written, *spelled]) if form)
 
 
 def ends_in(answer: str, phrase: str, language: Language) -> int:

@@ -122,6 +122,20 @@ class Vocabulary:
         return language_of(phrase for label in self.labels for phrase in self.phrases_of(label))
 
     @cached_property
+    def alike(self) -> tuple[tuple[str, str], ...]:
+        """Pairs of labels that the model cannot tell apart, such as "Cup" and "cups".
+
+        Both fit alike, so each gets half of the score, and the first one is chosen.
+        """
+        first: dict[str, str] = {}  # the first label with a spelling, without capitals
+        pairs: dict[tuple[str, str], None] = {}
+        for label, spelled in zip(self.labels, self._forms, strict=True):
+            for form in map(str.casefold, spelled):
+                if (other := first.setdefault(form, label)) != label:
+                    pairs[other, label] = None
+        return tuple(pairs)
+
+    @cached_property
     def spoken(self) -> tuple[str, ...]:
         """All spellings that the model scores, each once: the columns that `choose` takes."""
         return tuple(dict.fromkeys(form for spelled in self._forms for form in spelled))
@@ -141,6 +155,11 @@ class Vocabulary:
         """The places of each label's spellings in `spoken`."""
         column = {form: index for index, form in enumerate(self.spoken)}
         return tuple([column[form] for form in spelled] for spelled in self._forms)
+
+    @property
+    def nothing(self) -> Choice:
+        """The choice where there is no object: none of the labels."""
+        return Choice(None, 0.0, np.zeros(len(self.labels), dtype=np.float32), 1.0)
 
     def unsure(self, fits: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
         """For which regions `choose` needs the model's own answer: bool `(regions,)`.

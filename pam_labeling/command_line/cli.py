@@ -224,6 +224,38 @@ def annotate(
     raise typer.Exit(code)
 
 
+@app.command("label-fit", epilog=EXIT_CODES)
+def label_fit(
+    images: _Images,
+    labels: Annotated[str, typer.Option(metavar="A,B,C", help="Your own labels.")],
+    box: _Box = None,
+    point: _Point = None,
+    mask: _Mask = None,
+    max_regions: _MaxRegions = None,
+    model: _Model = None,
+    sam2: _Sam2 = None,
+    device: _Device = None,
+    dtype: _Dtype = None,
+    overlay: _Overlay = None,
+) -> None:
+    """Show how well your labels fit some regions, to choose --label-fit by looking.
+
+    Each row has the model's own label, the best of yours and its fit; a mark where that --label-fit
+    would keep it. The best fits come first: choose the number above which the labels are right.
+    """
+    with exit_codes():
+        from pam_labeling.command_line import commands  # noqa: PLC0415 - loads torch, which --help does not need
+        from pam_labeling.settings import Settings  # noqa: PLC0415 - loads NumPy and Pillow
+
+        request = commands.build_request(
+            commands.PromptOptions(box or (), point or (), mask or (), max_regions=max_regions),
+            commands.QuestionOptions(labels=labels),
+        )
+        settings = Settings.from_environment(model=model, sam2=sam2, device=device, dtype=dtype)
+        code = commands.label_fit(images, request, settings=settings, overlay=overlay)
+    raise typer.Exit(code)
+
+
 @app.command()
 def download(
     name: Annotated[str, typer.Argument(help="PAM-1.5B, PAM-3B or a hub id.")],

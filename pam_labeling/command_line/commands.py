@@ -1,4 +1,4 @@
-"""The work of the commands `annotate` and `download`. This module loads torch."""
+"""The work of `annotate`, `label-fit` and `download`. This module loads torch."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import typer
@@ -16,6 +16,7 @@ from pam_labeling.command_line.batch import annotate_files, image_files
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.prompt_options import parse_prompts
 from pam_labeling.command_line.terminal import (
+    label_fit_table,
     messages_console,
     progress_bar,
     results_console,
@@ -136,9 +137,7 @@ def annotate(
     Raises:
         CommandError: nothing can be done at all.
     """
-    files = image_files(images)
-    if not files:
-        raise CommandError("there are no image files in the folders you named")
+    files = _files(images)
     # Check before loading the model: nobody should wait for results that cannot be written.
     path = None if output in (None, STDOUT) else _output_path(str(output))
     if overlay is not None:
@@ -151,6 +150,7 @@ def annotate(
             language=language,
             tasks=[question.task.value for question in request.questions],
             labels=None if request.vocabulary is None else request.vocabulary.labels,
+            note=settings.note,
         )
     if path is not None:
         code = max(code, _write(path, result))
@@ -158,6 +158,28 @@ def annotate(
         typer.echo(json.dumps(result, ensure_ascii=False, allow_nan=False))
     else:
         results_console().print(results_table(entries))
+    return code
+
+
+def label_fit(
+    images: Sequence[Path], request: Request, *, settings: Settings, overlay: Path | None
+) -> ExitCode:
+    """Print how well the request's labels fit the regions of image files, best first.
+
+    Raises:
+        CommandError: nothing can be done at all.
+    """
+    files = _files(images)
+    if overlay is not None:
+        _prepare_folder(overlay)
+    assert request.vocabulary is not None
+    # Without a limit each region has its best label; the model's own is asked for beside it.
+    own = Question(Task.LABEL, request.vocabulary.asked_in)
+    always = replace(request.vocabulary, label_fit=0)
+    with _load(settings) as annotator:
+        asked = replace(request, questions=(own,), vocabulary=always)
+        entries, code = _collect(annotator, files, asked, overlay)
+    results_console().print(label_fit_table(entries))
     return code
 
 
@@ -175,6 +197,13 @@ def download(name: str, *, cache_dir: Path | None) -> ExitCode:
         raise CommandError(f"cannot download {name}: {error}", ExitCode.NO_MODEL) from error
     typer.echo(folder)
     return ExitCode.OK
+
+
+def _files(images: Sequence[Path]) -> list[str]:
+    files = image_files(images)
+    if not files:
+        raise CommandError("there are no image files in the folders you named")
+    return files
 
 
 def _output_path(output: str) -> Path:
@@ -197,6 +226,8 @@ def _prepare_folder(folder: Path) -> None:
 
 
 def _load(settings: Settings) -> Annotator:
+    if settings.note is not None:
+        messages_console().print(f"[yellow]note:[/] {settings.note}")
     try:
         with messages_console().status(f"loading {shown(settings.model)}"):
             return settings.open_annotator()
@@ -225,6 +256,11 @@ def _collect(
     entries: list[ImageEntry] = []
     code = ExitCode.OK
     console = messages_console()
+    for first, second in () if request.vocabulary is None else request.vocabulary.alike:
+        console.print(
+            f"[yellow]warning:[/] to the model {shown(repr(first))} and {shown(repr(second))} are "
+            "the same label: it chooses the first"
+        )
     done = annotate_files(annotator, files, request, overlays=overlay)
     with progress_bar(console, len(files)) as progress, closing(done):
         bar = progress.add_task("annotating", total=len(files))

@@ -20,6 +20,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from pam_labeling.documents import ImageEntry, RegionEntry
 
+_LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of `--label-fit`, to compare
 _PIPE_WIDTH = 160  # characters, if stdout is not a terminal
 
 
@@ -72,6 +73,28 @@ def results_table(images: Iterable[ImageEntry]) -> Table:
             table.add_row(file, "", "[yellow]nothing[/]", "", "", reason)
         if not image["regions"] and not image["refusals"]:
             table.add_row(file, "", "[yellow]nothing[/]", "", "", "[yellow]nothing was found[/]")
+    return table
+
+
+def label_fit_table(images: Iterable[ImageEntry]) -> Table:
+    """A table with a row for each region, the best fits first, and what each limit keeps."""
+    rows = [
+        (region["scores"]["label"] or 0.0, shown(image["file"]), number, region)
+        for image in images
+        for number, region in enumerate(image["regions"], start=1)
+    ]
+    table = Table(show_lines=False, pad_edge=False, show_footer=True)
+    for heading in ("image", "#", "box", "the model's own label", "your best label"):
+        table.add_column(heading, overflow="fold")
+    table.add_column("fit", "kept")
+    for limit in _LIMITS:
+        kept = sum(fit >= limit for fit, *_ in rows)
+        table.add_column(f"{limit:g}", f"{kept}/{len(rows)}", justify="right")
+    for fit, file, number, region in sorted(rows, key=lambda row: -row[0]):
+        own, label = region["texts"].get("label", "nothing here"), region["label"] or "—"
+        box = " ".join(str(side) for side in region["box"])
+        marks = ("✓" if fit >= limit else "" for limit in _LIMITS)
+        table.add_row(file, str(number), box, shown(own), shown(label), f"{fit:.3f}", *marks)
     return table
 
 

@@ -90,6 +90,7 @@ def test_a_failed_image_has_its_error_and_nothing_else():
         "height": None,
         "regions": [],
         "refusals": [],
+        "note": None,
         "error": "damaged",
     }
     assert failed_entry("x", MemoryError())["error"] == "MemoryError"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pam_labeling import pipeline
 from pam_labeling.annotator import Annotator, Request
 from pam_labeling.media import LoadedImage
-from pam_labeling.regions import Refusal
+from pam_labeling.regions import Refusal, Region
 from pam_labeling.vocabulary import Vocabulary
 from pam_model import AutomaticMaskOptions, GenerationOptions, Prompt, Question, Task
 from tests.pam_labeling.conftest import COLOURS, FakePAM, FakeSegments, draw
@@ -173,12 +174,56 @@ def test_only_regions_that_no_label_fits_are_asked_for_their_own(annotator, mode
     assert red.texts == blue.texts == {}
 
 
+def test_a_model_that_begins_with_capitals_is_asked_about_them(annotator, model, monkeypatch):
+    spellings = []
+
+    def classify(contexts, labels, *, language, score):
+        yield
+        spellings.append(labels)
+        known = {"Thing": -1.0, "blue": -0.2, "Cat": -9.0}
+        return np.array([[known.get(label, -8.0) for label in labels] for _ in contexts.names])
+
+    def describe(contexts, questions, options):
+        yield
+        return [["Red thing here" if name == "red" else "blue"] for name in contexts.names]
+
+    monkeypatch.setattr(model, "classify_in_steps", classify)
+    monkeypatch.setattr(model, "describe_in_steps", describe)
+    choices = {"sure": Vocabulary(("blue", "thing")), "unsure": Vocabulary(("thing", "cat"))}
+    request = Request(scene(), (RED_BOX, BLUE_BOX), (), choices=choices)
+    red, blue = annotator.annotate(request).regions
+    assert spellings == [("blue", "thing", "cat"), ("Blue", "Thing", "Cat")]
+    assert red.choices["unsure"].label == "thing"
+    assert red.choices["unsure"].score == pytest.approx(np.exp(-1), abs=1e-3)
+    # Where a list fits as it is, or the model writes in lower case, capitals count for nothing.
+    assert red.choices["sure"].scores == pytest.approx(
+        [np.exp(-0.2) / (1 + np.exp(-8)), 0], abs=1e-3
+    )
+    assert blue.choices["unsure"].label is None
+
+
 def test_a_sampled_answer_does_not_decide_about_a_label(annotator, model):
     sampled = GenerationOptions(temperature=1.0)
     request = Request(scene(), (RED_BOX,), vocabulary=Vocabulary(("dog",)), generation=sampled)
     (region,) = annotator.annotate(request).regions
     assert region.open_label == "red"
     assert model.calls["describe"] == 2
+
+
+def test_images_outside_nanos_world_have_a_note_which_is_logged_once(
+    annotator, model, monkeypatch, caplog
+):
+    monkeypatch.setattr(pipeline, "is_outside", lambda features: features.size != (64, 48))
+    photo, drawn = scene(size=(32, 48)), scene()
+    click = (Prompt.from_points([(10, 10)]),)
+    notes = [annotator.annotate(Request(photo, click)).note]
+    assert notes == [None]  # only nano can tell
+    monkeypatch.setattr(model, "name", "nano")
+    notes = [annotator.annotate(Request(image, click)).note for image in (drawn, photo, photo)]
+    assert notes == [None, pipeline.OUTSIDE, pipeline.OUTSIDE]
+    assert [record.getMessage() for record in caplog.records] == [
+        f"An image is unlike those that nano knows. {pipeline.OUTSIDE}"
+    ]
 
 
 def test_a_given_mask_is_asked_for_an_object_by_a_click_inside(annotator):
@@ -191,6 +236,54 @@ def test_a_given_mask_is_asked_for_an_object_by_a_click_inside(annotator):
     assert ground.scores.object == pytest.approx(0.018, abs=1e-3)
     assert box.scores.object == mask.scores.object == pytest.approx(0.982, abs=1e-3)
     np.testing.assert_array_equal(mask.mask, there)
+
+
+def test_nothing_is_said_about_a_given_mask_on_nothing(annotator, model):
+    nothing = np.zeros((48, 64), dtype=np.bool_)
+    nothing[1:4, 1:4] = True
+    request = Request(
+        scene(),
+        (Prompt.from_mask(nothing), RED_BOX),
+        vocabulary=Vocabulary(("white", "red"), label_fit=0),
+        choices={"kind": Vocabulary(("white", "red", "blue"))},
+    )
+    ground, red = annotator.annotate(request).results
+    assert isinstance(ground, Region)
+    assert not ground.scores.sees_object
+    assert (ground.label, ground.open_label, ground.texts) == (None, None, {})
+    assert ground.scores.label == 0
+    kind = ground.choices["kind"]
+    assert (kind.label, kind.score, kind.none, kind.scores.tolist()) == (None, 0, 1, [0, 0, 0])
+    assert (red.label, red.scores.sees_object) == ("red", True)
+    assert model.passes.count(("prefill", 1)) == 1
+
+
+@pytest.mark.parametrize(
+    ("box", "angle", "beside"),
+    [
+        ((30, 2, 40, 6), 0, True),  # the object's mask ends at x = 20 and y = 18
+        ((20, 2, 40, 17), 0, True),
+        ((2, 18, 19, 40), 0, True),
+        ((1, 1, 7, 8), 0, True),
+        ((19, 2, 40, 17), 0, False),
+        ((19.5, 17.5, 30, 30), 0, False),
+        ((1, 1, 7.2, 8.2), 0, False),
+        ((20, 10, 30, 12), 90, True),
+        ((10, 21, 22, 23), 90, False),  # unturned, it would lie below the object
+    ],
+)
+def test_a_box_whose_mask_is_outside_it_is_refused(
+    annotator, model, monkeypatch, box, angle, beside
+):
+    mask = np.zeros((48, 64), dtype=np.bool_)
+    mask[8:18, 7:20] = True
+    found = FakeSegments(((mask, "red"),), np.array([4.0], np.float32))
+    monkeypatch.setattr(model, "segment", lambda *_: found)
+    prompt = Prompt.from_box(box, angle=angle)
+    (result,) = annotator.annotate(Request(scene(), (prompt,))).results
+    assert isinstance(result, Refusal) == beside
+    if beside:
+        assert "an object beside the box, but none in it" in result.reason
 
 
 def test_a_definition_is_split_and_names_the_region_where_no_label_was_asked(annotator):

@@ -55,14 +55,13 @@ def test_the_threshold_itself_is_enough_and_0_always_gives_a_label():
     [
         ("Ring", "ring"),
         ("RING", "ring"),
-        ("ring", "Ring"),
+        ("Ring", "Ring"),
         ("a ring", "ring"),
         ("The Ring", "ring"),
         ("rings", "ring"),
-        ("Rings", "Ring"),
         ("Traffic Lights", "traffic light"),
         ("traffic_light", "traffic light"),
-        ("traffic-light", "Traffic light"),
+        ("traffic-light", "traffic light"),
         (" ring ", "ring"),
         ("knives", "knife"),
         ("people", "person"),
@@ -72,6 +71,17 @@ def test_the_threshold_itself_is_enough_and_0_always_gives_a_label():
 def test_capitals_articles_and_plurals_fit(label, said):
     vocabulary = Vocabulary((label, "dog"))
     assert choose(vocabulary, {said: -0.1})[0].label == label
+
+
+@pytest.mark.parametrize(
+    ("label", "answer"),
+    [("ring", "Ring"), ("rings", "RING."), ("traffic light", "Traffic Light"), ("Tv", "a TV")],
+)
+def test_a_label_that_the_model_spells_with_other_capitals_fits(label, answer):
+    vocabulary = Vocabulary((label, "dog"))
+    assert answer not in vocabulary.spoken
+    (choice,) = choose(vocabulary, {answer: 0.0}, answers=[answer])
+    assert (choice.label, choice.score) == (label, pytest.approx(1))
 
 
 @pytest.mark.parametrize("label", ["ring", "rings", "RING", "yellow ring", "a Yellow Ring"])
@@ -97,7 +107,7 @@ def test_the_models_own_answer_changes_nothing_where_a_label_fits():
     vocabulary = Vocabulary(("cat", "dog"))
     fits = {"cat": -0.6, "dog": -3.0}
     assert choose(vocabulary, fits)[0].score == choose(vocabulary, fits, answers=["dog"])[0].score
-    unsure = vocabulary.unsure(np.array([[-0.6] * len(vocabulary.spoken), [-0.8] * 4]))
+    unsure = vocabulary.unsure(np.array([[-0.6] * 2, [-0.8] * 2]))
     assert unsure.tolist() == [False, True]
 
 
@@ -133,8 +143,27 @@ def test_says_tells_a_label_in_another_spelling_from_other_words():
     assert not vocabulary.says(None, "ring")
 
 
+@pytest.mark.parametrize(
+    ("labels", "alike"),
+    [
+        (("Cup", "dog", "cups"), [("Cup", "cups")]),
+        (("cup", "The cup", "CUPS"), [("cup", "The cup"), ("cup", "CUPS")]),
+        (("traffic_light", "Traffic Light"), [("traffic_light", "Traffic Light")]),
+        (("cup", "tea cup", "cupboard"), []),
+        (("圆环", "圆"), []),
+    ],
+)
+def test_labels_of_the_same_form_are_told(labels, alike):
+    assert Vocabulary(labels).alike == tuple(alike)
+
+
+def test_labels_that_share_a_phrase_are_alike():
+    phrases = {"a": ("dog", "cat"), "b": ("cow", "Cats", "Dogs")}
+    assert Vocabulary(("a", "b"), phrases=phrases).alike == (("a", "b"),)
+
+
 def test_no_regions_no_choices():
-    assert Vocabulary(("cat",)).choose(np.zeros((0, 2), dtype=np.float32)) == []
+    assert Vocabulary(("cat",)).choose(np.zeros((0, 1), dtype=np.float32)) == []
 
 
 @pytest.mark.parametrize(
@@ -157,7 +186,7 @@ def test_the_threshold_of_version_0_1_is_refused_by_the_name_of_the_new_one():
         Vocabulary(("cat",), threshold=0.0)
 
 
-@pytest.mark.parametrize("values", [np.zeros((1, 3)), np.zeros(4), np.full((1, 4), np.nan)])
+@pytest.mark.parametrize("values", [np.zeros((1, 3)), np.zeros(2), np.full((1, 2), np.nan)])
 def test_unusable_fits_are_refused(values):
     vocabulary = Vocabulary(("cat", "dog"))
     with pytest.raises(VocabularyError):
@@ -168,14 +197,14 @@ def test_unusable_fits_are_refused(values):
 
 def test_a_label_fits_as_well_as_the_best_of_its_phrases():
     vocabulary = Vocabulary(("c1", "dog"), phrases={"c1": ("cat", "kitten")})
-    assert vocabulary.spoken == ("cat", "Cat", "kitten", "Kitten", "dog", "Dog")
+    assert vocabulary.spoken == ("cat", "kitten", "dog")
     (choice,) = choose(vocabulary, {"cat": -3.0, "kitten": -0.5, "dog": -2.0})
     assert (choice.label, choice.score) == ("c1", pytest.approx(np.exp(-0.5) / (1 + np.exp(-2))))
 
 
 def test_labels_may_share_a_phrase_which_is_asked_once():
     vocabulary = Vocabulary(("a", "b"), phrases={"a": ("dog",), "b": ("dog", "cat")})
-    assert vocabulary.spoken == ("dog", "Dog", "cat", "Cat")
+    assert vocabulary.spoken == ("dog", "cat")
     assert choose(vocabulary, {"dog": -2.0, "cat": -0.5})[0].label == "b"
 
 

@@ -141,6 +141,62 @@ def test_labels_are_chosen_from_the_list_where_they_fit(images, tmp_path):
 
 
 @pytest.mark.usefixtures("opened")
+def test_label_fit_shows_the_best_label_and_the_models_own_best_fits_first(images, monkeypatch):
+    monkeypatch.chdir(images)
+    mask = np.zeros((48, 64), dtype=np.uint8)
+    mask[1:4, 1:4] = 255
+    Image.fromarray(mask).save("mask.png")
+    prompts = ("--box", "5,6,25,20", "--box", "30,10,60,40", "--mask", "mask.png")
+    result = run("label-fit", "red.png", "--labels", "cat,Blues", *prompts, "--overlay", "overlays")
+    assert result.exit_code == 0, result.output
+    rows = [line.replace("│", " ").split() for line in result.stdout.splitlines()]
+    assert [row[1:] for row in rows if row and row[0] == "red.png"] == [
+        ["2", "30", "10", "60", "40", "blue", "Blues", "0.905", *"✓✓✓✓✓✓"],
+        ["1", "5", "6", "25", "20", "red", "cat", "0.000"],
+        ["3", "1", "1", "4", "4", "nothing", "here", "—", "0.000"],
+    ]
+    assert rows[-2] == ["kept", *["1/3"] * 6]
+    assert [file.name for file in (images / "overlays").iterdir()] == ["red.overlay.png"]
+
+
+@pytest.mark.usefixtures("opened")
+@pytest.mark.parametrize("command", ["annotate", "label-fit"])
+def test_that_nobody_named_a_model_is_said_once(images, monkeypatch, command):
+    monkeypatch.delenv("PAM_MODEL", raising=False)
+    labels = ("--labels", "red,cat")
+    silent = run(command, images, *labels, "--model", "nano")
+    assert "note:" not in silent.stderr
+    told = run(command, images, *labels)
+    assert told.stderr.count("no model was named, so this is nano") == 1
+    monkeypatch.setenv("PAM_MODEL", "nano")
+    assert "note:" not in run(command, images, *labels).stderr
+
+
+@pytest.mark.usefixtures("opened")
+def test_the_json_tells_that_nobody_named_a_model(images, monkeypatch):
+    monkeypatch.delenv("PAM_MODEL", raising=False)
+    path = images / "red.png"
+    assert "nano" in json.loads(annotate(path, "--output", "-").stdout)["note"]
+    named = annotate(path, "--output", "-", "--model", "nano")
+    assert json.loads(named.stdout)["note"] is None
+
+
+@pytest.mark.usefixtures("opened")
+def test_labels_of_the_same_form_are_warned_about(images):
+    told = annotate(images, "--labels", "Reds,cat,red").stderr
+    assert told.count("warning:") == 1
+    assert "'Reds' and 'red' are the same label" in told
+    assert "warning:" not in annotate(images, "--labels", "red,cat").stderr
+
+
+def test_label_fit_needs_labels(images, opened):
+    result = run("label-fit", images / "red.png")
+    assert result.exit_code == 2
+    assert "--labels" in result.stderr
+    assert not opened
+
+
+@pytest.mark.usefixtures("opened")
 def test_a_mask_file_is_a_prompt(images, tmp_path):
     mask = np.zeros((48, 64), dtype=np.uint8)
     mask[10:20, 30:45] = 255

@@ -29,6 +29,7 @@ def printed(**changes):
         "height": 50,
         "regions": [],
         "refusals": [],
+        "note": None,
         "error": None,
         **changes,
     }
