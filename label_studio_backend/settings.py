@@ -64,6 +64,24 @@ def _seconds(default: float, meaning: str, *, least: float = 0) -> Any:
     return setting(default, meaning, ge=least, le=_DAY, unit="seconds")
 
 
+class _Lines(logging.Formatter):
+    """One line a record: text from outside could forge others, or colour a terminal.
+
+    Only tracebacks have more lines, which are indented.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return _printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  {_printable(line)}" for line in lines)
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
+
+
 class ServerSettings(EnvironmentSettings):
     """Where the backend listens, where images come from, and how long and how much it keeps.
 
@@ -165,6 +183,6 @@ class ServerSettings(EnvironmentSettings):
 
     def configure_logging(self) -> None:
         """Write the log to stderr, from `log_level` on."""
-        logging.basicConfig(
-            level=self.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=self.log_level, handlers=[handler])

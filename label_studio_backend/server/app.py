@@ -10,6 +10,7 @@ import base64
 import hmac
 import logging
 import re
+import resource
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ import msgspec
 import waitress
 from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
+from waitress.channel import HTTPChannel
+from waitress.server import BaseWSGIServer
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from label_studio_backend.media.task_media import MediaError
@@ -37,8 +40,8 @@ _RETRY_AFTER = "5"  # seconds
 # Label Studio calls webhooks without credentials. /ready reveals nothing secret.
 _OPEN_PATHS = ("/webhook", "/ready")
 _REASON_LENGTH = 400
-# More than waitress's default of 100: a connection beyond the limit is not even told "busy".
-_CONNECTIONS = 1000
+# More than waitress's default of 100, and than there are threads.
+_CONNECTIONS = 1500
 
 
 def create_app(backend: Backend, settings: ServerSettings) -> Flask:
@@ -150,6 +153,20 @@ def reason_phrase(sentence: str) -> str:
     return line if len(line) <= _REASON_LENGTH else f"{line[: _REASON_LENGTH - 3]}..."
 
 
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
+    """A connection that takes the place of the oldest one without a request, if all are taken.
+
+    Waitress would let nobody in: whoever opens connections and says nothing, or a byte a second,
+    would keep all others out.
+    """
+
+    def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:  # noqa: A002
+        super().__init__(server, sock, addr, adj, map)
+        if len(map) >= adj.connection_limit:
+            open_ones = server.active_channels.values()  # in the order of their beginning
+            next(one for one in open_ones if not one.requests).handle_close()
+
+
 def create_server(app: Flask, settings: ServerSettings) -> Any:
     """Listen on the port.
 
@@ -159,13 +176,23 @@ def create_server(app: Flask, settings: ServerSettings) -> Any:
     Raises:
         OSError, ValueError: the host is unknown, or the port cannot be used.
     """
-    return waitress.create_server(
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    some = _CONNECTIONS if files == resource.RLIM_INFINITY else files // 2
+    sockets: dict[int, Any] = {}
+    server = waitress.create_server(
         app,
+        map=sockets,
         host=settings.host,
         port=settings.port,
         threads=settings.server_threads,
-        connection_limit=_CONNECTIONS,
+        # Half of the files that may be open are for connections, the others for images.
+        connection_limit=min(_CONNECTIONS, some),
+        asyncore_use_poll=True,  # select() takes no file above number 1023
         max_request_body_size=settings.max_body_bytes,
         ident="pam-labeling",
         clear_untrusted_proxy_headers=True,
     )
+    for one in sockets.values():
+        if isinstance(one, BaseWSGIServer):
+            one.channel_class = _Channel
+    return server

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
+import socket
 import statistics
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 import requests
 
-from label_studio_backend.server.app import reason_phrase
+from label_studio_backend.server.app import create_app, create_server, reason_phrase
 from pam_labeling.errors import UnavailableError
 from tests.label_studio_backend.answers import until
 from tests.label_studio_backend.conftest import FIXTURES
@@ -302,3 +305,28 @@ def test_a_body_of_many_megabytes_does_not_keep_health_waiting(backend, serve, t
     posts.start()
     assert is_quick(milliseconds(url, "/health") for _ in range(20))
     posts.join()
+
+
+def test_who_opens_connections_and_sends_nothing_keeps_nobody_out(backend, serve, monkeypatch):
+    monkeypatch.setattr("label_studio_backend.server.app._CONNECTIONS", 20)
+    url = serve(backend)
+    host, port = url.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            for _ in range(60)
+        ]
+        for one in silent[30:]:
+            one.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: 9\r\n")
+        for _ in range(5):
+            assert requests.get(f"{url}/health", timeout=5).status_code == 200
+        assert silent[0].recv(1) == b""  # closed, because it is the oldest
+
+
+def test_connections_leave_half_of_the_files_to_images(backend, monkeypatch):
+    made = []
+    monkeypatch.setattr("waitress.create_server", lambda *_, **given: made.append(given))
+    for files in (64, resource.RLIM_INFINITY, 10**6):
+        monkeypatch.setattr("resource.getrlimit", lambda _, files=files: (files, files))
+        create_server(create_app(backend, backend.settings), backend.settings)
+    assert [given["connection_limit"] for given in made] == [32, 1500, 1500]
