@@ -246,17 +246,11 @@ def many_configs(server: Server, site: Site) -> str:  # noqa: ARG001
     """89 different configs of 1.6 MB at once, and a click on a known image among them."""
     server.post("/predict", click("/data/upload/1/a.png"))
     words = "".join(f"<Choice value='a word {number}'/>" for number in range(56_000))
-    heavy = [
-        json.dumps(
-            {
-                "project": f"{number}.1",
-                "schema": CONFIG.format(
-                    more=f"<Choices name='c{number}' toName='image' perRegion='true'>{words}</Choices>"
-                ),
-            }
-        ).encode()
-        for number in range(89)
-    ]
+    heavy = []
+    for number in range(89):
+        tag = f"<Choices name='c{number}' toName='image' perRegion='true'>{words}</Choices>"
+        body = {"project": f"{number}.1", "schema": CONFIG.format(more=tag)}
+        heavy.append(json.dumps(body).encode())
 
     def one(number: int) -> str:
         if number < 89:
@@ -269,7 +263,7 @@ def many_configs(server: Server, site: Site) -> str:  # noqa: ARG001
 
 def many_tags(server: Server, site: Site) -> str:  # noqa: ARG001
     """A config with 50,000 tags."""
-    more = "".join(f"<Choices name='c{n}' toName='image'/>" for n in range(50_000))
+    more = "".join(f"<Vector name='c{n}' toName='image'/>" for n in range(50_000))
     return server.post("/setup", {"project": "1.1", "schema": CONFIG.format(more=more)})
 
 

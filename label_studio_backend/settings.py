@@ -31,11 +31,10 @@ _WEB_ADDRESS = (
     r"(?i)^https?://([^/?#\s\[\]]*@)?(\[[0-9a-f:.]+\]|[^/?#:@\s\[\]]+)(:\d*)?([/?#]\S*)?$"
 )
 _DAY = 86400  # seconds
-# Four threads for each of them must stay below the number of connections that the server takes.
 _MOST_PREDICTIONS = 200
 _MOST_CORES = 1024
-# Threads that predictions can never take: for health, setup, webhook and metrics.
-_SPARE_THREADS = 8
+# Threads that neither predictions nor waiting checks can take: for health, webhook and metrics.
+_SPARE_THREADS = 10
 
 
 def _cache_folder() -> Path:
@@ -124,7 +123,7 @@ class ServerSettings(EnvironmentSettings):
     port: int = setting(9090, "The port to listen on.", "PORT", ge=0, le=65535)
     predictions: int = setting(
         16,
-        f"How many clicks, and how many batches, may run at once; at most {_MOST_PREDICTIONS}.",
+        f"How many batches may run at once, and a third of the clicks; at most {_MOST_PREDICTIONS}.",
         "THREADS",
         ge=1,
         le=_MOST_PREDICTIONS,
@@ -178,8 +177,8 @@ class ServerSettings(EnvironmentSettings):
 
     @property
     def server_threads(self) -> int:
-        """Threads of the HTTP server: for clicks and batches, as many that wait, and spare ones."""
-        return 4 * self.predictions + _SPARE_THREADS
+        """Threads of the HTTP server: for clicks, batches and checks of configs, and spare ones."""
+        return 6 * self.predictions + _SPARE_THREADS
 
     def configure_logging(self) -> None:
         """Write the log to stderr, from `log_level` on."""

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import copy
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, tostring
 
+from cachetools import LRUCache, cached
 from defusedxml import DTDForbidden
 from defusedxml.ElementTree import DefusedXMLParser
 from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryIgnored
@@ -194,8 +195,9 @@ class LabelingConfig:
         return errors
 
 
-# Every request brings its project's config, and a server has few projects at a time.
-@lru_cache(maxsize=32)
+# Every request brings its project's config, and a server has few projects at a time. A parsed config
+# takes some 15 times the memory of its text.
+@cached(LRUCache(2 * MAX_BYTES, getsizeof=lambda config: len(config.xml)), lock=threading.Lock())
 def _parse(xml: str) -> LabelingConfig:
     root = read_tree(xml)
     try:

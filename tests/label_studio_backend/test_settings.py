@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from label_studio_backend.server.app import _CONNECTIONS
+from label_studio_backend.server.backend import _CHECKS
 from label_studio_backend.settings import ServerSettings, SettingsError
 from pam_labeling.environment import extra_of
 
@@ -123,8 +124,8 @@ def test_secrets_are_not_shown():
 def test_predictions_can_never_take_all_threads_of_the_server():
     for predictions in (1, 8, 200):
         settings = ServerSettings(predictions=predictions)
-        # Clicks and batches, at work and waiting.
-        assert settings.server_threads > 4 * predictions
+        # Clicks, also those that wait for downloads, batches, and new configs, also those that wait.
+        assert settings.server_threads > (3 + 2 + 1) * predictions + _CHECKS
         assert settings.server_threads < _CONNECTIONS
 
 

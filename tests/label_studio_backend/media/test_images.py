@@ -181,8 +181,8 @@ def test_a_file_that_is_always_gone_is_told(site, monkeypatch):
 
 
 def test_the_project_set_up_longest_ago_is_forgotten(monkeypatch):
-    monkeypatch.setattr(projects, "_MAX_PROJECTS", 2)
+    monkeypatch.setattr(projects, "_MAX_CHARACTERS", 2 * len(repr(Project(hints=("a" * 99,)))))
     known = Projects()
     for key in ("a", "b", "a", "c"):
-        known.remember(key, Project(hints=(key,)))
-    assert [known.get(key).hints for key in "abc"] == [("a",), (), ("c",)]
+        known.remember(key, Project(hints=(key * 99,)))
+    assert [known.get(key).hints for key in "abc"] == [("a" * 99,), (), ("c" * 99,)]

@@ -249,7 +249,7 @@ def test_health_answers_and_surplus_clicks_are_busy_while_all_predictions_are_ta
     def click():
         requests.post(f"{url}/predict", json=sent, timeout=60)
 
-    clicks = [threading.Thread(target=click) for _ in range(2)]
+    clicks = [threading.Thread(target=click) for _ in range(6)]
     for one in clicks:
         one.start()
         assert stuck.at_work.acquire(timeout=30)
@@ -262,7 +262,7 @@ def test_health_answers_and_surplus_clicks_are_busy_while_all_predictions_are_ta
             one.join()
         answer = requests.post(f"{url}/predict", json=sent, timeout=30)
         assert answer.status_code == 503
-        assert answer.reason.startswith("busy: 2 clicks are being worked on")
+        assert answer.reason.startswith("busy: 6 clicks are being worked on")
         assert int(answer.headers["Retry-After"]) > 0
         submitted = traffic("predict_interactive_empty_context_on_submit")
         after_submit = requests.post(f"{url}/predict", json=submitted, timeout=30)
