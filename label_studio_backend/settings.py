@@ -123,7 +123,8 @@ class ServerSettings(EnvironmentSettings):
     port: int = setting(9090, "The port to listen on.", "PORT", ge=0, le=65535)
     predictions: int = setting(
         16,
-        f"How many batches may run at once, and a third of the clicks; at most {_MOST_PREDICTIONS}.",
+        "How many batches may run at once, and a third of the clicks; at most "
+        f"{_MOST_PREDICTIONS}.",
         "THREADS",
         ge=1,
         le=_MOST_PREDICTIONS,

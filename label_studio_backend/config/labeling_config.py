@@ -195,9 +195,9 @@ class LabelingConfig:
         return errors
 
 
-# Every request brings its project's config, and a server has few projects at a time. A parsed config
-# takes some 15 times the memory of its text.
-@cached(LRUCache(2 * MAX_BYTES, getsizeof=lambda config: len(config.xml)), lock=threading.Lock())
+# Every request brings its project's config, and a server has few projects at a time. In memory, a
+# config is some 15 times as long as its text.
+@cached(LRUCache(MAX_BYTES, getsizeof=lambda config: len(config.xml)), lock=threading.Lock())
 def _parse(xml: str) -> LabelingConfig:
     root = read_tree(xml)
     try:

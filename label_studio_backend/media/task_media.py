@@ -34,8 +34,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -55,6 +54,9 @@ from label_studio_backend.media.urls import AllowedHosts, MediaError, NetworkZon
 from label_studio_backend.single_flight import SingleFlight
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from label_studio_backend.settings import ServerSettings
 
 __all__ = ["Access", "MediaError", "TaskMedia"]

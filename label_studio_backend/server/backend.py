@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from label_studio_backend.predictor import Predictor
     from label_studio_backend.settings import ServerSettings
 
-_CHECKS = 2  # configs that are checked at once: each keeps a core busy, up to seconds
+_CHECKS = 1  # new configs at once: each keeps a core busy, and Python's lock much of the time
 
 _log = logging.getLogger(__name__)
 

@@ -124,7 +124,7 @@ def test_secrets_are_not_shown():
 def test_predictions_can_never_take_all_threads_of_the_server():
     for predictions in (1, 8, 200):
         settings = ServerSettings(predictions=predictions)
-        # Clicks, also those that wait for downloads, batches, and new configs, also those that wait.
+        # Clicks; batches and new configs, also those that wait.
         assert settings.server_threads > (3 + 2 + 1) * predictions + _CHECKS
         assert settings.server_threads < _CONNECTIONS
 
