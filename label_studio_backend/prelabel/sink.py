@@ -90,7 +90,7 @@ class PredictionSink:
                 if not self._arrives(task_id):
                     self._sent_twice.add(task_id)
                     continue
-            # Another program may have written one since `write` looked: whoever looks last sees both.
+            # Another program may have written since `write` looked: whoever looks last sees both.
             self._remove_doubles(task_id)
             return
         raise RefusedError(f"{reason}, {_ATTEMPTS} times", HTTPStatus.INTERNAL_SERVER_ERROR)
