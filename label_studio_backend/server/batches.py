@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from label_studio_backend.server.projects import Project
     from label_studio_backend.settings import ServerSettings
 
-_LINES = 20  # of the log, about one batch
+_NAMED = 20  # at most so many failures of a batch are named in the log
 _TICK = 1.0  # seconds between checks whether the batch is too old, or the backend closed
 
 _log = logging.getLogger(__name__)
@@ -146,10 +146,9 @@ class Batches:
             for answer, future in zip(answers, waiting, strict=True)
             if future in done and "error" in answer
         ]
-        for sentence in failed[:_LINES]:
-            _log.warning("no prediction: %s", sentence)
-        if len(failed) > _LINES:
-            _log.warning("no prediction: %d more tasks of this batch", len(failed) - _LINES)
+        if failed:
+            some = "; ".join(failed[:_NAMED])
+            _log.warning("%d tasks of a batch have no prediction: %s", len(failed), some)
         return answers
 
     def _start(self, batch: _Batch) -> None:
