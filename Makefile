@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CONTAINER ?= docker
 LABEL_STUDIO_PYTHON ?= $(PYTHON)
 LABEL_STUDIO_VENV ?= .venv-label-studio
 LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready
@@ -22,7 +23,7 @@ ifdef COVERAGE
 MEASURE := --cov --cov-report=term $(COVERAGE_LIMIT)
 endif
 
-.PHONY: demo serve test e2e lint docs
+.PHONY: demo serve test e2e lint docs image
 
 demo: $(READY)  ## draw images, annotate them, show regions and words
 	$(BIN)/pam-labeling demo out/demo
@@ -40,6 +41,9 @@ test: $(READY)  ## run all tests except the end-to-end tests; COVERAGE=1 measure
 
 e2e: $(READY) $(LABEL_STUDIO_READY)  ## test the built package with a real Label Studio
 	LABEL_STUDIO_VENV=$(LABEL_STUDIO_VENV) $(BIN)/python -m pytest $(E2E_TESTS)
+
+image:  ## build the backend's container image; CONTAINER=podman or buildah
+	$(CONTAINER) build --file docker/Dockerfile --tag pam-labeling:cpu .
 
 lint: $(READY)  ## check style, format, types, direction of imports
 	$(BIN)/ruff check .

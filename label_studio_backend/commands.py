@@ -114,6 +114,11 @@ def _extra() -> Iterator[None]:
         raise CommandError(
             f"{error.name} is not installed: pip install 'pam-labeling[label-studio]'"
         ) from error
+    except ImportError as error:  # a library of torch, for example, that finds no memory
+        raise CommandError(
+            f"a part of the program cannot be loaded ({error}): is there enough memory?",
+            ExitCode.NO_MODEL,
+        ) from error
 
 
 @app.command()

@@ -212,7 +212,7 @@ class Json:
     def _look_again(self) -> None:
         """Make this part a text of its own, and look for its commas."""
         self._above += self._level
-        if self._above > _DEEPEST:
+        if self._above >= _DEEPEST:
             raise RequestError("it is nested too deeply")
         self._text = self.text
         self._start, self._stop, self._level = 0, len(self._text), 0

@@ -10,7 +10,7 @@ from concurrent import futures
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Literal
 
-from pam_labeling.errors import UnavailableError
+from pam_labeling.errors import PamError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,9 +43,10 @@ class ModelLoader:
         try:
             annotator = self._open()
         except Exception as error:  # noqa: BLE001 - raised in all that ask for the model
-            _log.exception("the model cannot be loaded")
             # An admin sees the message in a status line, so it must be one line.
-            sentence = " ".join(f"the model cannot be loaded: {error}".split())
+            said = str(error) or type(error).__name__
+            sentence = " ".join(f"the model cannot be loaded: {said}".split())
+            _log.error("%s", sentence, exc_info=None if isinstance(error, PamError) else error)
             self._loaded.set_exception(UnavailableError(sentence))
             return
         # A full collection would stop all threads while it visits the many objects of torch.

@@ -31,11 +31,10 @@ _WEB_ADDRESS = (
     r"(?i)^https?://([^/?#\s\[\]]*@)?(\[[0-9a-f:.]+\]|[^/?#:@\s\[\]]+)(:\d*)?([/?#]\S*)?$"
 )
 _DAY = 86400  # seconds
-# Four threads for each of them must stay below the number of connections that the server takes.
 _MOST_PREDICTIONS = 200
 _MOST_CORES = 1024
-# Threads that predictions can never take: for health, setup, webhook and metrics.
-_SPARE_THREADS = 8
+# Threads that neither predictions nor waiting checks can take: for health, webhook and metrics.
+_SPARE_THREADS = 10
 
 
 def _cache_folder() -> Path:
@@ -62,6 +61,24 @@ def _bytes(default: int, meaning: str, *, least: int = 0, former: str = "") -> A
 
 def _seconds(default: float, meaning: str, *, least: float = 0) -> Any:
     return setting(default, meaning, ge=least, le=_DAY, unit="seconds")
+
+
+class _Lines(logging.Formatter):
+    """One line a record: text from outside could forge others, or colour a terminal.
+
+    Only tracebacks have more lines, which are indented.
+    """
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        return _printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        lines = super().formatException(ei).split("\n")
+        return "\n".join(f"  {_printable(line)}" for line in lines)
+
+
+def _printable(text: str) -> str:
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 class ServerSettings(EnvironmentSettings):
@@ -106,7 +123,8 @@ class ServerSettings(EnvironmentSettings):
     port: int = setting(9090, "The port to listen on.", "PORT", ge=0, le=65535)
     predictions: int = setting(
         16,
-        f"How many clicks, and how many batches, may run at once; at most {_MOST_PREDICTIONS}.",
+        "How many batches may run at once, and a third of the clicks; at most "
+        f"{_MOST_PREDICTIONS}.",
         "THREADS",
         ge=1,
         le=_MOST_PREDICTIONS,
@@ -160,11 +178,11 @@ class ServerSettings(EnvironmentSettings):
 
     @property
     def server_threads(self) -> int:
-        """Threads of the HTTP server: for clicks and batches, as many that wait, and spare ones."""
-        return 4 * self.predictions + _SPARE_THREADS
+        """Threads of the HTTP server: for clicks, batches and checks of configs, and spare ones."""
+        return 6 * self.predictions + _SPARE_THREADS
 
     def configure_logging(self) -> None:
         """Write the log to stderr, from `log_level` on."""
-        logging.basicConfig(
-            level=self.log_level, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
-        )
+        handler = logging.StreamHandler()
+        handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+        logging.basicConfig(level=self.log_level, handlers=[handler])

@@ -26,9 +26,13 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 MAX_PIXELS = 89_478_485
 """The default and highest limit of pixels: Pillow warns about larger images."""
 
+MAX_SIDE = 65_535
+"""The longest side in pixels: that of a JPEG, and the longest that browsers show."""
+
 # Browsers show a WebP as it is stored, whatever its EXIF says. MPO is a JPEG of several images.
 _TURNED_BY_BROWSERS = frozenset({"JPEG", "MPO", "PNG"})
 _BYTES_PER_PIXEL = 8  # a raw image of four 16-bit channels; no sensible file is larger
+_STRIP = 1 << 22  # pixels that are converted at once
 # Functions that turn stored pixels, (h, w) or (h, w, 3), upright, by EXIF orientation.
 _UPRIGHT: dict[int, Callable[[npt.NDArray[Any]], npt.NDArray[Any]]] = {
     2: lambda array: array[:, ::-1],
@@ -182,18 +186,18 @@ def _read_file(path: Path, name: str, max_bytes: int) -> bytes:
 def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> npt.NDArray[T]:
     def too_large(found: object) -> ImageError:
         return ImageError(
-            f"{name}: the image is too large ({found}); the limit is {max_pixels:,} pixels: "
-            "scale it down or cut it into tiles"
+            f"{name}: the image is too large ({found}); the limit is {max_pixels:,} pixels, and "
+            f"{MAX_SIDE:,} on a side: scale it down or cut it into tiles"
         )
 
     try:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             width, height = image.size
-            if width * height > max_pixels:
+            if width * height > max_pixels or max(width, height) > MAX_SIDE:
                 raise too_large(f"{width} x {height} pixels")
             turn = _UPRIGHT.get(_orientation(image), np.asarray)
             image.load()  # Pillow turns a TIFF upright itself as it loads it
-            return np.ascontiguousarray(turn(convert(image, name)))
+            return np.ascontiguousarray(turn(_in_strips(image, name, convert)))
     except ImageError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -207,6 +211,20 @@ def _read(content: bytes, name: str, max_pixels: int, convert: _Convert[T]) -> n
         raise ImageError(
             f"{name}: the image is damaged or truncated ({error}); fetch or export it again"
         ) from error
+
+
+def _in_strips(image: Image.Image, name: str, convert: _Convert[T]) -> npt.NDArray[T]:
+    """Convert some rows at a time: Pillow makes copies, and keeps other threads waiting."""
+    width, height = image.size
+    rows = _STRIP // width
+    if height <= rows:
+        return convert(image, name)
+    parts = []
+    for top in range(0, height, rows):
+        strip = image.crop((0, top, width, min(top + rows, height)))
+        strip.format = image.format
+        parts.append(convert(strip, name))
+    return np.concatenate(parts)
 
 
 def _orientation(image: Image.Image) -> int:

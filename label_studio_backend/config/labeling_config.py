@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import copy
 import re
+import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, NoReturn
 from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, tostring
 
+from cachetools import LRUCache, cached
 from defusedxml import DTDForbidden
 from defusedxml.ElementTree import DefusedXMLParser
 from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryIgnored
@@ -217,8 +218,9 @@ class LabelingConfig:
         return list(self._interface.validate_prediction(prediction, return_errors=True))
 
 
-# Every request brings its project's config, and a server has few projects at a time.
-@lru_cache(maxsize=32)
+# Every request brings its project's config, and a server has few projects at a time. In memory, a
+# config is some 15 times as long as its text.
+@cached(LRUCache(MAX_BYTES, getsizeof=lambda config: len(config.xml)), lock=threading.Lock())
 def _parse(xml: str) -> LabelingConfig:
     root = read_tree(xml)
     try:

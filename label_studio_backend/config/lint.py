@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import threading
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -43,7 +44,8 @@ ATTRIBUTES = ("pam", "pam_language", "pam_label_fit")
 _SMART_KINDS = frozenset({"keypoint", "rectangle", "brush"})
 _UNANSWERED_SHAPES = frozenset({"magicwand", "vector"})
 _NAMED_LABELS = 3  # at most so many are named in one sentence
-_MOST = 1000  # checks that are kept, each some hundred bytes
+_MOST = 32 << 20  # characters of the checks that are kept, each some hundred
+_MOST_HINTS = 50
 _encode = msgspec.json.Encoder(order="sorted", enc_hook=repr).encode
 
 
@@ -287,12 +289,23 @@ class Checked:
         )
 
 
-def kept_checks() -> Callable[[str, Any], Checked]:
+def kept_checks(
+    slot: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> Callable[[str, Any], Checked]:
     """`check_project`, with a cache; safe to use from any thread.
 
     A thread waits for another one only if both make the same check.
+
+    Args:
+        slot: entered for each check that is really made, to limit how many are at once.
     """
-    return cached(LRUCache(_MOST), key=_key, condition=threading.Condition())(check_project)
+
+    def check(xml: str, extra_params: Any) -> Checked:
+        with slot():
+            return check_project(xml, extra_params)
+
+    kept = LRUCache[bytes, Checked](_MOST, getsizeof=lambda checked: len(repr(checked)))
+    return cached(kept, key=_key, condition=threading.Condition())(check)
 
 
 def _key(xml: str, extra_params: Any) -> bytes:
@@ -317,7 +330,10 @@ def check_project(xml: object, extra_params: object) -> Checked:
     except LabelingConfigError as error:
         report = LintReport((str(error),))
     errors = report.errors if problem is None else (problem, *report.errors)
-    return Checked(options, problem, LintReport(errors, report.hints), phrases)
+    hints = report.hints
+    if len(hints) > _MOST_HINTS:
+        hints = (*hints[:_MOST_HINTS], f"There are {len(hints) - _MOST_HINTS:,} more hints.")
+    return Checked(options, problem, LintReport(errors, hints), phrases)
 
 
 def _long_phrases(config: LabelingConfig, options: Options) -> tuple[str, ...]:

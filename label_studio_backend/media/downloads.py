@@ -270,6 +270,9 @@ def _status_error(status: int, url: Url, permit: Permit) -> StatusError:
         403: "access is forbidden; a presigned link may have run out",
         404: "there is no such file",
         429: "too many requests; try again later",
+        **dict.fromkeys(
+            (502, 503, 504), "it, or what is behind it, does not answer now; try again later"
+        ),
     }
     if permit.label_studio:
         advice[500] = "it failed, see its log; deleted uploads get this answer too"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,11 +13,17 @@ from cachetools import LRUCache
 from label_studio_backend.media.urls import MediaError
 from label_studio_backend.single_flight import SingleFlight
 from pam_labeling import LoadedImage, read_image
+from pam_labeling.errors import BusyError
 
 if TYPE_CHECKING:
     from label_studio_backend.media.files import MediaFile
     from label_studio_backend.media.task_media import Access, TaskMedia
     from label_studio_backend.metrics import Metrics
+
+
+_DECODERS = 4  # images that are decoded at once
+_IN_WORK = 1 << 30  # bytes of decoded images besides those kept; each decoder may exceed it by one
+_PATIENCE = 30.0  # seconds
 
 
 class Images:
@@ -39,6 +46,10 @@ class Images:
             max_bytes, getsizeof=lambda image: image.pixels.nbytes
         )
         self._lock = threading.Lock()
+        self._most = max_bytes + _IN_WORK
+        self._held = 0  # bytes of all decoded images, kept or in work
+        self._freed = threading.Condition()
+        self._decoding = threading.BoundedSemaphore(_DECODERS)
         self._looking: SingleFlight[LoadedImage] = SingleFlight()
 
     @property
@@ -58,6 +69,7 @@ class Images:
         Raises:
             MediaError: the image cannot or may not be fetched.
             ImageError: the image cannot be decoded.
+            BusyError: too many large images are in work.
         """
         for attempt in (1, 2):
             with self._metrics.stage("media"):
@@ -85,7 +97,22 @@ class Images:
             with self._metrics.stage("media"):
                 content = file.read()
             with self._metrics.stage("decode"):
-                image = read_image(content, key=file.key, name=name, max_pixels=self._max_pixels)
+                image = self._decode(content, file.key, name)
             with self._lock, suppress(ValueError):  # the image is larger than the cache
                 self._decoded[file.key] = image
         return image
+
+    def _decode(self, content: bytes, key: str, name: str) -> LoadedImage:
+        with self._decoding:
+            with self._freed:
+                if not self._freed.wait_for(lambda: self._held < self._most, _PATIENCE):
+                    raise BusyError("images in work fill the memory; try again in a moment")
+            image = read_image(content, key=key, name=name, max_pixels=self._max_pixels)
+            self._count(image.pixels.nbytes)
+        weakref.finalize(image, self._count, -image.pixels.nbytes)
+        return image
+
+    def _count(self, nbytes: int) -> None:
+        with self._freed:
+            self._held += nbytes
+            self._freed.notify_all()

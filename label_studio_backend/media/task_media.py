@@ -34,6 +34,8 @@ import logging
 import os
 import threading
 import time
+from contextlib import nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -52,12 +54,20 @@ from label_studio_backend.media.urls import AllowedHosts, MediaError, NetworkZon
 from label_studio_backend.single_flight import SingleFlight
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+
     from label_studio_backend.settings import ServerSettings
 
 __all__ = ["Access", "MediaError", "TaskMedia"]
 
 UPLOAD_SECONDS = 24 * 3600.0
 OTHER_SECONDS = 300.0
+
+fetch_slot: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar(
+    "fetch_slot", default=nullcontext
+)
+"""Entered while this thread waits for a download, to limit how many do."""
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +156,11 @@ class TaskMedia:
             if path.startswith("/data/upload/"):
                 fresh = UPLOAD_SECONDS
         key = entry_key(rights, url.text)
-        return self._fetching.call(key, lambda: self._kept_or_fetched(key, policy, fresh))
+        entry = self._kept(key)
+        if entry is not None and entry.age < fresh:
+            return entry.file
+        with fetch_slot.get()():
+            return self._fetching.call(key, lambda: self._kept_or_fetched(key, policy, fresh))
 
     def _site(self, access: Access) -> LabelStudioSite | None:
         claimed = None
@@ -224,9 +238,12 @@ class TaskMedia:
             )
         return url
 
+    def _kept(self, key: str) -> Entry | None:
+        return self._cache.get(key) if self._cache else None
+
     def _kept_or_fetched(self, key: str, policy: RequestPolicy, fresh: float) -> MediaFile:
         """The cached file if it was confirmed within `fresh` seconds, else a fetched one."""
-        entry = self._cache.get(key) if self._cache else None
+        entry = self._kept(key)  # again: another thread may have fetched it meanwhile
         if entry is not None and entry.age < fresh:
             return entry.file
         deadline = time.monotonic() + self._settings.media_timeout

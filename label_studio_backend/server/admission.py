@@ -13,21 +13,22 @@ if TYPE_CHECKING:
 
 
 class ConcurrencyLimit:
-    """Lets `limit` requests run and as many more wait; refuses any further one at once.
+    """Lets `limit` requests run and some more wait; refuses any further one at once.
 
-    This leaves the server threads for `/health` and `/setup`.
+    This leaves the server threads for `/health`.
 
     Args:
         limit: how many requests may run at once, at least 1.
-        patience: seconds to wait for a slot.
         what: a plural noun for the requests, for the message, such as "clicks".
+        waiting: how many more may wait.
+        patience: seconds to wait for a slot.
     """
 
-    def __init__(self, limit: int, patience: float, what: str) -> None:
+    def __init__(self, limit: int, what: str, waiting: int = 0, patience: float = 0) -> None:
         self._patience = patience
         self._busy = f"{limit} {what} are being worked on; try again in a moment"
         self._working = threading.BoundedSemaphore(limit)
-        self._inside = threading.BoundedSemaphore(2 * limit)
+        self._inside = threading.BoundedSemaphore(limit + waiting)
 
     @contextmanager
     def slot(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import base64
 import hmac
 import logging
 import re
+import resource
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ import msgspec
 import waitress
 from flask import Flask, Response, request
 from prometheus_client import CONTENT_TYPE_LATEST
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser
+from waitress.server import BaseWSGIServer
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from label_studio_backend.media.task_media import MediaError
@@ -37,8 +41,8 @@ _RETRY_AFTER = "5"  # seconds
 # Label Studio calls webhooks without credentials. /ready reveals nothing secret.
 _OPEN_PATHS = ("/webhook", "/ready")
 _REASON_LENGTH = 400
-# More than waitress's default of 100: a connection beyond the limit is not even told "busy".
-_CONNECTIONS = 1000
+# More than waitress's default of 100, and than there are threads.
+_CONNECTIONS = 1500
 
 
 def create_app(backend: Backend, settings: ServerSettings) -> Flask:
@@ -51,7 +55,7 @@ def create_app(backend: Backend, settings: ServerSettings) -> Flask:
 
     @app.before_request
     def authorise() -> Response | None:
-        if settings.basic_auth_user is None or request.path in _OPEN_PATHS or _knows(settings):
+        if _may(settings, request.path, request.headers.get("Authorization", "")):
             return None
         answer = _failure(401, "the user name or password for Basic Auth is missing or wrong")
         answer.headers["WWW-Authenticate"] = 'Basic realm="pam-labeling"'
@@ -120,9 +124,11 @@ def _add_errors(app: Flask, backend: Backend) -> None:
         return _failure(500, f"{type(error).__name__}: see the backend's log")
 
 
-def _knows(settings: ServerSettings) -> bool:
-    """Whether the request has the right user name and password, compared in constant time."""
-    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+def _may(settings: ServerSettings, path: str, authorization: str) -> bool:
+    """Whether a request needs no name and password, or has them; compared in constant time."""
+    if settings.basic_auth_user is None or path in _OPEN_PATHS:
+        return True
+    scheme, _, encoded = authorization.partition(" ")
     try:
         given = base64.b64decode(encoded, validate=True)
     except ValueError:  # not base64, not even ASCII
@@ -150,6 +156,32 @@ def reason_phrase(sentence: str) -> str:
     return line if len(line) <= _REASON_LENGTH else f"{line[: _REASON_LENGTH - 3]}..."
 
 
+class _Parser(HTTPRequestParser):  # type: ignore[misc]  # waitress is untyped
+    """Reads no body of a request without the password: it is answered at once."""
+
+    def parse_header(self, header_plus: bytes) -> None:
+        super().parse_header(header_plus)
+        if not self.adj.may(self.path, self.headers.get("AUTHORIZATION", "")):
+            self.body_rcv, self.content_length, self.expect_continue = None, 0, False
+            self.headers["CONNECTION"] = "close"
+
+
+class _Channel(HTTPChannel):  # type: ignore[misc]  # waitress is untyped
+    """A connection that takes the place of the oldest one without a request, if all are taken.
+
+    Waitress would let nobody in: whoever opens connections and says nothing, or a byte a second,
+    would keep all others out.
+    """
+
+    parser_class = _Parser
+
+    def __init__(self, server: Any, sock: Any, addr: Any, adj: Any, map: Any = None) -> None:  # noqa: A002
+        super().__init__(server, sock, addr, adj, map)
+        if len(map) >= adj.connection_limit:
+            open_ones = server.active_channels.values()  # in the order of their beginning
+            next(one for one in open_ones if not one.requests).handle_close()
+
+
 def create_server(app: Flask, settings: ServerSettings) -> Any:
     """Listen on the port.
 
@@ -159,13 +191,23 @@ def create_server(app: Flask, settings: ServerSettings) -> Any:
     Raises:
         OSError, ValueError: the host is unknown, or the port cannot be used.
     """
-    return waitress.create_server(
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    some = _CONNECTIONS if files == resource.RLIM_INFINITY else files // 2
+    sockets: dict[int, Any] = {}
+    server = waitress.create_server(
         app,
+        map=sockets,
         host=settings.host,
         port=settings.port,
         threads=settings.server_threads,
-        connection_limit=_CONNECTIONS,
+        # Half of the files that may be open are for connections, the others for images.
+        connection_limit=min(_CONNECTIONS, some),
+        asyncore_use_poll=True,  # select() takes no file above number 1023
         max_request_body_size=settings.max_body_bytes,
         ident="pam-labeling",
         clear_untrusted_proxy_headers=True,
     )
+    for one in sockets.values():
+        if isinstance(one, BaseWSGIServer):
+            one.channel_class, one.adj.may = _Channel, partial(_may, settings)
+    return server

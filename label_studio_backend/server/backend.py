@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.lint import kept_checks
 from label_studio_backend.errors import RequestError
-from label_studio_backend.media.task_media import Access
+from label_studio_backend.media.task_media import Access, fetch_slot
 from label_studio_backend.server.admission import ConcurrencyLimit
 from label_studio_backend.server.batches import Batches
 from label_studio_backend.server.bodies import (
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from label_studio_backend.json_pieces import Json, JsonList
     from label_studio_backend.predictor import Predictor
     from label_studio_backend.settings import ServerSettings
+
+_CHECKS = 1  # new configs at once: each keeps a core busy, and Python's lock much of the time
 
 _log = logging.getLogger(__name__)
 
@@ -66,10 +68,15 @@ class Backend:
         self._predictor = predictor
         self._loader = predictor.loader
         self._results = ResultCache(settings.result_cache_bytes, self.metrics)
-        self._check = kept_checks()
         self._projects = Projects(ProjectFile(settings.media_cache_dir / FILE_NAME))
-        self._clicks = ConcurrencyLimit(settings.predictions, settings.busy_seconds, "clicks")
-        self._posts = ConcurrencyLimit(settings.predictions, settings.busy_seconds, "batches")
+        some = settings.predictions
+        patient = partial(ConcurrencyLimit, waiting=some, patience=settings.busy_seconds)
+        # Clicks wait for the model in its queue. Those that wait for the network take at most two
+        # thirds of their places, so that clicks on known images go on.
+        self._clicks = ConcurrencyLimit(3 * some, "clicks")
+        self._fetches = patient(some, "downloads")
+        self._posts = patient(some, "batches")
+        self._check = kept_checks(patient(_CHECKS, "new configs").slot)
         self._batches = Batches(predictor, self._results, settings)
         self._add_gauges()
 
@@ -173,6 +180,7 @@ class Backend:
         project: Project,
         deadline: float,
     ) -> dict[str, Any]:
+        fetch_slot.set(self._fetches.slot)  # for this thread, which serves requests only
         try:
             return self._predictor.click(
                 read_task(task),

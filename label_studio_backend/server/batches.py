@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from label_studio_backend.server.projects import Project
     from label_studio_backend.settings import ServerSettings
 
+_NAMED = 20  # at most so many failures of a batch are named in the log
 _TICK = 1.0  # seconds between checks whether the batch is too old, or the backend closed
 
 _log = logging.getLogger(__name__)
@@ -133,13 +134,22 @@ class Batches:
                 until = deadline + self._background_seconds
                 self._start(_Batch(mine, config, project, priority, until))
             done = futures.wait(waiting, max(0.0, deadline - time.monotonic())).done
-            return [
+            answers = [
                 self._answer(name, future if future in done else None)
                 for name, future in zip(names, waiting, strict=True)
             ]
         finally:
             for task_key, future in zip(keys, waiting, strict=True):
                 self._results.leave(task_key, fetched=future in done)
+        failed = [
+            answer["error"]
+            for answer, future in zip(answers, waiting, strict=True)
+            if future in done and "error" in answer
+        ]
+        if failed:
+            some = "; ".join(failed[:_NAMED])
+            _log.warning("%d tasks of a batch have no prediction: %s", len(failed), some)
+        return answers
 
     def _start(self, batch: _Batch) -> None:
         """Work on a batch in a thread, which releases its place at the end."""
@@ -229,5 +239,4 @@ class Batches:
         error = future.exception()
         if error is None:
             return future.result()
-        _log.warning("%s: no prediction: %s", name, error)
-        return {"error": f"{name}: {error}"}
+        return {"error": f"{name}: {str(error) or type(error).__name__}"}

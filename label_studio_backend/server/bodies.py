@@ -8,7 +8,7 @@ with one task is this task's failure. A click never decodes long annotations.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -24,6 +24,10 @@ MOST_TASKS = 10_000
 """The most tasks of one request. Label Studio posts all chosen tasks at once."""
 
 
+# They are kept in memory, for each project.
+_ShortText = Annotated[str, msgspec.Meta(max_length=8192)]
+
+
 class SetupBody(msgspec.Struct, frozen=True):
     """The body of `/setup`.
 
@@ -35,10 +39,10 @@ class SetupBody(msgspec.Struct, frozen=True):
         extra_params: what the admin wrote into the connect form, not checked yet.
     """
 
-    project: str | int | float = ""
+    project: _ShortText | int | float = ""
     schema: str = ""
-    hostname: str | None = None
-    access_token: str | None = None
+    hostname: _ShortText | None = None
+    access_token: _ShortText | None = None
     extra_params: Any = None
 
     def __repr__(self) -> str:  # without the token
@@ -73,7 +77,7 @@ class _Params(msgspec.Struct):
 class _Predict(msgspec.Struct):
     tasks: list[Any]
     label_config: str
-    project: str | int | float | None = None
+    project: _ShortText | int | float | None = None
     params: _Params | None = None
 
 
@@ -173,11 +177,11 @@ def _read(raw: bytes, kind: type[T], **lists: int) -> T:
         return msgspec.convert(given, kind)
     except msgspec.ValidationError as error:
         raise RequestError(f"{_UNEXPECTED}: {error}") from error
-    except TooManyItemsError as error:
-        raise RequestError(
-            f"the request has more than {MOST_TASKS:,} tasks: choose fewer in Label Studio, or use "
-            "pam-labeling prelabel"
-        ) from error
     except RequestError as error:
         said = str(error).removeprefix("it ")
+        if lists and isinstance(error, TooManyItemsError):
+            said += (
+                f": a request may have {MOST_TASKS:,} tasks; choose fewer in Label Studio, or use "
+                "pam-labeling prelabel"
+            )
         raise RequestError(f"the body {said}") from error

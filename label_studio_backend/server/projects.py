@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 from cachetools import LRUCache
+from filelock import FileLock
 
 from label_studio_backend.config.options import Options, OptionsError
 from label_studio_backend.media.task_media import Access
@@ -30,7 +31,9 @@ MOST_PROJECTS = 1000
 MOST_BYTES = 4 << 20
 """The longest file: a longer one is not read, and options that need more are not kept."""
 
-_MAX_PROJECTS = 10_000  # in memory
+_MAX_CHARACTERS = 32 << 20  # of all projects in memory
+_LOCK_SECONDS = 5.0
+
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +44,10 @@ class _Content(msgspec.Struct):
 
 
 class ProjectFile:
-    """A file of extra parameters by project, readable by this user only; safe for any thread.
+    """A file of extra parameters by project, readable by this user only.
+
+    It is safe for any thread, and for several servers that have it in common: a lock file beside
+    it keeps one from losing what another has just written.
 
     Projects with the default options are not in it. If the file cannot be read or written, a
     warning is logged, and the backend goes on without it.
@@ -52,7 +58,7 @@ class ProjectFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._lock = threading.Lock()
+        self._lock = FileLock(f"{path}.lock", timeout=_LOCK_SECONDS, mode=0o600)
 
     def read(self) -> dict[str, Options]:
         """Options by project; {} if the file is missing or damaged."""
@@ -66,25 +72,27 @@ class ProjectFile:
 
     def write(self, key: str, extra_params: Any) -> None:
         """Keep parameters that `Options.read` accepted; forget those that equal the defaults."""
-        with self._lock:
-            projects = self._read()
-            known = projects.pop(key, None)
-            if Options.read(extra_params) != Options():
-                projects[key] = extra_params
-            elif known is None:
-                return
-            while len(projects) > MOST_PROJECTS:
-                del projects[next(iter(projects))]
-            content = msgspec.json.encode(_Content(projects))
-            if len(content) > MOST_BYTES:
-                _log.warning(
-                    "%s: the options of project %s are too long to be kept", self._path, key
-                )
-                return
-            try:
-                self._replace(content)
-            except OSError as error:
-                _log.warning("the projects' options cannot be kept: %s", error)
+        try:
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with self._lock:
+                self._change(key, extra_params)
+        except OSError as error:  # also that the lock is not free in time
+            _log.warning("the projects' options cannot be kept: %s", error)
+
+    def _change(self, key: str, extra_params: Any) -> None:
+        projects = self._read()
+        known = projects.pop(key, None)
+        if Options.read(extra_params) != Options():
+            projects[key] = extra_params
+        elif known is None:
+            return
+        while len(projects) > MOST_PROJECTS:
+            del projects[next(iter(projects))]
+        content = msgspec.json.encode(_Content(projects))
+        if len(content) <= MOST_BYTES:
+            self._replace(content)
+        else:
+            _log.warning("%s: the options of project %s are too long to be kept", self._path, key)
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -105,7 +113,6 @@ class ProjectFile:
             return {}
 
     def _replace(self, content: bytes) -> None:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{FILE_NAME}.", dir=self._path.parent)  # mode 0600
         try:
             with os.fdopen(handle, "wb") as file:
@@ -145,7 +152,9 @@ class Projects:
 
     def __init__(self, file: ProjectFile | None = None) -> None:
         self._file = file
-        self._projects: LRUCache[str, Project] = LRUCache(_MAX_PROJECTS)
+        self._projects: LRUCache[str, Project] = LRUCache(
+            _MAX_CHARACTERS, getsizeof=lambda project: len(repr(project))
+        )
         for key, options in file.read().items() if file else ():
             self._projects[key] = Project(options)
         self._lock = threading.Lock()

@@ -141,11 +141,25 @@ def test_folders_that_are_written_to_are_volumes_of_the_backend():
 def test_the_backend_may_do_little():
     backend = service("pam")
     assert backend["read_only"] is True
-    assert backend["cap_drop"] == ["ALL"]
     assert backend["init"] is True
     assert "ports" not in backend
     for name in ("pam", "label-studio"):
         assert service(name)["security_opt"] == ["no-new-privileges:true"]
+        assert service(name)["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("name", ["pam", "label-studio"])
+def test_no_container_takes_the_whole_host(name):
+    limited = service(name)
+    assert re.fullmatch(r"\$\{\w+_MEMORY:-\d+g\}", limited["mem_limit"])
+    assert limited["logging"]["options"] == {"max-size": "10m", "max-file": "5"}
+    most = ServerSettings(predictions=200).server_threads
+    assert limited["pids_limit"] > (most + 500 if name == "pam" else 100)
+
+
+def test_every_setting_can_be_given_in_the_env_file():
+    fixed = {"PORT", "LABEL_STUDIO_HOST", *environment_of_image()}
+    assert SETTINGS - fixed == set(service("pam")["environment"]) - {"HF_TOKEN"}
 
 
 def test_every_setting_of_the_backend_exists():

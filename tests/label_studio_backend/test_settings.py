@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from label_studio_backend.server.app import _CONNECTIONS
+from label_studio_backend.server.backend import _CHECKS
 from label_studio_backend.settings import ServerSettings, SettingsError
 from pam_labeling.environment import extra_of
 
@@ -119,8 +124,8 @@ def test_secrets_are_not_shown():
 def test_predictions_can_never_take_all_threads_of_the_server():
     for predictions in (1, 8, 200):
         settings = ServerSettings(predictions=predictions)
-        # Clicks and batches, at work and waiting.
-        assert settings.server_threads > 4 * predictions
+        # Clicks; batches and new configs, also those that wait.
+        assert settings.server_threads > (3 + 2 + 1) * predictions + _CHECKS
         assert settings.server_threads < _CONNECTIONS
 
 
@@ -150,3 +155,30 @@ def test_every_name_of_version_0_1_is_still_read():
     read = {name for names in ServerSettings.variables().values() for name in names}
     former = {extra_of(ServerSettings, name)["former"] for name in ServerSettings.model_fields}
     assert set(NAMES_OF_0_1.split()) <= read | former
+
+
+def test_nothing_from_outside_makes_a_line_of_the_log_or_a_control_character():
+    forged = "q\n2026-11-27 23:00:00,000 INFO waitress: FORGED \x1b[31m\r\x85\u2028é物\udc80"
+    program = (
+        "import logging, json, sys\n"
+        "from label_studio_backend.settings import ServerSettings\n"
+        "ServerSettings().configure_logging()\n"
+        "text = json.loads(sys.argv[1])\n"
+        "logging.warning('said: %s', text)\n"
+        "try:\n    raise ValueError(text)\n"
+        "except ValueError:\n    logging.exception('failed')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(forged)],
+        capture_output=True,
+        check=True,
+        env={**os.environ, "PYTHONIOENCODING": "utf-8"},
+    )
+    log = done.stderr.decode()
+    first, second, *traceback = log.split("\n")[:-1]
+    assert first.endswith(
+        r"said: q\n2026-11-27 23:00:00,000 INFO waitress: FORGED \x1b[31m\r\x85\u2028é物\udc80"
+    )
+    assert second.endswith("failed")
+    assert "ValueError: q" in log
+    assert all(line.startswith("  ") and line.isprintable() for line in traceback)

@@ -353,3 +353,39 @@ def test_a_mask_is_turned_upright_as_its_image_is():
     assert np.argwhere(mask).tolist() == [[0, 3]]
     with pytest.raises(ImageError, match=r"m\.png: .*empty"):
         read_mask(b"", name="m.png")
+
+
+@pytest.mark.parametrize("size", [(1, 65_536), (65_536, 1), (1, 89_000_000)])
+def test_a_side_that_no_browser_shows_is_refused_before_decoding(size):
+    content = raw_png(*size, 1, 0, b"")
+    with pytest.raises(ImageError, match="too large .* 65,535 on a side"):
+        read_image(content)
+    assert read_image(encode(Image.new("1", (1, 65_535)), "PNG")).size == (1, 65_535)
+
+
+@pytest.mark.parametrize(
+    "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "transparent"]
+)
+def test_images_converted_in_strips_are_those_converted_whole(monkeypatch, mode):
+    image = corners((40, 25)).convert("RGB" if mode in ("I;16", "transparent") else mode)
+    options = {}
+    if mode == "I;16":
+        grey = np.arange(1000, dtype=np.uint16).reshape(25, 40) * 65
+        image, options = Image.fromarray(grey), {"transparency": 650}
+    if mode == "transparent":
+        image, options = image.quantize(8), {"transparency": bytes([0, 9, 255])}
+    content = encode(image, "TIFF" if mode == "CMYK" else "PNG", **options)
+    whole = read_image(content).pixels, read_mask(content)
+    monkeypatch.setattr("pam_labeling.media._STRIP", 7 * 40)
+    np.testing.assert_array_equal(read_image(content).pixels, whole[0])
+    np.testing.assert_array_equal(read_mask(content), whole[1])
+
+
+def test_a_jpegs_mask_and_a_turned_image_survive_strips(monkeypatch):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    content = encode(corners(), "JPEG", exif=exif, quality=60)
+    whole = read_image(content).pixels, read_mask(content)
+    monkeypatch.setattr("pam_labeling.media._STRIP", 7 * 40)
+    np.testing.assert_array_equal(read_image(content).pixels, whole[0])
+    np.testing.assert_array_equal(read_mask(content), whole[1])

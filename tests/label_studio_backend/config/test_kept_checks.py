@@ -6,6 +6,8 @@ import pytest
 
 from label_studio_backend.config import lint as module
 from label_studio_backend.config.lint import kept_checks
+from label_studio_backend.server.admission import ConcurrencyLimit
+from pam_labeling.errors import BusyError
 
 CONFIG = """<View><Image name="image" value="$image"/>
 <BrushLabels name="brush" toName="image" smart="true"><Label value="{}"/></BrushLabels>
@@ -48,11 +50,32 @@ def test_what_cannot_be_used_is_found_again(counted):
 
 
 def test_a_bounded_number_is_kept(counted, monkeypatch):
-    monkeypatch.setattr(module, "_MOST", 2)
+    size = len(repr(module.check_project(CONFIG.format("a", "x"), None)))
+    monkeypatch.setattr(module, "_MOST", 2 * size)
+    counted.clear()
     check = kept_checks()
     for label in ("a", "b", "a", "c", "a", "b"):
         check(CONFIG.format(label, "x"), None)
     assert len(counted) == 4
+
+
+def test_a_limit_counts_only_the_checks_that_are_made():
+    limit = ConcurrencyLimit(1, "new configs")
+    check = kept_checks(limit.slot)
+    check(GOOD, None)
+    with limit.slot():
+        check(GOOD, None)
+        with pytest.raises(BusyError):
+            check(GOOD, {"language": "zh"})
+    check(GOOD, {"language": "zh"})
+
+
+def test_hints_without_end_are_counted():
+    tags = "".join(f'<Vector name="c{n}" toName="image"/>' for n in range(200))
+    xml = GOOD.replace("</View>", f"{tags}</View>")
+    hints = kept_checks()(xml, None).findings.hints
+    assert len(hints) == module._MOST_HINTS + 1
+    assert hints[-1] == "There are 150 more hints."
 
 
 def test_nobody_waits_for_the_check_of_another_config_and_the_same_is_waited_for(monkeypatch):

@@ -16,6 +16,7 @@ from label_studio_backend.media import downloads
 from label_studio_backend.media.downloads import Downloader, Permit, StatusError, Validators
 from label_studio_backend.media.files import Incoming
 from label_studio_backend.media.urls import MediaError, NetworkZone, Url
+from tests.label_studio_backend.media.hostile_answers import ANSWERS, send
 from tests.label_studio_backend.web import TLS, Internet, running
 
 LIMIT = 100_000
@@ -389,6 +390,16 @@ def test_what_is_not_http_is_named(downloader, server):
         get(downloader, f"{server.url}/x")
 
 
+@pytest.mark.parametrize("name", ANSWERS)
+def test_hostile_answers_end_soon_in_a_sentence(downloader, server, name):
+    first, again, complaint = ANSWERS[name]
+    server.routes["/x"] = lambda request: send(request, first, again)
+    start = time.monotonic()
+    with pytest.raises(MediaError, match=complaint):
+        downloader.get(Url.parse(f"{server.url}/x"), here, start + 1, Incoming(io.BytesIO()))
+    assert time.monotonic() - start < 5
+
+
 @pytest.mark.parametrize("kind", ["text/html; charset=utf-8", "application/json"])
 def test_a_page_is_not_an_image(downloader, server, kind):
     server.serve("/x", b"<html>", Content_Type=kind)
@@ -404,7 +415,10 @@ def test_a_page_is_not_an_image(downloader, server, kind):
         (404, "no such file"),
         (429, "try again later"),
         (500, "see its log"),
-        (503, "see its log"),
+        (502, "does not answer now; try again later"),
+        (503, "does not answer now; try again later"),
+        (504, "does not answer now; try again later"),
+        (413, "not expected"),
         (206, "not expected"),
     ],
 )

@@ -18,6 +18,7 @@ from label_studio_backend.server import projects
 from label_studio_backend.server.projects import Project, Projects
 from label_studio_backend.settings import ServerSettings
 from pam_labeling import ImageError, media
+from pam_labeling.errors import BusyError
 from pam_labeling.media import content_digest
 from pam_model.nano.world import HELD_OUT_SEED
 from tests.label_studio_backend.conftest import drawn, png
@@ -181,8 +182,33 @@ def test_a_file_that_is_always_gone_is_told(site, monkeypatch):
 
 
 def test_the_project_set_up_longest_ago_is_forgotten(monkeypatch):
-    monkeypatch.setattr(projects, "_MAX_PROJECTS", 2)
+    monkeypatch.setattr(projects, "_MAX_CHARACTERS", 2 * len(repr(Project(hints=("a" * 99,)))))
     known = Projects()
     for key in ("a", "b", "a", "c"):
-        known.remember(key, Project(hints=(key,)))
-    assert [known.get(key).hints for key in "abc"] == [("a",), (), ("c",)]
+        known.remember(key, Project(hints=(key * 99,)))
+    assert [known.get(key).hints for key in "abc"] == [("a" * 99,), (), ("c" * 99,)]
+
+
+def test_images_in_work_have_a_limit_in_bytes_and_make_room_when_they_are_done(monkeypatch):
+    monkeypatch.setattr(image_cache, "_IN_WORK", 1)
+    monkeypatch.setattr(image_cache, "_PATIENCE", 0.05)
+    kept = images(0)
+    in_work = [get(kept, SEEDS[0])]
+    with pytest.raises(BusyError, match="fill the memory"):
+        get(kept, SEEDS[1])
+    monkeypatch.setattr(image_cache, "_PATIENCE", 30.0)
+    with ThreadPoolExecutor(1) as thread:
+        waiting = thread.submit(get, kept, SEEDS[1])
+        in_work.clear()
+        assert waiting.result(30).size
+
+
+def test_kept_images_take_no_room_from_those_in_work(monkeypatch):
+    monkeypatch.setattr(image_cache, "_IN_WORK", 1)
+    monkeypatch.setattr(image_cache, "_PATIENCE", 0.05)
+    kept = images(sum(drawn(seed).image.nbytes for seed in SEEDS))
+    for seed in SEEDS:
+        get(kept, seed)
+    with pytest.raises(ImageError):
+        get(kept, b"no image")
+    assert get(kept, SEEDS[0]).size

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
@@ -158,3 +161,20 @@ def test_a_refused_removal_is_told(sink, fake):
     fake.faults.append(Fault("DELETE", "/api/predictions", 400))
     with pytest.raises(RefusedError, match="400"):
         sink.write(1, PREDICTION, old)
+
+
+def test_two_programs_that_look_before_either_writes_leave_one_prediction(fake):
+    looked = threading.Barrier(2)
+
+    def write(_):
+        with closing(Api(fake.url, TOKEN, patience=5)) as api:
+            once = api.once
+            api.once = lambda *given: (looked.wait(30), once(*given))
+            return [
+                PredictionSink(api, "v", grace=()).write(task, PREDICTION) for task in (1, 2, 3)
+            ]
+
+    with ThreadPoolExecutor(2) as programs:
+        list(programs.map(write, range(2)))
+    assert [fake.versions(task) for task in (1, 2, 3)] == [["v"]] * 3
+    assert fake.asked(*POST) == 6

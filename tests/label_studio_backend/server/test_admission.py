@@ -12,7 +12,7 @@ from pam_labeling.errors import BusyError
 
 
 def test_a_slot_is_given_back_after_work_and_after_an_error():
-    limit = ConcurrencyLimit(1, 0.0, "clicks")
+    limit = ConcurrencyLimit(1, "clicks")
     with limit.slot():
         pass
     with pytest.raises(KeyError), limit.slot():
@@ -22,7 +22,7 @@ def test_a_slot_is_given_back_after_work_and_after_an_error():
 
 
 def test_a_slot_that_does_not_become_free_in_time_is_busy():
-    limit = ConcurrencyLimit(1, 0.05, "clicks")
+    limit = ConcurrencyLimit(1, "clicks", waiting=1, patience=0.05)
     with limit.slot():
         start = time.monotonic()
         with pytest.raises(BusyError, match="1 clicks are being worked on"):
@@ -31,7 +31,7 @@ def test_a_slot_that_does_not_become_free_in_time_is_busy():
 
 
 def test_more_than_may_wait_are_told_at_once():
-    limit = ConcurrencyLimit(1, 30.0, "clicks")
+    limit = ConcurrencyLimit(1, "clicks", waiting=1, patience=30.0)
     leave = threading.Event()
     inside = [threading.Event(), threading.Event()]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import resource
+import socket
 import statistics
 import threading
 import time
+from contextlib import ExitStack, suppress
 
 import pytest
 import requests
 
-from label_studio_backend.server.app import reason_phrase
+from label_studio_backend.server.app import create_app, create_server, reason_phrase
 from pam_labeling.errors import UnavailableError
 from tests.label_studio_backend.answers import until
 from tests.label_studio_backend.conftest import FIXTURES
@@ -246,7 +249,7 @@ def test_health_answers_and_surplus_clicks_are_busy_while_all_predictions_are_ta
     def click():
         requests.post(f"{url}/predict", json=sent, timeout=60)
 
-    clicks = [threading.Thread(target=click) for _ in range(2)]
+    clicks = [threading.Thread(target=click) for _ in range(6)]
     for one in clicks:
         one.start()
         assert stuck.at_work.acquire(timeout=30)
@@ -259,7 +262,7 @@ def test_health_answers_and_surplus_clicks_are_busy_while_all_predictions_are_ta
             one.join()
         answer = requests.post(f"{url}/predict", json=sent, timeout=30)
         assert answer.status_code == 503
-        assert answer.reason.startswith("busy: 2 clicks are being worked on")
+        assert answer.reason.startswith("busy: 6 clicks are being worked on")
         assert int(answer.headers["Retry-After"]) > 0
         submitted = traffic("predict_interactive_empty_context_on_submit")
         after_submit = requests.post(f"{url}/predict", json=submitted, timeout=30)
@@ -302,3 +305,86 @@ def test_a_body_of_many_megabytes_does_not_keep_health_waiting(backend, serve, t
     posts.start()
     assert is_quick(milliseconds(url, "/health") for _ in range(20))
     posts.join()
+
+
+def test_who_opens_connections_and_sends_nothing_keeps_nobody_out(backend, serve, monkeypatch):
+    monkeypatch.setattr("label_studio_backend.server.app._CONNECTIONS", 20)
+    url = serve(backend)
+    host, port = url.removeprefix("http://").split(":")
+    with ExitStack() as stack:
+        silent = [
+            stack.enter_context(socket.create_connection((host, int(port)), timeout=10))
+            for _ in range(60)
+        ]
+        for one in silent[30:]:
+            one.sendall(b"POST /predict HTTP/1.1\r\nContent-Length: 9\r\n")
+        for _ in range(5):
+            assert requests.get(f"{url}/health", timeout=5).status_code == 200
+        assert silent[0].recv(1) == b""  # closed, because it is the oldest
+
+
+def test_connections_leave_half_of_the_files_to_images(backend, monkeypatch):
+    made = []
+    monkeypatch.setattr("waitress.create_server", lambda *_, **given: made.append(given))
+    for files in (64, resource.RLIM_INFINITY, 10**6):
+        monkeypatch.setattr("resource.getrlimit", lambda _, files=files: (files, files))
+        create_server(create_app(backend, backend.settings), backend.settings)
+    assert [given["connection_limit"] for given in made] == [32, 1500, 1500]
+
+
+def test_a_body_without_the_password_is_not_read(open_backend, serve):
+    url = serve(open_backend(basic_auth_user="me", basic_auth_pass="secret"))
+    host, port = url.removeprefix("http://").split(":")
+    for more in ("", "Expect: 100-continue\r\n", "Authorization: Basic bWU6d3Jvbmc=\r\n"):
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            head = f"POST /predict HTTP/1.1\r\nContent-Length: 100000000\r\n{more}\r\n"
+            connection.sendall(head.encode())
+            answer = b"".join(iter(lambda: connection.recv(10_000), b""))
+        assert answer.startswith(b"HTTP/1.1 401 ")
+        assert b"www-authenticate: basic" in answer.lower()
+    body = {"tasks": [], "label_config": "<View/>"}
+    answer = requests.post(f"{url}/predict", json=body, auth=("me", "secret"), timeout=10)
+    assert "shows no image" in answer.json()["error"]
+    assert requests.post(f"{url}/webhook", json={"action": "X"}, timeout=10).status_code == 200
+
+
+def talk(url, *parts):
+    """What the server answers to bytes on the wire, until it closes the connection."""
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with suppress(OSError):  # it may hang up before all is sent
+            for part in parts:
+                connection.sendall(part)
+        answer = b""
+        with suppress(ConnectionResetError):
+            while part := connection.recv(10_000):
+                answer += part
+    return answer.decode()
+
+
+POST = b"POST /predict HTTP/1.1\r\nConnection: close\r\n"
+CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
+BODY = b'{"tasks":[],"label_config":"<View/>"}'
+
+
+@pytest.mark.parametrize(
+    ("parts", "said"),
+    [
+        ([CHUNKED, b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY)], "400 The labelling config"),
+        ([CHUNKED, *[b"3e8\r\n" + b"a" * 1000 + b"\r\n"] * 300], "413 "),
+        ([CHUNKED, b"zz\r\nabc\r\n0\r\n\r\n"], "400 Bad Request"),
+        ([CHUNKED, b"-5\r\nabc\r\n0\r\n\r\n"], "400 Bad Request"),
+        ([POST + b"Transfer-Encoding: gzip\r\n\r\n"], "501 "),
+        ([POST + b"Expect: 100-continue\r\nContent-Length: 37\r\n\r\n", BODY], "100 Continue"),
+        ([POST + b"Content-Length: -1\r\n\r\n"], "400 Bad Request"),
+        ([POST + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\n"], "400 Bad Request"),
+        ([POST + b"Content-Length: 99999999999\r\n\r\n"], "413 "),
+        ([POST + b"X: " + b"a" * 400_000 + b"\r\n\r\n"], "431 "),
+        ([b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"], "400 Bad Request"),
+    ],
+)
+def test_requests_of_any_form_are_answered(open_backend, serve, parts, said):
+    url = serve(open_backend(max_body_bytes=100_000))
+    answer = talk(url, *parts)
+    assert answer.partition(" ")[2].startswith(said)
+    assert requests.get(f"{url}/health", timeout=10).status_code == 200

@@ -169,7 +169,7 @@ def test_another_form_is_refused(body):
 
 def test_too_many_tasks_are_refused_before_a_list_of_them_is_made():
     body = b'{"tasks":[' + b"{}," * module.MOST_TASKS + b'{}],"label_config":""}'
-    with pytest.raises(RequestError, match=r"more than 10,000 tasks: choose fewer"):
+    with pytest.raises(RequestError, match=r"more than 10,000 items .*10,000 tasks; choose fewer"):
         read_predict(body)
     assert len(read_predict(body.replace(b"{},", b"", 1)).tasks) == module.MOST_TASKS
     body = b'{"tasks":[' + b"{}," * 20_000_000 + b'{}],"label_config":""}'
@@ -180,6 +180,27 @@ def test_too_many_tasks_are_refused_before_a_list_of_them_is_made():
     assert time.perf_counter() - start < 1  # it takes a millisecond
     assert tracemalloc.get_traced_memory()[1] < 10e6
     tracemalloc.stop()
+
+
+def test_what_is_too_much_is_called_what_it_is():
+    many = {str(number): "x" * 4 for number in range(10_001)}
+    for body in (many, {"action": many}):
+        with pytest.raises(
+            RequestError, match="has more than 10,000 items in a list or obj"
+        ) as told:
+            read_event(raw(body))
+        assert "tasks" not in str(told.value)
+
+
+@pytest.mark.parametrize("name", ["project", "hostname", "access_token"])
+def test_texts_that_are_kept_for_a_project_are_short(name):
+    sent = {"project": "1.1", "schema": "<View/>", name: "x" * 8192}
+    assert getattr(read_setup(raw(sent)), name) == "x" * 8192
+    with pytest.raises(RequestError, match=rf"length <= 8192 - at `\$.{name}`"):
+        read_setup(raw({**sent, name: "x" * 8193}))
+    if name == "project":
+        with pytest.raises(RequestError, match="length <= 8192"):
+            read_predict(raw({"tasks": [], "label_config": "", "project": "x" * 8193}))
 
 
 def test_the_annotations_of_a_click_may_be_long_and_are_not_decoded():
@@ -228,7 +249,7 @@ def test_what_task_data_may_hold_is_read_whole_and_soon(value):
 )
 @pytest.mark.parametrize("params", [b"null", b'{"context":{"result":[]}}'])
 def test_hostile_bodies_are_refused_with_a_sentence(data, said, params):
-    start = time.perf_counter()
+    start = time.thread_time()
     with pytest.raises(RequestError, match=said):
         read(b'{"tasks":[{"data":' + data + b'}],"label_config":"","params":' + params + b"}")
-    assert time.perf_counter() - start < 1
+    assert time.thread_time() - start < 1

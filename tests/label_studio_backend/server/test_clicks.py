@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import requests
 
+from label_studio_backend.media.downloads import Downloader
 from pam_model.nano.world import HELD_OUT_SEED
 from tests.label_studio_backend.answers import (
     CLICKS,
@@ -19,6 +21,7 @@ from tests.label_studio_backend.answers import (
     metric,
     set_up,
     size_of,
+    until,
 )
 from tests.label_studio_backend.conftest import drawn, iou, png
 
@@ -278,3 +281,36 @@ def test_two_annotators_on_different_images_get_masks_of_their_own(
     # nano knows every object of these two images; a mask of the other one has another size.
     assert min(overlaps) > 0.9
     assert len(overlaps) == 160
+
+
+def test_clicks_that_wait_for_the_network_keep_no_place_from_those_on_known_images(
+    open_backend, client_of, label_studio, traffic, monkeypatch
+):
+    backend = open_backend(predictions=2, busy_seconds=0.2)
+    known = traffic("predict_interactive_kp_positive")
+    client = client_of(backend)
+    assert client.post("/predict", json=known).status_code == 200
+    go = threading.Event()
+    get = Downloader.get
+    monkeypatch.setattr(
+        Downloader, "get", lambda self, *given, **named: go.wait(30) and get(self, *given, **named)
+    )
+
+    def click(number):
+        sent = traffic("predict_interactive_kp_positive")
+        sent["tasks"][0]["data"]["image"] = f"/data/upload/9/{number}.jpg"
+        return client_of(backend).post("/predict", json=sent)
+
+    with ThreadPoolExecutor(12) as threads:
+        waiting = [threads.submit(click, number) for number in range(10)]
+        try:
+            until(lambda: sum(one.done() for one in waiting) == 8)  # two fetch, as many wait a bit
+            assert {one.result().status_code for one in waiting if one.done()} == {503}
+            answers = list(
+                threads.map(lambda _: client_of(backend).post("/predict", json=known), "ab")
+            )
+        finally:
+            go.set()
+    assert [answer.status_code for answer in answers] == [200, 200]
+    busy = next(one.result() for one in waiting if one.result().status_code == 503)
+    assert busy.json["error"].startswith("busy: 2 downloads are being worked on")

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
@@ -94,6 +94,20 @@ def test_without_the_platforms_packages_the_command_says_what_to_install(monkeyp
     assert result.exit_code == 2
 
 
+def test_a_library_that_cannot_be_loaded_is_told(monkeypatch):
+    class Broken:
+        def find_spec(self, name, *_):
+            if name == "label_studio_backend.server.serving":
+                raise ImportError("libtorch.so: failed to map segment from shared object")
+
+    monkeypatch.setattr(sys, "meta_path", [Broken(), *sys.meta_path])
+    monkeypatch.delitem(sys.modules, "label_studio_backend.server.serving", raising=False)
+    monkeypatch.delattr("label_studio_backend.server.serving", raising=False)
+    result = invoke()
+    assert result.exit_code == 3
+    assert "failed to map segment" in result.stderr
+
+
 def test_a_setting_that_cannot_be_used_is_wrong_usage(monkeypatch):
     monkeypatch.setenv("THREADS", "none")
     with pytest.raises(SettingsError, match="THREADS must be a whole number"):
@@ -147,7 +161,7 @@ def free_port():
 
 
 @contextmanager
-def program(tmp_path):
+def program(tmp_path, **environment):
     """The program as people start it, and its address."""
     port = free_port()
     process = subprocess.Popen(
@@ -157,6 +171,7 @@ def program(tmp_path):
             "PORT": str(port),
             "PAM_MEDIA_CACHE_DIR": str(tmp_path),
             "PAM_THREADS": "1",
+            **environment,
         },
         stderr=subprocess.PIPE,
         text=True,
@@ -206,6 +221,30 @@ def test_a_label_studio_that_is_away_is_told_at_the_start(caplog):
     assert len(caplog.messages) == 1
 
 
+@pytest.mark.parametrize(
+    ("host", "user", "warned"),
+    [
+        ("0.0.0.0", None, True),
+        ("::", None, True),
+        ("192.168.1.7", None, True),
+        ("127.0.0.1", None, False),
+        ("localhost", None, False),
+        ("0.0.0.0", "me", False),
+    ],
+)
+def test_a_server_that_others_reach_without_a_password_is_told(host, user, warned, caplog):
+    serving._warn(ServerSettings(host=host, basic_auth_user=user, basic_auth_pass=user))
+    assert ("BASIC_AUTH_PASS" in caplog.text) == warned
+
+
+def test_a_model_that_cannot_be_loaded_ends_the_program_with_a_sentence(tmp_path):
+    with program(tmp_path, PAM_MODEL="/nonexistent") as (process, _):
+        _, log = process.communicate(timeout=90)
+    assert process.returncode == 3
+    assert "the model cannot be loaded: /nonexistent: no such folder" in log
+    assert "Traceback" not in log
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_program_ends_as_told_also_while_the_model_loads(tmp_path, number):
     with program(tmp_path) as (process, url):
@@ -251,7 +290,15 @@ def test_the_program_answers_quickly_from_its_start_to_its_end(tmp_path):
         assert [answer.status_code for answer in answers] == [200] * 3
         assert all("LABEL_STUDIO_URL" in one["error"] for one in answers[0].json()["results"])
 
+        def send():
+            with suppress(requests.ConnectionError):  # the signal may be faster
+                requests.post(f"{url}/predict", body, timeout=60)
+
+        sender = threading.Thread(target=send)
+        sender.start()
         process.send_signal(signal.SIGTERM)
         _, log = process.communicate(timeout=30)
+        sender.join()
     assert process.returncode == 0
+    assert "Traceback" not in log
     assert f"listening on {url}" in log
