@@ -21,6 +21,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryIgnored
 from label_studio_sdk.label_interface.interface import LabelInterface
 
+from label_studio_backend.config.visibility import RegionCondition, with_conditions
 from pam_labeling.errors import InputError
 
 MAX_BYTES = 4 * 1024 * 1024
@@ -75,6 +76,7 @@ class Control:
         per_region: whether it describes a region, not the whole image (`perRegion="true"`).
         attributes: as in the XML, read-only.
         task_key: the key of task data that its labels come from (`value="$key"`), if any.
+        shown_when: what must hold for a region for Label Studio to show the tag.
     """
 
     name: str
@@ -89,6 +91,7 @@ class Control:
     per_region: bool = False
     attributes: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     task_key: str | None = None
+    shown_when: tuple[RegionCondition, ...] = ()
 
     def attribute(self, name: str) -> str | None:
         """The stripped text of an attribute, its name in any case; None if absent."""
@@ -108,6 +111,11 @@ class Control:
     def region_labels(self) -> tuple[ProjectLabel, ...]:
         """The labels that a region can be given: all but those called background."""
         return tuple(label for label in self.labels if not label.background)
+
+    def describes(self, labels: Control | None, label: str | None) -> bool:
+        """Whether Label Studio shows it for a region with this label of the tag `labels`."""
+        tag = labels.name if labels is not None and label is not None else None
+        return all(condition.holds(tag, label) for condition in self.shown_when)
 
     def __str__(self) -> str:
         """Its name in messages, such as `BrushLabels "mask"`."""
@@ -204,18 +212,18 @@ def _parse(xml: str) -> LabelingConfig:
         message = f"Label Studio's SDK cannot read the labelling config: {error}"
         raise LabelingConfigError(message) from error
     _check_tags(root)
-    answered = list(_outside_repeaters(root))
-    images = tuple(_images(answered))
+    answered = list(with_conditions(root))
+    images = tuple(_images(element for element, _ in answered))
     if not images:
         raise LabelingConfigError(_why_no_image(root))
     names = {image.name for image in images}
     controls = []
-    for element in answered:
+    for element, shown_when in answered:
         # A tag on several images is answered only on the first of them.
         targets = [part.strip() for part in element.get("toName", "").split(",")]
         on = next((target for target in targets if target in names), None)
         if element.get("name") and on is not None:
-            controls.append(_control(element, on))
+            controls.append(_control(element, on, shown_when))
     return LabelingConfig(xml, images, tuple(controls), root, interface)
 
 
@@ -266,13 +274,6 @@ def _check_tags(root: Element) -> None:
         seen.add(name or "")
 
 
-def _outside_repeaters(element: Element) -> Iterator[Element]:
-    yield element
-    for child in element:
-        if child.tag.lower() != "repeater":
-            yield from _outside_repeaters(child)
-
-
 def _images(elements: Iterable[Element]) -> Iterator[ImageTag]:
     for element in elements:
         name, value = element.get("name"), element.get("value")
@@ -305,7 +306,7 @@ def _why_no_image(root: Element) -> str:
     )
 
 
-def _control(element: Element, to_name: str) -> Control:
+def _control(element: Element, to_name: str, shown_when: tuple[RegionCondition, ...]) -> Control:
     kind = element.tag.lower()
     nodes = _nodes(element) if kind == "taxonomy" else {}
     # The tag of its labels; None if it has none.
@@ -323,6 +324,7 @@ def _control(element: Element, to_name: str) -> Control:
         per_region=(_attribute(element.attrib, "perRegion") or "").lower() == "true",
         attributes=MappingProxyType(dict(element.attrib)),
         task_key=value[1:] if takes_list and value.startswith("$") else None,
+        shown_when=shown_when,
     )
 
 

@@ -70,7 +70,7 @@ class LabelingPage:
     def text(self, region: int, row: int) -> Locator:
         """One text of a region in the list, both counted from 0."""
         item = self.regions.nth(region)
-        return item.locator("[data-testid=textarea-region-input]").nth(row)
+        return item.locator("[data-testid=textarea-region-textarea]").nth(row)
 
     def switch_auto_annotation_on(self) -> None:
         # Label Studio remembers it from the last task.
