@@ -85,7 +85,7 @@ def build_config(
     spoken = _spoken(language) if language_of(names) == language else {}
     root = Element("View")
     # The labels come before the image, which may be tall, and leave it room if they are many.
-    row = SubElement(root, "View", style="max-height: 8em; overflow-y: auto")
+    row = SubElement(root, "View", style="max-height: 9em; overflow-y: auto")
     shown = row
     if geometry != "rectangle":
         shown = SubElement(row, "View", visibleWhen="no-region-selected")
