@@ -9,12 +9,17 @@ LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready
 # FiftyOne supports Python up to 3.13; with FIFTYONE=0 it is neither installed nor tested.
 FIFTYONE ?= $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 14)))')
 ifeq ($(FIFTYONE),0)
+TESTS := tests --ignore tests/e2e --ignore tests/fiftyone_plugin
 # Without FiftyOne, coverage cannot reach its limit.
-TESTS := tests --ignore tests/e2e --ignore tests/fiftyone_plugin --cov-fail-under 0
+COVERAGE_LIMIT := --cov-fail-under 0
 E2E_TESTS := tests/e2e --ignore tests/e2e/fiftyone --ignore tests/e2e/test_installed_plugin.py
 else
 TESTS := tests --ignore tests/e2e
 E2E_TESTS := tests/e2e
+endif
+# Tracing each line makes the tests take a third longer.
+ifdef COVERAGE
+MEASURE := --cov --cov-report=term $(COVERAGE_LIMIT)
 endif
 
 .PHONY: demo serve test e2e lint docs
@@ -29,9 +34,9 @@ serve: $(READY)  ## serve Label Studio at http://localhost:9090, with nano or PA
 # has none left, it takes some from the end of another's. Most files therefore stay in one process, with
 # the servers and models that their tests share. Because the argument is `tests`, the first process,
 # which runs no tests, loads no folder's conftest.py, and therefore no torch.
-test: $(READY)  ## run all tests except the end-to-end tests, with coverage
+test: $(READY)  ## run all tests except the end-to-end tests; COVERAGE=1 measures what they run
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal \
-		--cov --cov-report=term $(TESTS)
+		$(MEASURE) $(TESTS)
 
 e2e: $(READY) $(LABEL_STUDIO_READY)  ## test the built package with a real Label Studio
 	LABEL_STUDIO_VENV=$(LABEL_STUDIO_VENV) $(BIN)/python -m pytest $(E2E_TESTS)

@@ -27,7 +27,6 @@ MODELS = ("nano", "PAM-1.5B", "PAM-3B")
 """The checkpoints that the forms offer; a folder or a hub id may be typed instead."""
 
 IDLE_VARIABLE = "PAM_IDLE_SECONDS"
-_IDLE_SECONDS = 600.0
 
 
 @dataclass
@@ -66,7 +65,13 @@ class AnnotatorPool:
         Raises:
             PluginError: the model cannot be loaded; the message says why.
         """
-        entry = self._enter(settings)
+        if settings not in self._entries:  # the idle models make room before it is loaded
+            self.close()
+        with self._lock:
+            entry = self._entries.setdefault(settings, _Lent())
+            entry.users += 1
+            if entry.timer is not None:
+                entry.timer.cancel()
         try:
             # Each entry has a lock: loading takes minutes, and other models are lent meanwhile.
             with entry.loading:
@@ -80,17 +85,6 @@ class AnnotatorPool:
         """Close every annotator that is not in use."""
         for settings in list(self._entries):
             self._close_if_idle(settings)
-
-    def _enter(self, settings: Settings) -> _Lent:
-        if settings not in self._entries:  # the idle models make room before it is loaded
-            self.close()
-        with self._lock:
-            entry = self._entries.setdefault(settings, _Lent())
-            entry.users += 1
-            if entry.timer is not None:
-                entry.timer.cancel()
-                entry.timer = None
-            return entry
 
     def _leave(self, settings: Settings, entry: _Lent) -> None:
         seconds = idle_seconds() if self._idle_seconds is None else self._idle_seconds
@@ -162,9 +156,7 @@ def idle_seconds() -> float:
     Raises:
         PluginError: the variable is not a number from 0.
     """
-    text = os.environ.get(IDLE_VARIABLE, "").strip()
-    if not text:
-        return _IDLE_SECONDS
+    text = os.environ.get(IDLE_VARIABLE, "").strip() or "600"
     try:
         seconds = float(text)
     except ValueError:

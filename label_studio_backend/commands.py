@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
 from pam_labeling.command_line.cli import EXIT_CODES, exit_codes
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
-from pam_labeling.errors import InputError
 from pam_labeling.version import VERSION
 
 if TYPE_CHECKING:
@@ -25,14 +24,10 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 _SEEN = "Other users of this machine can see it in the list of processes; rather set"
-_KEY_OWNER = "Legacy or personal access token of someone who may change the project."
 
 
-def _option(default_of: str, help_text: str, metavar: str = "TEXT") -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(
-        metavar=metavar, help=f"{help_text} ({default_of})"
-    )
-    return option
+def _option(default_of: str, help_text: str, metavar: str = "TEXT") -> Any:
+    return typer.Option(metavar=metavar, help=f"{help_text} ({default_of})")
 
 
 _Model = Annotated[
@@ -48,27 +43,14 @@ _AllowedHosts = Annotated[
 ]
 
 
-_ServeKey = Annotated[
-    str | None,
-    _option(
-        "LABEL_STUDIO_API_KEY", f"Token for fetching its images. {_SEEN} the variable.", "TOKEN"
-    ),
-]
-_BasicAuthPass = Annotated[
-    str | None,
-    _option(
-        "BASIC_AUTH_PASS",
-        f"Password that Label Studio must give. {_SEEN} the variable.",
-        "PASSWORD",
-    ),
-]
-_Project = Annotated[int, typer.Option(metavar="NUMBER", min=1, help="The project's number.")]
-_ProjectUrl = Annotated[str | None, _option("LABEL_STUDIO_URL", "Label Studio's address.", "URL")]
 _ProjectKey = Annotated[
-    str | None, _option("LABEL_STUDIO_API_KEY", f"{_KEY_OWNER} {_SEEN} the variable.", "TOKEN")
-]
-_OnlyUnlabeled = Annotated[
-    bool, typer.Option("--only-unlabeled", help="Only tasks without an annotation.")
+    str | None,
+    _option(
+        "LABEL_STUDIO_API_KEY",
+        "Legacy or personal access token of someone who may change the project. "
+        f"{_SEEN} the variable.",
+        "TOKEN",
+    ),
 ]
 _View = Annotated[
     int | None,
@@ -89,9 +71,6 @@ _Filters = Annotated[
         help="Only tasks whose column in the Data Manager matches: 'data.split=train', "
         "'id>100', 'data.image~park'; repeatable, all must match.",
     ),
-]
-_Limit = Annotated[
-    int | None, typer.Option(metavar="NUMBER", min=1, help="At most this many tasks.")
 ]
 _ModelVersion = Annotated[
     str | None,
@@ -124,10 +103,6 @@ _Failures = Annotated[
     Path | None,
     typer.Option(metavar="FILE.jsonl", help="Write failed tasks to this file, one a line."),
 ]
-_Patience = Annotated[
-    float,
-    typer.Option(metavar="SECONDS", min=0, help="How long to wait for an unreachable server."),
-]
 
 
 @contextmanager
@@ -154,11 +129,23 @@ def serve(
         str | None,
         _option("LABEL_STUDIO_URL", "The Label Studio that asks, as seen from here.", "URL"),
     ] = None,
-    api_key: _ServeKey = None,
+    api_key: Annotated[
+        str | None,
+        _option(
+            "LABEL_STUDIO_API_KEY", f"Token for fetching its images. {_SEEN} the variable.", "TOKEN"
+        ),
+    ] = None,
     basic_auth_user: Annotated[
         str | None, _option("BASIC_AUTH_USER", "Name that Label Studio must give.", "NAME")
     ] = None,
-    basic_auth_pass: _BasicAuthPass = None,
+    basic_auth_pass: Annotated[
+        str | None,
+        _option(
+            "BASIC_AUTH_PASS",
+            f"Password that Label Studio must give. {_SEEN} the variable.",
+            "PASSWORD",
+        ),
+    ] = None,
     allowed_host: _AllowedHosts = None,
     threads: Annotated[
         int | None, _option("THREADS, or 16", "How many predictions may run at once.", "NUMBER")
@@ -194,20 +181,29 @@ def serve(
 
 @app.command(epilog=EXIT_CODES)
 def prelabel(
-    project: _Project,
-    label_studio_url: _ProjectUrl = None,
+    project: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="The project's number.")],
+    label_studio_url: Annotated[
+        str | None, _option("LABEL_STUDIO_URL", "Label Studio's address.", "URL")
+    ] = None,
     api_key: _ProjectKey = None,
-    only_unlabeled: _OnlyUnlabeled = False,
+    only_unlabeled: Annotated[
+        bool, typer.Option("--only-unlabeled", help="Only tasks without an annotation.")
+    ] = False,
     view: _View = None,
     task: _Tasks = None,
     where: _Filters = None,
-    limit: _Limit = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, help="At most this many tasks.")
+    ] = None,
     model_version: _ModelVersion = None,
     overwrite: _Overwrite = False,
     dry_run: _DryRun = False,
     option: _Options = None,
     failures: _Failures = None,
-    patience: _Patience = 900.0,
+    patience: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="How long to wait for an unreachable server."),
+    ] = 900.0,
     model: _Model = None,
     device: _Device = None,
     allowed_host: _AllowedHosts = None,
@@ -279,16 +275,13 @@ def label_config(
     with exit_codes(), _extra():
         from label_studio_backend.config import template  # noqa: PLC0415 - loads the SDK
 
-        try:
-            xml = template.build_config(
-                label,
-                language=cast("Language", language),  # both are checked there
-                geometry=cast("template.Geometry", geometry),
-                texts=template.read_tasks(tasks),
-                data_key=data_key,
-            )
-        except InputError as error:
-            raise CommandError(str(error)) from error
+        xml = template.build_config(
+            label,
+            language=cast("Language", language),  # both are checked there
+            geometry=cast("template.Geometry", geometry),
+            texts=template.read_tasks(tasks),
+            data_key=data_key,
+        )
         if output is None:
             typer.echo(xml, nl=False)
             return

@@ -51,8 +51,9 @@ class ModelLoader:
         # A full collection would stop all threads while it visits the many objects of torch.
         gc.freeze()
         self._loaded.set_result(annotator)
-        seconds = time.monotonic() - start
-        _log.info("the model %s is ready after %.1f s", annotator.model_name, seconds)
+        _log.info(
+            "the model %s is ready after %.1f s", annotator.model_name, time.monotonic() - start
+        )
 
     @property
     def state(self) -> State:

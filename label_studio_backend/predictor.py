@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from label_studio_backend.media.images import Images
-from label_studio_backend.media.task_media import Access, MediaError, TaskMedia
+from label_studio_backend.media.task_media import Access, TaskMedia
 from label_studio_backend.metrics import Metrics
 from label_studio_backend.model_loader import ModelLoader
 from label_studio_backend.settings import ServerSettings
@@ -23,7 +23,6 @@ from label_studio_backend.translation.model_versions import usual_version
 from label_studio_backend.translation.translator import Translator, Work
 from pam_labeling import Annotation, Annotator, LazyRequest, Priority, Request
 from pam_labeling.command_line.exit_codes import CommandError
-from pam_labeling.errors import SettingsError
 from pam_labeling.media import MAX_PIXELS
 from pam_labeling.settings import Settings
 
@@ -114,9 +113,12 @@ class Predictor:
         """
         work = self._translator.click(task, prompts, config, options, access)
         annotator = self.loader.wait(loading_seconds)
-        left = max(0.0, deadline - time.monotonic())
         with self.metrics.stage("model"):
-            annotation = annotator.annotate(work.request, priority=Priority.CLICK, timeout=left)
+            annotation = annotator.annotate(
+                work.request,
+                priority=Priority.CLICK,
+                timeout=max(0.0, deadline - time.monotonic()),
+            )
         return self._translator.prediction(work, annotation, model_version=self.model_version)
 
     def predict_many(
@@ -177,19 +179,17 @@ def read_settings(
         server: the same for the server.
 
     Raises:
-        CommandError: a setting cannot be used.
+        SettingsError: a setting cannot be used.
     """
-    try:
-        return Settings.from_environment(**model), ServerSettings.from_environment(**server)
-    except SettingsError as error:
-        raise CommandError(str(error)) from error
+    return Settings.from_environment(**model), ServerSettings.from_environment(**server)
 
 
 def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
     """A predictor that can load the model.
 
     Raises:
-        CommandError: a setting about media cannot be used.
+        MediaError: a setting about media cannot be used.
+        CommandError: the folder of media cannot be used.
     """
 
     def open_annotator() -> Annotator:
@@ -198,7 +198,7 @@ def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
 
     try:
         media = TaskMedia(server)
-    except (MediaError, OSError) as error:
+    except OSError as error:
         raise CommandError(str(error)) from error
     return Predictor(
         open_annotator,

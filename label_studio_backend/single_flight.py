@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -20,7 +19,6 @@ class SingleFlight(Generic[T]):
 
     def __init__(self) -> None:
         self._running: dict[Hashable, Future[T]] = {}
-        self._lock = threading.Lock()
 
     def call(self, key: Hashable, function: Callable[[], T]) -> T:
         """Call `function`, or wait for the thread that already does so under this key.
@@ -28,17 +26,14 @@ class SingleFlight(Generic[T]):
         Raises:
             Exception: what `function` raised, in every thread that waits for it.
         """
-        with self._lock:
-            running = self._running.get(key)
-            if running is None:
-                mine = self._running[key] = Future()
-        if running is not None:
+        mine: Future[T] = Future()
+        running = self._running.setdefault(key, mine)  # atomic: one thread's future gets in
+        if running is not mine:
             return running.result()
         try:
             mine.set_result(function())
         except BaseException as error:  # noqa: BLE001 - passed on to every thread
             mine.set_exception(error)
         finally:
-            with self._lock:
-                del self._running[key]
+            del self._running[key]
         return mine.result()

@@ -81,7 +81,6 @@ class Annotator:
         regions_per_step: int = 16,
         max_pixels: int = MAX_PIXELS,
     ) -> None:
-        self._model_name = model.name
         self._model = model
         self._max_pixels = max_pixels
         self._cache: DeviceCache[ImageFeatures] = DeviceCache(cache_bytes)
@@ -102,13 +101,17 @@ class Annotator:
     @property
     def model_name(self) -> str:
         """The name of the checkpoint."""
-        return self._model_name
+        return self._model.name
 
     @property
     def statistics(self) -> Statistics:
         """The load of the annotator now."""
-        cache = self._cache
-        return Statistics(len(self._queue), cache.nbytes, cache.hits, cache.misses)
+        return Statistics(
+            waiting=len(self._queue),
+            cached_bytes=self._cache.nbytes,
+            cache_hits=self._cache.hits,
+            cache_misses=self._cache.misses,
+        )
 
     def too_long(self, phrases: Sequence[str]) -> list[str]:
         """The phrases that have more than `MOST_TOKENS` tokens.
@@ -246,8 +249,7 @@ class Annotator:
         """Let a reader fetch the image, and queue the job that waits for it."""
         item = _Item(request)
         reading: futures.Future[None] = futures.Future()
-        steps = self._annotate_item(item)
-        item.job = Job(steps, priority, _deadline(timeout), after=reading)
+        item.job = Job(self._annotate_item(item), priority, _deadline(timeout), after=reading)
         try:
             self._queue.put(item.job, wait=True)
             self._readers[priority].submit(self._read, item, reading)

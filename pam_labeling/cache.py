@@ -51,15 +51,14 @@ class DeviceCache(Generic[T]):
 
     def get(self, key: str) -> T | None:
         """The entry of `key`, which becomes the most recently used one, or None."""
-        entry: T | None = self._entries.get(key)
+        entry = self.peek(key)
         self.hits += entry is not None
         self.misses += entry is None
         return entry
 
     def peek(self, key: str) -> T | None:
         """Like `get`, but not counted as a hit or miss."""
-        entry: T | None = self._entries.get(key)
-        return entry
+        return self._entries.get(key)
 
     def put(self, key: str, entry: T) -> None:
         """Keep an entry, unless it is larger than the whole limit."""

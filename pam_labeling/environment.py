@@ -45,9 +45,8 @@ def setting(
         "former": former,
         "usual": usual,
         "verbatim": verbatim,
+        "unit": unit,
     }
-    if unit:
-        extra["unit"] = unit
     return Field(description=meaning, json_schema_extra=extra, **field)
 
 

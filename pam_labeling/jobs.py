@@ -71,6 +71,7 @@ class Job(Generic[Event, Result]):
     Attributes:
         future: gets the result or the error. Until then it is pending, so it can be cancelled at
             any time; the remaining steps are then skipped.
+        is_over: whether the future is done and no step is left.
         wants: the last value that the steps yielded, if it was a `Work` or a `Future`.
         wake: is called when the job may be ready again; set by the queue that holds the job.
     """
@@ -97,7 +98,7 @@ class Job(Generic[Event, Result]):
         self._outbox_size = outbox
         self._changed = threading.Condition()
         self._begun = False
-        self._is_over = False
+        self.is_over = False
         self.future.add_done_callback(lambda _: self._tell())
         if after is not None:
             after.add_done_callback(lambda _: self.wake())
@@ -129,11 +130,6 @@ class Job(Generic[Event, Result]):
         return self.future.cancel()
 
     # For the worker.
-
-    @property
-    def is_over(self) -> bool:
-        """Whether the future is done and no step is left."""
-        return self._is_over
 
     @property
     def is_late(self) -> bool:
@@ -178,15 +174,17 @@ class Job(Generic[Event, Result]):
         try:
             self._run()
         except StopIteration as end:
-            self._settle(cast("Result", end.value))
+            self.is_over = True
+            if self.future.set_running_or_notify_cancel():
+                self.future.set_result(cast("Result", end.value))
         except BaseException as error:  # noqa: BLE001 - the caller gets the error, and the worker goes on
             self.fail(_late(error) if isinstance(error, TimeoutError) and self.is_late else error)
 
     def fail(self, error: BaseException) -> None:
         """End the future with an error, unless it has ended already, and drop the steps."""
-        if self._is_over:
+        if self.is_over:
             return
-        self._is_over = True
+        self.is_over = True
         self.wants = self._reply = None  # they may hold features, which the job would keep alive
         self._steps.close()
         # This is false if the caller cancelled: a cancelled future takes no result.
@@ -219,11 +217,6 @@ class Job(Generic[Event, Result]):
             self._outbox.append(event)
             self._changed.notify_all()
             return len(self._outbox) < self._outbox_size
-
-    def _settle(self, result: Result) -> None:
-        self._is_over = True
-        if self.future.set_running_or_notify_cancel():
-            self.future.set_result(result)
 
     def _tell(self) -> None:
         with self._changed:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -218,8 +218,7 @@ def _orientation(image: Image.Image) -> int:
 def _to_mask(image: Image.Image, _name: str) -> npt.NDArray[np.bool_]:
     """The mask, bool `(height, width)`, not yet upright."""
     if image.mode[0] in "IF":  # 16 or 32 bits a pixel: convert("RGBA") would clip large values
-        mask: npt.NDArray[np.bool_] = np.asarray(image) != 0
-        return mask
+        return cast("npt.NDArray[np.bool_]", np.asarray(image) != 0)
     pixels = np.asarray(image.convert("RGBA"))  # [height, width, 4]
     darkest = 127 if image.format == "JPEG" else 0
     return (pixels[..., :3] > darkest).any(axis=2) & (pixels[..., 3] > 0)

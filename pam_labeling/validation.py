@@ -76,10 +76,10 @@ class CheckedModel(BaseModel):
         place = found["loc"]
         if found["type"] == "value_error":  # from our own validator: its message is a sentence
             return str(found["ctx"]["error"])
-        if found["type"] == "extra_forbidden" and place[0] in cls.replaced:
-            return cls.replaced[str(place[0])]
         if found["type"] == "extra_forbidden":
-            return unknown_name(cls.noun, place[0], map(cls.spoken, cls.model_fields))
+            return cls.replaced.get(str(place[0])) or unknown_name(
+                cls.noun, place[0], map(cls.spoken, cls.model_fields)
+            )
         # The JSON schema has the type and limits of every field in one uniform form.
         schema = cls.model_json_schema()
         expected = _expected(schema["properties"][place[0]], schema.get("$defs", {}), cls.nothing)
@@ -137,7 +137,7 @@ def _expected(schema: dict[str, Any], definitions: dict[str, Any], nothing: str 
     words = _KINDS[schema["type"]]
     if "items" in schema:
         words += f" of {_expected(schema['items'], definitions)}"
-    if "unit" in schema:
+    if schema.get("unit"):
         words += f" of {schema['unit']}"
     if "minimum" in schema and "maximum" in schema:
         words += f" from {schema['minimum']:,} to {schema['maximum']:,}"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice, pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -43,9 +43,9 @@ class Work(ABC, Generic[R]):
     stage: ClassVar[int]
 
     @property
-    @abstractmethod
     def kind(self) -> Hashable:
         """Equal for pieces that can share a pass."""
+        return type(self)
 
     @property
     @abstractmethod
@@ -82,17 +82,16 @@ class Encode(Work["ImageFeatures"]):
     stage = 0
 
     @property
-    def kind(self) -> Hashable:
-        return Encode
-
-    @property
     def tokens(self) -> int:
         return self.model.image_tokens
 
     def run(self, pieces: Sequence[Encode]) -> Generator[None, None, list[ImageFeatures]]:
         # Several clicks on one image may be in one pass; the image is encoded once.
-        known = {piece.key: self.cache.peek(piece.key) for piece in pieces}
-        found = {key: features for key, features in known.items() if features is not None}
+        found = {
+            piece.key: features
+            for piece in pieces
+            if (features := self.cache.peek(piece.key)) is not None
+        }
         new = {piece.key: piece.image for piece in pieces if piece.key not in found}
         waiting = iter(new.items())
         while some := dict(islice(waiting, self.model.images_per_pass)):
@@ -115,10 +114,6 @@ class Prefill(Work["RegionContexts"]):
     model: PAM
     segments: Segments
     stage = 1
-
-    @property
-    def kind(self) -> Hashable:
-        return Prefill
 
     @property
     def tokens(self) -> int:
@@ -203,8 +198,5 @@ def _join(pieces: Sequence[Describe] | Sequence[Classify]) -> RegionContexts:
 
 def _shares(rows: Any, pieces: Sequence[Describe] | Sequence[Classify]) -> list[Any]:
     """Cut the rows of all regions into one part for each piece, in their order."""
-    shares, start = [], 0
-    for piece in pieces:
-        shares.append(rows[start : start + len(piece.contexts)])
-        start += len(piece.contexts)
-    return shares
+    bounds = accumulate((len(piece.contexts) for piece in pieces), initial=0)
+    return [rows[start:end] for start, end in pairwise(bounds)]

@@ -28,6 +28,8 @@ _Job = Job[Any, Any]
 class _Pass:
     """One pass of the model for the work of one or several jobs."""
 
+    is_ready = True
+
     def __init__(self, jobs: Sequence[_Job]) -> None:
         self.jobs = jobs
         self.is_over = False
@@ -35,10 +37,6 @@ class _Pass:
         pieces = [job.work for job in jobs]
         assert pieces[0] is not None
         self._run = pieces[0].run(pieces)
-
-    @property
-    def is_ready(self) -> bool:
-        return True
 
     def advance(self) -> None:
         """Run to where other work may go first, or to the end, where each job gets its reply."""
@@ -81,9 +79,6 @@ class _Line:
         self._most_tokens = tokens
         self._most_cost = cost
         self._costs: dict[_Job, int] = {}  # the begun jobs' costs at their begin
-
-    def __len__(self) -> int:
-        return len(self.jobs())
 
     def jobs(self) -> list[_Job]:
         """All jobs that wait, are begun, or share a pass."""
@@ -156,9 +151,11 @@ class _Line:
             work = _wanted(turn)
             if turn is leader:
                 members.append(turn)
-            elif work is None or work.kind != wanted.kind:
-                continue
-            elif tokens + work.tokens <= self._most_tokens:
+            elif (
+                work is not None
+                and work.kind == wanted.kind
+                and tokens + work.tokens <= self._most_tokens
+            ):
                 members.append(turn)
                 tokens += work.tokens
         return [job for job in members if isinstance(job, Job)]
@@ -202,7 +199,7 @@ class WorkQueue:
 
     def __len__(self) -> int:
         with self._changed:
-            return sum(len(line) for line in self._lines.values())
+            return sum(len(line.jobs()) for line in self._lines.values())
 
     def put(self, job: _Job, *, wait: bool = False) -> None:
         """Let a job wait for its turn.

@@ -8,6 +8,7 @@ types are checked here, before a run writes its first value.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import accumulate
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -51,7 +52,6 @@ _WORDS: dict[Kind, str] = {
 }
 OWN = frozenset({"label", "confidence", "mask", "mask_path", "bounding_box"})
 """Attributes that FiftyOne's labels already have and that a run may write."""
-_OWN_VALUES = ("label", "confidence")  # written as they are; masks and boxes have their own forms
 
 _SAMPLE_FIELDS = frozenset(DatasetSampleDocument._fields) | {
     "frames",
@@ -80,10 +80,9 @@ class Attribute:
     @property
     def declaration(self) -> Declaration:
         """The arguments that declare it in a schema."""
-        subfield = fo.StringField if self.kind == "texts" else None
         return {
             "ftype": _TYPES[self.kind],
-            "subfield": subfield,
+            "subfield": fo.StringField if self.kind == "texts" else None,
             "description": self.description or None,
         }
 
@@ -166,11 +165,21 @@ def label_field(
             f"The field {name!r} of {dataset.name} holds {found.__name__}, not {create.__name__}; "
             "choose another field."
         )
-    list_name = getattr(found, "_LABEL_LIST_FIELD", None)
-    root = f"{name}.{list_name}" if list_name else name
-    return LabelField(
-        dataset, name, frames, found, label_class(found), root, in_list=list_name is not None
-    )
+    root = labels_path(name, found)
+    return LabelField(dataset, name, frames, found, label_class(found), root, root != name)
+
+
+def labels_path(field: str, holder_class: Any) -> str:
+    """The path of a field's single labels, such as `ground_truth.detections`."""
+    name = getattr(holder_class, "_LABEL_LIST_FIELD", None)
+    return field if name is None else f"{field}.{name}"
+
+
+def attributes_of(collection: SampleCollection, field: str) -> dict[str, fo.Field]:
+    """The declared attributes of a field's labels, by name."""
+    holder_class = collection.get_field(field).document_type
+    labels = collection.get_field(labels_path(field, holder_class))
+    return dict(getattr(labels, "field", labels).get_field_schema())
 
 
 def label_class(holder_class: Any) -> Any:
@@ -198,11 +207,18 @@ def undeclared(
         _check_name(attribute.name, "a field" if on_samples else "an attribute")
         path = place.field_path(attribute.name if on_samples else f"{place.root}.{attribute.name}")
         _check_writable(place.dataset, path)
-        own = not on_samples and _is_own(place, attribute)
-        if not own and not _check_kind(place.dataset, path, attribute):
+        if not on_samples and _is_own(place, attribute):
+            continue
+        field = place.dataset.get_field(path)
+        if field is None:
             missing[path] = attribute.declaration
             if not on_samples:
                 _check_values(place, attribute)
+        elif not isinstance(field, _TYPES[attribute.kind]):
+            raise PluginError(
+                f"{path!r} exists and is a {type(field).__name__}, but {_WORDS[attribute.kind]} "
+                "would be written; choose another name."
+            )
     return missing
 
 
@@ -229,7 +245,7 @@ def declare(dataset: Any, missing: Mapping[str, Declaration]) -> None:
             dataset.add_sample_field(path, **declaration)
 
 
-def short_text(text: str, limit: int = 40) -> str:
+def short_text(text: str, limit: int = 120) -> str:
     """Cut `text` to one line of at most `limit` characters, between words if possible."""
     line = " ".join(text.split())
     if len(line) <= limit:
@@ -261,7 +277,9 @@ def _is_own(place: LabelField, attribute: Attribute) -> bool:
             raise PluginError(
                 f"A {kind.__name__} has no {name!r}, but FiftyOne reserves the name; use another."
             )
-        if name in _OWN_VALUES and not isinstance(kind._fields[name], _TYPES[attribute.kind]):
+        if name in ("label", "confidence") and not isinstance(
+            kind._fields[name], _TYPES[attribute.kind]
+        ):
             raise PluginError(
                 f"The {name!r} of a {kind.__name__} cannot be {_WORDS[attribute.kind]}; choose "
                 "another name."
@@ -277,30 +295,15 @@ def _is_own(place: LabelField, attribute: Attribute) -> bool:
 
 def _check_writable(dataset: Any, path: str) -> None:
     """Refuse a path that is read-only, or inside a field that is."""
-    # "frames" itself is not a field that can be looked up.
-    start = len("frames.") if path.startswith("frames.") else 0
-    ends = [end for end, sign in enumerate(path) if sign == "." and end > start]
-    for part in (*(path[:end] for end in ends), path):
-        field = dataset.get_field(part)
+    for part in accumulate(path.split("."), "{}.{}".format):
+        # "frames" itself is not a field that can be looked up.
+        field = None if part == "frames" else dataset.get_field(part)
         if field is not None and field.read_only:
             name = f"{part!r} is" if part == path else f"{part!r}, which {path!r} is in, is"
             raise PluginError(
                 f"{name} read-only: write to another name, or make it writable "
                 "(field.read_only = False; field.save())."
             )
-
-
-def _check_kind(dataset: Any, path: str, attribute: Attribute) -> bool:
-    """Whether the schema already has the path; refuses one with values of another kind."""
-    field = dataset.get_field(path)
-    if field is None:
-        return False
-    if not isinstance(field, _TYPES[attribute.kind]):
-        raise PluginError(
-            f"{path!r} exists and is a {type(field).__name__}, but {_WORDS[attribute.kind]} "
-            "would be written; choose another name."
-        )
-    return True
 
 
 def _check_values(place: LabelField, attribute: Attribute) -> None:

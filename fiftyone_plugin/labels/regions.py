@@ -205,8 +205,7 @@ def class_of(label_id: str) -> str | None:
 def _copied(source: Any) -> dict[str, Any]:
     # The confidence of a Keypoint is a list: one number for each of its points.
     own = ["index", "instance", *([] if isinstance(source, fo.Keypoint) else ["confidence"])]
-    values = {name: getattr(source, name, None) for name in own}
-    copied = {name: value for name, value in values.items() if value is not None}
+    copied = {name: source[name] for name in own if getattr(source, name, None) is not None}
     return {**dict(source.iter_attributes()), **copied, "tags": list(source.tags)}
 
 

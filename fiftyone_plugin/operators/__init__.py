@@ -1,15 +1,17 @@
-"""The operators: those that run the model have a file each."""
+"""The operators: those on regions run the model, those on runs list, compare and undo them."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from .caption_regions import CaptionRegions
-from .caption_selected import CaptionSelected
-from .find_regions import FindRegions
-from .label_regions import LabelRegions
+from .region_operators import (
+    CaptionRegions,
+    CaptionSelected,
+    FindRegions,
+    LabelRegions,
+    SegmentRegions,
+)
 from .run_operators import CompareRuns, ListRuns, StopRun, UndoRun
-from .segment_regions import SegmentRegions
 
 OPERATORS: tuple[type[Any], ...] = (
     CaptionRegions,

@@ -10,7 +10,6 @@ from typing import Any
 from fiftyone.operators.store import ExecutionStore
 
 STORE = "pam_labeling"
-_DAY = 24 * 60 * 60  # seconds
 _PASSING = ("target", "all_slices", "only")  # chosen for one run, so not remembered
 
 
@@ -27,7 +26,7 @@ def remember(dataset: Any, operator: str, params: dict[str, Any]) -> None:
 
 def want_stop(dataset: Any, key: str) -> None:
     """Ask a run, in any process, to stop after its current image."""
-    _store(dataset).set(f"stop_{key}", True, ttl=_DAY)
+    _store(dataset).set(f"stop_{key}", True, ttl=24 * 60 * 60)  # seconds
 
 
 def is_stop_wanted(dataset: Any, key: str) -> bool:

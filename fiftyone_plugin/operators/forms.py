@@ -106,12 +106,12 @@ class Form:
 
     def target(self, *, labels: bool = True) -> None:
         """The choice of samples or labels, with only those targets that the App has now."""
-        choices = types.RadioGroup(orientation="vertical")
-        for name, label in targets_in(self.ctx, labels=labels).items():
-            choices.add_choice(name, label=label)
-        names = choices.values()
-        if len(names) > 1:
-            self.inputs.enum("target", names, default=names[-1], label="Work on", view=choices)
+        targets = targets_in(self.ctx, labels=labels)
+        if len(targets) > 1:
+            choices = [types.Choice(name, label=label) for name, label in targets.items()]
+            view = types.RadioGroup(orientation="vertical", choices=choices)
+            names = list(targets)
+            self.inputs.enum("target", names, default=names[-1], label="Work on", view=view)
         if self.ctx.dataset.media_type == fo.core.media.GROUP:
             self.inputs.bool("all_slices", default=False, label="All slices of each group")
 
@@ -122,11 +122,9 @@ class Form:
             return
         selected = {label.get("field") for label in self.ctx.selected_labels or []}
         likely = [*(selected if len(selected) == 1 else ()), self.default("field"), names[0]]
-        choices = types.DropdownView()
-        for name in names:
-            choices.add_choice(name, label=name)
         default = next(name for name in likely if name in names)
-        self.inputs.enum("field", names, default=default, label="Field", view=choices)
+        view = types.DropdownView(choices=[types.Choice(name, label=name) for name in names])
+        self.inputs.enum("field", names, default=default, label="Field", view=view)
 
     def asked(self, name: str, label: str, proposal: str, *, on: bool, description: str) -> None:
         """A switch, and if it is on, the name of the attribute."""
@@ -218,15 +216,13 @@ class Form:
 
     def model(self) -> None:
         """Model, device and batch size."""
-        choices = types.AutocompleteView(allow_user_input=True)
-        for name in MODELS:
-            choices.add_choice(name, label=name)
+        choices = [types.Choice(name, label=name) for name in MODELS]
         self.inputs.str(
             "model",
             default=self.default("model", MODELS[0]),
             label="Model",
             description="nano knows only drawn scenes; use PAM-1.5B or PAM-3B for photographs",
-            view=choices,
+            view=types.AutocompleteView(allow_user_input=True, choices=choices),
         )
         self.inputs.bool("more", default=False, label="Device and batch", view=types.SwitchView())
         if self.value("more"):
@@ -237,16 +233,17 @@ class Form:
         self, name: str, offered: Mapping[str, tuple[str, str]], default: str, label: str
     ) -> None:
         """A choice of one value."""
-        choices = types.RadioGroup(orientation="horizontal")
-        for value, (title, description) in offered.items():
-            choices.add_choice(value, label=title, description=description or None)
+        choices = [
+            types.Choice(value, label=title, description=description or None)
+            for value, (title, description) in offered.items()
+        ]
         first = self.default(name, default)
         self.inputs.enum(
             name,
-            choices.values(),
+            list(offered),
             default=first if first in offered else default,
             label=label,
-            view=choices,
+            view=types.RadioGroup(orientation="horizontal", choices=choices),
         )
 
     def text(self, name: str, default: str, label: str) -> None:

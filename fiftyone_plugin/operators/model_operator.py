@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)  # FiftyOne shows those of plugins
 
-_SECONDS_BETWEEN = 0.5  # between two messages of progress: each is a request, or a write
+_SECONDS_BETWEEN = 0.5  # between two reports of progress: each is a request, or a write
 
 
 class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
@@ -106,12 +106,12 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         refuse_empty(plan, _count(plan.job.target))
         if not ctx.delegated:
             return self._in_app(ctx, plan, note)
-        for progress in thinned(plan):
+        for progress in progress_of(plan):
             ctx.set_progress(progress=share(progress), label=progress.text)
         return self.finish(plan, progress.key).to_dict()
 
     def _in_app(self, ctx: Any, plan: Plan, note: str) -> Iterator[Any]:
-        with closing(thinned(plan)) as shown:
+        with closing(progress_of(plan)) as shown:
             for progress in shown:
                 yield ctx.ops.set_progress(progress=share(progress), label=progress.text)
         record = self.finish(plan, progress.key)
@@ -173,29 +173,21 @@ def delegated_params(options: RunOptions) -> dict[str, Any]:
 
 
 def progress_of(plan: Plan) -> Generator[Progress, None, None]:
-    """Run a plan and yield its progress, until it is done or somebody asks it to stop.
+    """Run a plan until it is done or somebody asks it to stop, and yield its progress.
 
+    It is reported while the model loads, at the start, then at most twice a second, and at the end.
     A run that is stopped, or whose generator is closed early, is recorded as interrupted.
     """
-    asked = time.monotonic()
+    last, key = -_SECONDS_BETWEEN, ""
     with closing(plan.run()) as run:
         for progress in run:
-            yield progress
-            # The database answers this, so it is not asked after each region.
-            if progress.key and time.monotonic() - asked >= _SECONDS_BETWEEN:
-                asked = time.monotonic()
-                if is_stop_wanted(plan.job.target.dataset, progress.key):
-                    return
-
-
-def thinned(plan: Plan) -> Generator[Progress, None, None]:
-    """The progress of a plan: while the model loads, at the start, then at most two a second."""
-    last, key = -_SECONDS_BETWEEN, ""
-    with closing(progress_of(plan)) as reports:
-        for progress in reports:
-            if progress.key != key or time.monotonic() - last >= _SECONDS_BETWEEN:
-                last, key = time.monotonic(), progress.key
+            late = time.monotonic() - last >= _SECONDS_BETWEEN
+            if late or progress.key != key or progress.done == progress.total:
                 yield progress
+                last, key = time.monotonic(), progress.key
+                # The database answers this, so it is not asked after each region.
+                if key and is_stop_wanted(plan.job.target.dataset, key):
+                    return
 
 
 def share(progress: Progress) -> float:

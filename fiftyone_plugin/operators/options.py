@@ -184,13 +184,11 @@ class WordOptions(RunOptions):
     @property
     def questions(self) -> dict[Question, str]:
         """The attribute of each answer that is wanted."""
-        wanted = {
-            Task.LABEL: self.label,
-            Task.DEFINITION: self.definition,
-            Task.BRIEF: self.brief,
-            Task.DETAILED: self.detailed,
+        return {
+            Question(task, self.language): name
+            for task in Task
+            if (name := getattr(self, task.value))  # each task's attribute is an option
         }
-        return {Question(task, self.language): name for task, name in wanted.items() if name}
 
 
 class MaskOptions(RunOptions):

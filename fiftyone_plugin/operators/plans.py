@@ -13,12 +13,12 @@ from pam_labeling.version import VERSION
 from pam_model import AutomaticMaskOptions, Question, Task
 
 from ..errors import PluginError
-from ..labels.fields import Attribute, Kind, label_class
+from ..labels.fields import Attribute, Kind, attributes_of, label_class
 from ..labels.regions import PROMPT_ID
 from ..models import POOL, check_model, settings_of
 from ..runs.attribute_mapping import AttributeMapping, Masks
 from ..runs.engine import Progress, RegionJob, run
-from ..runs.records import UNDONE, list_runs
+from ..runs.records import UNDONE, RunRecord, list_runs
 from ..runs.writer import RunWriter
 from ..targets.missing import Only, OverwritePolicy
 from ..targets.target import ALL, Target
@@ -37,8 +37,6 @@ from .options import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
-
-    from ..runs.records import RunRecord
 
     Resolve = Callable[[str | None, OverwritePolicy], Target]
     """Field, and which of its regions are open -> target."""
@@ -107,7 +105,7 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
     summary = f"{options.field.removeprefix('frames.').replace('.', '_')}_captions"
     answers = AttributeMapping(
         questions=options.questions,
-        vocabulary=_vocabulary(options, resolve(options.field, ALL).dataset, options.field),
+        vocabulary=_vocabulary(options, resolve(options.field, ALL)),
         class_attribute=options.class_attribute,
         score=options.score,
         masks=_masks(options),
@@ -126,7 +124,7 @@ def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
     if options.saved_view is not None:
         _check_view(options.saved_view, options.attribute, target)
     answers = AttributeMapping(
-        vocabulary=_vocabulary(options, target.dataset, options.field),
+        vocabulary=_vocabulary(options, target),
         class_attribute=options.attribute,
         score=options.score,
         only_disagreeing=options.only_disagreeing,
@@ -166,7 +164,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
             "frames, not of patches."
         )
     _check_new_field("find_regions", target, options.field, options.only)
-    questions, vocabulary = options.questions, _vocabulary(options, target.dataset, None)
+    questions, vocabulary = options.questions, _vocabulary(options, target)
     if vocabulary is not None and options.label == options.class_attribute:
         # The class takes the open label's place.
         questions.pop(Question(Task.LABEL, options.language), None)
@@ -218,20 +216,17 @@ def _checked(
         everything=everything,
         max_pixels=settings.max_pixels,
     )
-    label_type = fo.Detection if new_field else label_class(target.label_type)
+    label_type = fo.Detection if new_field else target.label_type
     plan = Plan(job, settings, answers.attributes(label_type))
     # Only a check: the run makes its own writer.
     plan.writer(settings.model)  # refuses names and types that cannot be written
     return plan
 
 
-def _vocabulary(
-    options: WordOptions | LabelOptions, dataset: Any, field: str | None
-) -> Vocabulary | None:
+def _vocabulary(options: WordOptions | LabelOptions, target: Target) -> Vocabulary | None:
     if options.classes is None:
         return None
-    own = options.classes == OWN_CLASSES
-    names = classes_of(dataset, field) if own else tuple(options.classes)
+    names = _classes_of(target) if options.classes == OWN_CLASSES else options.classes
     # The language of other options is that of the texts.
     language = options.language if isinstance(options, LabelOptions) else None
     try:
@@ -240,27 +235,21 @@ def _vocabulary(
         raise PluginError(f"The classes cannot be chosen from: {error}.") from error
 
 
-def classes_of(dataset: Any, field: str | None) -> tuple[str, ...]:
+def _classes_of(target: Target) -> tuple[str, ...]:
     """The classes that a dataset knows for a field: its own, the default ones, or those in use.
 
-    Args:
-        dataset: the root dataset.
-        field: a label field; None: only the dataset's default classes.
+    For whole images, these are the default ones.
 
     Raises:
         PluginError: there are none, or too many.
     """
-    names: Any = dataset.classes.get(field) if field else None
+    dataset, field = target.dataset, target.field
     # The surest first: set for the field, set for the dataset, found in use.
-    names = names or dataset.default_classes
-    if not names and field is not None:
-        kind = dataset.get_field(field).document_type
-        if kind is fo.Segmentation:
-            targets = dataset.mask_targets.get(field) or dataset.default_mask_targets or {}
-            names = list(targets.values())
-        else:
-            path = getattr(kind, "_LABEL_LIST_FIELD", None)
-            names = dataset.distinct(f"{field}.{path}.label" if path else f"{field}.label")
+    names: Any = dataset.classes.get(field) or dataset.default_classes
+    if not names and target.label_type is fo.Segmentation:
+        names = target.mask_targets.values()
+    elif not names and field is not None:
+        names = dataset.distinct(f"{target.path}.label")
     found = tuple(dict.fromkeys(str(name) for name in names or () if str(name).strip()))
     if not found:
         where = f"{dataset.name} has no classes" + (f" for {field!r}" if field else "")
@@ -304,8 +293,7 @@ def _copied_attributes(target: Target, answers: AttributeMapping) -> Iterator[At
     """The attributes of a field's labels that detections in a new field take over."""
     label_type = label_class(target.label_type)
     own = {*label_type._fields_ordered, *fo.Detection._fields_ordered, *answers.names, PROMPT_ID}
-    labels = target.dataset.get_field(target.path)
-    for name, field in getattr(labels, "field", labels).get_field_schema().items():
+    for name, field in attributes_of(target.dataset, str(target.field)).items():
         kind = KINDS.get(type(field))
         if name not in own and kind is not None and target.label_type is not fo.Segmentation:
             yield Attribute(name, kind, field.description or "")

@@ -11,8 +11,6 @@ from .options import RunOptions
 if TYPE_CHECKING:
     from .model_operator import ModelOperator
 
-_SHARED = RunOptions.model_fields
-
 _FIRST = {
     "collection": "a dataset or any view: filtered, of patches, frames, or groups. Only what it "
     "shows is worked on"
@@ -47,15 +45,17 @@ def python_call(options_type: type[RunOptions], text: str) -> Any:
         progress: bool | None = None,
         **params: Any,
     ) -> dict[str, Any]:
-        options = options_type.from_params(params)
-        return self.run_from_python(collection, options, delegate=delegate, progress=progress)
+        return self.run_from_python(
+            collection, options_type.from_params(params), delegate=delegate, progress=progress
+        )
 
     *first, delegate, progress, _ = inspect.signature(__call__).parameters.values()
     fields = options_type.model_fields
     chosen = {  # first what a call needs, last what all operators have
         name: fields[name]
         for name in sorted(
-            fields, key=lambda name: (not fields[name].is_required(), name in _SHARED)
+            fields,
+            key=lambda name: (not fields[name].is_required(), name in RunOptions.model_fields),
         )
         if name != "target"
     }

@@ -18,7 +18,6 @@ from .forms import Form
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_SHOWN_ROWS = 200
 _COLUMNS = {
     "key": "Run",
     "state": "State",
@@ -157,7 +156,7 @@ class CompareRuns(RunOperator):
             ctx.dataset,
             _key(ctx, "first"),
             _key(ctx, "second"),
-            limit=_SHOWN_ROWS,
+            limit=200,
             only_different=bool(ctx.params.get("only_different", True)),
         )
         # An empty view would look like lost samples.
@@ -319,10 +318,7 @@ def _key(ctx: Any, name: str = "key") -> str:
 
 
 def _table(columns: dict[str, str]) -> types.TableView:
-    view = types.TableView()
-    for key, label in columns.items():
-        view.add_column(key, label=label)
-    return view
+    return types.TableView(columns=[types.Column(key, label=columns[key]) for key in columns])
 
 
 def _words(values: dict[str, Any]) -> str:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import fiftyone as fo
 
 from ..errors import PluginError
 from ..labels import fields
-from ..labels.fields import Attribute, label_field
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from ..labels.fields import Attribute, attributes_of, label_field, labels_path
+from ..labels.regions import LABEL_TYPES
+from ..targets.views import label_fields, label_type
 
 REVIEWED = "reviewed"
 _VERDICT = Attribute(
     REVIEWED, "text", "A person's verdict on the text: accepted, edited or rejected"
 )
-LISTS = {fo.Detections: "detections", fo.Polylines: "polylines", fo.Keypoints: "keypoints"}
-_SINGLE = (fo.Detection, fo.Polyline, fo.Keypoint)
 _NOT_TEXTS = frozenset({"label", "mask_path", "instance", "attributes", REVIEWED})
 
 
@@ -28,46 +25,40 @@ def subjects_of(collection: Any) -> dict[str, list[list[str]]]:
     A field must hold Detections, Polylines, Keypoints, or one of them (as in a patches view), and
     have a declared text attribute besides `label`.
     """
-    schema = collection.get_field_schema(flat=True)
     return {
-        name: [texts, [key for key, kind in attributes.items() if isinstance(kind, fo.FloatField)]]
-        for name, attributes in _label_fields(schema, *LISTS, *_SINGLE)
-        if "." not in name and (texts := _texts(attributes, fo.StringField))
+        name: [texts, _names(collection, name, fo.FloatField)]
+        for name, texts in _text_fields(collection).items()
     }
 
 
 def frame_fields_of(collection: Any) -> list[str]:
     """The fields of a video dataset's frames that a view of the frames could review."""
-    if collection._is_generated or not collection._contains_videos(any_slice=True):
-        return []
-    found = _label_fields(collection.get_frame_field_schema(flat=True), *LISTS, *_SINGLE)
-    return [name for name, attributes in found if _texts(attributes, fo.StringField)]
+    return [] if collection._is_generated else list(_text_fields(collection, "frames."))
 
 
 def class_fields_of(collection: Any) -> list[str]:
     """The fields of Segmentations that have texts, one for each class."""
-    found = _label_fields(collection.get_field_schema(flat=True), fo.Segmentation)
-    return [name for name, attributes in found if _texts(attributes, fo.DictField)]
+    return list(_text_fields(collection, of_classes=True))
 
 
-def _label_fields(schema: dict[str, Any], *kinds: Any) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The fields of some types in a flat schema, each with the attributes of its labels."""
-    for name, field in schema.items():
-        kind = getattr(field, "document_type", None)
-        if kind in kinds:
-            root = f"{name}.{LISTS[kind]}." if kind in LISTS else f"{name}."
-            inside = {path.removeprefix(root): path for path in schema if path.startswith(root)}
-            # Deeper paths are parts of attributes.
-            yield name, {key: schema[path] for key, path in inside.items() if "." not in key}
+def _text_fields(
+    collection: Any, prefix: str = "", *, of_classes: bool = False
+) -> dict[str, list[str]]:
+    """The attributes that a run or a person may have put texts into, by field."""
+    text = fo.DictField if of_classes else fo.StringField
+    return {
+        name.removeprefix(prefix): texts
+        for name, kind in label_fields(collection).items()
+        if name.startswith("frames.") == bool(prefix)
+        and (kind is fo.Segmentation) == of_classes
+        and (texts := [key for key in _names(collection, name, text) if key not in _NOT_TEXTS])
+    }
 
 
-def _texts(attributes: dict[str, Any], kind: type[fo.Field]) -> list[str]:
-    """The names of the attributes that a run or a person may have put texts into."""
-    return [
-        name
-        for name, found in attributes.items()
-        if isinstance(found, kind) and name not in _NOT_TEXTS
-    ]
+def _names(collection: Any, field: str, kind: type[fo.Field]) -> list[str]:
+    """The attributes of a field's labels that are of one kind."""
+    attributes = attributes_of(collection, field)
+    return [name for name, found in attributes.items() if isinstance(found, kind)]
 
 
 def declare(collection: Any, field: str) -> bool:
@@ -98,16 +89,10 @@ def declare(collection: Any, field: str) -> bool:
 
 def path_of(collection: Any, field: str) -> str:
     """The path of a field's single labels, such as `ground_truth.detections`."""
-    kind = getattr(collection.get_field(field), "document_type", None)
-    if kind not in (*LISTS, *_SINGLE):
+    kind = label_type(collection, field)
+    if kind not in LABEL_TYPES or kind is fo.Segmentation:
         raise PluginError(
             f"{field!r} is not a field with regions to review; choose a field of Detections, "
             "Polylines or Keypoints."
         )
-    return f"{field}.{LISTS[kind]}" if kind in LISTS else field
-
-
-def attributes_of(collection: Any, field: str) -> dict[str, Any]:
-    """The declared attributes of a field's labels, by name."""
-    labels = collection.get_field(path_of(collection, field))
-    return dict(getattr(labels, "field", labels).get_field_schema())
+    return labels_path(field, kind)

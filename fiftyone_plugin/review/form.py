@@ -134,8 +134,7 @@ def _draw_choice(
     event: Any,
     default: str | None = None,
 ) -> None:
-    choices = types.Dropdown(label=label, on_change=event)
-    for value in values:
-        # The names of fields and attributes stay as they are.
-        choices.add_choice(value, label=value.capitalize() if default else value)
-    row.enum(name, choices.values(), default=default, view=choices)
+    # The names of fields and attributes stay as they are.
+    choices = [types.Choice(one, label=one.capitalize() if default else one) for one in values]
+    view = types.Dropdown(label=label, on_change=event, choices=choices)
+    row.enum(name, list(values), default=default, view=view)

@@ -7,6 +7,7 @@ events read the database and change the state.
 from __future__ import annotations
 
 import functools
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -86,17 +87,14 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
 
         The App also calls this when nothing changed: while it opens, and after it reloads.
         """
-        place = _place(ctx)
-        try:
-            queue = _queue(ctx)  # refuses a field or an attribute that the view does not have
-            if place is not None:
+        if place := _place(ctx):
+            # Refused if the view does not have the region, or a field or an attribute.
+            with suppress(PluginError):
+                queue = _queue(ctx)
                 queue.at(place)
-        except PluginError:
-            place = None
-        if place is None:
-            self.on_load(ctx)
-            return
-        ctx.panel.set_state({"fields": subjects_of(ctx.view), "progress": _progress(queue)})
+                ctx.panel.set_state({"fields": subjects_of(ctx.view), "progress": _progress(queue)})
+                return
+        self.on_load(ctx)
 
     on_change_dataset = on_change_view
 
@@ -187,8 +185,8 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         kept = known if known.get("field") == field else {}
         subject: dict[str, str | None] = {"field": field}
         for part, names in (("text", texts), ("model_label", texts), ("score", numbers)):
-            preferred = [name for name in (kept.get(part), *_PREFERRED[part]) if name in names]
-            subject[part] = preferred[0] if preferred else None
+            likely = (kept.get(part), *_PREFERRED[part])
+            subject[part] = next((name for name in likely if name in names), None)
         subject["text"] = subject["text"] or texts[0]
         ctx.panel.set_state("subject", subject)
 

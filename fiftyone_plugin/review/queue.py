@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bson import ObjectId
 from fiftyone import ViewField as F
-from pymongo import UpdateOne
 
 from ..errors import PluginError
-from ..labels.fields import LabelField, label_field
+from ..labels.fields import LabelField, attributes_of, label_field
 from ..labels.regions import single_labels
-from ..runs.bulk_write import labels_at, write
-from ..runs.journal import Change, Journal, entries_of, equal, stamp
-from ..runs.records import UNDONE, list_runs, utc_now
+from ..runs.bulk_write import Pending, flush, labels_at
+from ..runs.journal import Journal, entries_of, equal
+from ..runs.records import UNDONE, list_runs
 from ..runs.summaries import classes_of
-from .fields import REVIEWED, attributes_of, declare, path_of
+from ..runs.writer import ERROR
+from .fields import REVIEWED, declare, path_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -268,10 +268,9 @@ class ReviewQueue:
         if filters.disagreeing:
             model, name = F(subject.model_label), F("label")
             condition &= (model != None) & (model.lower() != name.lower())  # noqa: E711 - the same
-        if by_verdict and filters.show == "unreviewed":
-            condition &= F(REVIEWED) == None  # noqa: E711 - the same
-        elif by_verdict and filters.show != "all":
-            condition &= F(REVIEWED) == filters.show
+        if by_verdict and filters.show != "all":
+            verdict = None if filters.show == "unreviewed" else filters.show
+            condition &= F(REVIEWED) == verdict
         return condition
 
     def _item(self, sample: Any, label: Any) -> Item:
@@ -304,9 +303,11 @@ def _renew_summary(place: LabelField, document: ObjectId) -> None:
     """
     for record in reversed(list_runs(place.dataset)):
         summary = record.summary
-        if summary is None or record.state in UNDONE:
-            continue
-        if (summary.root, summary.frames) != (place.root, place.frames):
+        if (
+            summary is None
+            or record.state in UNDONE
+            or (summary.root, summary.frames) != (place.root, place.frames)
+        ):
             continue
         written = [
             change.new
@@ -319,9 +320,6 @@ def _renew_summary(place: LabelField, document: ObjectId) -> None:
         if not written or old is None or not equal(written[-1], old):
             continue  # written by an older run or by a person
         lines = summary.lines(labels_at(found, place.root), classes_of(place.dataset, summary))
-        journal = Journal(record.journal)
-        change = Change("", None, summary.name, old, stamp(lines))
-        journal.write([journal.entry(document, place.frames, [change])])
-        update = {"$set": {summary.name: lines, "last_modified_at": utc_now()}}
-        write(place.documents, place.frames, [UpdateOne({"_id": document}, update)], [document])
+        pending = {document: Pending(fields={summary.name: lines})}
+        flush(place, Journal(record.journal), pending, ERROR.name, keep_error=[document])
         return

@@ -5,13 +5,13 @@ Nothing here knows the database.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
 
 from pam_labeling import Request
-from pam_model import Question, Task
+from pam_model import AutomaticMaskOptions, Question, Task
 
 from ..errors import PluginError
 from ..labels.fields import OWN, Attribute, Kind
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pam_labeling import LoadedImage, Region, Vocabulary
-    from pam_model import AutomaticMaskOptions, Prompt
+    from pam_model import Prompt
 
     Values = dict[str, dict[str, Any]]
 
@@ -157,8 +157,13 @@ class AttributeMapping:
         """
         questions = [q for q, name in self.questions.items() if wanted is None or name in wanted]
         classes = self.vocabulary if wanted is None or self.class_attribute in wanted else None
-        request = Request(image, tuple(prompts), tuple(questions), classes)
-        return request if everything is None else replace(request, everything=everything)
+        return Request(
+            image,
+            tuple(prompts),
+            tuple(questions),
+            classes,
+            everything=everything or AutomaticMaskOptions(),
+        )
 
     def values(
         self, region: Region, source: LabelRegion, wanted: Collection[str] | None = None

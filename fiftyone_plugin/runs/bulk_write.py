@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _TOO_LARGE = frozenset({10334, 17280, 17419, 17420})  # a document of more than 16 MB, for MongoDB
 _MOST_BYTES = 15 * 1024 * 1024  # values in one operation: the rest of the 16 MB is for paths
+_WITHOUT_LIST = "_pam_without_list"  # the labels' field as it is read if it has no list
 DELETED = "The sample was deleted while the run was working on it."
 _FULL = (
     "The sample would grow beyond the 16 MB that FiftyOne's database allows for one: keep masks as "
@@ -46,8 +47,7 @@ class FlushResult:
     """The result of a flush.
 
     Attributes:
-        documents: the documents that it changed.
-        results: those of them that got more than a reason for their failure.
+        results: the documents that got more than a reason for their failure.
         cleared: whether an earlier run's reason was removed.
         regions: the number of labels that got values.
         added: the number of new labels.
@@ -55,7 +55,6 @@ class FlushResult:
         refused: document that could not be written -> the reason.
     """
 
-    documents: set[ObjectId] = field(default_factory=set)
     results: set[ObjectId] = field(default_factory=set)
     cleared: bool = False
     regions: int = 0
@@ -109,10 +108,10 @@ def flush(
         entries.append(journal.entry(document, place.frames, changes, added))
         # Two operations: MongoDB cannot set values in a list and push to it in one.
         operations += [*updates, *more]
-        outcome.documents.add(document)
     # The journal comes first: if we are killed after this line, undo finds the values unchanged.
     journal.write(entries)
-    too_large = write(place.documents, place.frames, operations, outcome.documents)
+    written = before.keys() - outcome.refused.keys()
+    too_large = write(place.documents, place.frames, operations, written)
     outcome.refused |= dict.fromkeys(too_large, _FULL)
     return outcome
 
@@ -165,19 +164,12 @@ def _read(
     if summary is not None:
         projection |= {summary.name, *summary.paths}
     query = {"_id": {"$in": list(pending)}}
-    found = place.documents.find(query, dict.fromkeys(projection, True))
-    before = {document["_id"]: document for document in found}
-    bare = [
-        document
-        for document, one in pending.items()
-        if one.added and document in before and not _has_list(place, before[document])
-    ]
-    if bare:  # is it null or missing, and is there anything beside the list?
-        found = place.documents.find({"_id": {"$in": bare}}, {place.name: True})
-        for document in found:
-            before[document["_id"]].pop(place.name, None)
-            before[document["_id"]].update(document)
-    return before
+    wanted: dict[str, Any] = dict.fromkeys(projection, True)
+    if place.in_list:  # without a list: is the field null, missing, or has it anything else?
+        is_list = {"$isArray": f"${place.root}"}
+        wanted[_WITHOUT_LIST] = {"$cond": [is_list, "$$REMOVE", f"${place.name}"]}
+    found = place.documents.find(query, wanted)
+    return {document["_id"]: document for document in found}
 
 
 def labels_at(document: Mapping[str, Any], root: str) -> list[dict[str, Any]]:
@@ -185,11 +177,6 @@ def labels_at(document: Mapping[str, Any], root: str) -> list[dict[str, Any]]:
     found = value_at(document, root)
     labels = found if isinstance(found, list) else [found]
     return [label for label in labels if isinstance(label, dict) and "_id" in label]
-
-
-def _has_list(place: LabelField, document: Mapping[str, Any]) -> bool:
-    """Whether labels can be pushed: a field that never had any is null or missing."""
-    return isinstance(value_at(document, place.root), list)
 
 
 def value_at(document: Mapping[str, Any], path: str) -> Any:
@@ -244,8 +231,9 @@ def _added(
     """The journal's lines and the operation that adds labels."""
     if not wanted.added:
         return [], []
-    made = not _has_list(place, found)
-    old = found.get(place.name, MISSING) if made else None
+    # A field that never had any labels is null or missing: nothing can be pushed there.
+    made = not isinstance(value_at(found, place.root), list)
+    old = found.get(_WITHOUT_LIST, MISSING) if made else None
     update: dict[str, Any] = {"$set": {"last_modified_at": utc_now()}}
     if made:  # $push would make a plain list, which FiftyOne could not read
         holder = place.holder_class(**{place.list_name: []}).to_dict()

@@ -118,19 +118,17 @@ def compare_runs(
 
 def _view(dataset: Any, place: LabelField, rows: list[Row]) -> Any:
     """The samples of some rows, with no other labels than those."""
-    path = place.field_path(place.name)
     view = in_all_slices(dataset, frames=place.frames)
     # Of frames these are not the ids of samples.
     if not place.frames:
         view = view.select(list(dict.fromkeys(row.sample_id for row in rows)))
     labels = dict.fromkeys(row.label_id.partition(":")[0] for row in rows)
-    return view.select_labels(ids=list(labels), fields=path)
+    return view.select_labels(ids=list(labels), fields=place.field_path(place.name))
 
 
 def _rows(first: str, second: str) -> Iterator[Row]:
     """The regions that both runs wrote to, in constant memory."""
-    by_document = groupby(entries_of([first, second]), key=lambda entry: entry.document)
-    for document, entries in by_document:
+    for document, entries in groupby(entries_of([first, second]), lambda entry: entry.document):
         written: dict[str, dict[str, dict[str, Any]]] = {
             first: defaultdict(dict),
             second: defaultdict(dict),
@@ -149,8 +147,7 @@ def _rows(first: str, second: str) -> Iterator[Row]:
 def _values(label: str, value: Any) -> Iterator[tuple[str, Any]]:
     """The values written onto a label, or onto each class of a Segmentation, without masks."""
     # A digest stands for a mask; any other dictionary has a text for each class.
-    if not isinstance(value, dict):
-        if not isinstance(value, bytes):
-            yield label, value
-    elif not is_digest(value):
+    if not isinstance(value, dict | bytes):
+        yield label, value
+    elif isinstance(value, dict) and not is_digest(value):
         yield from ((f"{label}:{name}", said) for name, said in value.items())

@@ -101,7 +101,7 @@ def is_digest(value: Any) -> bool:
 
 def label_stamp(label: Mapping[str, Any]) -> str:
     """A digest of a whole label, the same for any order of attributes, with or without nulls."""
-    plain = {name: label[name] for name in sorted(label) if label[name] is not None}
+    plain = {name: label[name] for name in sorted(label) if label[name] not in (None, MISSING)}
     return hashlib.blake2b(bson.encode(plain), digest_size=16).hexdigest()
 
 
@@ -173,8 +173,7 @@ def _entry(found: Mapping[str, Any]) -> JournalEntry:
 
 def documents_of(journal: str) -> Iterator[tuple[ObjectId, bool]]:
     """The documents that a run changed, each once, and whether it is a frame."""
-    query = {"journal": journal}
-    found = _collection().find(query, {"document": True, "frames": True})
+    found = _collection().find({"journal": journal}, {"document": True, "frames": True})
     found = found.sort(_ORDER).allow_disk_use(True)
     for document, entries in groupby(found, key=lambda entry: entry["document"]):
         yield document, next(entries)["frames"]

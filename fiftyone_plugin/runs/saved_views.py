@@ -5,12 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import records
-
-if TYPE_CHECKING:
-    from .records import RunRecord
+from .records import RunRecord, save
 
 
 def save_view(dataset: Any, record: RunRecord, name: str, view: Any, description: str) -> RunRecord:
@@ -25,7 +22,7 @@ def save_view(dataset: Any, record: RunRecord, name: str, view: Any, description
     """
     dataset.save_view(name, view, description=f"{description} ({record.key})")
     record = replace(record, saved_view=_stamp(dataset._get_saved_view_doc(name)))
-    records.save(dataset, record)
+    save(dataset, record)
     return record
 
 

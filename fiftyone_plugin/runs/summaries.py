@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ..labels.fields import short_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-
-_LENGTH = 120
+    from collections.abc import Iterable, Mapping
 
 
 @dataclass(frozen=True)
@@ -42,16 +39,15 @@ class Summary:
             labels: the labels in MongoDB's types.
             classes: the class names of a Segmentation's values.
         """
-        return [line for label in labels for line in self._of(label, classes)]
-
-    def _of(self, label: Mapping[str, Any], classes: Mapping[str, str]) -> Iterator[str]:
-        said = label.get(self.attribute)
-        # A Segmentation has a text for each class.
-        if isinstance(said, dict):
-            for value, text in said.items():
-                yield _line(classes.get(value, value), text)
-        elif said:
-            yield _line(label.get("label"), said)
+        found: list[str] = []
+        for label in labels:
+            said = label.get(self.attribute)
+            # A Segmentation has a text for each class.
+            if isinstance(said, dict):
+                found += [_line(classes.get(value, value), text) for value, text in said.items()]
+            elif said:
+                found.append(_line(label.get("label"), said))
+        return found
 
 
 def classes_of(dataset: Any, summary: Summary) -> dict[str, str]:
@@ -63,5 +59,5 @@ def classes_of(dataset: Any, summary: Summary) -> dict[str, str]:
 
 def _line(name: str | None, text: Any) -> str:
     # If the text is the label itself, it is shown once.
-    short = short_text(str(text), _LENGTH)
+    short = short_text(str(text))
     return short if not name or name == text else f"{name}: {short}"

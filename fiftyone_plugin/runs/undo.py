@@ -20,7 +20,16 @@ from pymongo import UpdateOne
 from ..errors import PluginError
 from . import records
 from .bulk_write import labels_at, value_at, write
-from .journal import MISSING, Change, JournalEntry, documents_of, entries_of, equal, label_stamp
+from .journal import (
+    MISSING,
+    Added,
+    Change,
+    JournalEntry,
+    documents_of,
+    entries_of,
+    equal,
+    label_stamp,
+)
 from .records import UNDONE, RunRecord, Undone
 from .schema import undeclare
 from .writer import ERROR
@@ -197,13 +206,15 @@ class _Undo:
 
     def _paths(self, entries: Iterable[JournalEntry]) -> list[str]:
         """The paths to read: only those that the run changed, as masks are large."""
-        whole, parts = set(), {"_id"}
-        for entry in entries:
-            if entry.journal == self._run:
-                whole |= {added.field for added in entry.added}
-                for change in entry.changes:
-                    root = change.root
-                    parts |= {f"{root}._id", f"{root}.{change.name}"} if root else {change.name}
+        mine = [entry for entry in entries if entry.journal == self._run]
+        whole = {added.field for entry in mine for added in entry.added}
+        changes = (change for entry in mine for change in entry.changes)
+        # The root of a sample's own field is "".
+        parts = {
+            f"{change.root}.{name}".removeprefix(".")
+            for change in changes
+            for name in ("_id", change.name)
+        }
         return [*whole, *(path for path in parts if path.split(".", 1)[0] not in whole)]
 
     def _updates(self, entries: list[JournalEntry], found: dict[str, Any] | None) -> list[Update]:
@@ -226,58 +237,49 @@ class _Undo:
             self.counts["missing"] += sum(len(one.labels) for one in added)
             return []
         # Labels come first: values on removed labels need no restoring.
-        updates: list[Update] = []
-        for root in dict.fromkeys(one.root for one in added):
-            stamps = {}
-            for one in added:
-                stamps.update(one.labels if one.root == root else {})
-            removed = self._unedited(root, stamps, steps, found)
-            updates.append((self._removal(root, removed, entries, found), []))
-            for label in removed:
-                mine.pop((root, label), None)
+        updates = [self._removal(added, steps, found, mine)] if added else []
         updates.append(self._restoration(mine, found))
         return [(update, filters) for update, filters in updates if update]
 
-    def _unedited(
-        self, root: str, stamps: dict[ObjectId, Any], steps: Steps, found: dict[str, Any]
-    ) -> set[ObjectId]:
-        """The labels that the run added to a list, and that nobody changed since."""
+    def _removal(
+        self, added: list[Added], steps: Steps, found: dict[str, Any], mine: Steps
+    ) -> Update:
+        """The update that removes the run's labels, and the field if the run made it.
+
+        Labels that somebody changed since stay; the others' values are removed from `mine`.
+        """
+        root = added[0].root  # a run adds labels to one list
+        stamps = {label: stamp for one in added for label, stamp in one.labels.items()}
         present = {label["_id"]: label for label in labels_at(found, root)}
         there = stamps.keys() & present.keys()
-        unedited = set()
+        unedited = []
         for label in there:
             plain = dict(present[label])
-            for name, chain in steps[root, label].items():  # later runs' changes
-                value = without(self._gone, chain, plain.get(name, MISSING))
-                plain[name] = None if value is MISSING else value
+            for name, chain in steps[root, label].items():  # by undone runs, since then
+                plain[name] = without(self._gone, chain, plain.get(name, MISSING))
             if label_stamp(plain) == stamps[label]:
-                unedited.add(label)
+                unedited.append(label)
+                mine.pop((root, label), None)
         # If an undo is repeated, its first attempt most probably removed the absent labels.
         absent = "removed" if self._again else "missing"
         self.counts[absent] += len(stamps) - len(there)
         self.counts["removed"] += len(unedited)
         self.counts["kept"] += len(there) - len(unedited)
-        return unedited
-
-    def _removal(
-        self, root: str, labels: set[ObjectId], entries: list[JournalEntry], found: dict[str, Any]
-    ) -> dict[str, Any]:
-        """The update that removes labels, and the field if an undone run made it."""
-        undone = (one for entry in entries if entry.journal in self._gone for one in entry.added)
-        made = next((one for one in undone if one.root == root and one.made), None)
-        present = value_at(found, root)
-        if made and present is not None and labels == {label["_id"] for label in present}:
+        made = next((one for one in added if one.made), None)
+        if made and value_at(found, root) is not None and len(unedited) == len(present):
             if made.old is MISSING:
-                return {"$unset": {made.field: ""}}
-            return {"$set": {made.field: made.old}}
-        return {"$pull": {root: {"_id": {"$in": list(labels)}}}} if labels else {}
+                return {"$unset": {made.field: ""}}, []
+            return {"$set": {made.field: made.old}}, []
+        return {"$pull": {root: {"_id": {"$in": unedited}}}} if unedited else {}, []
 
     def _restoration(self, steps: Mapping[Owner, Names], found: dict[str, Any]) -> Update:
         """The update that restores values, and its filters, which find labels in their lists."""
-        roots = {root for root, _ in steps}
-        owners: dict[Owner, dict[str, Any]] = {("", None): found}
-        for root in roots:
-            owners |= {(root, label["_id"]): label for label in labels_at(found, root)}
+        owners: dict[Owner, dict[str, Any]] = {
+            (root, label["_id"]): label
+            for root in {root for root, _ in steps}
+            for label in labels_at(found, root)
+        }
+        owners["", None] = found
         update: dict[str, dict[str, Any]] = defaultdict(dict)
         filters: dict[str, Mapping[str, Any]] = {}
         for (root, label), names in steps.items():

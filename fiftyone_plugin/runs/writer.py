@@ -8,6 +8,7 @@ and another run can do the rest. Memory depends on the size of a flush, not on t
 
 from __future__ import annotations
 
+import functools
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,9 @@ class RunWriter:
         key: the run's name; by default the operator and the time.
         flush_regions, flush_seconds: the number of regions, and the time, after which to flush.
 
+    Attributes:
+        record: the run's record as of the last flush.
+
     Raises:
         PluginError: the field, a name or a type cannot be used.
     """
@@ -91,7 +95,7 @@ class RunWriter:
         }
         self._flush_regions = flush_regions
         self._flush_seconds = flush_seconds
-        self._record = RunRecord(
+        self.record = RunRecord(
             key=key,
             operator=operator,
             parameters=dict(parameters or {}),
@@ -108,7 +112,7 @@ class RunWriter:
             process=records.this_process(),
             seen=records.now(),
         )
-        self._types: dict[str, Any] = {}
+        self._field_of = functools.cache(self._dataset.get_field)
         self._pending: dict[ObjectId, Pending] = {}
         self._regions = self._bytes = 0
         self._last_flush = time.monotonic()
@@ -116,18 +120,13 @@ class RunWriter:
         self._recently_failed: FIFOCache[ObjectId, None] = FIFOCache(_RECENT)
         self._failure: BaseException | None = None
 
-    @property
-    def record(self) -> RunRecord:
-        """The record as of the last flush."""
-        return self._record
-
     def __enter__(self) -> RunWriter:
         # The plugin is not notified when runs and datasets are deleted, so it removes their
         # journals when a run begins.
         collect(records.journals_in_use)
-        self._record = records.register(self._collection, self._record)
+        self.record = records.register(self._collection, self.record)
         try:
-            self._journal = Journal(self._record.journal)
+            self._journal = Journal(self.record.journal)
             self._declare(self._missing)
         except BaseException as error:
             self._end(error)
@@ -150,7 +149,7 @@ class RunWriter:
 
     def _end(self, error: BaseException | None) -> None:
         if not self._dataset.deleted:  # else its runs are deleted too
-            self._record = records.end(self._collection, self._record, records.reason_of(error))
+            self.record = records.end(self._collection, self.record, records.reason_of(error))
 
     def write(self, sample_id: str, values: Mapping[str, Mapping[str, Any]]) -> None:
         """Set attributes of labels.
@@ -185,7 +184,7 @@ class RunWriter:
             attribute: the labels' attribute with the text.
         """
         summary = Summary(name, self._place.root, attribute, self._place.frames)
-        self._record = replace(self._record, summary=summary)
+        self.record = replace(self.record, summary=summary)
 
     def add_labels(self, sample_id: str, labels: Sequence[fo.Label]) -> None:
         """Append new labels to the field's list.
@@ -199,8 +198,7 @@ class RunWriter:
                 "sample, so none can be added; choose a field with a list of labels."
             )
         documents = [label.to_dict() for label in labels]
-        values = (each.values() for each in documents)
-        self._of(sample_id, *values).added.extend(documents)
+        self._of(sample_id, *(each.values() for each in documents)).added.extend(documents)
         self._regions += len(documents)
         self._flush_if_due()
 
@@ -214,19 +212,16 @@ class RunWriter:
     def flush(self) -> None:
         """Write the pending values and the record; if that fails, the run cannot continue."""
         try:
+            # Checked each time: people may rename fields during a run.
+            check_present(self._place, self.record.paths)
             # Usually once; again if samples refused their values and get the reason instead.
-            while True:
+            while self._pending:
                 pending, self._pending = self._pending, {}
                 self._regions = self._bytes = 0
-                # Checked each time: people may rename fields during a run.
-                check_present(self._place, self._record.paths)
-                if pending:
-                    self._write(pending)
-                self._record = replace(self._record, seen=records.now())
-                records.save(self._collection, self._record)
-                self._last_flush = time.monotonic()
-                if not self._pending:
-                    return
+                self._write(pending)
+            self.record = replace(self.record, seen=records.now())
+            records.save(self._collection, self.record)
+            self._last_flush = time.monotonic()
         except BaseException as error:
             self._failure = error
             raise
@@ -243,11 +238,11 @@ class RunWriter:
             pending,
             ERROR.name,
             self._recently_failed.keys(),
-            self._record.summary,
+            self.record.summary,
         )
-        counts = self._record.counts
-        self._record = replace(
-            self._record,
+        counts = self.record.counts
+        self.record = replace(
+            self.record,
             counts=replace(
                 counts,
                 samples=counts.samples + len(outcome.results - self._last_results),
@@ -272,22 +267,22 @@ class RunWriter:
             raise PluginError(f"FiftyOne refuses the run's fields: {error}") from error
 
     def _add_path(self, path: str, declared: Iterable[str]) -> None:
-        if path not in self._record.paths:
-            self._record = replace(
-                self._record,
-                declared=(*self._record.declared, *declared),
-                paths=(*self._record.paths, path),
+        if path not in self.record.paths:
+            self.record = replace(
+                self.record,
+                declared=(*self.record.declared, *declared),
+                paths=(*self.record.paths, path),
             )
-            records.save(self._collection, self._record)
+            records.save(self._collection, self.record)
 
     def _note_failure(self, document: ObjectId, reason: str) -> None:
-        counts, failures = self._record.counts, self._record.failures
-        if len(failures) < KEPT_FAILURES:
-            failures = (*failures, SampleFailure(str(document), reason[: records.REASON_LIMIT]))
+        counts = self.record.counts
+        failure = SampleFailure(str(document), reason[: records.REASON_LIMIT])
+        failures = (*self.record.failures, failure)[:KEPT_FAILURES]
         # A sample counts once, even if its labels fail in several flushes.
         if document not in self._recently_failed:
             counts = replace(counts, failed=counts.failed + 1)
-        self._record = replace(self._record, counts=counts, failures=failures)
+        self.record = replace(self.record, counts=counts, failures=failures)
         self._recently_failed[document] = None
 
     def _flush_if_due(self) -> None:
@@ -299,8 +294,9 @@ class RunWriter:
     def _of(self, sample_id: str, *values: Iterable[Any]) -> Pending:
         """The pending values of a sample, whose size grows by these values."""
         pending = self._pending.setdefault(ObjectId(sample_id), Pending())
-        found = (value for each in values for value in each)
-        size = sum(len(one) if isinstance(one, bytes | str) else 8 for one in found)
+        size = sum(
+            len(value) if isinstance(value, bytes | str) else 8 for each in values for value in each
+        )
         pending.size += size
         self._bytes += size
         return pending
@@ -313,9 +309,7 @@ class RunWriter:
         """
         if value is None:
             return None
-        if path not in self._types:
-            self._types[path] = self._dataset.get_field(path)
-        field = self._types[path]
+        field = self._field_of(path)
         if field is None:
             raise PluginError(f"{path!r} was not declared: name it when the run starts.")
         # MongoDB does not know NumPy's types.

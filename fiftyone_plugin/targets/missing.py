@@ -153,9 +153,8 @@ def label_ids(
         list_name: the name of the field's list ("detections"); None for a single label.
         condition: an expression of `$$label`.
     """
-    labels: Any
     if list_name:
-        labels = {"$ifNull": [f"${field}.{list_name}", []]}
+        labels: Any = {"$ifNull": [f"${field}.{list_name}", []]}
     else:
         # It becomes a list of one, so that the later stages are the same.
         labels = {"$cond": [{"$ifNull": [f"${field}._id", False]}, [f"${field}"], []]}

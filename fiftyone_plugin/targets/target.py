@@ -18,6 +18,7 @@ from fiftyone.core.clips import ClipsView
 from fiftyone.core.video import FramesView
 
 from ..errors import PluginError
+from ..labels.fields import labels_path
 from ..labels.regions import PROMPT_ID, LabelRegion, LabelResult, class_of, regions_of
 from .listing import ListedSample, counting_stages, listing, listing_stages
 from .missing import OverwritePolicy
@@ -127,8 +128,7 @@ class Target:
 
         `f"{path}.{attribute}"` is what `set_label_values` and `add_sample_field` take.
         """
-        list_name = getattr(self.label_type, "_LABEL_LIST_FIELD", None)
-        return f"{self.field}.{list_name}" if list_name else str(self.field)
+        return labels_path(str(self.field), self.label_type)
 
     @property
     def mask_targets(self) -> Mapping[Any, str]:

@@ -151,14 +151,14 @@ def check_media(collection: Any, field: str | None) -> None:
     """
     shown = collection.media_type
     if shown == "group":
-        dataset = collection._root_dataset
-        shown = dataset.group_media_types.get(collection.group_slice, "image")
+        shown = collection._root_dataset.group_media_types.get(collection.group_slice, "image")
     # A patch or a frame is an image, whatever its source.
     if isinstance(collection, GENERATED):
         shown = "image"
     if shown is None:
-        name = collection._root_dataset.name
-        raise PluginError(f"the dataset {name!r} is empty: add samples first")
+        raise PluginError(
+            f"the dataset {collection._root_dataset.name!r} is empty: add samples first"
+        )
     if shown == "video" and not (field or "").startswith("frames."):
         raise PluginError(
             "these samples are videos: choose a field of their frames ('frames.…'), "

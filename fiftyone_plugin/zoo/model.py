@@ -125,6 +125,9 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
     media_type = "image"  # FiftyOne gives it videos frame by frame
     preprocess = False
     transforms = None  # PAM takes images as they are
+    # FiftyOne passes one image at a time, whatever the batch size: it reads the images of a batch
+    # together, and loses all if one of them cannot be read. PAM batches an image's regions anyway.
+    ragged_batches = True
 
     def __init__(self, config: PamConfig) -> None:
         super().__init__()
@@ -133,15 +136,6 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         self._settings = _models().settings_of(config.checkpoint, config.device, config.batch_size)
         self._held = ExitStack()
         self.needs_fields = {}
-
-    @property
-    def ragged_batches(self) -> bool:
-        """True: FiftyOne passes one image at a time, whatever the batch size.
-
-        It reads the images of a batch together, and loses all if one of them cannot be read.
-        PAM batches the regions of an image anyway, not images.
-        """
-        return True
 
     @property
     def needs_fields(self) -> dict[str, str]:
@@ -305,13 +299,10 @@ def fill_form(inputs: types.Object, view: Any) -> None:
 def _choice(
     inputs: types.Object, name: str, values: Iterable[str], *, multiple: bool = False, **shown: Any
 ) -> None:
-    view = types.DropdownView(multiple=multiple)
-    for value in values:
-        view.add_choice(value, label=value)
-    if multiple:
-        inputs.list(name, types.String(), view=view, **shown)
-    else:
-        inputs.enum(name, view.values(), view=view, **shown)
+    choices = [types.Choice(value, label=value) for value in values]
+    view = types.DropdownView(multiple=multiple, choices=choices)
+    kind = types.List(types.String()) if multiple else types.Enum(view.values())
+    inputs.define_property(name, kind, view=view, **shown)
 
 
 def _checkpoint(model_name: str) -> str:

@@ -34,8 +34,21 @@ NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """A character that XML cannot hold, even escaped."""
 
 _MAX_DEPTH = 50  # of a task's own taxonomy
-_VIDEO_TAGS = frozenset({"video", "videorectangle"})
 _DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*\?>")
+# A tag, in lower case -> why no image is answered; the first one that the config has counts.
+_WHY_NO_IMAGE = dict.fromkeys(
+    ("video", "videorectangle"),
+    "The labelling config shows only video, which is not supported yet; add an <Image>.",
+) | {
+    "repeater": (
+        "The labelling config shows images only inside <Repeater>, which is not supported; "
+        'add <Image name="image" value="$image"/> outside of it.'
+    ),
+    "image": (
+        "No <Image> of the labelling config can be used: it needs a name and a "
+        'value such as value="$image" (pages by valueList are not supported).'
+    ),
+}
 
 
 class LabelingConfigError(InputError):
@@ -198,8 +211,7 @@ class LabelingConfig:
 
     def errors_of(self, prediction: Mapping[str, Any]) -> list[str]:
         """The errors that label_studio_sdk finds in `{"result": [...], ...}`."""
-        errors: list[str] = self._interface.validate_prediction(prediction, return_errors=True)
-        return errors
+        return list(self._interface.validate_prediction(prediction, return_errors=True))
 
 
 # Every request brings its project's config, and a server has few projects at a time.
@@ -209,8 +221,9 @@ def _parse(xml: str) -> LabelingConfig:
     try:
         interface = LabelInterface(_DECLARATION.sub("", xml))  # lxml refuses a declaration in a str
     except (LabelStudioXMLSyntaxErrorSentryIgnored, ValueError) as error:
-        message = f"Label Studio's SDK cannot read the labelling config: {error}"
-        raise LabelingConfigError(message) from error
+        raise LabelingConfigError(
+            f"Label Studio's SDK cannot read the labelling config: {error}"
+        ) from error
     _check_tags(root)
     answered = list(with_conditions(root))
     images = tuple(_images(element for element, _ in answered))
@@ -288,27 +301,17 @@ def _images(elements: Iterable[Element]) -> Iterator[ImageTag]:
 
 def _why_no_image(root: Element) -> str:
     tags = {element.tag.lower() for element in root.iter()}
-    if tags & _VIDEO_TAGS:
-        return "The labelling config shows only video, which is not supported yet; add an <Image>."
-    if "repeater" in tags:
-        return (
-            "The labelling config shows images only inside <Repeater>, which is not supported; "
-            'add <Image name="image" value="$image"/> outside of it.'
-        )
-    if "image" in tags:
-        return (
-            "No <Image> of the labelling config can be used: it needs a name and a "
-            'value such as value="$image" (pages by valueList are not supported).'
-        )
-    return (
+    return next(
+        (reason for tag, reason in _WHY_NO_IMAGE.items() if tag in tags),
         "The labelling config shows no image; "
-        'add a tag such as <Image name="image" value="$image"/>.'
+        'add a tag such as <Image name="image" value="$image"/>.',
     )
 
 
 def _control(element: Element, to_name: str, shown_when: tuple[RegionCondition, ...]) -> Control:
     kind = element.tag.lower()
-    nodes = _nodes(element) if kind == "taxonomy" else {}
+    # In the reversed part, the first of equal paths comes last, and stays.
+    nodes = list(_nodes(element)) if kind == "taxonomy" else []
     # The tag of its labels; None if it has none.
     listed = "Label" if kind.endswith("labels") else "Choice" if kind == "choices" else None
     value = _attribute(element.attrib, "value") or ""
@@ -319,7 +322,7 @@ def _control(element: Element, to_name: str, shown_when: tuple[RegionCondition, 
         type=kind,
         to_name=to_name,
         labels=_labels(element, listed) if listed else (),
-        nodes=MappingProxyType(nodes),
+        nodes=MappingProxyType(dict([*nodes, *reversed(nodes)])),
         smart=(_attribute(element.attrib, "smart") or "").lower() != "false",
         per_region=(_attribute(element.attrib, "perRegion") or "").lower() == "true",
         attributes=MappingProxyType(dict(element.attrib)),
@@ -329,12 +332,9 @@ def _control(element: Element, to_name: str, shown_when: tuple[RegionCondition, 
 
 
 def _labels(element: Element, tag: str) -> tuple[ProjectLabel, ...]:
-    found: dict[str, ProjectLabel] = {}
-    for child in element.iter(tag):
-        label = _label(child)
-        if label is not None:
-            found.setdefault(label.value, label)
-    return tuple(found.values())
+    labels = [label for child in element.iter(tag) if (label := _label(child))]
+    # In the reversed part, the first of equal labels comes last, and stays.
+    return tuple({label.value: label for label in [*labels, *reversed(labels)]}.values())
 
 
 def _label(element: Element) -> ProjectLabel | None:
@@ -371,16 +371,15 @@ def is_background(label: str) -> bool:
     return label.strip().lower() in BACKGROUND
 
 
-def _nodes(element: Element, above: tuple[str, ...] = ()) -> dict[tuple[str, ...], tuple[str, ...]]:
-    found: dict[tuple[str, ...], tuple[str, ...]] = {}
+def _nodes(
+    element: Element, above: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
     for child in element:
         label = _label(child) if child.tag == "Choice" else None
         path = (*above, label.value) if label else above
         if label:
-            found.setdefault(path, label.phrases)
-        for below, phrases in _nodes(child, path).items():
-            found.setdefault(below, phrases)
-    return found
+            yield path, label.phrases
+        yield from _nodes(child, path)
 
 
 def _attribute(attributes: Mapping[str, str], name: str) -> str | None:

@@ -65,13 +65,10 @@ def check_config(config: LabelingConfig, options: Options) -> LintReport:
         except LabelingConfigError as error:  # noqa: PERF203 - the next tag is checked all the same
             errors[str(error)] = None
     try:
-        outputs = map_outputs(config, options)
+        hints += _about_outputs(map_outputs(config, options), config, options)
     except LabelingConfigError as error:
         errors[str(error)] = None
-    if errors:
-        return LintReport(tuple(errors), tuple(hints))
-    hints += _about_outputs(outputs, config, options)
-    return LintReport((), tuple(hints))
+    return LintReport(tuple(errors), tuple(hints))
 
 
 def _about_smart_tools(config: LabelingConfig) -> Iterator[str]:
@@ -296,9 +293,7 @@ def check_project(xml: object, extra_params: object) -> Checked:
 
 def _long_phrases(config: LabelingConfig, options: Options) -> tuple[str, ...]:
     outputs = map_outputs(config, options)
-    lists = [target.vocabulary for target in outputs.choices]
-    if outputs.vocabulary is not None:
-        lists.append(outputs.vocabulary)
+    lists = filter(None, [*(target.vocabulary for target in outputs.choices), outputs.vocabulary])
     # A byte becomes at most one token; NFC may turn one letter into three.
     spoken = dict.fromkeys(phrase for vocabulary in lists for phrase in vocabulary.spoken)
     return tuple(phrase for phrase in spoken if 3 * len(phrase.encode()) > MOST_TOKENS)

@@ -18,7 +18,7 @@ The rules, for the tags on one image:
 
 from __future__ import annotations
 
-import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -221,15 +221,12 @@ def label_fit_of(control: Control, options: Options) -> float:
     asked = control.attribute("pam_label_fit")
     if asked is None:
         return options.label_fit
-    try:
-        label_fit = float(asked)
-    except ValueError:
-        label_fit = math.nan
-    if not 0.0 <= label_fit <= 1.0:
-        raise LabelingConfigError(
-            f'{control} has pam_label_fit="{asked}"; it may be: a number from 0 to 1.'
-        )
-    return label_fit
+    with suppress(ValueError):
+        if 0.0 <= float(asked) <= 1.0:
+            return float(asked)
+    raise LabelingConfigError(
+        f'{control} has pam_label_fit="{asked}"; it may be: a number from 0 to 1.'
+    )
 
 
 def _one_of(control: Control, attribute: str, allowed: Sequence[_Word]) -> _Word | None:
@@ -274,11 +271,10 @@ def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> 
             return named
     # A click is answered on its own image, a task on the first image with a tag for shapes.
     images = [prompt.to_name] if prompt else [image.name for image in config.images]
-    for image in images:
-        on_image = [control for control in usable if control.to_name == image]
-        if on_image:
-            # min() takes the first of equals, in the config's order.
-            return min(on_image, key=lambda control: SHAPES.index(control.kind))
+    possible = [control for control in usable if control.to_name in images]
+    if possible:
+        # min() takes the first of equals, in the config's order.
+        return min(possible, key=lambda one: (images.index(one.to_name), SHAPES.index(one.kind)))
     raise LabelingConfigError(
         f'No tag on the image "{images[0]}" can hold a shape; the labelling config needs '
         "BrushLabels, PolygonLabels, EllipseLabels, RectangleLabels or KeyPointLabels "
@@ -287,11 +283,10 @@ def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> 
 
 
 def _texts(on_image: Sequence[Control], options: Options) -> Iterable[TextTarget]:
+    wanted = tuple(Task) if options.tasks is None else options.tasks
     for control in on_image:
         task = task_of(control) if control.type == "textarea" else None
-        if task is None or not control.per_region:
-            continue
-        if options.tasks is None or task in options.tasks:
+        if task is not None and task in wanted and control.per_region:
             yield TextTarget(control, Question(task, language_of(control, options)))
 
 
@@ -317,9 +312,8 @@ def _vocabulary(
             f"{control} must have at most {MAX_CHOICES:,} labels, not {len(phrases):,}; "
             'or set the option labels to "open".'
         )
-    listed = tuple(phrases.items())
     language = _one_of(control, "pam_language", LANGUAGES)
-    return _checked(listed, language, label_fit_of(control, options))
+    return _checked(tuple(phrases.items()), language, label_fit_of(control, options))
 
 
 @lru_cache(maxsize=64)

@@ -31,7 +31,6 @@ from label_studio_backend.prelabel.source import TaskSource, read_project
 from label_studio_backend.translation.model_versions import marked_version, usual_version
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.terminal import messages_console, shown
-from pam_labeling.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -89,6 +88,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
         server: settings of the server likewise.
 
     Raises:
+        InputError: an option, a setting or the project's config cannot be used.
         CommandError: the project cannot be pre-annotated; it holds the exit code.
     """
     model_settings, settings = read_settings(model, server)
@@ -162,13 +162,11 @@ def _prepare(
     api: Api, order: Order, model: str, console: Console
 ) -> tuple[TaskSource, LabelingConfig, Options]:
     """Read the project, and check what can be checked."""
+    options = read_options(order.options)
     try:
-        options = read_options(order.options)
         project = read_project(api, order.project)
         config = LabelingConfig.parse(project.config)
         selection = _read_selection(api, order)
-    except InputError as error:
-        raise CommandError(str(error)) from error
     except RefusedError as error:
         raise CommandError(f"project {order.project} cannot be used: {error}") from error
     findings = check_config(config, options)
@@ -177,19 +175,23 @@ def _prepare(
     if findings.errors:
         raise CommandError(" ".join(findings.errors))
     version = marked_version(order.model_version) if order.model_version else usual_version(model)
-    source = TaskSource(api, project, selection, version, overwrite=order.overwrite)
-    return source, config, options
+    return (
+        TaskSource(api, project, selection, version, overwrite=order.overwrite),
+        config,
+        options,
+    )
 
 
 def _read_selection(api: Api, order: Order) -> Selection:
     if order.view is not None and order.tasks:
         raise SelectionError("--view and --task exclude each other")
-    if order.view is None:
-        selection = Selection(included=order.tasks or None)
-    else:
-        selection = read_view(api, order.project, order.view)
+    selection = (
+        Selection(included=order.tasks or None)
+        if order.view is None
+        else read_view(api, order.project, order.view)
+    )
     only = [UNLABELED] if order.only_unlabeled else []
-    for item in [*read_filters(api, order.project, order.filters), *only]:
+    for item in read_filters(api, order.project, order.filters) + only:
         selection = selection.narrowed(item)
     selection.after(0)  # a view that cannot be paged through is better found now
     return selection

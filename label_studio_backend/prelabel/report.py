@@ -101,8 +101,7 @@ class Report:
             self._console.print(f"[red]{_tasks(self.failures)} failed:[/]")
         for task, reason in self._first:
             self._console.print(f"  task {task}: {shown(reason)}")
-        if self.failures > len(self._first):
-            more = self.failures - len(self._first)
+        if more := self.failures - len(self._first):
             self._console.print(f"  ... and {more} more: --failures FILE.jsonl keeps them all")
 
     def _rate(self) -> float:
@@ -117,28 +116,22 @@ class Report:
 
 def left_out_sentences(tally: Tally, model_version: str) -> list[str]:
     """Sentences about the tasks that are left out, with markup for a console."""
-    sentences = []
-    if tally.done_before:
-        sentences.append(
-            f"{_tasks(tally.done_before)} left out: they have a prediction of "
-            f"{shown(repr(model_version))} (--overwrite does them again)"
-        )
-    if tally.excluded:
-        sentences.append(f"{_tasks(tally.excluded)} left out: not selected in the view")
-    if tally.vanished:
-        sentences.append(f"{_named(tally.vanished)} left out: deleted meanwhile")
-    if tally.missing:
-        sentences.append(
-            f"{_named(tally.missing)} left out: not in the project, or not chosen by the filters"
-        )
-    return sentences
+    left_out = (
+        (
+            tally.done_before,
+            f"they have a prediction of {shown(repr(model_version))} (--overwrite does them again)",
+        ),
+        (tally.excluded, "not selected in the view"),
+        (tally.vanished, "deleted meanwhile"),
+        (tally.missing, "not in the project, or not chosen by the filters"),
+    )
+    return [f"{_tasks(tasks)} left out: {why}" for tasks, why in left_out if tasks]
 
 
-def _named(tasks: list[int]) -> str:
+def _tasks(tasks: int | list[int]) -> str:
+    """How many tasks, and which if their ids are given."""
+    if isinstance(tasks, int):
+        return "1 task" if tasks == 1 else f"{tasks} tasks"
     ids = ", ".join(str(task) for task in tasks[:_SHOWN])
     more = ", ..." if len(tasks) > _SHOWN else ""
     return f"{_tasks(len(tasks))} ({ids}{more})"
-
-
-def _tasks(number: int) -> str:
-    return "1 task" if number == 1 else f"{number} tasks"

@@ -75,11 +75,9 @@ def run(
                 report.failed(todo.id, _reason(result))
                 continue
             try:
-                written = sink.write(todo.id, result, todo.replaces)
+                report.wrote(sink.write(todo.id, result, todo.replaces))
             except RefusedError as error:
                 report.failed(todo.id, str(error))
-            else:
-                report.wrote(written)
     sink.settle()
 
 

@@ -11,7 +11,7 @@ from label_studio_backend.api_client import Api, RefusedError
 from pam_labeling.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
 
 Item = dict[str, Any]
@@ -62,8 +62,7 @@ class Selection:
                 "that joins its filters by 'and'"
             )
         # (a or b) and c, in the only form that the server accepts: (a and c) or (b and c).
-        with_child = tuple({**other, "child_filter": item} for other in self.items)
-        return replace(self, items=with_child)
+        return replace(self, items=tuple({**other, "child_filter": item} for other in self.items))
 
     def after(self, task_id: int) -> dict[str, object]:
         """The query for the tasks after this id, in the order of their ids.
@@ -80,14 +79,14 @@ class Selection:
             query["selectedItems"] = {"all": False, "included": list(self.included)}
         return query
 
-    def parts(self) -> Iterator[Selection]:
+    def parts(self) -> list[Selection]:
         """Split it into parts small enough for their ids to fit into a URL."""
         if self.included is None:
-            yield self
-            return
-        ids = sorted(self.included)
-        for begin in range(0, len(ids), _IDS):
-            yield replace(self, included=tuple(ids[begin : begin + _IDS]))
+            return [self]
+        ids = tuple(sorted(self.included))
+        return [
+            replace(self, included=ids[begin : begin + _IDS]) for begin in range(0, len(ids), _IDS)
+        ]
 
 
 def number_filter(column: str, operator: str, value: float) -> Item:
@@ -121,8 +120,7 @@ def read_view(api: Api, project: int, view: int) -> Selection:
         raise SelectionError(f"there is no view {view}: {error}") from error
     if answer.get("project") != project:
         raise SelectionError(f"view {view} belongs to project {answer.get('project')}")
-    data = answer.get("data") or {}
-    filters = data.get("filters") or {}
+    filters = (answer.get("data") or {}).get("filters") or {}
     items = tuple(item for item in filters.get("items") or () if item.get("value") is not None)
     chosen = answer.get("selected_items") or {}
     return Selection(
@@ -143,11 +141,12 @@ def read_filters(api: Api, project: int, texts: Sequence[str]) -> list[Item]:
     parsed = [_parse(text) for text in texts]
     if not parsed:
         return []
-    columns = {}  # and their types: "Number", "String", ...
-    for column in api.get("api/dm/columns/", project=project)["columns"]:
-        parent = column.get("parent")
-        name = f"{parent}.{column['id']}" if parent else column["id"]
-        columns[name] = str(column.get("type", "Unknown"))
+    columns = {  # and their types: "Number", "String", ...
+        ".".join(filter(None, (column.get("parent"), column["id"]))): str(
+            column.get("type", "Unknown")
+        )
+        for column in api.get("api/dm/columns/", project=project)["columns"]
+    }
     return [_item(name, operator, value, columns) for name, operator, value in parsed]
 
 

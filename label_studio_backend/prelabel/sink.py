@@ -83,29 +83,25 @@ class PredictionSink:
 
     def _create(self, task_id: int, body: Mapping[str, object]) -> None:
         for attempt in range(_ATTEMPTS):
-            if attempt == 1:
-                self._sent_twice.add(task_id)
             try:
                 self._api.once("api/predictions/", {"task": task_id, **body})
             except LostAnswerError as error:
                 reason = str(error)
-                if self._arrives(task_id):
-                    return
-            else:
-                if attempt:
-                    self._remove_doubles(task_id)
-                return
+                if not self._arrives(task_id):
+                    self._sent_twice.add(task_id)
+                    continue
+            if attempt:
+                self._remove_doubles(task_id)
+            return
         raise RefusedError(f"{reason}, {_ATTEMPTS} times", HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _arrives(self, task_id: int) -> bool:
         """Whether the prediction is there, now or within the time of grace."""
-        if self._ids(task_id):
-            return True
         for seconds in self._grace:
-            self._api.wait(seconds)
             if self._ids(task_id):
                 return True
-        return False
+            self._api.wait(seconds)
+        return bool(self._ids(task_id))
 
     def _remove_doubles(self, task_id: int) -> None:
         for surplus in self._ids(task_id)[1:]:

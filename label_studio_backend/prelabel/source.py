@@ -142,17 +142,15 @@ class TaskSource:
             self.tally.missing += sorted(missing)
 
     def _listed(self, selection: Selection, *, visible: bool) -> Iterator[Mapping[str, Any]]:
-        include = "id,predictions_model_versions" if visible else "id"
+        columns = {"hiddenColumns": _HIDDEN} if visible else {}
+        params = {
+            "page_size": LISTED,
+            "include": "id,predictions_model_versions" if visible else "id",
+        }
         last = 0
-        while True:
-            query = selection.after(last)
-            if visible:
-                query["hiddenColumns"] = _HIDDEN
-            page = self._page(query, page_size=LISTED, include=include)["tasks"]
+        # Only an empty page is the last: a server may limit pages to fewer tasks than asked.
+        while page := self._page(selection.after(last) | columns, **params)["tasks"]:
             yield from page
-            # Only an empty page is the last: a server may limit pages to fewer tasks than asked.
-            if not page:
-                return
             last = page[-1]["id"]
 
     def __iter__(self) -> Iterator[Todo]:
@@ -169,8 +167,10 @@ class TaskSource:
                 if ours and not self._overwrite:
                     self.tally.done_before += 1
                 else:
-                    replaces = tuple(sorted(int(prediction["id"]) for prediction in ours))
-                    yield Todo({**task, "predictions": others}, replaces)
+                    yield Todo(
+                        task={**task, "predictions": others},
+                        replaces=tuple(sorted(int(prediction["id"]) for prediction in ours)),
+                    )
 
     def _page(self, query: Mapping[str, object], **params: object) -> Any:
         if self.project.evaluates:
@@ -203,23 +203,22 @@ class TaskSource:
 
 # Label Studio shows the versions only if a request names columns to hide. It computes each column
 # that is not hidden, so all expensive ones are named.
-_HIDDEN_COLUMNS = [
-    f"tasks:{column}"
-    for column in (
-        "annotations_ids",
-        "annotations_results",
-        "annotators",
-        "avg_lead_time",
-        "completed_at",
-        "draft_exists",
-        "file_upload",
-        "predictions_results",
-        "predictions_score",
-        "state",
-        "storage_filename",
-    )
-]
-_HIDDEN = {"explore": _HIDDEN_COLUMNS, "labeling": _HIDDEN_COLUMNS}
+_HIDDEN = dict.fromkeys(
+    ("explore", "labeling"),
+    (
+        "tasks:annotations_ids",
+        "tasks:annotations_results",
+        "tasks:annotators",
+        "tasks:avg_lead_time",
+        "tasks:completed_at",
+        "tasks:draft_exists",
+        "tasks:file_upload",
+        "tasks:predictions_results",
+        "tasks:predictions_score",
+        "tasks:state",
+        "tasks:storage_filename",
+    ),
+)
 
 
 def _parts(versions: str) -> set[str]:

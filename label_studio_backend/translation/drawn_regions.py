@@ -23,7 +23,6 @@ from label_studio_backend.json_pieces import JsonList
 from label_studio_backend.translation.geometry import (
     GeometryError,
     Size,
-    TurnedBox,
     fit_mask,
     read_ellipse,
     read_point,
@@ -32,7 +31,6 @@ from label_studio_backend.translation.geometry import (
 )
 from label_studio_backend.translation.rle import decode, pixels
 from pam_labeling.errors import InputError, MaskError
-from pam_model.cropped_mask import CroppedMask
 from pam_model.errors import PromptError
 from pam_model.prompts import Prompt
 
@@ -50,38 +48,6 @@ _KINDS: dict[str, ShapeKind] = {
 
 class PromptDataError(InputError):
     """Prompts that cannot be worked on; a sentence for the annotator that says why."""
-
-
-@dataclass(frozen=True, eq=False)
-class RegionShape:
-    """A shape in pixels of the upright image; one of the three is not None.
-
-    Attributes:
-        point: x and y of a keypoint.
-        box: around a rectangle or an ellipse.
-        mask: of the whole image, not empty: a polygon's inside, or a brush's.
-    """
-
-    point: tuple[float, float] | None = None
-    box: TurnedBox | None = None
-    mask: CroppedMask | None = None
-
-    @property
-    def bounds(self) -> TurnedBox:
-        """The box of a box, or around a mask."""
-        if self.mask is not None:
-            return TurnedBox(self.mask.box)
-        assert self.box is not None
-        return self.box
-
-    @property
-    def prompt(self) -> Prompt:
-        """The shape alone as a prompt."""
-        if self.point is not None:
-            return Prompt.from_points([self.point])
-        if self.mask is not None:
-            return Prompt.from_cropped(self.mask)
-        return Prompt.from_box(self.bounds.box, angle=self.bounds.angle)
 
 
 @dataclass
@@ -113,8 +79,8 @@ class DrawnRegion:
         # Alt+click stands at the top of the result, not in its value.
         return self.result.get("is_positive") is not False and not self.background
 
-    def shape(self, size: Size) -> RegionShape:
-        """The shape in pixels; `shape.prompt.check(size)` has passed.
+    def prompt(self, size: Size) -> Prompt:
+        """The shape in pixels, as a point, a box or a mask; it passes `Prompt.check`.
 
         Args:
             size: `(width, height)` of the upright image. Percents are of this size, whatever
@@ -135,19 +101,19 @@ class DrawnRegion:
             }
             match self.kind:
                 case "keypoint":
-                    shape = RegionShape(point=read_point(value, size))
+                    prompt = Prompt.from_points([read_point(value, size)])
                 case "rectangle":
-                    shape = RegionShape(box=read_rectangle(value, size))
+                    prompt = read_rectangle(value, size)
                 case "ellipse":
-                    shape = RegionShape(box=read_ellipse(value, size))
+                    prompt = read_ellipse(value, size)
                 case "polygon":
-                    shape = RegionShape(mask=_polygon_mask(value, size))
+                    prompt = _polygon(value, size)
                 case "brush":
-                    shape = RegionShape(mask=_brush_mask(self.result, value, size))
-            shape.prompt.check(size)
+                    prompt = _brush(self.result, value, size)
+            prompt.check(size)
         except (GeometryError, MaskError, PromptError) as error:
             raise PromptDataError(f"{self.control}: {error}") from error
-        return shape
+        return prompt
 
 
 def drawn_regions(results: object, config: LabelingConfig) -> list[DrawnRegion]:
@@ -202,14 +168,14 @@ def _labels(result: Mapping[str, Any], control: Control) -> Iterator[ProjectLabe
                 yield known[text]
 
 
-def _polygon_mask(value: Mapping[str, Any], size: Size) -> CroppedMask:
-    mask = Prompt.from_polygon(read_polygon(value, size).tolist(), size).cropped
-    if mask is None or mask.is_empty:
+def _polygon(value: Mapping[str, Any], size: Size) -> Prompt:
+    prompt = Prompt.from_polygon(read_polygon(value, size).tolist(), size)
+    if prompt.cropped is None or prompt.cropped.is_empty:
         raise GeometryError("The polygon is outside the image.")
-    return mask
+    return prompt
 
 
-def _brush_mask(result: Mapping[str, Any], value: Mapping[str, Any], size: Size) -> CroppedMask:
+def _brush(result: Mapping[str, Any], value: Mapping[str, Any], size: Size) -> Prompt:
     rle = value.get("rle")
     if not rle:
         raise GeometryError("The brush has no mask yet.")
@@ -221,4 +187,4 @@ def _brush_mask(result: Mapping[str, Any], value: Mapping[str, Any], size: Size)
     mask = decode(rle, size=original)
     if not mask.any():
         raise GeometryError("The brush's mask is empty.")
-    return CroppedMask.from_mask(fit_mask(mask, size))
+    return Prompt.from_mask(fit_mask(mask, size))

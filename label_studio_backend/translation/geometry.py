@@ -14,7 +14,7 @@ upright box is cut at the image's edges, and refused if nothing is left. Every r
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from pam_labeling.errors import InputError
 from pam_labeling.validation import shown
+from pam_model.prompts import Prompt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,18 +41,6 @@ _FARTHEST = 1e6  # percent: beyond it, single precision loses the pixel
 
 class GeometryError(InputError):
     """A shape that is invalid in this image; the message is a sentence that says why."""
-
-
-class TurnedBox(NamedTuple):
-    """A box as prompts have it.
-
-    Attributes:
-        box: `(x1, y1, x2, y2)` in pixels, before it is turned.
-        angle: degrees by which it is turned clockwise about its centre.
-    """
-
-    box: tuple[float, float, float, float]
-    angle: float = 0.0
 
 
 def number(value: Mapping[str, Any], key: str, default: float | None = None) -> float:
@@ -84,7 +73,7 @@ def read_point(value: Mapping[str, Any], size: Size) -> tuple[float, float]:
     return min(max(x, 0.0), 100.0) * size[0] / 100, min(max(y, 0.0), 100.0) * size[1] / 100
 
 
-def read_rectangle(value: Mapping[str, Any], size: Size) -> TurnedBox:
+def read_rectangle(value: Mapping[str, Any], size: Size) -> Prompt:
     """The box of a rectangle, in pixels.
 
     Raises:
@@ -100,7 +89,7 @@ def read_rectangle(value: Mapping[str, Any], size: Size) -> TurnedBox:
     return _around(centre_x, centre_y, width / 2, height / 2, angle, size)
 
 
-def read_ellipse(value: Mapping[str, Any], size: Size) -> TurnedBox:
+def read_ellipse(value: Mapping[str, Any], size: Size) -> Prompt:
     """The tight box around an ellipse, turned as the ellipse is, in pixels.
 
     Raises:
@@ -129,7 +118,7 @@ def read_polygon(value: Mapping[str, Any], size: Size) -> Points:
     return vertices * size / 100
 
 
-def box_from_pixels(box: Sequence[Any], size: Size) -> TurnedBox:
+def box_from_pixels(box: Sequence[Any], size: Size) -> Prompt:
     """The upright box `(x1, y1, x2, y2)` in pixels, cut at the image's edges.
 
     Raises:
@@ -192,7 +181,7 @@ def _lengths(value: Mapping[str, Any], across: str, down: str, size: Size) -> tu
     return number(value, across) * size[0] / 100, number(value, down) * size[1] / 100
 
 
-def _around(x: float, y: float, across: float, down: float, angle: float, size: Size) -> TurnedBox:
+def _around(x: float, y: float, across: float, down: float, angle: float, size: Size) -> Prompt:
     box = (x - across, y - down, x + across, y + down)
     if angle == 0:
         return _cut(box, size)
@@ -201,12 +190,12 @@ def _around(x: float, y: float, across: float, down: float, angle: float, size: 
     reach_y = abs(across * math.sin(turn)) + abs(down * math.cos(turn))
     # A turned box is not cut, but some of it must be inside.
     _cut((x - reach_x, y - reach_y, x + reach_x, y + reach_y), size)
-    return TurnedBox(box, angle)
+    return Prompt.from_box(box, angle=angle)
 
 
-def _cut(box: tuple[float, float, float, float], size: Size) -> TurnedBox:
+def _cut(box: tuple[float, float, float, float], size: Size) -> Prompt:
     x1, y1 = max(box[0], 0.0), max(box[1], 0.0)
     x2, y2 = min(box[2], float(size[0])), min(box[3], float(size[1]))
     if x2 <= x1 or y2 <= y1:
         raise GeometryError("The shape is outside the image.")
-    return TurnedBox((x1, y1, x2, y2))
+    return Prompt.from_box((x1, y1, x2, y2))

@@ -107,7 +107,7 @@ def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]
     Raises:
         MaskError: the mask is empty.
     """
-    x1, y1, *_ = _box_of(mask)
+    corner = np.array(_box_of(mask)[:2], dtype=np.float64)
     size = np.array(mask.size, dtype=np.float64)
     crop = _without_small(mask.crop)
     parts = polygons_of(crop, tolerance=tolerance)
@@ -115,9 +115,10 @@ def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]
         # A part was simplified to a line or a dot; thin parts need exact outlines.
         parts = polygons_of(crop)
     parts.sort(key=lambda part: -cv2.contourArea(part.exterior))
-    corner = np.array([x1, y1], dtype=np.float64)
-    outlines = [np.round((_with_holes(part) + corner) * 100 / size, 5) for part in parts]
-    return [{"points": outline.tolist(), "closed": True} for outline in outlines]
+    return [
+        {"points": np.round((_with_holes(part) + corner) * 100 / size, 5).tolist(), "closed": True}
+        for part in parts
+    ]
 
 
 def _box_of(mask: CroppedMask) -> tuple[int, int, int, int]:
@@ -195,8 +196,7 @@ def _turned_rectangle(mask: CroppedMask, angle: float) -> dict[str, float] | Non
     low, high = along.min(axis=0), along.max(axis=0)
     ends = np.array([low, (high[0], low[1]), high, (low[0], high[1])]) @ axes
     width, height = high - low
-    inside = (ends >= 0).all() and (ends <= size).all()
-    if not inside or width > size[0] or height > size[1]:
+    if (ends < 0).any() or (ends > size).any() or width > size[0] or height > size[1]:
         return None
     x, y = float(ends[0][0]), float(ends[0][1])
     return _rectangle(x, y, float(width), float(height), angle % 360, size)

@@ -50,8 +50,6 @@ if TYPE_CHECKING:
     from label_studio_backend.translation.prompts import RegionPrompt
     from pam_labeling.regions import Region
 
-__all__ = ["Answer", "PredictionError", "write_prediction"]
-
 MIN_ID_LENGTH = 10
 """Label Studio's own ids have 10 characters; shorter ones collide."""
 
@@ -169,9 +167,10 @@ def _region_results(
         choice = region.choices.get(target.control.name)
         if choice is not None and choice.label is not None:
             path = list(target.paths[choice.label])
-            is_path = target.control.type == "taxonomy"
-            chosen = {"taxonomy": [path]} if is_path else {"choices": path}
-            yield result(target.control, chosen, choice.score)
+            kind = target.control.type  # a Taxonomy's result is a list of paths
+            yield result(
+                target.control, {kind: [path] if kind == "taxonomy" else path}, choice.score
+            )
 
 
 def _rounded(score: float) -> float:

@@ -46,13 +46,11 @@ from label_studio_backend.json_pieces import JsonList
 from label_studio_backend.translation.drawn_regions import (
     DrawnRegion,
     PromptDataError,
-    RegionShape,
     drawn_regions,
 )
 from label_studio_backend.translation.geometry import (
     GeometryError,
     Size,
-    TurnedBox,
     box_from_pixels,
     read_rectangle,
     stroke_points,
@@ -64,8 +62,6 @@ from pam_model.prompts import Prompt
 if TYPE_CHECKING:
     from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
-
-__all__ = ["PromptDataError", "RegionPrompt", "click_prompts", "region_sources", "task_prompts"]
 
 MAX_POINTS = 256
 """The most points of one object."""
@@ -116,17 +112,15 @@ def click_prompts(regions: Sequence[DrawnRegion], size: Size) -> list[RegionProm
         PromptDataError: a sentence that says what is wrong with the prompts.
     """
     points: list[tuple[DrawnRegion, tuple[float, float]]] = []
-    shapes: list[tuple[DrawnRegion, RegionShape]] = []
-    for region, shape in _read(regions, size, leave_out=False):
+    shapes: list[tuple[DrawnRegion, Prompt]] = []
+    for region, prompt in _read(regions, size, leave_out=False):
         # A thin stroke says where the object is, not how far it reaches.
-        brush = shape.mask if region.kind == "brush" else None
+        brush = prompt.cropped if region.kind == "brush" else None
         stroke = None if brush is None else stroke_points(brush)
-        if shape.point is not None:
-            points.append((region, shape.point))
-        elif stroke is not None:
-            points += [(region, (x, y)) for x, y in stroke.tolist()]
-        elif region.positive:
-            shapes.append((region, shape))
+        on_points = prompt.points if stroke is None else stroke
+        points += [(region, (x, y)) for x, y in on_points.tolist()]
+        if not len(on_points) and region.positive:
+            shapes.append((region, prompt))
     if len(points) > MAX_POINTS:
         raise PromptDataError(f"{len(points)} points for one object; {MAX_POINTS} are possible.")
     coordinates = [point for _, point in points]
@@ -134,10 +128,11 @@ def click_prompts(regions: Sequence[DrawnRegion], size: Size) -> list[RegionProm
     # With several shapes nothing says which of them the points belong to.
     if len(shapes) == 1 and points:
         [(region, shape)] = shapes
-        box, angle = shape.bounds
-        prompt = Prompt.from_box(box, angle=angle, points=coordinates, labels=signs)
+        box = shape.box if shape.cropped is None else shape.cropped.box
+        assert box is not None
+        prompt = Prompt.from_box(box, angle=shape.angle, points=coordinates, labels=signs)
         return [RegionPrompt(prompt, region.label, region.control.name)]
-    found = [RegionPrompt(one.prompt, region.label, region.control.name) for region, one in shapes]
+    found = [RegionPrompt(shape, region.label, region.control.name) for region, shape in shapes]
     if points or not shapes:
         positive = [region for region, _ in points if region.positive]
         if not positive:
@@ -167,12 +162,15 @@ def task_prompts(
         PromptDataError: no region of those there are can be read, or the boxes are no boxes.
     """
     for results in region_sources(task):
-        on_image = [region for region in drawn_regions(results, config) if region.image == image]
-        regions = [region for region in on_image if region.positive]
+        regions = [
+            region
+            for region in drawn_regions(results, config)
+            if region.image == image and region.positive
+        ]
         if regions:
             return [
-                RegionPrompt(shape.prompt, region.label, region.control.name, region.region_id)
-                for region, shape in _read(regions, size, leave_out=True)
+                RegionPrompt(prompt, region.label, region.control.name, region.region_id)
+                for region, prompt in _read(regions, size, leave_out=True)
             ]
     return _boxes(task, config, size, options)
 
@@ -188,12 +186,12 @@ def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
     for kind in ("annotations", "drafts", "predictions"):
         found = task.get(kind)
         listed = found if isinstance(found, list | JsonList) else []
-        items = [one for one in listed if isinstance(one, Mapping)]
         # The newest first. Times are ISO 8601 in UTC: their texts are in the order of time.
-        items.sort(
-            key=lambda item: str(item.get("updated_at") or item.get("created_at")), reverse=True
-        )
-        for item in items:
+        for item in sorted(
+            (one for one in listed if isinstance(one, Mapping)),
+            key=lambda item: str(item.get("updated_at") or item.get("created_at")),
+            reverse=True,
+        ):
             # Only annotations are skipped (cancelled), and only predictions have a model.
             if item.get("was_cancelled") is not True and not is_own(item.get("model_version")):
                 yield item.get("result") or []
@@ -201,30 +199,30 @@ def region_sources(task: Mapping[str, Any]) -> Iterator[object]:
 
 def _read(
     regions: Sequence[DrawnRegion], size: Size, *, leave_out: bool
-) -> list[tuple[DrawnRegion, RegionShape]]:
-    """The regions with their shapes; `leave_out`: those that can be read, if there are any."""
+) -> list[tuple[DrawnRegion, Prompt]]:
+    """The regions with their prompts; `leave_out`: those that can be read, if there are any."""
     if len(regions) > MAX_SHAPES:
         raise PromptDataError(
             f"{len(regions):,} regions are too many: {MAX_SHAPES:,} are possible."
         )
-    read: list[tuple[DrawnRegion, RegionShape]] = []
+    read: list[tuple[DrawnRegion, Prompt]] = []
     errors: list[PromptDataError] = []
     left = MAX_MASK_PIXELS
     for region in regions:
         try:
-            shape = region.shape(size)
+            prompt = region.prompt(size)
         except PromptDataError as error:
             errors.append(error)
             if leave_out:
                 continue
             raise
-        left -= shape.mask.crop.size if shape.mask is not None else 0
+        left -= prompt.cropped.crop.size if prompt.cropped is not None else 0
         if left < 0:
             raise PromptDataError(
                 f"The polygons and brushes are too large together: the boxes around them have more "
                 f"than {MAX_MASK_PIXELS:,} pixels. Point with rectangles instead."
             )
-        read.append((region, shape))
+        read.append((region, prompt))
     if errors and not read:
         raise errors[0]
     for left_out in errors:
@@ -256,8 +254,7 @@ def _boxes(
     found = []
     for index, item in enumerate(items):
         try:
-            box, angle = _box(item, size)
-            prompt = Prompt.from_box(box, angle=angle)
+            prompt = _box(item, size)
             prompt.check(size)
         except (GeometryError, PromptError) as error:
             raise PromptDataError(f"{where}, box {index + 1}: {error}") from error
@@ -267,7 +264,7 @@ def _boxes(
     return found
 
 
-def _box(item: object, size: Size) -> TurnedBox:
+def _box(item: object, size: Size) -> Prompt:
     if isinstance(item, Mapping):
         if "box" not in item:
             return read_rectangle(item, size)

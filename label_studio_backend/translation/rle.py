@@ -36,8 +36,6 @@ from label_studio_backend.translation.rle_blocks import (
 )
 from pam_labeling.media import MAX_PIXELS
 
-__all__ = ["RLEError", "decode", "encode", "pixels"]
-
 _CHANNELS = 4
 _WIDTHS = (3, 4, 8, 16)  # of a length, as Label Studio writes them
 _LONGEST_RUN = 2 ** _WIDTHS[-1] // _CHANNELS  # pixels in one block
@@ -87,13 +85,12 @@ def encode(mask: Mask) -> list[int]:
 
 def _code_blocks(
     lengths: npt.NDArray[np.int32], values: Mask
-) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.uint8]]:
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
     """The bits of the runs' blocks, and their number (at most 27)."""
     # Short runs are looked up in a table; longer ones differ only in their length.
     short = 2 ** _WIDTHS[-2] // _CHANNELS  # pixels
-    table = [_code_block(_CHANNELS * length) for length in range(1, short + 2)]
-    codes = np.array([0, *(code for code, _ in table)], dtype=np.int32)
-    widths = np.array([0, *(width for _, width in table)], dtype=np.uint8)
+    table = [(0, 0), *(_code_block(_CHANNELS * length) for length in range(1, short + 2))]
+    codes, widths = np.array(table, dtype=np.int32).T
     entry = np.minimum(lengths, short + 1)
     if lengths.max() > _LONGEST_RUN:  # its last block keeps the width, however short it is
         blocks = (lengths + _LONGEST_RUN - 1) // _LONGEST_RUN
@@ -110,12 +107,11 @@ def _code_blocks(
 
 def _code_block(words: int) -> tuple[int, int]:
     """The bits of a block that repeats 0, and their number."""
-    index = next(index for index, width in enumerate(_WIDTHS) if words <= 2**width)
-    width = _WIDTHS[index]
+    index, width = next(one for one in enumerate(_WIDTHS) if words <= 2 ** one[1])
     return ((4 | index) << width | words - 1) << WORD, 3 + width + WORD
 
 
-def _pack(codes: npt.NDArray[np.int32], widths: npt.NDArray[np.uint8], words: int) -> bytes:
+def _pack(codes: npt.NDArray[np.int32], widths: npt.NDArray[np.int32], words: int) -> bytes:
     """A header and all codes in a row, with 1 to 8 zeros at the end."""
     ends = np.cumsum(widths, dtype=np.int64)
     ends += HEADER
@@ -130,8 +126,7 @@ def _pack(codes: npt.NDArray[np.int32], widths: npt.NDArray[np.uint8], words: in
     stream = np.bincount(cell, (moved & np.uint64(2**32 - 1)).astype(np.float64), cells)
     stream += np.bincount(cell - 1, (moved >> np.uint64(32)).astype(np.float64), cells)
     header = words << HEADER - 32 | WORD - 1 << 16
-    for index, width in enumerate(_WIDTHS):
-        header |= width - 1 << 4 * (3 - index)
+    header |= sum(width - 1 << 4 * (3 - index) for index, width in enumerate(_WIDTHS))
     header <<= 64 - HEADER
     stream[0] += header >> 32
     stream[1] += header & 2**32 - 1
@@ -165,17 +160,17 @@ def decode(rle: object, *, size: tuple[int, int]) -> Mask:
             f"the run lengths are for {header.words / _CHANNELS:,.10g} pixels, but the image has "
             f"{width} x {height}; are original_width and original_height those of this mask?"
         )
-    data = np.zeros(len(stream) + PADDING, dtype=np.uint8)
-    data[: len(stream)] = np.frombuffer(stream, dtype=np.uint8)
+    data = np.frombuffer(stream + bytes(PADDING), dtype=np.uint8)
     blocks = read_blocks(data, header)
     _check_end(stream, blocks)
-    return _paint(data, blocks, width * height).reshape(height, width)
+    return _paint(data, blocks).reshape(height, width)
 
 
 def _to_bytes(rle: object) -> bytes:
     if not isinstance(rle, list | bytes):
-        kind = type(rle).__name__
-        raise RLEError(f"run lengths must be a list of ints from 0 to 255, not {kind}")
+        raise RLEError(
+            f"run lengths must be a list of ints from 0 to 255, not {type(rle).__name__}"
+        )
     if len(rle) > _MOST:
         raise RLEError(f"run lengths must have at most {_MOST:,} bytes, not {len(rle):,}")
     try:
@@ -199,9 +194,7 @@ def _read_header(stream: bytes) -> Header:
 
 def _check_end(stream: bytes, blocks: Blocks) -> None:
     """Raise RLEError unless the last block ends in the stream, and only zeros follow it."""
-    words = 1 if blocks.repeats[-1] else int(blocks.lengths[-1])
-    end = int(blocks.values[-1]) + WORD * words
-    left = 8 * len(stream) - end
+    left = 8 * len(stream) - int(blocks.stops[-1])
     if left < 0:
         raise RLEError("the run lengths are cut off within their last block")
     if left > 8:
@@ -210,16 +203,13 @@ def _check_end(stream: bytes, blocks: Blocks) -> None:
         raise RLEError("the run lengths are followed by bits that are not zero")
 
 
-def _paint(data: npt.NDArray[np.uint8], blocks: Blocks, pixels: int) -> Mask:
+def _paint(data: npt.NDArray[np.uint8], blocks: Blocks) -> Mask:
     """Whether alpha is above 0 in each of the blocks' pixels, bool `(pixels,)`."""
     # The alpha of pixel i is in word 4 i + 3, the last of the words below 4 i + 4.
     ends = np.cumsum(blocks.lengths)
     counts = np.diff(ends // _CHANNELS, prepend=0)
     mask: Mask = np.repeat(bits_at(data, blocks.values, WORD) > 0, counts)
-    apart = np.flatnonzero(~blocks.repeats & (counts > 0))
-    if apart.size:
-        _paint_words(data, mask, blocks, ends, apart)
-    assert mask.size == pixels
+    _paint_words(data, mask, blocks, ends, np.flatnonzero(~blocks.repeats & (counts > 0)))
     return mask
 
 

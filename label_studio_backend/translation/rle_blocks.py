@@ -46,16 +46,20 @@ class Blocks(NamedTuple):
     """Blocks in the order of the stream, arrays `(N,)`.
 
     Attributes:
-        starts: bits from the beginning of the stream.
         repeats: whether a block repeats one word; else it has many.
         lengths: in words.
         values: bits from the beginning of the stream to the first word.
     """
 
-    starts: Bits
     repeats: Mask
     lengths: Bits
     values: Bits
+
+    @property
+    def stops(self) -> Bits:
+        """Bits from the beginning of the stream to the end of each block."""
+        words: Bits = np.where(self.repeats, 1, self.lengths)
+        return self.values + WORD * words
 
 
 def read_blocks(data: npt.NDArray[np.uint8], header: Header) -> Blocks:
@@ -75,9 +79,7 @@ def read_blocks(data: npt.NDArray[np.uint8], header: Header) -> Blocks:
         raise RLEError("the run lengths are cut off: they end before the image does")
     if ends[used - 1] > header.words:
         raise RLEError("the run lengths go on after the image's last pixel")
-    return Blocks(
-        blocks.starts[:used], blocks.repeats[:used], blocks.lengths[:used], blocks.values[:used]
-    )
+    return Blocks(blocks.repeats[:used], blocks.lengths[:used], blocks.values[:used])
 
 
 def bits_at(data: npt.NDArray[np.uint8], offsets: Bits, width: int) -> Bits:
@@ -99,7 +101,7 @@ def _read_heads(data: npt.NDArray[np.uint8], starts: Bits, header: Header) -> Bl
     head = bits_at(data, starts, _HEAD)
     width = np.array(header.widths, dtype=np.int64)[head >> 16 & 3]
     lengths = ((head & 2**16 - 1) >> 16 - width) + 1
-    return Blocks(starts, head >= 2**18, lengths, starts + 3 + width)
+    return Blocks(head >= 2**18, lengths, starts + 3 + width)
 
 
 def _starts_of_repeats(data: npt.NDArray[np.uint8], header: Header) -> tuple[Bits, int]:
@@ -114,15 +116,10 @@ def _starts_of_repeats(data: npt.NDArray[np.uint8], header: Header) -> tuple[Bit
     stops = HEADER + ((entries - HEADER) // lane + 1) * lane
     exits = _walk(steps, entries, stops)
     # Each entry jumps to the entry where its walker arrives in the next lane, or to itself if there
-    # is none. Doubling the jumps follows the walker from the header, entry 0, in few steps.
+    # is none. The walker from the header is entry 0.
     found = np.minimum(np.searchsorted(entries, exits), entries.size - 1)
     here = np.arange(entries.size)
-    jump = np.where(entries[found] == exits, found, here)
-    path: Bits = np.zeros(1, dtype=np.int64)
-    while jump[path[-1]] != path[-1]:
-        path = np.concatenate([path, jump[path]])
-        jump = jump[jump]
-    path = np.unique(path)
+    path = _path(np.where(entries[found] == exits, found, here))
     # Walk the path again, and collect all blocks on it in the stream's order.
     met: list[Bits] = [np.full(path.size, -1)]
     _walk(steps, entries[path], stops[path], met)
@@ -178,8 +175,7 @@ def _walk(
 def _starts_of_any(data: npt.NDArray[np.uint8], first: int, words: int, header: Header) -> Bits:
     """The starts of blocks of any kind from `first` on, until `words` words or the end are reached.
 
-    It reads windows of bits, where each bit knows the next block. With every doubling, each bit
-    knows the block twice as far away.
+    It reads windows of bits, where each bit knows the next block.
     """
     bits = 8 * (data.size - PADDING)
     starts: list[Bits] = [np.zeros(0, dtype=np.int64)]
@@ -187,15 +183,23 @@ def _starts_of_any(data: npt.NDArray[np.uint8], first: int, words: int, header: 
         window = min(_WINDOW, bits - first)
         here = np.arange(first, first + window)
         blocks = _read_heads(data, here, header)
-        many = np.where(blocks.repeats, 1, blocks.lengths)
-        after = blocks.values + WORD * many
-        jump = np.append(np.minimum(after - first, window), window)
-        path: Bits = np.zeros(1, dtype=np.int64)
-        while path[-1] < window:
-            path = np.concatenate([path, jump[path]])
-            jump = jump[jump]
-        path = path[path < window]
+        stops = blocks.stops
+        path = _path(np.append(np.minimum(stops - first, window), window))[:-1]
         starts.append(here[path])
         words -= int(blocks.lengths[path].sum())
-        first = int(after[path[-1]])
+        first = int(stops[path[-1]])
     return np.concatenate(starts)
+
+
+def _path(jump: Bits) -> Bits:
+    """The places on the way from place 0 to one that jumps to itself, ascending.
+
+    Args:
+        jump: the next place for each place, never a lower one. With every doubling, each place
+            knows the one twice as far away.
+    """
+    path: Bits = np.zeros(1, dtype=np.int64)
+    while jump[path[-1]] != path[-1]:
+        path = np.concatenate([path, jump[path]])
+        jump = jump[jump]
+    return np.unique(path)

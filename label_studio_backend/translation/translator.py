@@ -89,16 +89,15 @@ class Translator:
         on_image = [region for region in drawn if region.image == outputs.image.name]
         if not on_image:
             some = [one for one in islice(prompts, 3) if isinstance(one, Mapping)]
-            names = [shown(one.get("from_name")) for one in some]
-            sources = ", ".join(dict.fromkeys(names)) or "nowhere"
+            sources = dict.fromkeys(shown(one.get("from_name")) for one in some)
             raise PromptDataError(
                 "Nothing in this request is a keypoint, rectangle, ellipse, polygon or brush of a "
-                f"tag on the image that is answered; it comes from {sources}."
+                f"tag on the image that is answered; it comes from "
+                f"{', '.join(sources) or 'nowhere'}."
             )
         if not any(region.positive for region in on_image):
             raise PromptDataError(NOTHING_ON_THE_OBJECT)  # before the image is fetched
-        read = partial(click_prompts, on_image)
-        return self._work(task, config, options, access, outputs, read)
+        return self._work(task, config, options, access, outputs, partial(click_prompts, on_image))
 
     def task(
         self, task: Mapping[str, Any], config: LabelingConfig, options: Options, access: Access
@@ -111,8 +110,14 @@ class Translator:
         """
         config = config.for_task(task.get("data"))
         outputs = map_outputs(config, options)
-        read = partial(task_prompts, task, config, options=options, image=outputs.image.name)
-        return self._work(task, config, options, access, outputs, read)
+        return self._work(
+            task,
+            config,
+            options,
+            access,
+            outputs,
+            partial(task_prompts, task, config, options=options, image=outputs.image.name),
+        )
 
     def prediction(
         self, work: Work, annotation: Annotation, *, model_version: str
@@ -136,8 +141,7 @@ class Translator:
             )
             # Label Studio saves nearly everything that it is sent, and a config may have more tags
             # and attributes than we know. The SDK reads it in its own way.
-            errors = work.config.errors_of(prediction)
-            if errors:
+            if errors := work.config.errors_of(prediction):
                 found = "; ".join(error[:300] for error in errors[:5])
                 raise PredictionError(f"label_studio_sdk refuses the prediction: {found}")
         return prediction
@@ -153,27 +157,27 @@ class Translator:
     ) -> Work:
         """Fetch the image, and read what points at it: `read` makes prompts for its size."""
         name = name_of(task)
-        value = image_value(task, outputs.image.value)
-        image = self._images.get(value, access, task.get("id"), name)
+        image = self._images.get(
+            image_value(task, outputs.image.value), access, task.get("id"), name
+        )
         with self._metrics.stage("read"):
             regions = tuple(read(image.size))
         labels = outputs.label_values
         # A label that somebody chose and that can stay is not asked for again.
         chosen = options.keep_label and regions and all(one.label in labels for one in regions)
-        everything = AutomaticMaskOptions(
-            points_per_side=options.points_per_side,
-            min_area=options.min_area,
-            max_area=options.max_area,
-            max_regions=options.max_regions,
-            iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
-        )
         request = Request(
             image,
             prompts=tuple(one.prompt for one in regions),
             questions=outputs.questions,
             vocabulary=None if chosen else outputs.vocabulary,
             choices={target.control.name: target.vocabulary for target in outputs.choices},
-            everything=everything,
+            everything=AutomaticMaskOptions(
+                points_per_side=options.points_per_side,
+                min_area=options.min_area,
+                max_area=options.max_area,
+                max_regions=options.max_regions,
+                iou_threshold=options.iou_threshold or AutomaticMaskOptions.iou_threshold,
+            ),
         )
         return Work(name, request, regions, outputs, config, options)
 
@@ -196,9 +200,7 @@ def image_value(task: Mapping[str, Any], value: str) -> object:
     data: Any = task.get("data")
     if not isinstance(data, Mapping):
         raise RequestError(f'{name_of(task)} has no data; its image belongs there, under "{key}"')
-    if key in data:
-        return data[key]
-    for part in key.split("."):
+    for part in [key] if key in data else key.split("."):
         if not isinstance(data, Mapping) or part not in data:
             raise RequestError(f'{name_of(task)} has no "{key}" in its data, where its image is')
         data = data[part]

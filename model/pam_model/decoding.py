@@ -6,9 +6,9 @@ With fixed shapes, a step is recorded once as a CUDA graph and launched as a who
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import torch
 from torch import Tensor
@@ -80,7 +80,7 @@ class CudaGraphDecoder:
         self._slot = torch.zeros(1, device=device, dtype=torch.long)
         self._logits = torch.zeros(rows, config.vocab_size, device=device)
         self._active = torch.arange(rows, device=device)
-        self._graph = self._record() if device.type == "cuda" else None
+        self._graph = record(self._compute) if device.type == "cuda" else None
 
     def load(self, cache: DynamicCache, mask: Tensor) -> None:
         """Begin where `cache` ends.
@@ -143,17 +143,6 @@ class CudaGraphDecoder:
         self._position.add_(1)
         self._slot.add_(1)
 
-    def _record(self) -> torch.cuda.CUDAGraph:
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            self._compute()  # libraries set themselves up at the first call
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-            self._compute()
-        return graph
-
 
 class CudaGraphDecoders:
     """The recorded decoders of a model by shape; the most recently used ones are kept."""
@@ -187,6 +176,26 @@ class CudaGraphDecoders:
             self._free.append((shape, decoder))
 
 
+def record(compute: Callable[[], None], *, warm_ups: int = 1) -> torch.cuda.CUDAGraph:
+    """Record what a function does on the GPU, to replay it as a whole.
+
+    Args:
+        compute: the function; it must not wait for the GPU.
+        warm_ups: how many calls come before the recording, because libraries set themselves up,
+            and kernels are chosen and compiled, in the first ones.
+    """
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]  # torch's own
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(warm_ups):
+            compute()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        compute()
+    return graph
+
+
 def forward_tokens(
     qwen2: Qwen2ForCausalLM, ids: Tensor, mask: Tensor, cache: DynamicCache
 ) -> Tensor:
@@ -206,5 +215,4 @@ def forward_tokens(
         past_key_values=cache,
         use_cache=True,
     ).last_hidden_state
-    logits: Tensor = qwen2.lm_head(hidden[:, -1]).float()
-    return logits
+    return cast("Tensor", qwen2.lm_head(hidden[:, -1]).float())

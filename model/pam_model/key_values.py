@@ -36,8 +36,7 @@ class RegionContexts:
 
     def select(self, indices: Sequence[int]) -> RegionContexts:
         """The regions with these indices, in this order; a region may repeat."""
-        device = self.layers[0][0].device
-        rows = torch.tensor(list(indices), dtype=torch.long, device=device)
+        rows = torch.tensor(list(indices), dtype=torch.long, device=self.layers[0][0].device)
         return RegionContexts(tuple((keys[rows], values[rows]) for keys, values in self.layers))
 
     def split(self, counts: Sequence[int]) -> list[RegionContexts]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -96,14 +97,12 @@ class PAM:
     @property
     def device(self) -> torch.device:
         """Where the weights are."""
-        device: torch.device = self.network.language.qwen2.device
-        return device
+        return self.network.language.qwen2.device
 
     @property
     def dtype(self) -> torch.dtype:
         """The weights' dtype (those that place a prompt stay in float32)."""
-        dtype: torch.dtype = self.network.language.qwen2.dtype
-        return dtype
+        return self.network.language.qwen2.dtype
 
     @property
     def tokens_per_pass(self) -> int:
@@ -217,10 +216,8 @@ class PAM:
         check_prompts(clicks, features.size)
         if not clicks:
             return np.zeros(0, np.float32)
-        scores: npt.NDArray[np.float32] = (
-            self._attend_clicks(features, clicks).object_scores.cpu().numpy()
-        )
-        return scores
+        scores = self._attend_clicks(features, clicks).object_scores
+        return cast("npt.NDArray[np.float32]", scores.cpu().numpy())
 
     @torch.inference_mode()
     def find_everything(
@@ -357,8 +354,7 @@ class PAM:
         scores = yield from self.network.language.score_in_steps(
             contexts, question, labels, score=score, deadline=deadline
         )
-        array: npt.NDArray[np.float32] = scores.cpu().numpy()
-        return array
+        return cast("npt.NDArray[np.float32]", scores.cpu().numpy())
 
     def _attend_clicks(self, features: ImageFeatures, clicks: Sequence[Prompt]) -> Attended:
         points, labels = point_tensors(clicks, features.size, self.network.config.image_size)

@@ -8,7 +8,7 @@ S = 16.
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -39,8 +39,7 @@ class _Attention(nn.Module):
             )
         ]  # each [B, heads, length, head_dim]
         mixed = F.scaled_dot_product_attention(*heads)  # [B, heads, queries, head_dim]
-        output: Tensor = self.out_proj(mixed.transpose(1, 2).flatten(-2))
-        return output
+        return cast("Tensor", self.out_proj(mixed.transpose(1, 2).flatten(-2)))
 
 
 class _MLP(nn.Module):
@@ -49,8 +48,7 @@ class _MLP(nn.Module):
         self.layers = nn.ModuleList([nn.Linear(width, hidden), nn.Linear(hidden, width)])
 
     def forward(self, x: Tensor) -> Tensor:
-        output: Tensor = self.layers[1](F.relu(self.layers[0](x)))
-        return output
+        return cast("Tensor", self.layers[1](F.relu(self.layers[0](x))))
 
 
 class _TwoWayLayer(nn.Module):

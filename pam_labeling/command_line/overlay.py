@@ -20,7 +20,6 @@ Colour = tuple[int, int, int]
 _LONGEST_SIDE = (720, 1600)  # pixels; small images are enlarged, so that words stay legible
 _TINT = 0.3
 _INK: Colour = (30, 30, 30)
-_PAPER = 255
 _LINE = 26  # pixels from line to line
 _MARGIN = 12
 
@@ -104,10 +103,11 @@ def _draw_strip(regions: Sequence[Region], width: int) -> Canvas:
     room = column - indent - _MARGIN
     blocks = [[line for text in block for line in wrap(text, room)] for block in texts]
     deep = max(1, math.ceil(len(blocks) / (width // column)))
-    height = max((sum(map(len, some)) for some in _in_parts(blocks, deep)), default=0)
+    columns = [blocks[start : start + deep] for start in range(0, len(blocks), deep)]
+    height = max((sum(map(len, some)) for some in columns), default=0)
     strip = Image.new("RGB", (width, height * _LINE + 2 * _MARGIN), "white")
     draw = ImageDraw.Draw(strip)
-    for number, some in enumerate(_in_parts(blocks, deep)):
+    for number, some in enumerate(columns):
         left, baseline = number * column, _MARGIN + SIZE + 2
         for index, block in enumerate(some, number * deep):
             square = (left + _MARGIN, baseline - 14, left + _MARGIN + 15, baseline + 1)
@@ -116,10 +116,6 @@ def _draw_strip(regions: Sequence[Region], width: int) -> Canvas:
                 write(draw, line, (left + indent, baseline), _INK)
                 baseline += _LINE
     return np.asarray(strip)
-
-
-def _in_parts(blocks: list[list[str]], size: int) -> list[list[list[str]]]:
-    return [blocks[start : start + size] for start in range(0, len(blocks), size)]
 
 
 def _sentences(region: Region, index: int) -> list[str]:

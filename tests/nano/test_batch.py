@@ -8,7 +8,6 @@ import torch
 from pam_model.nano import render, texts
 from pam_model.nano.scene import Random, sample_scenes
 from pam_model.nano.texts import QUESTIONS, Facts
-from pam_model.nano.train.answers import FactTensors
 from pam_model.nano.train.batch import (
     REGIONS,
     _choose,
@@ -37,12 +36,10 @@ def counts():
 def sampled(tables):
     """Facts of many objects, and a text about each."""
     generator = torch.Generator().manual_seed(4)
-    facts = FactTensors(
-        *(
-            torch.randint(len(texts.FIELDS[name]), (FACTS,), generator=generator)
-            for name in FactTensors._fields
-        )
-    )
+    facts = {
+        name: torch.randint(len(choices), (FACTS,), generator=generator)
+        for name, choices in texts.FIELDS.items()
+    }
     return facts, tables.sample(facts, Random(CPU, generator))
 
 
@@ -56,7 +53,7 @@ def test_every_text_asks_a_question_and_answers_it_rightly(sampled, tokenizer):
         question = asked[tokenizer.decode(ids[:start].tolist())]
         text = tokenizer.decode(ids[answer].tolist())
         assert text.endswith(END)
-        own = Facts(**{name: int(values[row]) for name, values in facts._asdict().items()})
+        own = Facts(**{name: int(values[row]) for name, values in facts.items()})
         assert texts.is_right(text.removesuffix(END), question, own)
         seen.add(question)
     assert seen == set(QUESTIONS)
@@ -96,7 +93,7 @@ def test_the_same_generator_gives_the_same_batch(tables, batch):
     again = batches(tables, seed=2)()
     assert torch.equal(again.images, batch.images)
     assert torch.equal(again.texts.ids, batch.texts.ids)
-    assert torch.equal(again.points[1].points, batch.points[1].points)
+    assert torch.equal(again.points[1][0], batch.points[1][0])
 
 
 def test_shapes_are_as_documented(batch, counts):
@@ -104,9 +101,10 @@ def test_shapes_are_as_documented(batch, counts):
     assert batch.images.shape == (IMAGES, 3, SIDE, SIDE)
     assert batch.truth.shape == (total, SIDE, SIDE)
     assert batch.masks.shape == (counts["mask"], 1, SIDE, SIDE)
-    assert batch.dense.shape.shape == (IMAGES, SIDE // 16, SIDE // 16)
-    assert [run.points.shape[1] for run in batch.points] == [1, 2, 3]
-    assert sum(len(run.points) for run in batch.points) == total - counts["mask"]
+    assert batch.things.shape == (IMAGES, SIDE // 16, SIDE // 16)
+    assert all(facts.shape == batch.things.shape for facts in batch.cells.values())
+    assert [points.shape[1] for points, _ in batch.points] == [1, 2, 3]
+    assert sum(len(points) for points, _ in batch.points) == total - counts["mask"]
     assert batch.images.min() >= 0
     assert batch.images.max() <= 255
 
@@ -126,18 +124,17 @@ def test_points_on_the_object_are_on_it_and_those_beside_it_are_not(tables):
     on = beside = 0
     for seed in range(4):
         batch = batches(tables, seed=seed)()
-        for run in batch.points:
-            for index, (points, labels) in enumerate(zip(run.points, run.labels, strict=True)):
-                slot = run.first + index
-                if not batch.is_object[slot]:
-                    continue
-                for point, label in zip(points, labels, strict=True):
-                    if label == 1:
-                        assert covered(batch, slot, point) > 0
-                        on += 1
-                    elif label == 0:
-                        assert covered(batch, slot, point) < 1
-                        beside += 1
+        prompts = [prompt for run in batch.points for prompt in zip(*run, strict=True)]
+        for slot, (points, labels) in enumerate(prompts):
+            if not batch.is_object[slot]:
+                continue
+            for point, label in zip(points, labels, strict=True):
+                if label == 1:
+                    assert covered(batch, slot, point) > 0
+                    on += 1
+                elif label == 0:
+                    assert covered(batch, slot, point) < 1
+                    beside += 1
     assert on > 30
     assert beside >= 4
 
@@ -147,7 +144,7 @@ def test_empty_clicks_ask_for_no_object(batch, counts):
     assert counts["empty"] >= 2
     assert not batch.is_object[first:end].any()
     assert not batch.truth[first:end].any()
-    assert (batch.points[0].labels[first:end] == 1).all()
+    assert (batch.points[0][1][first:end] == 1).all()
 
 
 def test_empty_clicks_keep_away_from_objects():
@@ -161,9 +158,9 @@ def test_empty_clicks_keep_away_from_objects():
 
 
 def test_boxes_lie_about_their_objects(batch, counts):
-    run = batch.points[1]
+    points, labels = batch.points[1]
     for index in range(counts["box"]):
-        slot = run.first + index
+        slot = counts["click"] + counts["empty"] + index
         rows, columns = torch.nonzero(areas_of(batch.truth)[slot] > 0.5, as_tuple=True)
         if not batch.is_object[slot] or not len(rows):
             continue
@@ -171,8 +168,8 @@ def test_boxes_lie_about_their_objects(batch, counts):
             torch.tensor([[columns.min(), rows.min()], [columns.max() + 1, rows.max() + 1]]) * 4.0
         )
         sides = tight[1] - tight[0]
-        assert run.labels[index].tolist() == [2, 3]
-        assert ((run.points[index] - tight).abs() <= 0.27 * sides + 5).all()
+        assert labels[index].tolist() == [2, 3]
+        assert ((points[index] - tight).abs() <= 0.27 * sides + 5).all()
 
 
 def test_masks_hold_their_objects(batch, counts):

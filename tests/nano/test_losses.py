@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from pam_model.nano.train.answers import FactTensors
-from pam_model.nano.train.batch import Dense
+from pam_model.nano.texts import FIELDS
+from pam_model.nano.train.batch import LOOKS
 from pam_model.nano.train.losses import HelperHeads, dice_loss, iou, mask_losses, word_loss
 
 SURE = 20.0
@@ -127,10 +127,13 @@ def test_helper_heads_skip_what_is_no_object():
     torch.manual_seed(0)
     heads = HelperHeads(8)
     semantic, tokens = torch.randn(2, 4, 8), torch.randn(2, 2, 8)
-    facts = FactTensors(*(torch.zeros(2, dtype=torch.long) for _ in FactTensors._fields))
+    facts = {name: torch.zeros(2, dtype=torch.long) for name in FIELDS}
     both, _ = heads.region_loss(semantic, tokens, facts, torch.tensor([True, False]))
     alone, _ = heads.region_loss(
-        semantic[:1], tokens[:1], FactTensors(*(f[:1] for f in facts)), torch.tensor([True])
+        semantic[:1],
+        tokens[:1],
+        {name: values[:1] for name, values in facts.items()},
+        torch.tensor([True]),
     )
     torch.testing.assert_close(both, alone)
 
@@ -139,11 +142,10 @@ def test_helper_heads_skip_cells_that_show_nothing():
     torch.manual_seed(0)
     heads = HelperHeads(8)
     embedding = torch.randn(1, 8, 2, 2)
-    nothing = torch.full((1, 2, 2), -1)
-    thing, ground = torch.zeros(1, 2, 2, dtype=torch.long), torch.zeros(1, dtype=torch.long)
-    without = heads.dense_loss(embedding, Dense(nothing, nothing, nothing, nothing, thing), ground)
-    shown = nothing.clone()
-    shown[0, 0, 0] = 3
-    with_one = heads.dense_loss(embedding, Dense(shown, nothing, nothing, nothing, thing), ground)
+    nothing = {name: torch.full((1, 2, 2), -1) for name in LOOKS}
+    things, ground = torch.zeros(1, 2, 2, dtype=torch.long), torch.zeros(1, dtype=torch.long)
+    without = heads.dense_loss(embedding, nothing, things, ground)
+    shown = torch.tensor([[[3, -1], [-1, -1]]])
+    with_one = heads.dense_loss(embedding, {**nothing, "shape": shown}, things, ground)
     cell = heads.cell["shape"](embedding[0, :, 0, 0]).log_softmax(dim=0)[3]
     torch.testing.assert_close(with_one - without, -cell)

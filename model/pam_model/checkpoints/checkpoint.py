@@ -169,8 +169,10 @@ def save_checkpoint(
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     tied = config.language.tie_word_embeddings
-    state = {name: tensor for name, tensor in pam_state.items() if not (tied and name == _HEAD)}
-    state.update({_TOWER + name: tensor for name, tensor in to_meta(sam2_state).items()})
+    state = {
+        **{name: tensor for name, tensor in pam_state.items() if not (tied and name == _HEAD)},
+        **{_TOWER + name: tensor for name, tensor in to_meta(sam2_state).items()},
+    }
     stored = {
         name: tensor.detach()
         .to("cpu", torch.float32 if name.endswith("gaussian_matrix") else dtype)
@@ -182,8 +184,9 @@ def save_checkpoint(
     partial = folder / "model.safetensors.partial"
     save_file(stored, partial, metadata={"format": "pt"})
     partial.replace(folder / "model.safetensors")
-    text = json.dumps(config.to_dict(), indent=2, sort_keys=True)
-    (folder / "config.json").write_text(text + "\n", encoding="utf-8")
+    (folder / "config.json").write_text(
+        json.dumps(config.to_dict(), indent=2, sort_keys=True) + "\n", encoding="utf-8"
+    )
     tokenizer.save_pretrained(folder)
 
 

@@ -98,7 +98,7 @@ class Source(NamedTuple):
 
 
 class _Hub(NamedTuple):
-    """The hub, and the cache of its files on this machine."""
+    """The hub, and the cache of its files on this machine; options of `snapshot_download`."""
 
     cache_dir: Path
     endpoint: str | None
@@ -210,9 +210,8 @@ def _snapshot(repository: str, revision: str | None, patterns: list[str], hub: _
     """Download the files of a repository that match the patterns; return their folder."""
     options: dict[str, Any] = {
         "revision": revision,
-        "cache_dir": hub.cache_dir,
-        "endpoint": hub.endpoint,
         "allow_patterns": patterns,
+        **hub._asdict(),
     }
     if not hub.local_files_only:
         try:
@@ -229,8 +228,7 @@ def _snapshot(repository: str, revision: str | None, patterns: list[str], hub: _
             if file.filename.endswith(_LARGE):
                 _download_blob(repository, file, hub)
     with _progress(shown=False):
-        local = hub.local_files_only
-        return Path(snapshot_download(repository, local_files_only=local, **options))
+        return Path(snapshot_download(repository, **options))
 
 
 def _download_blob(repository: str, file: DryRunFileInfo, hub: _Hub) -> None:

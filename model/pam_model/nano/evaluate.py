@@ -102,8 +102,7 @@ def _table(title: str, measures: Sequence[Measure]) -> Table:
 
 
 def _group_table(title: str, reports: Sequence[GroupReport]) -> Table:
-    headings = ("objects", "box IoU", "click IoU", "label (en)")
-    table = _empty_table(title, "objects that are", *headings)
+    table = _empty_table(title, "objects that are", "objects", "box IoU", "click IoU", "label (en)")
     table.add_column("taken for")
     for row in reports:
         most = islice(row.taken_for.items(), 5)

@@ -46,7 +46,6 @@ _GROUNDS = (
     "#e8e8f0",
     "#303030",
 )
-_SHAPE_NAMES = [word.en for word in words.SHAPES]
 _COLOUR_NAMES = [word.en for word in words.COLOURS]
 _LEAST_DIFFERENCE = 90.0  # between an object's RGB and the ground's
 _GAP = 4  # pixels between objects
@@ -104,11 +103,11 @@ def draw_flat_image(seed: int) -> DrawnScene:
         if spot is None:
             continue
         taken.append(spot)
-        shape, colour = rng.choice(list(_DRAW)), rng.choice(names)
+        shape, colour = rng.choice(range(len(_DRAW))), rng.choice(names)
         mask = Image.new("1", (width, height), 0)
         _DRAW[shape](_Pen(ImageDraw.Draw(mask), *spot, rng))
         image.paste(COLOURS[colour], mask=mask)
-        facts = Facts(_SHAPE_NAMES.index(shape), _COLOUR_NAMES.index(colour), 0, 0, 0, 0)
+        facts = Facts(shape, _COLOUR_NAMES.index(colour), 0, 0, 0, 0)
         objects.append(DrawnObject(np.asarray(mask, dtype=np.bool_), facts, (), 1.0))
     free = ~np.any([thing.mask for thing in objects], axis=0)  # [H, W]
     return DrawnScene(np.asarray(image), tuple(objects), free)
@@ -160,10 +159,9 @@ def _triangle(pen: _Pen) -> None:
 
 def _star(pen: _Pen) -> None:
     inner = pen.rng.choice([0.382, 0.4, 0.45, 0.5])
-    points: list[Point] = []
-    for tip, notch in zip(_around(5, -90), _around(5, -54), strict=True):
-        points += [tip, (notch[0] * inner, notch[1] * inner)]
-    pen.polygon(points, pen.rng.choice([0, 0, 0, 20, 180]))
+    notches = [(x * inner, y * inner) for x, y in _around(5, -54)]
+    edges = zip(_around(5, -90), notches, strict=True)
+    pen.polygon([point for edge in edges for point in edge], pen.rng.choice([0, 0, 0, 20, 180]))
 
 
 def _cross(pen: _Pen) -> None:
@@ -174,13 +172,16 @@ def _cross(pen: _Pen) -> None:
 
 def _heart(pen: _Pen) -> None:
     # The usual heart curve of sines and cosines.
-    points = []
-    for step in range(60):
-        t = 2 * math.pi * step / 60
-        x = 16 * math.sin(t) ** 3
-        y = -(13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t) - math.cos(4 * t))
-        points.append((x / 18, y / 18))
-    pen.polygon(points)
+    cos, sin = math.cos, math.sin
+    pen.polygon(
+        [
+            (
+                16 * sin(t) ** 3 / 18,
+                -(13 * cos(t) - 5 * cos(2 * t) - 2 * cos(3 * t) - cos(4 * t)) / 18,
+            )
+            for t in (2 * math.pi * step / 60 for step in range(60))
+        ]
+    )
 
 
 def _ring(pen: _Pen) -> None:
@@ -202,15 +203,16 @@ def _arrow(pen: _Pen) -> None:
     pen.polygon([*upper, (0.98, 0.0), *lower], rng.choice([0, 90, 180, 270]))
 
 
-_DRAW: dict[str, Callable[[_Pen], None]] = {
-    "circle": _Pen.disc,
-    "square": lambda pen: pen.bar(0.7, 0.7),
-    "triangle": _triangle,
-    "star": _star,
-    "hexagon": lambda pen: pen.polygon(_around(6, pen.rng.choice([0, 30]))),
-    "cross": _cross,
-    "heart": _heart,
-    "ring": _ring,
-    "crescent": _crescent,
-    "arrow": _arrow,
-}
+# In the order of `words.SHAPES`.
+_DRAW: tuple[Callable[[_Pen], None], ...] = (
+    _Pen.disc,
+    lambda pen: pen.bar(0.7, 0.7),
+    _triangle,
+    _star,
+    lambda pen: pen.polygon(_around(6, pen.rng.choice([0, 30]))),
+    _cross,
+    _heart,
+    _ring,
+    _crescent,
+    _arrow,
+)

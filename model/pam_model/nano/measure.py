@@ -92,6 +92,12 @@ class ObjectAnswers:
         places = self.known.drawn.places
         return texts.is_right(self.from_box[question], question, self.facts, places)
 
+    def states(self, field: str, question: Question) -> bool:
+        """Whether the answer from the box states the fact, and no other value of the field."""
+        stated = texts.stated(self.from_box[question], question.language)[field]
+        accepted = texts.accepted(field, self.facts, self.known.drawn.places)
+        return len(stated) == 1 and stated <= accepted
+
 
 @dataclass(frozen=True, eq=False)
 class Answers:
@@ -147,10 +153,7 @@ def flat_measures(answers: Answers) -> list[Measure]:
     for language in LANGUAGES:
         measures += _label_measures(answers, language, "flat: ")
         brief = Question(Task.BRIEF, language)
-        right = [
-            texts.stated(thing.from_box[brief], language)["colour"] == {thing.facts.colour}
-            for thing in answers.objects
-        ]
+        right = [thing.states("colour", brief) for thing in answers.objects]
         measures.append(_mean("flat: colour, in brief", right, language))
     return [*measures, _mean("flat: empty click refused", answers.refused)]
 
@@ -177,27 +180,32 @@ class GroupReport(NamedTuple):
 
 def by_shape(answers: Answers) -> list[GroupReport]:
     """Group masks and English labels by shape: which shape is taken for which."""
-    return [
-        _report(word.en, (thing for thing in answers.objects if thing.facts.shape == index))
-        for index, word in enumerate(words.SHAPES)
-    ]
+    return _by_field(answers, "shape")
 
 
 def by_circumstance(answers: Answers) -> list[GroupReport]:
     """Group masks and English labels by texture, size, ground and whether a part is hidden."""
-    groups: dict[str, list[ObjectAnswers]] = {"whole": [], "partly hidden": []}
-    for field in ("texture", "size", "ground"):
-        groups.update({f"{field} {word.en}": [] for word in texts.FIELDS[field]})
-    for thing in answers.objects:
-        groups["whole" if thing.known.drawn.visible >= 0.99 else "partly hidden"].append(thing)
-        for field in ("texture", "size", "ground"):
-            word = texts.FIELDS[field][getattr(thing.facts, field)]
-            groups[f"{field} {word.en}"].append(thing)
-    return [_report(name, things) for name, things in groups.items()]
+    return [
+        _report("whole", [t for t in answers.objects if t.known.drawn.visible >= 0.99]),
+        _report("partly hidden", [t for t in answers.objects if t.known.drawn.visible < 0.99]),
+        *(
+            report._replace(group=f"{field} {report.group}")
+            for field in ("texture", "size", "ground")
+            for report in _by_field(answers, field)
+        ),
+    ]
 
 
-def _report(group: str, members: Iterable[ObjectAnswers]) -> GroupReport:
-    things, question = list(members), Question(Task.LABEL, "en")
+def _by_field(answers: Answers, field: str) -> list[GroupReport]:
+    """A report for each value of a fact."""
+    return [
+        _report(word.en, [t for t in answers.objects if getattr(t.facts, field) == index])
+        for index, word in enumerate(texts.FIELDS[field])
+    ]
+
+
+def _report(group: str, things: Sequence[ObjectAnswers]) -> GroupReport:
+    question = Question(Task.LABEL, "en")
     wrong = Counter(t.from_box[question] for t in things if not t.is_right(question))
     return GroupReport(
         group,
@@ -211,17 +219,15 @@ def _report(group: str, members: Iterable[ObjectAnswers]) -> GroupReport:
 
 def by_fact(answers: Answers) -> list[Measure]:
     """For each fact, the fraction of detailed captions that state it rightly."""
-    measures = []
-    for language in LANGUAGES:
-        question = Question(Task.DETAILED, language)
-        for field in texts.FIELDS:
-            right = []
-            for thing in answers.objects:
-                stated = texts.stated(thing.from_box[question], language)[field]
-                accepted = texts.accepted(field, thing.facts, thing.known.drawn.places)
-                right.append(len(stated) == 1 and stated <= accepted)
-            measures.append(_mean(f"{field} in detailed", right, language))
-    return measures
+    return [
+        _mean(
+            f"{field} in detailed",
+            [thing.states(field, Question(Task.DETAILED, language)) for thing in answers.objects],
+            language,
+        )
+        for language in LANGUAGES
+        for field in texts.FIELDS
+    ]
 
 
 def _segment(pam: PAM, group: Sequence[KnownImage]) -> Segments:

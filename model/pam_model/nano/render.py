@@ -143,14 +143,10 @@ def _paint(scenes: Scenes, maps: Tensor) -> Tensor:
     outline = shown(scenes.outline)  # [B, H, W]
     u, v = u / (1 - outline), v / (1 - outline)
     edge = ~inside(shown(scenes.shape), u, v, shown(scenes.proportions).unbind(-1)) & (outline > 0)
-    ground = _ground(scenes, x, y)
-    channels = []
-    for channel in range(3):
-        paints = scenes.paints[..., channel]
-        body = torch.where(patterned, shown(paints[..., 1]), shown(paints[..., 0]))
-        body = torch.where(edge, shown(paints[..., 2]), body)
-        channels.append(torch.where(maps == 0, ground[channel], body))
-    return torch.stack(channels, dim=1)
+    paint = torch.where(edge, 2, patterned.long())  # of the object, its pattern or its outline
+    channel = torch.arange(3, device=maps.device)[:, None, None]
+    body = scenes.paints[scene[:, None], top[:, None], paint[:, None], channel]  # [B, 3, H, W]
+    return torch.where(maps[:, None] == 0, _ground(scenes, x, y), body)
 
 
 def _pattern(
@@ -170,8 +166,8 @@ def _pattern(
     )
 
 
-def _ground(scenes: Scenes, x: Tensor, y: Tensor) -> list[Tensor]:
-    """Paint the bare ground: three channels, each `(B, H, W)`."""
+def _ground(scenes: Scenes, x: Tensor, y: Tensor) -> Tensor:
+    """Paint the bare ground: `(B, 3, H, W)`."""
     aspect = scenes.aspect[:, None, None]
     angle, period, phase = scenes.ground_pattern[:, None, None].unbind(-1)  # each [B, 1, 1]
     cos, sin = angle.cos(), angle.sin()
@@ -188,12 +184,9 @@ def _ground(scenes: Scenes, x: Tensor, y: Tensor) -> list[Tensor]:
     kind = scenes.ground[:, None, None]
     mix = torch.where(kind == _GRADIENT, slope, torch.where(kind == _LINED, lines, tiles))
     mix = torch.where((kind >= _GRADIENT) & (kind <= _TILED), mix, 0.0)
-    channels = []
-    for channel in range(3):
-        first, second = scenes.ground_paints[:, None, None, :, channel].unbind(-1)
-        grainy = (first + grain * torch.where(first > 0.5, -1.0, 1.0)).clamp(0, 1)
-        channels.append(torch.where(kind == _GRAINY, grainy, first + (second - first) * mix))
-    return channels
+    first, second = scenes.ground_paints[..., None, None].unbind(1)  # each [B, 3, 1, 1]
+    grainy = (first + grain[:, None] * torch.where(first > 0.5, -1.0, 1.0)).clamp(0, 1)
+    return torch.where(kind[:, None] == _GRAINY, grainy, first + (second - first) * mix[:, None])
 
 
 def _photograph(painted: Tensor, noise: Tensor, camera: Tensor) -> Tensor:

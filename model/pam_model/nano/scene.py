@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -114,12 +115,12 @@ class Scenes:
     outline: Tensor
 
 
+@dataclass(frozen=True)
 class Random:
     """Makes random tensors on one device, from one generator or the device's own."""
 
-    def __init__(self, device: torch.device, generator: torch.Generator | None = None) -> None:
-        self.device = device
-        self.generator = generator
+    device: torch.device
+    generator: torch.Generator | None = None
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Return float32 of `shape`, uniform from `low` to `high`."""
@@ -132,12 +133,8 @@ class Random:
 
     def choice(self, odds: tuple[float, ...], *shape: int) -> Tensor:
         """Return int64 of `shape`: indices, chosen with these probabilities."""
-        steps = torch.zeros(shape, dtype=torch.long, device=self.device)
-        values, total = self.uniform(*shape), 0.0
-        for part in odds[:-1]:
-            total += part
-            steps = steps + (values > total)
-        return steps
+        values = self.uniform(*shape)
+        return torch.stack([values > bound for bound in accumulate(odds[:-1])]).sum(dim=0)
 
     def chance(self, probability: float, *shape: int) -> Tensor:
         """Return bool of `shape`, true with this probability."""
@@ -304,12 +301,9 @@ def _centres(random: Random, radius: Tensor, aspect: Tensor) -> Tensor:
     inset = inset.clamp(max=0.48)
     spots = inset + (1 - 2 * inset) * random.uniform(count, n, _CANDIDATES, 2)
     careful = random.chance(0.8, count, n)
-    chosen: list[Tensor] = []
-    for index in range(n):
+    chosen = [spots[:, 0, 0]]
+    for index in range(1, n):
         own = spots[:, index]  # [B, candidates, 2]
-        if not chosen:
-            chosen.append(own[:, 0])
-            continue
         others = torch.stack(chosen, dim=1)  # [B, index, 2]
         gaps = ((own[:, :, None] - others[:, None]) * extent).norm(dim=3)
         gaps = gaps - radius[:, None, :index] - radius[:, index, None, None]

@@ -168,8 +168,7 @@ def is_right(text: str, question: Question, facts: Facts, places: Sequence[int] 
     """
     if question.task is Task.DEFINITION:
         return text.strip() == definition(facts.shape, question.language)
-    found = stated(text, question.language)
-    for field, values in found.items():
+    for field, values in stated(text, question.language).items():
         missing = field in _ASKED[question.task] and not values
         if missing or not values <= accepted(field, facts, places) or len(values) > 1:
             return False

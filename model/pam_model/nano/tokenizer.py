@@ -63,8 +63,9 @@ def save_tokenizer(folder: Path) -> None:
         "clean_up_tokenization_spaces": False,
         "model_max_length": 2048,
     }
-    text = json.dumps(settings, indent=2) + "\n"
-    (folder / "tokenizer_config.json").write_text(text, encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(
+        json.dumps(settings, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def load_tokenizer(folder: Path = EMBEDDED) -> PreTrainedTokenizerFast:

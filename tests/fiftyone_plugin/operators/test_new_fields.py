@@ -16,6 +16,11 @@ FIELD = "ground_truth"
 LABELS = "ground_truth.detections"
 
 
+@pytest.fixture(autouse=True)
+def each_report(monkeypatch):
+    monkeypatch.setattr("fiftyone_plugin.operators.model_operator._SECONDS_BETWEEN", 0.0)
+
+
 def stop_early(operator, collection, options):
     """Begin a run, and leave it after its first image."""
     steps = progress_of(operator.plan(options, collection_target(collection, options)))

@@ -8,7 +8,6 @@ import re
 import pytest
 
 from fiftyone_plugin.errors import PluginError
-from fiftyone_plugin.operators.caption_regions import CaptionRegions
 from fiftyone_plugin.operators.forms import params_of
 from fiftyone_plugin.operators.options import (
     CaptionOptions,
@@ -18,6 +17,7 @@ from fiftyone_plugin.operators.options import (
     names_in,
     text_of,
 )
+from fiftyone_plugin.operators.region_operators import CaptionRegions
 from pam_model import Question, Task
 
 

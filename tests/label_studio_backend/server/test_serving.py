@@ -20,9 +20,11 @@ import requests
 from typer.testing import CliRunner
 
 from label_studio_backend.commands import app
+from label_studio_backend.media.urls import MediaError
 from label_studio_backend.server import serving
 from label_studio_backend.settings import ServerSettings
 from pam_labeling.command_line.exit_codes import CommandError
+from pam_labeling.errors import SettingsError
 from tests.label_studio_backend.conftest import FIXTURES
 from tests.label_studio_backend.fake_label_studio import TOKEN, FakeLabelStudio
 
@@ -94,15 +96,15 @@ def test_without_the_platforms_packages_the_command_says_what_to_install(monkeyp
 
 def test_a_setting_that_cannot_be_used_is_wrong_usage(monkeypatch):
     monkeypatch.setenv("THREADS", "none")
-    with pytest.raises(CommandError, match="THREADS must be a whole number"):
+    with pytest.raises(SettingsError, match="THREADS must be a whole number"):
         serving.serve({}, {})
     monkeypatch.setenv("THREADS", "1")
     monkeypatch.setenv("PAM_DEVICE", "abacus")
-    with pytest.raises(CommandError, match="PAM_DEVICE"):
+    with pytest.raises(SettingsError, match="PAM_DEVICE"):
         serving.serve({}, {})
     monkeypatch.delenv("PAM_DEVICE")
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "a key without an address")
-    with pytest.raises(CommandError, match="LABEL_STUDIO_URL"):
+    with pytest.raises(MediaError, match="LABEL_STUDIO_URL"):
         serving.serve({}, {})
 
 

@@ -62,31 +62,30 @@ def test_percents_are_of_width_and_height():
 
 
 def test_a_rectangle_becomes_its_box():
-    box, angle = read_rectangle({"x": 10, "y": 20, "width": 30, "height": 40}, SIZE)
-    assert box == pytest.approx((64, 96, 256, 288))
-    assert angle == 0
+    prompt = read_rectangle({"x": 10, "y": 20, "width": 30, "height": 40}, SIZE)
+    assert prompt.box == pytest.approx((64, 96, 256, 288))
+    assert prompt.angle == 0
 
 
 @pytest.mark.parametrize("rotation", [0, 30, 90, 200, 359.5, -20])
 def test_a_turned_rectangle_has_the_corners_that_label_studio_gives_it(rotation):
     value = {"x": 40, "y": 40, "width": 20, "height": 10, "rotation": rotation}
-    box, angle = read_rectangle(value, SIZE)
-    corners = Prompt.from_box(box, angle=angle).box_corners
+    corners = read_rectangle(value, SIZE).box_corners
     sizes = {"original_width": SIZE[0], "original_height": SIZE[1]}
     expected = convert_annotation_to_yolo_obb({**value, **sizes}, normalize=False)
     assert corners == pytest.approx(np.array(expected), abs=1e-2)
 
 
 def test_a_box_is_cut_at_the_images_edges():
-    box, _ = read_rectangle({"x": -10, "y": 90, "width": 30, "height": 40}, SIZE)
-    assert box == pytest.approx((0, 432, 128, 480))
+    prompt = read_rectangle({"x": -10, "y": 90, "width": 30, "height": 40}, SIZE)
+    assert prompt.box == pytest.approx((0, 432, 128, 480))
 
 
 def test_an_ellipse_becomes_the_box_around_it():
     value = {"x": 50, "y": 50, "radiusX": 10, "radiusY": 20, "rotation": 30}
-    box, angle = read_ellipse(value, SIZE)
-    assert box == pytest.approx((256, 144, 384, 336))
-    assert angle == 30
+    prompt = read_ellipse(value, SIZE)
+    assert prompt.box == pytest.approx((256, 144, 384, 336))
+    assert prompt.angle == 30
 
 
 def test_null_is_no_rotation():
@@ -200,8 +199,7 @@ def test_a_turned_rectangle_fits_a_turned_object(angle):
     corners = Prompt.from_box((250, 200, 400, 260), angle=angle).box_corners
     mask = Prompt.from_polygon(corners.tolist(), SIZE).mask
     value = rectangle_of(CroppedMask.from_mask(mask), angle)
-    box = read_rectangle(value, SIZE)
-    again = Prompt.from_box(box.box, angle=box.angle).box_corners
+    again = read_rectangle(value, SIZE).box_corners
     assert iou(Prompt.from_polygon(again.tolist(), SIZE).mask, mask) > 0.93
     assert 0 <= value["rotation"] <= 360
 

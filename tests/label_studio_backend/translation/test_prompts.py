@@ -18,13 +18,8 @@ from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.options import Options
 from label_studio_backend.config.output_mapping import map_outputs
 from label_studio_backend.translation import prompts
-from label_studio_backend.translation.drawn_regions import drawn_regions
-from label_studio_backend.translation.prompts import (
-    MAX_POINTS,
-    PromptDataError,
-    click_prompts,
-    task_prompts,
-)
+from label_studio_backend.translation.drawn_regions import PromptDataError, drawn_regions
+from label_studio_backend.translation.prompts import MAX_POINTS, click_prompts, task_prompts
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 SIZE = (640, 960)

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 from label_studio_sdk.converter import brush
 
 from label_studio_backend.translation import rle as label_studio_rle
-from label_studio_backend.translation.rle import RLEError, decode, encode, pixels
+from label_studio_backend.translation.rle import decode, encode, pixels
+from label_studio_backend.translation.rle_blocks import RLEError
 from pam_labeling.errors import MaskError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

@@ -12,7 +12,6 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network, save_checkpoint
-from pam_model.nano import render
 from pam_model.nano.sizes import nano_config
 from pam_model.nano.tokenizer import load_tokenizer, save_tokenizer
 from pam_model.nano.train.answers import AnswerTables
@@ -58,8 +57,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer.prepare()
     _say(f"ready; {_memory(device)}")
     _train(trainer, options)
-    if options.profile:
-        _profile(trainer)
     if options.save_state:
         trainer.save(options.output)
     trainer.parameters.use_average()
@@ -89,9 +86,8 @@ def _trainer(network: PAMNetwork, options: argparse.Namespace, device: torch.dev
 
 def _train(trainer: Trainer, options: argparse.Namespace) -> None:
     until = _STARTED + 60 * options.minutes - _SECONDS_TO_FINISH
-    seconds = trainer.trained_seconds + until - time.monotonic()
-    if options.schedule_minutes is not None:
-        seconds = 60 * options.schedule_minutes
+    left = trainer.trained_seconds + until - time.monotonic()
+    seconds = left if options.schedule_minutes is None else 60 * options.schedule_minutes
     schedule = Schedule(seconds, peak=options.rate)
     _say(f"{trainer.trained_seconds:.0f} s of the schedule's {seconds:.0f} s are over")
     trainer.run(schedule, until=until, most_steps=options.steps, report=_say)
@@ -113,7 +109,6 @@ def _parser() -> argparse.ArgumentParser:
     add("--seed", type=int, default=0)
     add("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     add("--compile", choices=("none", "drawing", "all"), default="all", help="what to compile")
-    add("--profile", action="store_true", help="print what the GPU spends its time on")
     add("--resume", type=Path, help="folder with the state.pt of an earlier call")
     add(
         "--weights",
@@ -128,14 +123,8 @@ def _parser() -> argparse.ArgumentParser:
 def _compile(network: PAMNetwork, what: str) -> Drawing:
     if what == "all":
         compile_parts(network)
-    if what == "none":
-        return Drawing()
-    return Drawing(
-        *(
-            torch.compile(part, dynamic=False)
-            for part in (render.index_maps, render.images, render.visible_fractions)
-        )
-    )
+    plain = Drawing()
+    return plain if what == "none" else Drawing(*(torch.compile(p, dynamic=False) for p in plain))
 
 
 def _export(network: PAMNetwork, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
@@ -152,16 +141,6 @@ def _export(network: PAMNetwork, tokenizer: PreTrainedTokenizerBase, folder: Pat
         tokenizer,
         torch.float16,
     )
-
-
-def _profile(trainer: Trainer) -> None:
-    with torch.profiler.profile() as profile:
-        for _ in range(4):
-            trainer.step(0.0)
-        if torch.cuda.is_available():
-            torch.cuda.synchronize()
-    key = "self_cuda_time_total" if torch.cuda.is_available() else "self_cpu_time_total"
-    print(profile.key_averages().table(sort_by=key, row_limit=45, max_name_column_width=90))
 
 
 def _memory(device: torch.device) -> str:

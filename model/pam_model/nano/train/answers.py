@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import product
+from collections.abc import Mapping
+from itertools import accumulate, product
 from typing import NamedTuple
 
 import torch
@@ -17,17 +18,6 @@ from pam_model.tasks import END, LANGUAGES, Question, Task, after_region
 
 _ODDS = {Task.LABEL: 0.2, Task.DEFINITION: 0.1, Task.BRIEF: 0.34, Task.DETAILED: 0.36}
 _LOOKS = (len(words.SIZES), len(words.COLOURS), len(words.TEXTURES), len(words.SHAPES))
-
-
-class FactTensors(NamedTuple):
-    """The `texts.Facts` of N objects: each field is int64 `(N,)`."""
-
-    shape: Tensor
-    colour: Tensor
-    texture: Tensor
-    size: Tensor
-    place: Tensor
-    ground: Tensor
 
 
 class Texts(NamedTuple):
@@ -54,28 +44,32 @@ class AnswerTables:
     """
 
     def __init__(self, tokenizer: Tokenizer, device: torch.device) -> None:
-        rows: list[list[int]] = [[]]
-        firsts, longest = [], 0
-        for question in QUESTIONS:
-            starts, length = [], 0
-            for lines in (
-                [after_region(question.text)],
-                _openings(question),
-                _details(question, 1, len(words.PLACES)),
-                _details(question, 2, len(words.GROUNDS)),
-                [END],
-            ):
-                starts.append(len(rows))
-                rows += [tokenizer.encode(line, add_special_tokens=False) for line in lines]
-                length += max(map(len, rows[starts[-1] :]), default=0)
-            firsts.append(starts)
-            longest = max(longest, length)
+        parts = [
+            [
+                [tokenizer.encode(line, add_special_tokens=False) for line in lines]
+                for lines in (
+                    [after_region(question.text)],
+                    _openings(question),
+                    _details(question, 1, len(words.PLACES)),
+                    _details(question, 2, len(words.GROUNDS)),
+                    [END],
+                )
+            ]
+            for question in QUESTIONS
+        ]  # the tokens of [question][part][row]
+        longest = max(
+            sum(max(map(len, rows), default=0) for rows in question) for question in parts
+        )
         self.length = -(-longest // 8) * 8
         """The number of tokens of each sampled text: the longest, rounded up to a multiple of 8."""
-        self._lengths = torch.tensor([len(row) for row in rows], device=device)  # [rows]
-        tensors = [torch.tensor(row, dtype=torch.long) for row in rows]
-        self._ids = pad_sequence(tensors, batch_first=True).to(device)  # [rows, longest row]
-        self._firsts = torch.tensor(firsts, device=device)  # [questions, 5]
+        counts = [len(rows) for question in parts for rows in question]
+        *firsts, _ = accumulate(counts, initial=1)  # of each part, after the empty row
+        self._firsts = torch.tensor(firsts, device=device).view(len(QUESTIONS), -1)
+        table = [[], *(row for question in parts for rows in question for row in rows)]
+        self._lengths = torch.tensor([len(row) for row in table], device=device)  # [rows]
+        self._ids = pad_sequence(
+            [torch.tensor(row, dtype=torch.long) for row in table], batch_first=True
+        ).to(device)  # [rows, longest row]
         tasks = [question.task for question in QUESTIONS]
         self._captions = torch.tensor(
             [task in (Task.BRIEF, Task.DETAILED) for task in tasks], device=device
@@ -83,26 +77,30 @@ class AnswerTables:
         self._detailed = torch.tensor([task is Task.DETAILED for task in tasks], device=device)
         self._odds = tuple(_ODDS[task] / len(LANGUAGES) for task in tasks)
 
-    def sample(self, facts: FactTensors, random: Random) -> Texts:
+    def sample(self, facts: Mapping[str, Tensor], random: Random) -> Texts:
         """Ask one random question about each of N objects, and give the true answer.
+
+        Args:
+            facts: int64 `(N,)` for each field of `texts.Facts`.
+            random: chooses the questions and wordings.
 
         Returns:
             Texts of `length` tokens each.
         """
-        count = len(facts.shape)
+        count = len(facts["shape"])
         question = random.choice(self._odds, count)  # [N]
         template = (random.uniform(count) * TEMPLATES).long()  # [N]
         # The rows of openings are in the order of `_openings`: the shape changes fastest.
-        look = (facts.size * _LOOKS[1] + facts.colour) * _LOOKS[2] + facts.texture
-        look = (template * _LOOKS[0] * _LOOKS[1] * _LOOKS[2] + look) * _LOOKS[3] + facts.shape
+        look = (facts["size"] * _LOOKS[1] + facts["colour"]) * _LOOKS[2] + facts["texture"]
+        look = (template * _LOOKS[0] * _LOOKS[1] * _LOOKS[2] + look) * _LOOKS[3] + facts["shape"]
         asked, opening, place, ground, end = self._firsts[question].unbind(dim=1)  # each [N]
         detailed = self._detailed[question]
         return self._join(
             (
                 asked,
-                opening + torch.where(self._captions[question], look, facts.shape),
-                (place + template * len(words.PLACES) + facts.place) * detailed,
-                (ground + template * len(words.GROUNDS) + facts.ground) * detailed,
+                opening + torch.where(self._captions[question], look, facts["shape"]),
+                (place + template * len(words.PLACES) + facts["place"]) * detailed,
+                (ground + template * len(words.GROUNDS) + facts["ground"]) * detailed,
                 end,
             )
         )

@@ -18,10 +18,15 @@ from torch.nn import functional as F
 
 from pam_model.nano import render
 from pam_model.nano.scene import Random, Scenes, sample_scenes
-from pam_model.nano.train.answers import AnswerTables, FactTensors, Texts
+from pam_model.nano.train.answers import AnswerTables, Texts
 from pam_model.segmenter import BOX_LABELS
 
-PointsAndLabels = tuple[Tensor, Tensor]  # float32 (n, K, 2) and int64 (n, K)
+# A run of n prompts of K points each: float32 `(n, K, 2)`, x and y in pixels of the square, and
+# int64 `(n, K)`: 1 on the object, 0 beside it, 2 and 3 for a box's corners.
+PointsAndLabels = tuple[Tensor, Tensor]
+
+LOOKS = ("shape", "colour", "texture", "size")
+"""The facts that a single cell can show."""
 
 REGIONS = 4
 MAP_STRIDE = 16
@@ -41,59 +46,34 @@ _SHARES = (
 _CHEBYSHEV_REACH = 4  # cells of 2 pixels between a click on the ground and any object
 
 
-class PointPrompts(NamedTuple):
-    """A run of prompts with the same number of points.
-
-    Attributes:
-        first: the slot of the first prompt; the others follow.
-        points: float32 `(n, K, 2)`, x and y in pixels of the square.
-        labels: int64 `(n, K)`: 1 on the object, 0 beside it, 2 and 3 for a box's corners.
-    """
-
-    first: int
-    points: Tensor
-    labels: Tensor
-
-
-class Dense(NamedTuple):
-    """The contents of the image embedding's cells; each int64 `(B, h, w)`, -1 if it is not clear.
-
-    Attributes:
-        shape, colour, texture, size: the facts of the object at the cell's centre.
-        thing: 1 for an object, 0 for the ground.
-    """
-
-    shape: Tensor
-    colour: Tensor
-    texture: Tensor
-    size: Tensor
-    thing: Tensor
-
-
 @dataclass(frozen=True)
 class Batch:
     """B images with N = 4 B prompts.
 
     Attributes:
         images: float32 `(B, 3, S, S)`, RGB from 0 to 255.
-        points: the runs of point and box prompts, in the order of the slots.
+        points: the runs of prompts of one, two and three points, in the order of the slots.
         masks: float32 `(m, 1, S, S)`, 0 or 1: the mask prompts, in the last m slots.
         truth: bool `(N, S, S)`: the pixels of the object; none for a click on the ground.
         is_object: bool `(N,)`; false for a click on the ground.
-        facts: the facts of the objects, without meaning for a click on the ground.
+        facts: int64 `(N,)` for each field of `texts.Facts`, without meaning for a click on the
+            ground.
         texts: one question and its answer for each prompt.
-        dense: what each cell of the map shows.
+        cells: int64 `(B, h, w)` for each of `LOOKS`: the fact about the object at the centre of
+            the image embedding's cell, or -1 if it is not clear.
+        things: int64 `(B, h, w)`: 1 where such a centre shows an object, 0 for the ground.
         ground: int64 `(B,)`, indices into `words.GROUNDS`.
     """
 
     images: Tensor
-    points: tuple[PointPrompts, ...]
+    points: tuple[PointsAndLabels, ...]
     masks: Tensor
     truth: Tensor
     is_object: Tensor
-    facts: FactTensors
+    facts: dict[str, Tensor]
     texts: Texts
-    dense: Dense
+    cells: dict[str, Tensor]
+    things: Tensor
     ground: Tensor
 
 
@@ -155,15 +135,20 @@ def make_batch(
     empty = torch.zeros(len(image), dtype=torch.bool, device=device)
     empty[counts["click"] : counts["click"] + counts["empty"]] = True
     facts = _facts(scenes, image, chosen, masks)
+    # What the centres of the image embedding's cells show.
+    shown = maps[
+        :, MAP_STRIDE // 2 :: MAP_STRIDE, MAP_STRIDE // 2 :: MAP_STRIDE
+    ].long()  # [B, h, w]
     return Batch(
         images=seen,
-        points=_prompts(random, maps, masks, image, counts),
+        points=_prompts(random, maps, masks, counts),
         masks=_roughen(random, masks[-counts["mask"] :]),
         truth=masks & ~empty[:, None, None],
         is_object=~empty & (masks.sum(dim=(1, 2)) >= _LEAST_PIXELS),
         facts=facts,
         texts=tables.sample(facts, random),
-        dense=_dense(scenes, maps, visible),
+        cells=_cells(scenes, shown, visible),
+        things=(shown > 0).long(),
         ground=scenes.ground,
     )
 
@@ -174,12 +159,12 @@ def _choose(random: Random, scenes: Scenes, visible: Tensor) -> Tensor:
     # In random order: first the well visible ones, then the hidden ones, then empty places.
     liking = random.uniform(*good.shape) + good + 0.5 * scenes.present
     order = liking.argsort(dim=1, descending=True)
-    rank = torch.arange(REGIONS, device=good.device)[None, :]
-    rank = rank % good.sum(dim=1, keepdim=True).clamp(min=1)  # [B, 4]
+    found = good.sum(dim=1, keepdim=True).clamp(min=1)  # [B, 1]
+    rank = torch.arange(REGIONS, device=good.device) % found  # [B, 4]
     return order.gather(1, rank)
 
 
-def _facts(scenes: Scenes, image: Tensor, chosen: Tensor, masks: Tensor) -> FactTensors:
+def _facts(scenes: Scenes, image: Tensor, chosen: Tensor, masks: Tensor) -> dict[str, Tensor]:
     areas = F.avg_pool2d(masks[:, None].float(), _PLACE_STRIDE)[:, 0]  # [N, S / 4, S / 4]
     cells = areas.shape[-1]
     steps = (torch.arange(cells, device=areas.device) + 0.5) / cells
@@ -188,42 +173,27 @@ def _facts(scenes: Scenes, image: Tensor, chosen: Tensor, masks: Tensor) -> Fact
     x = (areas.sum(dim=1) * steps).sum(dim=1) / total
     y = (areas.sum(dim=2) * steps).sum(dim=1) / total
     place = (y * 3).long().clamp(0, 2) * 3 + (x * 3).long().clamp(0, 2)
-    return FactTensors(
-        shape=scenes.shape[image, chosen],
-        colour=scenes.colour[image, chosen],
-        texture=scenes.texture[image, chosen],
-        size=scenes.size[image, chosen],
-        place=place,
-        ground=scenes.ground[image],
-    )
+    looks = {name: getattr(scenes, name)[image, chosen] for name in LOOKS}
+    return {**looks, "place": place, "ground": scenes.ground[image]}
 
 
 def _prompts(
-    random: Random, maps: Tensor, masks: Tensor, image: Tensor, counts: dict[str, int]
-) -> tuple[PointPrompts, ...]:
+    random: Random, maps: Tensor, masks: Tensor, counts: dict[str, int]
+) -> tuple[PointsAndLabels, ...]:
     """Runs of prompts of one, two and three points, in the order of `_SHARES`."""
     of = dict(zip(counts, torch.split(masks, list(counts.values())), strict=True))
     click = _on(random, of["click"])
-    images_of_empty = image[counts["click"] : counts["click"] + counts["empty"]]
-    empty = _pick(random, _open_ground(maps)[images_of_empty])[:, None]  # [n, 1, 2]
+    grounds = of_slots(_open_ground(maps), counts["click"], counts["empty"])
+    empty = _pick(random, grounds)[:, None]  # [n, 1, 2]
     box = _boxes(random, of["box"])
     two, three, framed = of["two points"], of["three points"], of["box and point"]
-    one_point = _joined([click, (empty, torch.ones_like(empty[..., 0], dtype=torch.long))], dim=0)
-    two_points = _joined(
-        [box, _joined([_on(random, two), _on_or_beside(random, two)], dim=1)], dim=0
-    )
-    three_points = _joined(
-        [
-            _joined([_boxes(random, framed), _on_or_beside(random, framed)], dim=1),
-            _joined([_on(random, three), *(_on_or_beside(random, three) for _ in range(2))], dim=1),
-        ],
-        dim=0,
-    )
-    second = len(one_point[0])
+    pair = _joined([_on(random, two), _on_or_beside(random, two)], dim=1)
+    box_and_point = _joined([_boxes(random, framed), _on_or_beside(random, framed)], dim=1)
+    triple = _joined([_on(random, three), *(_on_or_beside(random, three) for _ in range(2))], dim=1)
     return (
-        PointPrompts(0, *one_point),
-        PointPrompts(second, *two_points),
-        PointPrompts(second + len(two_points[0]), *three_points),
+        _joined([click, (empty, torch.ones_like(empty[..., 0], dtype=torch.long))], dim=0),
+        _joined([box, pair], dim=0),
+        _joined([box_and_point, triple], dim=0),
     )
 
 
@@ -286,14 +256,11 @@ def _pick(random: Random, weights: Tensor) -> Tensor:
 def _boxes(random: Random, masks: Tensor) -> PointsAndLabels:
     """Boxes around the masks as a person draws them; each is two corners."""
     side = masks.shape[-1]
-    steps = torch.arange(side, device=masks.device, dtype=torch.float32)
-    ends = []
-    for axis in (1, 2):  # columns (x), then rows (y)
-        taken = masks.any(dim=axis)  # [n, S]
-        low = torch.where(taken, steps, side).amin(dim=1)
-        high = torch.where(taken, steps + 1, 0).amax(dim=1)
-        ends.append(torch.stack([low, high], dim=1))
-    corners = torch.stack(ends, dim=2)  # [n, (low, high), (x, y)]
+    steps = torch.arange(side, device=masks.device, dtype=torch.float32)[:, None]
+    taken = torch.stack([masks.any(dim=1), masks.any(dim=2)], dim=2)  # [n, S, (x, y)]
+    low = torch.where(taken, steps, side).amin(dim=1)  # [n, (x, y)]
+    high = torch.where(taken, steps + 1, 0).amax(dim=1)
+    corners = torch.stack([low, high], dim=1)  # [n, (low, high), (x, y)]
     sides = (corners[:, 1] - corners[:, 0])[:, None].clamp(min=4)  # [n, 1, (x, y)]
     looseness = torch.where(random.chance(0.2, len(masks), 1, 1), 0.09, 0.025)
     exact = random.chance(0.25, len(masks), 1, 1)
@@ -311,20 +278,9 @@ def _roughen(random: Random, masks: Tensor) -> Tensor:
     return torch.where(random.chance(0.3, len(masks), 1, 1, 1), grown, exact)
 
 
-def _dense(scenes: Scenes, maps: Tensor, visible: Tensor) -> Dense:
-    centre = MAP_STRIDE // 2
-    shown = maps[:, centre::MAP_STRIDE, centre::MAP_STRIDE].long()  # [B, h, w]
-    scene = torch.arange(len(maps), device=maps.device)[:, None, None]
+def _cells(scenes: Scenes, shown: Tensor, visible: Tensor) -> dict[str, Tensor]:
+    """The looks of the objects that cells show; `shown` is 0 for the ground, i + 1 for object i."""
+    scene = torch.arange(len(shown), device=shown.device)[:, None, None]
     index = (shown - 1).clamp(min=0)
     clear = (shown > 0) & (visible[scene, index] > 0.35)  # [B, h, w]
-
-    def facts(values: Tensor) -> Tensor:
-        return torch.where(clear, values[scene, index], -1)
-
-    return Dense(
-        shape=facts(scenes.shape),
-        colour=facts(scenes.colour),
-        texture=facts(scenes.texture),
-        size=facts(scenes.size),
-        thing=(shown > 0).long(),
-    )
+    return {name: torch.where(clear, getattr(scenes, name)[scene, index], -1) for name in LOOKS}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from pam_model.decoding import record
 from pam_model.nano.train.batch import Batch
 from pam_model.nano.train.objective import METRICS, Objective
 from pam_model.nano.train.state import TrainedParameters
@@ -55,28 +56,16 @@ class Trainer:
         self.objective = objective
         self.parameters = TrainedParameters(p for p in objective.parameters() if p.requires_grad)
         self.make_batch = make_batch
-        device = objective.before_ids.device
-        self.metrics = torch.zeros(len(METRICS) + 1, device=device)  # and the gradients' norm
+        # The metrics and the gradients' norm.
+        self.metrics = torch.zeros(len(METRICS) + 1, device=objective.before_ids.device)
         self.steps = 0
         self.trained_seconds = 0.0
         self._graph: torch.cuda.CUDAGraph | None = None
 
     def prepare(self) -> None:
         """On a GPU, record drawing, forward and backward pass as one CUDA graph."""
-        if not self.metrics.is_cuda:
-            return
-        # Kernels are chosen and compiled in the first passes, which a graph cannot record.
-        stream = torch.cuda.Stream()  # type: ignore[no-untyped-call] # torch's, untyped
-        stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream):
-            for _ in range(3):
-                self._forward_backward()
-        torch.cuda.current_stream().wait_stream(stream)
-        torch.cuda.synchronize()
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._forward_backward()
-        self._graph = graph
+        if self.metrics.is_cuda:
+            self._graph = record(self._forward_backward, warm_ups=3)
 
     def _forward_backward(self) -> None:
         # Without gradients to add to, the recorded backward pass overwrites its own in each step.
@@ -122,22 +111,23 @@ class Trainer:
     def _line(self, schedule: Schedule, speed: float) -> str:
         values = zip((*METRICS, "norm"), self.metrics.tolist(), strict=True)
         watched = "  ".join(f"{name} {value:.4g}" for name, value in values)
-        rate = schedule.rate(self.trained_seconds)
         return (
             f"{self.trained_seconds:7.1f} s  step {self.steps}  {speed:.2f} steps/s  "
-            f"lr {rate:.2e}  {watched}"
+            f"lr {schedule.rate(self.trained_seconds):.2e}  {watched}"
         )
 
     def save(self, folder: Path) -> None:
         """Write `state.pt`, from which another call continues exactly."""
         folder.mkdir(parents=True, exist_ok=True)
-        state = {
-            "steps": self.steps,
-            "seconds": self.trained_seconds,
-            "model": self.objective.state_dict(),
-            "parameters": self.parameters.state_dict(),
-        }
-        torch.save(state, folder / STATE_FILE)
+        torch.save(
+            {
+                "steps": self.steps,
+                "seconds": self.trained_seconds,
+                "model": self.objective.state_dict(),
+                "parameters": self.parameters.state_dict(),
+            },
+            folder / STATE_FILE,
+        )
 
     def load(self, folder: Path) -> None:
         """Continue from what `save` wrote.
@@ -146,8 +136,7 @@ class Trainer:
             FileNotFoundError: `folder` has no `state.pt`.
             InputError: the state belongs to a model of other sizes.
         """
-        place = self.metrics.device
-        state = torch.load(folder / STATE_FILE, map_location=place, weights_only=True)
+        state = torch.load(folder / STATE_FILE, map_location=self.metrics.device, weights_only=True)
         self.parameters.load_state_dict(state["parameters"])
         self.objective.load_state_dict(state["model"])
         self.steps, self.trained_seconds = state["steps"], state["seconds"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import torch
@@ -9,11 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pam_model.nano.texts import FIELDS
-from pam_model.nano.train.answers import FactTensors
-from pam_model.nano.train.batch import Dense
+from pam_model.nano.train.batch import LOOKS
 
 _BCE_WEIGHT, _DICE_WEIGHT = 8.0, 1.0
-_LOCAL_FIELDS = ("shape", "colour", "texture", "size")  # facts that a single cell can show
 
 
 class MaskLosses(NamedTuple):
@@ -49,8 +48,6 @@ def mask_losses(
         truth: bool `(N, S, S)`, the object's pixels.
         is_object: bool `(N,)`; where it is false, only the object score is trained.
     """
-    weight = is_object.float()  # [N]
-    total = weight.sum().clamp(min=1)
     logits = F.interpolate(logits, size=truth.shape[-2:], mode="bilinear", align_corners=False)
     target = truth[:, None].float().expand_as(logits)  # [N, 4, S, S]
     bce = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=(2, 3))
@@ -59,11 +56,11 @@ def mask_losses(
     iou_error = F.smooth_l1_loss(iou_scores, true_iou, reduction="none", beta=0.1).mean(dim=1)
     # Only the best of tokens 1 to 3 is trained, so that they learn different readings of a prompt.
     return MaskLosses(
-        mask=(each[:, 0] * weight).sum() / total,
-        others=(each[:, 1:].amin(dim=1) * weight).sum() / total,
-        iou=(iou_error * weight).sum() / total,
-        object=F.binary_cross_entropy_with_logits(object_scores, weight),
-        reached=(true_iou[:, 0] * weight).sum() / total,
+        mask=_mean_where(is_object, each[:, 0]),
+        others=_mean_where(is_object, each[:, 1:].amin(dim=1)),
+        iou=_mean_where(is_object, iou_error),
+        object=F.binary_cross_entropy_with_logits(object_scores, is_object.float()),
+        reached=_mean_where(is_object, true_iou[:, 0]),
     )
 
 
@@ -94,8 +91,12 @@ def word_loss(logits: Tensor, ids: Tensor, supervised: Tensor) -> Tensor:
     weight = supervised.float()
     # [N]: a mean for each answer, so that a label counts as much as a long caption.
     per_answer = (each.view_as(weight) * weight).sum(dim=1) / weight.sum(dim=1).clamp(min=1)
-    answers = supervised.any(dim=1).float()
-    return (per_answer * answers).sum() / answers.sum().clamp(min=1)
+    return _mean_where(supervised.any(dim=1), per_answer)
+
+
+def _mean_where(counts: Tensor, values: Tensor) -> Tensor:
+    """The mean of the values `(N,)` that count; 0 if none does."""
+    return (values * counts).sum() / counts.sum().clamp(min=1)
 
 
 class HelperHeads(nn.Module):
@@ -111,13 +112,13 @@ class HelperHeads(nn.Module):
         super().__init__()
         self.region, self.mask, self.cell = (
             nn.ModuleDict({name: nn.Linear(width, len(FIELDS[name])) for name in names})
-            for names in (FIELDS, _LOCAL_FIELDS, _LOCAL_FIELDS)
+            for names in (FIELDS, LOOKS, LOOKS)
         )
         self.thing = nn.Linear(width, 2)
         self.image = nn.Linear(width, len(FIELDS["ground"]))
 
     def region_loss(
-        self, semantic: Tensor, mask_tokens: Tensor, facts: FactTensors, is_object: Tensor
+        self, semantic: Tensor, mask_tokens: Tensor, facts: Mapping[str, Tensor], is_object: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Read N regions' facts from semantic tokens `(N, S, C)` and mask tokens `(N, 2, C)`.
 
@@ -125,31 +126,31 @@ class HelperHeads(nn.Module):
             The loss, and the fraction of shapes that are read rightly from the semantic tokens.
         """
         pooled = semantic.float().mean(dim=1)  # [N, C]
-        weight = is_object.float()
-        total = weight.sum().clamp(min=1)
         losses = [
-            scale * F.cross_entropy(head(features), getattr(facts, name), reduction="none")
+            scale * F.cross_entropy(head(features), facts[name], reduction="none")
             for scale, heads, features in (
                 (1.0, self.region, pooled),
                 *((0.5, self.mask, token) for token in mask_tokens.float().unbind(dim=1)),
             )
             for name, head in heads.items()
         ]  # each [N]
-        loss = (torch.stack(losses).sum(dim=0) * weight).sum() / total
-        right = (self.region["shape"](pooled).argmax(dim=1) == facts.shape).float()
-        return loss, (right * weight).sum() / total
+        right = self.region["shape"](pooled).argmax(dim=1) == facts["shape"]
+        loss = torch.stack(losses).sum(dim=0)
+        return _mean_where(is_object, loss), _mean_where(is_object, right)
 
-    def dense_loss(self, embedding: Tensor, dense: Dense, ground: Tensor) -> Tensor:
+    def dense_loss(
+        self, embedding: Tensor, facts: Mapping[str, Tensor], things: Tensor, ground: Tensor
+    ) -> Tensor:
         """The loss of the cells' facts, read from `(B, C, h, w)`, and of each image's ground."""
         cells = embedding.float().permute(0, 2, 3, 1)  # [B, h, w, C]
-        loss = F.cross_entropy(self.thing(cells).flatten(0, 2), dense.thing.flatten())
+        loss = F.cross_entropy(self.thing(cells).flatten(0, 2), things.flatten())
         for name, head in self.cell.items():
-            target = getattr(dense, name).flatten()
+            target = facts[name].flatten()
             each = F.cross_entropy(
                 head(cells).flatten(0, 2), target, reduction="sum", ignore_index=-1
             )
             loss = loss + each / (target >= 0).sum().clamp(min=1)
-        outside = (dense.thing == 0).float()[..., None]  # [B, h, w, 1]
+        outside = (things == 0).float()[..., None]  # [B, h, w, 1]
         # [B, C]: the mean over the cells that show the ground.
         pooled = (cells * outside).sum(dim=(1, 2)) / outside.sum(dim=(1, 2)).clamp(min=1)
         return loss + F.cross_entropy(self.image(pooled), ground)

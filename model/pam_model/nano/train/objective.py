@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
+
 import torch
 from torch import Tensor, nn
 
@@ -43,7 +45,7 @@ class Objective(nn.Module):
         features = network.segmenter.encode(batch.images)
         # Mask prompts are the last slots. Their masks are given, and have no loss.
         found = self._segment(features, batch)
-        pointed = sum(len(run.points) for run in batch.points)
+        pointed = len(found.mask_logits)
         masks = mask_losses(
             found.mask_logits,
             found.iou_scores[:pointed],
@@ -56,7 +58,7 @@ class Objective(nn.Module):
         region, shape_right = self.heads.region_loss(
             perceived.semantic, found.mask_tokens, batch.facts, batch.is_object
         )
-        dense = self.heads.dense_loss(features.embedding, batch.dense, batch.ground)
+        dense = self.heads.dense_loss(features.embedding, batch.cells, batch.things, batch.ground)
         parts = {**masks._asdict(), "words": words, "region": region, "dense": dense}
         loss = torch.stack([weight * parts[name] for name, weight in WEIGHTS.items()]).sum()
         metrics = (*(parts[name] for name in WEIGHTS), masks.reached, shape_right, right)
@@ -65,19 +67,17 @@ class Objective(nn.Module):
     def _segment(self, features: FeatureMaps, batch: Batch) -> DecoderOutput:
         """Decode every run of prompts; only point and box prompts have mask logits."""
         segmenter = self.network.segmenter
+        *firsts, end = accumulate((len(points) for points, _ in batch.points), initial=0)
         outputs = [
             segmenter.decode_points(
-                _features_of(features, run.first, len(run.points)),
-                run.points[:, None],
-                run.labels[:, None],
+                _features_of(features, first, len(points)),
+                points[:, None],
+                labels[:, None],
                 all_masks=True,
             )
-            for run in batch.points
+            for first, (points, labels) in zip(firsts, batch.points, strict=True)
         ]
-        masked = segmenter.decode_masks(
-            _features_of(features, len(batch.is_object) - len(batch.masks), len(batch.masks)),
-            batch.masks,
-        )
+        masked = segmenter.decode_masks(_features_of(features, end, len(batch.masks)), batch.masks)
         logits = torch.cat([output.mask_logits for output in outputs])  # [N - masks, 4, h, w]
         rest = zip(*(output[1:] for output in (*outputs, masked)), strict=True)
         return DecoderOutput(logits, *map(torch.cat, rest))

@@ -34,8 +34,7 @@ def fresh_network(config: PAMConfig, tokenizer: PreTrainedTokenizerBase, seed: i
     # transformers widens the types that a tokenizer takes and returns.
     network = PAMNetwork(config, tokenizer)  # type: ignore[arg-type]
     _initialise(network.segmenter.sam2)
-    for module in network.modules():
-        _tie_queries_to_keys(module)
+    _tie_queries_to_keys(network)
     return network
 
 
@@ -67,9 +66,9 @@ def _initialise(sam2: Sam2VideoModel) -> None:
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight, std=1.0)
     backbone = sam2.vision_encoder.backbone
-    nn.init.normal_(backbone.pos_embed, std=0.1)
-    nn.init.normal_(backbone.pos_embed_window, std=0.1)
-    nn.init.normal_(sam2.prompt_encoder.no_mask_embed.weight, std=0.1)
+    no_mask = sam2.prompt_encoder.no_mask_embed.weight
+    for code in (backbone.pos_embed, backbone.pos_embed_window, no_mask):
+        nn.init.normal_(code, std=0.1)
     # For an empty mask, the layer norms see only biases. If all were 0, gradients would explode.
     for part in (sam2.mask_downsample, *sam2.prompt_encoder.mask_embed.children()):
         if isinstance(part, nn.Conv2d) and part.bias is not None:
@@ -81,11 +80,11 @@ def _initialise(sam2: Sam2VideoModel) -> None:
 
 
 @torch.no_grad()
-def _tie_queries_to_keys(module: nn.Module) -> None:
+def _tie_queries_to_keys(network: PAMNetwork) -> None:
     """Start with equal queries and keys in cross attention, so that a prompt looks at its place."""
     attention: Any
-    for name, attention in module.named_children():
-        if "token_to_image" in name or "image_to_token" in name:
+    for name, attention in network.named_modules():
+        if name.endswith(("token_to_image", "image_to_token")):
             attention.q_proj.weight.copy_(attention.k_proj.weight)
             attention.q_proj.bias.copy_(attention.k_proj.bias)
 
@@ -107,8 +106,8 @@ def interpolate_positions_linearly(network: PAMNetwork) -> None:
     cells = network.config.image_size // 4
     side = backbone.pos_embed.shape[-1]
     units = torch.eye(side * side).view(-1, 1, side, side)
-    weights = F.interpolate(units, size=(cells, cells), mode="bicubic").flatten(1)
-    weights = weights.to(backbone.pos_embed.device)  # [side * side, cells * cells]
+    large = F.interpolate(units, size=(cells, cells), mode="bicubic")
+    weights = large.flatten(1).to(backbone.pos_embed.device)  # [side * side, cells * cells]
 
     def position_codes(size: tuple[int, int]) -> Tensor:
         coarse = (backbone.pos_embed.flatten(2).float() @ weights).view(

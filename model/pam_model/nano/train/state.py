@@ -28,12 +28,11 @@ class TrainedParameters:
     def __init__(self, parameters: Iterable[nn.Parameter]) -> None:
         self.used = list(parameters)
         self.master = nn.ParameterList(p.detach().to(torch.float32, copy=True) for p in self.used)
-        matrices = [p for p in self.master if p.dim() > 1]
-        vectors = [p for p in self.master if p.dim() <= 1]  # biases and norms are not decayed
         self.adamw = torch.optim.AdamW(
             [
-                {"params": matrices, "weight_decay": _WEIGHT_DECAY},
-                {"params": vectors, "weight_decay": 0.0},
+                {"params": [p for p in self.master if p.dim() > 1], "weight_decay": _WEIGHT_DECAY},
+                # Biases and norms are not decayed.
+                {"params": [p for p in self.master if p.dim() <= 1], "weight_decay": 0.0},
             ],
             betas=(0.9, 0.98),
             fused=True,
