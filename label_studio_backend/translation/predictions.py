@@ -7,7 +7,8 @@ A region is written as results that share an id of 32 characters, its shape firs
   (turned as the box of the prompt), an ellipse its moments, a keypoint the pixel deepest inside;
 * the label of a shape without labels (Brush + Labels): a result of the `<Labels>` tag. It repeats
   the geometry, as Label Studio and its SDK require;
-* one result for each text that is not empty, and for each choice that fits well enough.
+* one result for each text that is not empty, and for each choice that fits well enough, in the tags
+  that Label Studio shows for the region's label.
 
 Polygons: a mask in several parts becomes several regions, since a polygon has one outline. Each has
 its own id, and the same label, texts and choices, so that its export is complete.
@@ -159,13 +160,16 @@ def _region_results(
     if not outputs.shape.has_labels and outputs.labels is not None and label is not None:
         score = label.fit if label.fit is not None else iou
         yield result(outputs.labels, shape | {"labels": texts}, score)
+    given = label.text if label is not None else None
     for text in outputs.texts:
         words = region.texts.get((text.question.task, text.question.language), "")
-        if words.strip():
+        if words.strip() and text.control.describes(outputs.labels, given):
             yield result(text.control, {"text": [words]}, iou)
     for target in outputs.choices:
         choice = region.choices.get(target.control.name)
-        if choice is not None and choice.label is not None:
+        if choice is None or choice.label is None:
+            continue
+        if target.control.describes(outputs.labels, given):
             path = list(target.paths[choice.label])
             kind = target.control.type  # a Taxonomy's result is a list of paths
             yield result(

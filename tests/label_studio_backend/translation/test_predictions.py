@@ -114,6 +114,41 @@ def test_every_shape_is_written_with_its_label_texts_and_choices_under_one_id(sh
     assert prediction["model_version"] == "nano (pam-labeling 0)"
 
 
+@pytest.mark.parametrize(
+    "for_dogs",
+    [
+        '<Choices name="category" {0} whenTagName="shape" whenLabelValue="Dog">{1}</Choices>',
+        '<Choices name="category" {0} whenLabelValue="Cat,Dog">{1}</Choices>',
+        (
+            '<View visibleWhen="region-selected" whenTagName="shape" whenLabelValue="Dog"><View>'
+            '<Choices name="category" {0}>{1}</Choices></View></View>'
+        ),
+    ],
+)
+@pytest.mark.parametrize("shape", ["BrushLabels", "RectangleLabels"])
+def test_a_tag_for_some_labels_is_answered_for_these_only(for_dogs, shape):
+    choices = '<Choice value="animal"/><Choice value="machine"/>'
+    for_cars = '<TextArea name="caption" {0} whenLabelValue="Car"/>'
+    words = (for_dogs + for_cars).format('toName="image" perRegion="true"', choices)
+    config = config_of(shape, words)
+    written = {
+        label: set(by_tag(predict(config, (region(label=label), clicked()))))
+        for label in ("Dog", "Car", None)
+    }
+    assert written == {"Dog": {"shape", "category"}, "Car": {"shape", "caption"}, None: {"shape"}}
+
+
+def test_a_tag_for_regions_of_another_tag_is_left_alone():
+    view = '<View visibleWhen="region-selected" whenTagName="{}">{}</View>'
+    text = '<TextArea name="caption" toName="image" perRegion="true"/>'
+    for name, expected in (
+        ("labels", {"shape", "labels", "caption"}),
+        ("shape", {"shape", "labels"}),
+    ):
+        prediction = predict(config_of("Brush", view.format(name, text)), (region(), None))
+        assert set(by_tag(prediction)) == expected
+
+
 def test_results_have_the_form_of_those_that_label_studio_showed():
     path = FIXTURES / "response_brush_caption_choices.json"
     shown = json.loads(path.read_text(encoding="utf-8"))["results"][0]
