@@ -1,6 +1,6 @@
 """Write regions as Label Studio's results, in the project's own tags.
 
-A region is written as results that share an id of 32 characters, its shape first:
+A region is written as results that share an id of 10 characters, its shape first:
 
 * the shape, in the tag that `output_mapping` chose, with the label where that tag has labels. A
   brush gets the mask as it is, a polygon its outlines (`mask_shapes`), a rectangle its tight box
@@ -29,7 +29,7 @@ since words have no score of their own. A prediction has the mean of its shapes'
 from __future__ import annotations
 
 import math
-import uuid
+import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -51,8 +51,8 @@ if TYPE_CHECKING:
     from label_studio_backend.translation.prompts import RegionPrompt
     from pam_labeling.regions import Region
 
-MIN_ID_LENGTH = 10
-"""Label Studio's own ids have 10 characters; shorter ones collide."""
+ID_LENGTH = 10
+"""As Label Studio's own ids. Shorter ones collide, and longer ones run out of its panels."""
 
 
 class PredictionError(InputError):
@@ -90,8 +90,8 @@ def write_prediction(
             continue
         for shape in _shapes(region, prompt, outputs, options):
             region_id = prompt.region_id if prompt is not None else None
-            if region_id is None or len(region_id) < MIN_ID_LENGTH or region_id in used:
-                region_id = uuid.uuid4().hex
+            if region_id is None or len(region_id) < ID_LENGTH or region_id in used:
+                region_id = secrets.token_urlsafe(ID_LENGTH)[:ID_LENGTH]
             used.add(region_id)
             results += _region_results(region, region_id, shape, label, outputs)
     scores = [result["score"] for result in results if result["from_name"] == outputs.shape.name]

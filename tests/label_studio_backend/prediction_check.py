@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from label_studio_backend.config.output_mapping import SHAPES, is_nested
-from label_studio_backend.translation.predictions import MIN_ID_LENGTH, PredictionError
+from label_studio_backend.translation.predictions import ID_LENGTH, PredictionError
 from label_studio_backend.translation.rle import decode
 from pam_labeling.errors import MaskError
 
@@ -75,8 +75,8 @@ def _check_frame(result: Mapping[str, Any], control: Control, size: Size) -> Non
     name = str(control)
     region_id = result["id"]
     _require(
-        isinstance(region_id, str) and len(region_id) >= MIN_ID_LENGTH,
-        f"{name}: the id {region_id!r} is not a text of {MIN_ID_LENGTH} characters or more.",
+        isinstance(region_id, str) and len(region_id) >= ID_LENGTH,
+        f"{name}: the id {region_id!r} is not a text of {ID_LENGTH} characters or more.",
     )
     _require(result["to_name"] == control.to_name, f"{name} is not on {result['to_name']!r}.")
     _require(result["type"] == control.type, f"{name} has no results of type {result['type']!r}.")

@@ -34,7 +34,7 @@ def test_a_captured_click_is_answered_with_what_label_studio_may_save(
     assert_label_studio_takes(prediction, sent["label_config"], size_of())
     assert prediction["result"]
     assert prediction["model_version"] == backend.model_version
-    assert {len(result["id"]) >= 20 for result in prediction["result"]} == {True}
+    assert {len(result["id"]) == 10 for result in prediction["result"]} == {True}
 
 
 def test_a_click_is_answered_with_mask_label_caption_and_choice_of_one_region(client, traffic):
