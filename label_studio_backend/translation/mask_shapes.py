@@ -53,9 +53,11 @@ def rectangle_of(mask: CroppedMask, angle: float = 0.0) -> dict[str, float]:
 
 
 def ellipse_of(mask: CroppedMask) -> dict[str, float]:
-    """The ellipse with a mask's centre and second moments: x, y, radiusX, radiusY, rotation.
+    """The ellipse around a mask: x, y, radiusX, radiusY, rotation.
 
-    radiusX belongs to the axis that is nearer to horizontal, as radii are limited to 50 %.
+    It has the centre and the second moments of the mask without its holes: those of a ring would
+    make it larger than the ring. radiusX belongs to the axis that is nearer to horizontal, as radii
+    are limited to 50 %.
 
     Raises:
         MaskError: the mask is empty.
@@ -63,7 +65,10 @@ def ellipse_of(mask: CroppedMask) -> dict[str, float]:
     x1, y1, *_ = _box_of(mask)
     width, height = mask.size
     # A filled ellipse has radii of twice the square roots of its moments.
-    moments = cv2.moments(mask.crop.astype(np.uint8), binaryImage=True)
+    filled = mask.crop.astype(np.uint8)
+    outlines, _ = cv2.findContours(filled, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    cv2.drawContours(filled, outlines, -1, 1, cv2.FILLED)
+    moments = cv2.moments(filled, binaryImage=True)
     area = moments["m00"]
     # A pixel is a square, not a point: 1 / 12 is its own second moment.
     across, down = moments["mu20"] / area + 1 / 12, moments["mu02"] / area + 1 / 12
