@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -106,6 +108,8 @@ def test_a_smart_rectangle_is_answered_as_a_polygon(connect, api, backend, page)
     [caption] = of_type(annotation["result"], "textarea")
     assert caption["id"] == saved["id"]
     assert "arrow" in caption["value"]["text"][0]
+    exported = json.loads(api.export(project, "COCO")["result.json"])
+    assert len(exported["annotations"]) == 1
 
 
 def test_a_click_is_answered_as_a_rectangle(connect, api, backend, page):
