@@ -218,11 +218,10 @@ def test_tasks_can_be_chosen(prelabel, fake, arguments, tasks):
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(prelabel, fake, monkeypatch):
     monkeypatch.setattr(command, "open_predictor", None)
-    fake.project["label_config"] = CONFIG.replace(' smart="true"', "")
     fake.add_prediction(2, VERSION)
     result = prelabel("--dry-run", "--limit", "2")
     assert result.exit_code == 0
-    assert 'has no smart="true"' in result.output
+    assert "has a smart brush, which Label Studio never asks about" in result.output
     assert "project 1, 'Scenes': 4 of 4 tasks chosen" in result.output
     assert "1 task left out: they have a prediction" in result.output
     assert "1 left for later by --limit" in result.output
