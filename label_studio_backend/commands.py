@@ -265,15 +265,6 @@ def label_config(
         ),
     ] = "brief,definition",
     language: Annotated[str, typer.Option(metavar="en|zh", help="Language of the texts.")] = "en",
-    background: Annotated[
-        bool,
-        typer.Option(
-            "--background/--no-background",
-            help="Add a label background to points and brushes: for people who paint it as a class "
-            "of pixels, and for clients that send its points with those on the object. Label "
-            "Studio sends them alone, so they refine nothing there; Alt+click does.",
-        ),
-    ] = False,
     data_key: Annotated[
         str, typer.Option(metavar="NAME", help="The key of the image in task data.")
     ] = "image",
@@ -294,7 +285,6 @@ def label_config(
             language=cast("Language", language),  # both are checked there
             geometry=cast("template.Geometry", geometry),
             texts=template.read_tasks(tasks),
-            background=background,
             data_key=data_key,
         )
         if output is None:

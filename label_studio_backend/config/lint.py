@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 ATTRIBUTES = ("pam", "pam_language", "pam_label_fit")
 """The attributes that the backend reads besides Label Studio's own."""
 
-_SMART_KINDS = frozenset({"keypoint", "rectangle", "brush"})
+_SMART_KINDS = frozenset({"keypoint", "rectangle"})
 _UNANSWERED_SHAPES = frozenset({"magicwand", "vector"})
 _NAMED_LABELS = 3  # at most so many are named in one sentence
 _MOST = 32 << 20  # characters of the checks that are kept, each some hundred
@@ -79,9 +79,9 @@ def _about_smart_tools(config: LabelingConfig) -> Iterator[str]:
     tools = [control for control in config.controls if control.kind in _SMART_KINDS]
     if not tools:
         yield (
-            "Clicks cannot be answered, only pre-annotation works: Label Studio has smart "
-            "tools only for key points, rectangles and brushes; add "
-            f'<KeyPointLabels name="point" toName="{config.images[0].name}" smart="true">.'
+            "Clicks cannot be answered, only pre-annotation works: Label Studio asks about "
+            "smart key points and smart rectangles; add "
+            f'<KeyPoint name="point" toName="{config.images[0].name}" smart="true"/>.'
         )
     said = [(control.attribute("smart") or "").lower() for control in tools]
     for control in tools:
@@ -93,6 +93,12 @@ def _about_smart_tools(config: LabelingConfig) -> Iterator[str]:
             yield (
                 f'{control} has no smart="true", which Label Studio\'s manual requires '
                 "for a smart tool."
+            )
+    for control in config.controls:
+        if control.kind == "brush" and control.smart:
+            yield (
+                f"{control} has a smart brush, which Label Studio never asks about: its strokes "
+                'stay empty. Set smart="false".'
             )
 
 

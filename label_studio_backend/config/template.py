@@ -23,24 +23,7 @@ _SHAPES: dict[Geometry, tuple[str, str]] = {
     "polygon": ("PolygonLabels", "polygon"),
     "ellipse": ("EllipseLabels", "ellipse"),
 }
-_TITLES: dict[Language, dict[str, str]] = {
-    "en": {
-        "BrushLabels": "Mask",
-        "PolygonLabels": "Polygon",
-        "EllipseLabels": "Ellipse",
-        "KeyPointLabels": "Click",
-        "RectangleLabels": "Box",
-    },
-    "zh": {
-        "BrushLabels": "掩码",
-        "PolygonLabels": "多边形",
-        "EllipseLabels": "椭圆",
-        "KeyPointLabels": "点击",
-        "RectangleLabels": "方框",
-    },
-}
-_BACKGROUND: dict[Language, str] = {"en": "background", "zh": "背景"}
-_BACKGROUND_COLOUR = "#808080"
+_NO_KEY = "–"  # no keyboard has it; without a hotkey, Label Studio would assign one
 _PLACEHOLDERS: dict[Language, dict[Task, str]] = {
     "en": {
         Task.LABEL: "What is it called?",
@@ -69,58 +52,62 @@ def build_config(
     language: Language = "en",
     geometry: Geometry = "brush",
     texts: Sequence[Task] = (Task.BRIEF, Task.DEFINITION),
-    background: bool = False,
     data_key: str = "image",
 ) -> str:
     """Write a labelling config for images that can be pasted into a project's settings.
 
-    It has smart points and smart rectangles (and a smart brush) with every label for prompts, the
-    tag for the shapes of answers, and a per-region text for every task of `texts`.
+    It has one row of labels, smart points and smart rectangles for prompts, the tag for the shapes
+    of answers, and a per-region text for every task of `texts`.
+
+    Label Studio keeps a label taken only if it is one of `<Labels>`, and exports brushes and
+    polygons only with labels of their own. So there are two lists: `<Labels>` for prompts, and the
+    list of the shapes, which is shown instead while a region is selected and changes its label.
+    Rectangles need only `<Labels>`.
 
     Args:
         labels: the labels of regions, in this order; blanks around them are dropped.
         language: of the texts and of the labels.
         geometry: the shape of answers.
         texts: the tasks to write about each region; duplicates are dropped.
-        background: whether points and brushes have a label "background" or "背景", or the one of
-            the list with such a name. No region gets it as its label. It is for people who paint
-            the background as a class of pixels, and for clients that send its points together with
-            those on the object. Label Studio sends them alone, so there only Alt+click refines.
         data_key: the key of task data that holds the image.
 
     Returns:
         XML, indented, without a declaration.
 
     Raises:
-        LabelingConfigError: there is no label besides the background; a label is called background
-            without `background`; a label is empty or given twice, starts with "$" (Label Studio
-            would take it for a key of task data) or cannot be held by XML; the language or geometry
-            is unknown; or `data_key` is not a name.
+        LabelingConfigError: there is no label; a label is called background, is empty or given
+            twice, starts with "$" (Label Studio would take it for a key of task data) or cannot be
+            held by XML; the language or geometry is unknown; or `data_key` is not a name.
     """
     _check_choices(language, geometry, data_key)
-    things, named_background = _split_labels(labels)
-    if background:
-        named_background = named_background or _BACKGROUND[language]
-    elif named_background is not None:
-        raise LabelingConfigError(
-            f'The label "{named_background}" is never given to a region, and Label Studio sends '
-            "its clicks alone: leave it out and use Alt+click, or keep it with --background."
-        )
+    # Labels in another language than the texts are asked about in their own.
+    names = _checked_labels(labels)
+    spoken = _spoken(language) if language_of(names) == language else {}
     root = Element("View")
-    # The labels come before the image: a tall image would push them out of sight.
+    # The labels come before the image, which may be tall, and leave it room if they are many.
+    row = SubElement(root, "View", style="max-height: 9em; overflow-y: auto")
+    shown = row
     if geometry != "rectangle":
+        shown = SubElement(row, "View", visibleWhen="no-region-selected")
         tag, name = _SHAPES[geometry]
-        is_brush = geometry == "brush"
-        painted = named_background if is_brush else None
-        _add_labels(root, tag, name, language, things, painted, smart=is_brush)
-    _add_labels(root, "KeyPointLabels", "point", language, things, named_background)
-    _add_labels(root, "RectangleLabels", "box", language, things)
+        selected = SubElement(row, "View", visibleWhen="region-selected")
+        # Without a brush, which would need a label of this list and paint nothing. (Tools for
+        # outlines do not show without smartOnly, and show with it.)
+        shape = {"name": name, "toName": "image", "smart": "false"}
+        if geometry == "brush":
+            shape["smartOnly"] = "true"
+        _add_labels(SubElement(selected, tag, shape | spoken), names, hotkey=_NO_KEY)
+    _add_labels(SubElement(shown, "Labels", {"name": "label", "toName": "image"} | spoken), names)
     SubElement(root, "Image", name="image", value=f"${data_key}", zoom="true")
+    smart = {"toName": "image", "smart": "true", "smartOnly": "true"}
+    SubElement(root, "KeyPoint", {"name": "point"} | smart)
+    SubElement(root, "Rectangle", {"name": "box"} | smart)
     for task in dict.fromkeys(texts):
         asked = {"name": _NAMES[task], "toName": "image", "pam": task.value, **_spoken(language)}
-        shown = {"perRegion": "true", "editable": "true", "maxSubmissions": "1"}
-        shown |= {"displayMode": "region-list", "placeholder": _PLACEHOLDERS[language][task]}
-        SubElement(root, "TextArea", asked | shown)
+        # A field of several rows grows with its text.
+        field = {"perRegion": "true", "editable": "true", "maxSubmissions": "1", "rows": "2"}
+        field |= {"displayMode": "region-list", "placeholder": _PLACEHOLDERS[language][task]}
+        SubElement(root, "TextArea", asked | field)
     indent(root)
     return tostring(root, encoding="unicode") + "\n"
 
@@ -152,10 +139,9 @@ def _check_choices(language: str, geometry: str, data_key: str) -> None:
         )
 
 
-def _split_labels(labels: Sequence[str]) -> tuple[list[str], str | None]:
-    """The labels of regions, and the one called background if there is one."""
-    things: list[str] = []
-    background = None
+def _checked_labels(labels: Sequence[str]) -> list[str]:
+    """The labels without blanks around them."""
+    names: list[str] = []
     for index, given in enumerate(labels):
         label = given.strip()
         if not label:
@@ -166,40 +152,22 @@ def _split_labels(labels: Sequence[str]) -> tuple[list[str], str | None]:
             raise LabelingConfigError(
                 f'The label "{label}" starts with "$": Label Studio would read it from task data.'
             )
-        if label in things or label == background:
+        if label in names:
             raise LabelingConfigError(f'The label "{label}" is given twice.')
         if is_background(label):
-            background = label
-        else:
-            things.append(label)
-    if not things:
-        raise LabelingConfigError("A config needs at least one label besides the background.")
-    return things, background
+            raise LabelingConfigError(
+                f'The label "{label}" is never given to a region, and Label Studio sends its '
+                "clicks alone: leave it out and use Alt+click."
+            )
+        names.append(label)
+    if not names:
+        raise LabelingConfigError("A config needs at least one label.")
+    return names
 
 
-def _add_labels(
-    root: Element,
-    tag: str,
-    name: str,
-    language: Language,
-    things: Sequence[str],
-    background: str | None = None,
-    *,
-    smart: bool = True,
-) -> None:
-    # A row has a title, because Label Studio does not show to which tool its labels belong.
-    row = SubElement(root, "View", style="display: flex; align-items: center")
-    title = _TITLES[language][tag]
-    SubElement(row, "Header", value=title, size="5", style="flex: 0 0 6em; margin: 0")
-    smartly = {"smart": "true"} if smart else {}
-    names = {"name": name, "toName": "image"}
-    # Labels in another language than the texts are asked about in their own.
-    spoken = _spoken(language) if language_of(things) == language else {}
-    parent = SubElement(row, tag, names | smartly | spoken)
-    for index, label in enumerate(things):
-        SubElement(parent, "Label", value=label, background=_colour(index))
-    if background is not None:
-        SubElement(parent, "Label", value=background, background=_BACKGROUND_COLOUR)
+def _add_labels(parent: Element, labels: Sequence[str], **attributes: str) -> None:
+    for index, label in enumerate(labels):
+        SubElement(parent, "Label", attributes, value=label, background=_colour(index))
 
 
 def _spoken(language: Language) -> dict[str, str]:

@@ -245,7 +245,29 @@ def _run(
                 run(source, predict_many, sink, report, stop=stop, limit=order.limit)
         finally:
             report.summary(source.model_version)
+    if report.written or source.tally.done_before:
+        _show_scores(api, source, console)
     return report
+
+
+def _show_scores(api: Api, source: TaskSource, console: Console) -> None:
+    """Let the Data Manager sort by Prediction score: the project must show this model version."""
+    project, version = source.project, source.model_version
+    if project.shows in (None, version):
+        return
+    why = f"the project shows predictions of {shown(repr(project.shows))}"
+    if project.shows == "":
+        try:
+            body = {"model_version": version}
+            api.repeatable("PATCH", f"api/projects/{project.id}/", body)
+        except (RefusedError, AccessError) as error:
+            why = shown(str(error))
+        else:
+            return
+    console.print(
+        f"[yellow]Prediction score cannot be sorted: {why}. Choose {shown(repr(version))} in "
+        "Settings > Annotation[/]"
+    )
 
 
 @contextmanager

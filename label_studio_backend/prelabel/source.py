@@ -29,6 +29,8 @@ class Project:
         tasks: how many it has.
         config: its labelling config, XML.
         evaluates: whether Label Studio asks its own backends before it lists tasks.
+        shows: the model version, or the model connection, whose predictions and scores it shows;
+            "" for no predictions and None for all.
     """
 
     id: int
@@ -36,6 +38,7 @@ class Project:
     tasks: int
     config: str
     evaluates: bool
+    shows: str | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +89,7 @@ def read_project(api: Api, project: int) -> Project:
         tasks=int(answer.get("task_number") or 0),
         config=str(answer.get("label_config") or ""),
         evaluates=bool(answer.get("evaluate_predictions_automatically")),
+        shows=answer.get("model_version"),
     )
 
 

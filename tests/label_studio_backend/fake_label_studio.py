@@ -55,6 +55,7 @@ class FakeLabelStudio:
             "title": "Scenes",
             "label_config": CONFIG,
             "evaluate_predictions_automatically": False,
+            "model_version": "",
         }
         self.tasks: dict[int, dict[str, Any]] = {}
         self.predictions: dict[int, dict[str, Any]] = {}
@@ -115,6 +116,9 @@ class FakeLabelStudio:
             match (method, *path.strip("/").split("/")):
                 case ("GET", "api", "projects", "1"):
                     return 200, {**self.project, "task_number": len(self.tasks)}
+                case ("PATCH", "api", "projects", "1"):
+                    self.project.update(body)
+                    return 200, self.project
                 case ("GET", "api", "projects", "1", "model-versions"):
                     return 200, self._model_versions()
                 case ("GET", "api", "dm", "views", number) if int(number) in self.views:

@@ -32,7 +32,7 @@ def test_every_option_reaches_the_config(tmp_path):
             "--tasks",
             "label, detailed",
         ),
-        *("--background", "--data-key", "photo", "--output", str(tmp_path / "config.xml")),
+        *("--data-key", "photo", "--output", str(tmp_path / "config.xml")),
     )
     assert done.exit_code == 0
     assert done.stdout == ""
@@ -41,7 +41,6 @@ def test_every_option_reaches_the_config(tmp_path):
         language="zh",
         geometry="polygon",
         texts=[Task.LABEL, Task.DETAILED],
-        background=True,
         data_key="photo",
     )
 
@@ -53,7 +52,7 @@ def test_texts_can_be_left_out():
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("--label", "background"), "at least one label"),
+        (("--label", "background"), "Alt+click"),
         ((*DOG_AND_CAT, "--geometry", "cube"), "brush, polygon, rectangle, ellipse"),
         ((*DOG_AND_CAT, "--language", "xx"), "en, zh"),
         ((*DOG_AND_CAT, "--tasks", "brief,poem"), "poem"),

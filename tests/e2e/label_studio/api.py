@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
 from dataclasses import dataclass
 from typing import Any
-from xml.etree import ElementTree as ET
 
 import requests
 
@@ -17,13 +18,6 @@ class Project:
 
     id: int
     url: str
-    label_config: str
-
-    @property
-    def label_tags(self) -> list[str]:
-        """Tags with labels, such as BrushLabels, in their order."""
-        names = [element.tag for element in ET.fromstring(self.label_config).iter()]
-        return [name for name in names if name.endswith("Labels")]
 
 
 class Api:
@@ -57,7 +51,7 @@ class Api:
             "evaluate_predictions_automatically": show_predictions,
         }
         number = int(self.call("POST", "/api/projects", json=project)["id"])
-        return Project(number, f"{self.url}/projects/{number}", label_config)
+        return Project(number, f"{self.url}/projects/{number}")
 
     def upload(self, project: Project, name: str, content: bytes) -> int:
         """Upload one image and return the id of its task."""
@@ -84,6 +78,23 @@ class Api:
         selected = {"selectedItems": {"all": True, "excluded": []}}
         path = f"/api/dm/actions?id=retrieve_tasks_predictions&project={project.id}"
         return dict(self.call("POST", path, json=selected))
+
+    def annotate_from_predictions(self, project: Project) -> None:
+        """Do what Actions > Create annotations from predictions does, for all tasks."""
+        selected = {"selectedItems": {"all": True, "excluded": []}}
+        path = f"/api/dm/actions?id=predictions_to_annotations&project={project.id}"
+        self.call("POST", path, json=selected)
+
+    def export(self, project: Project, kind: str) -> dict[str, bytes]:
+        """The files of the export menu's format `kind`, by name; those of ZIP archives."""
+        path = f"/api/projects/{project.id}/export?exportType={kind}"
+        answer = self._session.get(self.url + path, timeout=_SECONDS)
+        if not answer.ok:
+            raise ApiError(answer.status_code, answer.text)
+        if not answer.content.startswith(b"PK"):
+            return {"result.json": answer.content}
+        with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
 
     def show_predictions(self, project: Project) -> None:
         """Let annotations begin with the predictions that there are."""

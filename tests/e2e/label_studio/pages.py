@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.label_studio.api import Project
 
-Tool = Literal["brush", "key-point", "rectangle"]
-_TAGS: dict[Tool, str] = {
-    "brush": "BrushLabels",
-    "key-point": "KeyPointLabels",
-    "rectangle": "RectangleLabels",
-}
+Tool = Literal["key-point", "rectangle", "rectangle-3-point"]
 _EDGE = 12  # pixels along the image's border where Label Studio begins no rectangle
 _ACCEPT = "[data-testid=bottombar-accept-suggestions-button]"
 
@@ -47,13 +42,13 @@ class LabelingPage:
     """A task, opened for labelling. Places are pixels of the upright image."""
 
     def __init__(self, page: Page, project: Project, task: int, size: tuple[int, int]) -> None:
-        self.page, self._project, self._size = page, project, size
+        self.page, self._size = page, size
         page.goto(f"{project.url}/data?task={task}")
-        expect(self._image).to_be_visible()
+        expect(self.image).to_be_visible()
         expect(self.submit_button).to_be_enabled()
 
     @property
-    def _image(self) -> Locator:
+    def image(self) -> Locator:
         return self.page.locator("img[alt=image]")
 
     @property
@@ -70,7 +65,7 @@ class LabelingPage:
     def text(self, region: int, row: int) -> Locator:
         """One text of a region in the list, both counted from 0."""
         item = self.regions.nth(region)
-        return item.locator("[data-testid=textarea-region-input]").nth(row)
+        return item.locator("[data-testid=textarea-region-textarea]").nth(row)
 
     def switch_auto_annotation_on(self) -> None:
         # Label Studio remembers it from the last task.
@@ -79,23 +74,32 @@ class LabelingPage:
             self.page.get_by_text("Auto-Annotation", exact=True).click()
         expect(self.page.locator(".lsf-tool_smart").first).to_be_visible()
 
-    def choose(self, tool: Tool, label: str) -> None:
-        """Take a smart tool and one of its labels; Label Studio drops the label after each use."""
-        # Nothing in the page says whose labels a row shows; the rows are in the config's order.
-        row = self._project.label_tags.index(_TAGS[tool])
+    @property
+    def toolbar(self) -> Locator:
+        return self.page.locator(".lsf-toolbar")
+
+    def choose(self, tool: Tool) -> None:
+        """Choose a smart tool."""
         self.page.locator(".lsf-tool_smart").first.hover()
         self.page.click(f".lsf-toolbar__smart [aria-label={tool}-tool]")
-        labels = self.page.locator(".lsf-labels").nth(row)
+
+    def take(self, label: str, row: int = 0) -> None:
+        """Take a label of a row that is to be seen; of a selected region, it changes the label."""
+        labels = self.page.locator(".lsf-labels:visible").nth(row)
         labels.locator(f'.lsf-label:has(:text-is("{label}"))').click()
 
-    def click(self, x: float, y: float, *, negative: bool = False) -> None:
-        """Click, or Alt+click, and wait for the backend's answer."""
+    def click(self, x: float, y: float, *keys: Literal["Alt", "Control"]) -> None:
+        """Click, perhaps with keys held down, and wait for the backend's answer."""
         with self._answered():
-            if negative:
-                self.page.keyboard.down("Alt")
-            self.page.mouse.click(*self._on_screen(x, y))
-            if negative:
-                self.page.keyboard.up("Alt")
+            self.click_only(x, y, *keys)
+
+    def click_only(self, x: float, y: float, *keys: Literal["Alt", "Control"]) -> None:
+        """Click without waiting for an answer."""
+        for key in keys:
+            self.page.keyboard.down(key)
+        self.page.mouse.click(*self._on_screen(x, y))
+        for key in keys:
+            self.page.keyboard.up(key)
 
     def drag(self, x1: float, y1: float, x2: float, y2: float) -> None:
         """Draw a rectangle and wait for the backend's answer."""
@@ -116,6 +120,13 @@ class LabelingPage:
         self.page.mouse.move(*self._on_screen(*end), steps=5)
         self.page.mouse.up()
 
+    def draw_by_three_points(self, x1: float, y1: float, x2: float, y2: float) -> None:
+        """Click on three corners of a rectangle and wait for the backend's answer."""
+        with self._answered():
+            for x, y in ((x1, y1), (x2, y1), (x2, y2)):
+                self.page.mouse.move(*self._on_screen(x, y), steps=4)
+                self.page.mouse.click(*self._on_screen(x, y))
+
     def accept(self) -> None:
         self.page.click(_ACCEPT)
         expect(self.page.locator(_ACCEPT)).to_be_hidden()
@@ -134,8 +145,8 @@ class LabelingPage:
         return answer.value
 
     def _on_screen(self, x: float, y: float) -> tuple[float, float]:
-        self._image.scroll_into_view_if_needed()
-        box = self._image.bounding_box()
+        self.image.scroll_into_view_if_needed()
+        box = self.image.bounding_box()
         assert box is not None
         width, height = self._size
         return box["x"] + x / width * box["width"], box["y"] + y / height * box["height"]

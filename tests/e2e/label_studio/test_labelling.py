@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -13,6 +15,7 @@ from tests.e2e.label_studio.pages import LabelingPage, screenshot
 
 LABELS = ("cross", "circle", "heart", "hexagon", "star")
 BRUSH = build_config(LABELS, texts=(Task.BRIEF,))
+ID_LENGTH = 10  # as Label Studio's own
 CAPTION = "a cross that I have looked at myself"
 
 
@@ -30,22 +33,24 @@ def test_clicks_a_rectangle_and_a_caption_are_saved_as_sent(connect, api, backen
     mark = backend.mark()
 
     # A click, and an Alt+click on what does not belong to it.
-    labeling.choose("key-point", "cross")
+    labeling.choose("key-point")
+    labeling.take("cross")
     labeling.click(*cross.middle)
     screenshot(page, "click")
-    labeling.choose("key-point", "cross")
-    labeling.click(*star.middle, negative=True)
+    labeling.click(*star.middle, "Alt")
     labeling.accept()
     # A rectangle.
-    labeling.choose("rectangle", "circle")
+    labeling.choose("rectangle")
+    labeling.take("circle")
     labeling.drag(*circle.box)
     screenshot(page, "rectangle")
     labeling.accept()
 
     first, refined, boxed = interactive(backend, mark)
-    assert [point["is_positive"] for point in first.context] == [True]
-    assert [point["is_positive"] for point in refined.context] == [True, False]
-    assert [prompt["type"] for prompt in boxed.context] == ["rectanglelabels"]
+    signs = [prompt["is_positive"] for prompt in of_type(first.context, "keypoint")]
+    refined_signs = [prompt["is_positive"] for prompt in of_type(refined.context, "keypoint")]
+    assert (signs, refined_signs) == ([True], [True, False])
+    assert [prompt["type"] for prompt in boxed.context] == ["rectangle", "labels"]
     assert all(exchange.authorised for exchange in (first, refined, boxed))
 
     # The caption as PAM wrote it, and as it was corrected.
@@ -62,8 +67,9 @@ def test_clicks_a_rectangle_and_a_caption_are_saved_as_sent(connect, api, backen
     for exchange, thing, label in ((refined, cross, "cross"), (boxed, circle, "circle")):
         [(name, sent)] = regions_of(exchange.results).items()
         brush, brush_sent = saved[name]["brushlabels"], sent["brushlabels"]
-        assert len(name) == 10
-        assert set(saved[name]) == {"brushlabels", "textarea"}
+        assert len(name) == ID_LENGTH
+        # Label Studio adds the label that is taken when the mask is accepted.
+        assert set(saved[name]) == {"brushlabels", "textarea", "labels"}
         assert brush["value"]["brushlabels"] == [label]
         assert np.array_equal(decode_brush(brush), decode_brush(brush_sent))
         assert thing.iou(decode_brush(brush)) > 0.8
@@ -85,7 +91,8 @@ def test_a_smart_rectangle_is_answered_as_a_polygon(connect, api, backend, page)
     labeling = LabelingPage(page, project, task, image.size)
     labeling.switch_auto_annotation_on()
     mark = backend.mark()
-    labeling.choose("rectangle", "arrow")
+    labeling.choose("rectangle")
+    labeling.take("arrow")
     labeling.drag(*arrow.box)
     labeling.accept()
     screenshot(page, "polygon")
@@ -101,6 +108,8 @@ def test_a_smart_rectangle_is_answered_as_a_polygon(connect, api, backend, page)
     [caption] = of_type(annotation["result"], "textarea")
     assert caption["id"] == saved["id"]
     assert "arrow" in caption["value"]["text"][0]
+    exported = json.loads(api.export(project, "COCO")["result.json"])
+    assert len(exported["annotations"]) == 1
 
 
 def test_a_click_is_answered_as_a_rectangle(connect, api, backend, page):
@@ -110,15 +119,17 @@ def test_a_click_is_answered_as_a_rectangle(connect, api, backend, page):
     project, [task] = connect("Boxes", config, ("shapes.png", image.png()))
     labeling = LabelingPage(page, project, task, image.size)
     labeling.switch_auto_annotation_on()
-    labeling.choose("key-point", "cross")
+    labeling.choose("key-point")
+    labeling.take("cross")
     labeling.click(*cross.middle)
     labeling.accept()
     assert labeling.submit().status == 201
 
     [annotation] = api.annotations(task)
-    [saved] = of_type(annotation["result"], "rectanglelabels")
+    [saved] = of_type(annotation["result"], "rectangle")
+    [label] = of_type(annotation["result"], "labels")
     value = saved["value"]
-    assert value["rectanglelabels"] == ["cross"]
+    assert label["value"] == value | {"labels": ["cross"]}
     width, height = image.size
     found = (
         value["x"] * width / 100,

@@ -58,7 +58,7 @@ def test_a_task_is_predicted_when_it_is_opened(connect, api, backend, page):
 
 
 def check_regions(results, image):
-    """Most things are found, rightly called and described, under one long id each."""
+    """Most things are found, rightly called and described, under one id each."""
     regions = regions_of(results)
     assert all(len(name) == 10 for name in regions)
     found = {}

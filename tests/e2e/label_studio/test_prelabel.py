@@ -123,6 +123,14 @@ def test_a_project_is_pre_annotated_once(api, project, run):
             matches.append(iou > 0.7 and result["value"]["brushlabels"] == [thing.label])
     assert sum(matches) > 0.6 * len(matches)
 
+    # The Data Manager sorts by how sure the model is.
+    view = {"project": project.id, "data": {"ordering": ["tasks:predictions_score"]}}
+    tab = api.call("POST", "/api/dm/views/", json=view)["id"]
+    tasks = api.call("GET", f"/api/tasks?view={tab}&page_size=100&fields=all")["tasks"]
+    scores = [task["predictions_score"] for task in tasks]
+    assert scores == sorted(scores)
+    assert len(set(scores)) > 1
+
     code, said = run()
     assert code == 0
     assert "6 tasks left out: they have a prediction" in said

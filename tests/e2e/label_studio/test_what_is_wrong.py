@@ -43,7 +43,7 @@ def test_what_is_missing_in_a_config_is_said_by_the_test_request(connect, api):
     without = CONFIG.replace(' smart="true"', "")
     project, _ = connect("Missing", without, file, extra_params=options)
     [answer] = api.test_request(project)["response"]
-    assert any('KeyPointLabels "point" has no smart="true"' in hint for hint in answer["hints"])
+    assert any('KeyPoint "point" has no smart="true"' in hint for hint in answer["hints"])
 
 
 def test_a_wrong_password_is_refused_in_the_form(api, backend):

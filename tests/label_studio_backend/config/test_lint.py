@@ -14,7 +14,7 @@ from pam_model.tasks import Task
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 LABELS = '<Label value="cat"/><Label value="dog"/>'
-BRUSH = f'<BrushLabels name="brush" toName="image" smart="true">{LABELS}</BrushLabels>'
+BRUSH = f'<BrushLabels name="brush" toName="image" smart="false">{LABELS}</BrushLabels>'
 POINT = (
     '<KeyPointLabels name="kp" toName="image" smart="true"><Label value="cat"/></KeyPointLabels>'
 )
@@ -49,7 +49,10 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
             BRUSH + POINT.replace("</Key", '<Label value="Background"/></Key'),
             'KeyPointLabels "kp" has the label "Background", .* its clicks alone. Use Alt.click',
         ),
-        (GOOD.replace('smart="true"', ""), 'BrushLabels "brush" has no smart="true"'),
+        (
+            GOOD.replace('smart="false"', ""),
+            'BrushLabels "brush" has a smart brush, which Label Studio never asks about',
+        ),
         (
             GOOD.replace(
                 'name="kp" toName="image" smart="true"', 'name="kp" toName="image" smart="false"'
@@ -58,7 +61,7 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
         ),
         (
             f'<PolygonLabels name="p" toName="image">{LABELS}</PolygonLabels>',
-            'Clicks cannot be answered.*<KeyPointLabels name="point" toName="image" smart',
+            'Clicks cannot be answered.*<KeyPoint name="point" toName="image" smart',
         ),
         (
             GOOD + '<Video name="v" value="$v"/>',
@@ -224,7 +227,7 @@ def test_a_video_project_is_told_that_video_is_not_supported():
 
 
 def test_wrong_options_do_not_hide_what_the_config_lacks():
-    xml = f'<View><Image name="image" value="$i"/>{BRUSH}<TextArea name="n" {REGION}/></View>'
+    xml = f'<View><Image name="image" value="$i"/>{GOOD}<TextArea name="n" {REGION}/></View>'
     findings = check_project(xml, {"x": 1}).findings
     assert len(findings.errors) == 1
     assert len(findings.hints) == 1

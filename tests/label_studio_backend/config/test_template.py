@@ -6,7 +6,7 @@ import pytest
 from label_studio_sdk.label_interface.interface import LabelInterface
 
 from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
-from label_studio_backend.config.lint import check_config
+from label_studio_backend.config.lint import LintReport, check_config
 from label_studio_backend.config.options import Options
 from label_studio_backend.config.output_mapping import map_outputs
 from label_studio_backend.config.template import GEOMETRIES, build_config
@@ -17,29 +17,26 @@ AWKWARD = ["cat", "a \"b\" <&> 'c'", "小狗", "true", "12", "名]]>", "a,b", "x
 
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 @pytest.mark.parametrize("language", LANGUAGES)
-@pytest.mark.parametrize("background", [True, False])
-def test_a_template_is_valid_and_nothing_is_found_wrong_with_it(geometry, language, background):
-    xml = build_config(AWKWARD, language=language, geometry=geometry, background=background)
+def test_a_template_is_valid_and_nothing_is_found_wrong_with_it(geometry, language):
+    xml = build_config(AWKWARD, language=language, geometry=geometry)
     LabelInterface(xml).validate()
-    findings = check_config(LabelingConfig.parse(xml), Options())
-    # The one thing to know of a background is that Label Studio sends its clicks alone.
-    assert findings.errors == ()
-    assert ["Alt+click instead" in hint for hint in findings.hints] == [True] * background
+    assert check_config(LabelingConfig.parse(xml), Options()) == LintReport()
 
 
 @pytest.mark.parametrize(
-    ("geometry", "tag"),
+    ("geometry", "shape", "labels"),
     [
-        ("brush", "BrushLabels"),
-        ("polygon", "PolygonLabels"),
-        ("ellipse", "EllipseLabels"),
-        ("rectangle", "RectangleLabels"),
+        ("brush", "BrushLabels", "BrushLabels"),
+        ("polygon", "PolygonLabels", "PolygonLabels"),
+        ("ellipse", "EllipseLabels", "EllipseLabels"),
+        ("rectangle", "Rectangle", "Labels"),
     ],
 )
-def test_shapes_are_answered_in_the_geometry_that_was_asked_for(geometry, tag):
-    config = LabelingConfig.parse(build_config(AWKWARD, geometry=geometry))
-    plan = map_outputs(config, Options())
-    assert plan.shape.tag == tag
+def test_shapes_are_answered_in_the_geometry_that_was_asked_for(geometry, shape, labels):
+    plan = map_outputs(LabelingConfig.parse(build_config(AWKWARD, geometry=geometry)), Options())
+    assert plan.shape.tag == shape
+    assert plan.labels is not None
+    assert plan.labels.tag == labels
     assert plan.vocabulary is not None
     assert list(plan.vocabulary.labels) == AWKWARD
 
@@ -54,39 +51,27 @@ def test_texts_are_asked_for_in_the_language_and_labels_in_their_own(language, l
     assert plan.vocabulary.asked_in == asked_in
 
 
-def test_points_and_boxes_are_smart():
-    config = LabelingConfig.parse(build_config(["a"], geometry="polygon"))
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_only_points_and_boxes_are_tools(geometry):
+    config = LabelingConfig.parse(build_config(["a"], geometry=geometry))
     smart = {control.tag for control in config.controls if control.attribute("smart") == "true"}
-    assert smart == {"KeyPointLabels", "RectangleLabels"}
+    by_hand = {control.tag for control in config.controls if control.attribute("smartOnly") is None}
+    assert smart == {"KeyPoint", "Rectangle"}
+    # Label Studio shows no tool of a list of labels without smartOnly, but a brush.
+    assert by_hand - {"PolygonLabels", "EllipseLabels"} == {"Labels", "TextArea"}
 
 
-@pytest.mark.parametrize(
-    ("labels", "language", "background"),
-    [
-        (["a"], "en", "background"),
-        (["a"], "zh", "背景"),
-        (["Background", "a"], "en", "Background"),
-    ],
-)
-def test_points_and_brushes_can_have_a_background(labels, language, background):
-    config = LabelingConfig.parse(build_config(labels, language=language, background=True))
-    for control in config.controls:
-        values = [label.value for label in control.labels]
-        if control.tag in ("KeyPointLabels", "BrushLabels"):
-            assert values == ["a", background]
-        elif control.tag.endswith("Labels"):
-            assert values == ["a"]
+def test_hotkeys_belong_to_the_labels_that_are_clicked_with():
+    root = ET.fromstring(build_config(["a", "b"]))
+    keys = {tag.tag: [label.get("hotkey") for label in tag] for tag in root.iter() if len(tag)}
+    assert keys["Labels"] == [None, None]  # Label Studio assigns 1, 2, ...
+    assert keys["BrushLabels"] == ["–", "–"]
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
-def test_no_label_is_called_background_unless_it_is_asked_for(language):
-    config = LabelingConfig.parse(build_config(["a"], language=language))
-    assert {label.value for control in config.controls for label in control.labels} == {"a"}
-
-
-def test_a_background_in_the_list_is_refused_unless_it_is_asked_for():
-    with pytest.raises(LabelingConfigError, match=r'"Background" is never .*--background'):
-        build_config(["a", "Background"])
+@pytest.mark.parametrize("label", ["Background", "背景"])
+def test_a_label_called_background_is_refused(label):
+    with pytest.raises(LabelingConfigError, match=f'"{label}" is never .* Alt\\+click'):
+        build_config(["a", label])
 
 
 def test_labels_next_to_each_other_have_different_colours():
@@ -103,11 +88,9 @@ def test_the_image_comes_from_the_given_key():
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        ([], "at least one label besides the background"),
-        (["background"], "at least one label besides the background"),
+        ([], "at least one label"),
         (["a", " "], "Label 2 is empty"),
         (["a", " a "], 'The label "a" is given twice'),
-        (["a", "背景", "背景"], 'The label "背景" is given twice'),
         (["$a"], 'starts with "\\$"'),
         (["a\x00"], "XML cannot hold a character of the label 'a\\\\x00'"),
         (["\ud800"], "XML cannot hold a character"),
@@ -131,13 +114,13 @@ def test_arguments_that_cannot_be_are_refused(arguments, message):
         build_config(["a"], **arguments)
 
 
-@pytest.mark.parametrize(
-    ("language", "titles"), [("en", "Mask Click Box"), ("zh", "掩码 点击 方框")]
-)
-def test_rows_of_labels_have_a_title_and_stand_above_the_image(language, titles):
-    root = ET.fromstring(build_config(["a"], language=language))
+@pytest.mark.parametrize("geometry", GEOMETRIES)
+def test_one_row_of_labels_stands_above_the_image(geometry):
+    root = ET.fromstring(build_config(["a"], geometry=geometry))
     kinds = [element.tag for element in root.iter()]
     labels = [index for index, kind in enumerate(kinds) if kind.endswith("Labels")]
     assert max(labels) < kinds.index("Image")
-    assert [header.get("value") for header in root.iter("Header")] == titles.split()
-    assert [kinds[index - 1] for index in labels] == ["Header"] * 3
+    shown = [view.get("visibleWhen") for view in root.iter("View") if view.get("visibleWhen")]
+    lists = 1 if geometry == "rectangle" else 2
+    assert len(labels) == lists
+    assert shown == ["no-region-selected", "region-selected"] * (lists - 1)

@@ -125,6 +125,39 @@ def test_the_same_command_does_nothing_more(prelabel, fake):
     assert "4 tasks left out: they have a prediction" in result.output
 
 
+@pytest.mark.parametrize("done_before", [False, True])
+def test_a_project_that_shows_no_predictions_shows_these_and_sorts_by_score(
+    prelabel, fake, done_before
+):
+    for task in fake.tasks if done_before else ():
+        fake.add_prediction(task, VERSION)
+    result = prelabel()
+    assert fake.project["model_version"] == VERSION
+    assert "Prediction score" not in result.output
+
+
+def test_a_project_that_shows_other_predictions_is_left_alone_and_told(prelabel, fake):
+    fake.project["model_version"] = "another"
+    result = prelabel("--task", "1")
+    assert fake.project["model_version"] == "another"
+    said = " ".join(result.output.split())
+    assert "Prediction score cannot be sorted: the project shows predictions of 'another'" in said
+
+
+@pytest.mark.parametrize("status", [400, 403])
+def test_a_project_that_may_not_be_changed_is_told(prelabel, fake, status):
+    fake.faults.append(Fault("PATCH", "/api/projects/1/", status))
+    result = prelabel("--task", "1")
+    assert result.exit_code == 0
+    assert "Prediction score cannot be sorted" in " ".join(result.output.split())
+
+
+def test_without_a_prediction_the_project_is_not_changed(prelabel, fake):
+    fake.tasks.clear()
+    prelabel()
+    assert fake.project["model_version"] == ""
+
+
 def test_another_name_is_another_run(prelabel, fake):
     fake.add_prediction(1, VERSION)
     assert prelabel("--model-version", "second", "--task", "1").exit_code == 0
@@ -197,11 +230,10 @@ def test_tasks_can_be_chosen(prelabel, fake, arguments, tasks):
 
 def test_a_dry_run_says_what_would_be_done_and_does_nothing(prelabel, fake, monkeypatch):
     monkeypatch.setattr(command, "open_predictor", None)
-    fake.project["label_config"] = CONFIG.replace(' smart="true"', "")
     fake.add_prediction(2, VERSION)
     result = prelabel("--dry-run", "--limit", "2")
     assert result.exit_code == 0
-    assert 'has no smart="true"' in result.output
+    assert "has a smart brush, which Label Studio never asks about" in result.output
     assert "project 1, 'Scenes': 4 of 4 tasks chosen" in result.output
     assert "1 task left out: they have a prediction" in result.output
     assert "1 left for later by --limit" in result.output

@@ -185,7 +185,8 @@ def test_a_task_without_regions_gets_everything(client, traffic):
 
 def test_a_batch_says_what_the_config_lacks_where_a_test_request_shows_it(client, traffic):
     sent = batch(traffic, ["/data/upload/1/314f5194-exp_small.jpg"])
-    sent["label_config"] = re.sub(r'<Label value="background".*?/>', "", sent["label_config"])
+    config = re.sub(r'<Label value="background".*?/>', "", sent["label_config"])
+    sent["label_config"] = config.replace('smart="true"', 'smart="false"', 1)  # the brush
     set_up(client, sent, {})
     [prediction] = client.post("/predict", json=sent).json["results"]
     assert "hints" not in prediction
@@ -193,7 +194,7 @@ def test_a_batch_says_what_the_config_lacks_where_a_test_request_shows_it(client
     set_up(client, sent, {})
     [prediction] = client.post("/predict", json=sent).json["results"]
     assert prediction["result"]
-    assert any('smart="false"' in hint for hint in prediction["hints"])
+    assert any('smart="false", so' in hint for hint in prediction["hints"])
 
 
 def test_one_bad_task_spoils_no_other_and_gets_a_sentence_instead_of_a_result(

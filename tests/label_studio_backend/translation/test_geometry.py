@@ -218,6 +218,14 @@ def test_the_ellipse_of_an_ellipse_is_itself_also_around_a_ring(angle, hole):
     assert iou(mask, again) > 0.97
 
 
+def test_the_ellipse_around_a_ring_is_that_of_the_disc():
+    disc = drawn(SIZE, lambda m: cv2.circle(m, (300, 220), 100, 1, -1))
+    hole = drawn(SIZE, lambda m: cv2.circle(m, (300, 220), 70, 1, -1))
+    value = ellipse_of(CroppedMask.from_mask(disc & ~hole))
+    assert value == pytest.approx(ellipse_of(CroppedMask.from_mask(disc)))
+    assert value["radiusX"] * 6.4 == pytest.approx(100, abs=1)
+
+
 @settings(deadline=None)
 @given(MASKS)
 def test_every_ellipse_keeps_to_the_limits(mask):
