@@ -99,8 +99,9 @@ class Api:
         self._stop = stop or threading.Event()
         self._tell = tell
         try:
-            name = "the address of Label Studio (--label-studio-url or LABEL_STUDIO_URL)"
-            self.url = base_url(url, name).text
+            self.url = base_url(
+                url, "the address of Label Studio (--label-studio-url or LABEL_STUDIO_URL)"
+            ).text
             # Failures are not remembered: `_ask` waits between its attempts.
             self._credentials = Credentials(api_key, self._refresh, patience=0)
             certificates = trusted_certificates(ca_bundle())
@@ -180,8 +181,9 @@ class Api:
                     return self._read(response, path)
                 wanted = _retry_after(response)
                 received = status != HTTPStatus.TOO_MANY_REQUESTS
-                reason = "cannot answer now" if received else "asks for fewer requests"
-                reason += f" ({status})"
+                reason = (
+                    f"{'cannot answer now' if received else 'asks for fewer requests'} ({status})"
+                )
             if received and not again:
                 raise LostAnswerError(f"Label Studio {reason}")
             # 1, 2, 4 ... 60 s, or what the server asks for.

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-_SECONDS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100)
-
 
 class Metrics:
     """Counters, histograms and gauges; safe to use from any thread.
@@ -37,7 +35,7 @@ class Metrics:
             "pam_stage_seconds",
             "Seconds by stage.",
             ("stage",),
-            buckets=_SECONDS,
+            buckets=(0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30, 100),
             registry=self.registry,
         )
         self.busy = self._counter("busy", "Requests that were answered busy.")

@@ -30,7 +30,7 @@ def shared_backend() -> Backend:
     """The one backend of the process. The first call begins to load its model.
 
     Raises:
-        SettingsError, CommandError: a setting in the environment cannot be used.
+        InputError, CommandError: a setting in the environment cannot be used.
     """
     model, server = read_settings({}, {})
     backend = Backend(open_predictor(model, server), server)
@@ -56,8 +56,9 @@ class PerceiveAnything(LabelStudioMLBase):  # type: ignore[misc]  # the SDK is u
         """
         backend = shared_backend()
         # The SDK's setup does not reach our backend; it keeps the parameters in its own cache.
-        extra_params = self.get("extra_params")
-        backend.setup(SetupBody(self.project_id, self.label_config, extra_params=extra_params))
+        backend.setup(
+            SetupBody(self.project_id, self.label_config, extra_params=self.get("extra_params"))
+        )
         body = predict_body(tasks, self.label_config, self.project_id, context)
         return list(backend.predict(body)["results"])
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import torch
 
 from label_studio_backend.media.images import Images
-from label_studio_backend.media.task_media import Access, MediaError, TaskMedia
+from label_studio_backend.media.task_media import Access, TaskMedia
 from label_studio_backend.metrics import Metrics
 from label_studio_backend.model_loader import ModelLoader
 from label_studio_backend.settings import ServerSettings
@@ -113,9 +113,12 @@ class Predictor:
         """
         work = self._translator.click(task, prompts, config, options, access)
         annotator = self.loader.wait(loading_seconds)
-        left = max(0.0, deadline - time.monotonic())
         with self.metrics.stage("model"):
-            annotation = annotator.annotate(work.request, priority=Priority.CLICK, timeout=left)
+            annotation = annotator.annotate(
+                work.request,
+                priority=Priority.CLICK,
+                timeout=max(0.0, deadline - time.monotonic()),
+            )
         return self._translator.prediction(work, annotation, model_version=self.model_version)
 
     def predict_many(
@@ -206,7 +209,8 @@ def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
     """A predictor that can load the model.
 
     Raises:
-        CommandError: a setting about media cannot be used.
+        MediaError: a setting about media cannot be used.
+        CommandError: the folder of media cannot be used.
     """
 
     def open_annotator() -> Annotator:
@@ -215,7 +219,7 @@ def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
 
     try:
         media = TaskMedia(server)
-    except (MediaError, OSError) as error:
+    except OSError as error:
         raise CommandError(str(error)) from error
     return Predictor(
         open_annotator,

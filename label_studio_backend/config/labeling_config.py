@@ -235,8 +235,9 @@ def _parse(xml: str) -> LabelingConfig:
     try:
         interface = LabelInterface(_DECLARATION.sub("", xml))  # lxml refuses a declaration in a str
     except (LabelStudioXMLSyntaxErrorSentryIgnored, ValueError) as error:
-        message = f"Label Studio's SDK cannot read the labelling config: {error}"
-        raise LabelingConfigError(message) from error
+        raise LabelingConfigError(
+            f"Label Studio's SDK cannot read the labelling config: {error}"
+        ) from error
     _check_tags(root)
     if (fault := task_tags.fault(root)) is not None:
         raise LabelingConfigError(fault)

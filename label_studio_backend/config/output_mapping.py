@@ -18,7 +18,7 @@ The rules, for the tags on one image:
 
 from __future__ import annotations
 
-import math
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
@@ -254,15 +254,12 @@ def label_fit_of(control: Control, options: Options) -> float:
     asked = control.attribute("pam_label_fit")
     if asked is None:
         return options.label_fit
-    try:
-        label_fit = float(asked)
-    except ValueError:
-        label_fit = math.nan
-    if not 0.0 <= label_fit <= 1.0:
-        raise LabelingConfigError(
-            f'{control} has pam_label_fit="{asked}"; it may be: a number from 0 to 1.'
-        )
-    return label_fit
+    with suppress(ValueError):
+        if 0.0 <= float(asked) <= 1.0:
+            return float(asked)
+    raise LabelingConfigError(
+        f'{control} has pam_label_fit="{asked}"; it may be: a number from 0 to 1.'
+    )
 
 
 def _one_of(control: Control, attribute: str, allowed: Sequence[_Word]) -> _Word | None:
@@ -309,11 +306,10 @@ def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> 
             return named
     # A click is answered on its own image, a task on the first image with a tag for shapes.
     images = [prompt.to_name] if prompt else [image.name for image in config.images]
-    for image in images:
-        on_image = [control for control in usable if control.to_name == image]
-        if on_image:
-            # min() takes the first of equals, in the config's order.
-            return min(on_image, key=lambda control: SHAPES.index(control.kind))
+    possible = [control for control in usable if control.to_name in images]
+    if possible:
+        # min() takes the first of equals, in the config's order.
+        return min(possible, key=lambda one: (images.index(one.to_name), SHAPES.index(one.kind)))
     raise LabelingConfigError(
         f'No tag on the image "{images[0]}" can hold a shape; the labelling config needs '
         "BrushLabels, PolygonLabels, EllipseLabels, RectangleLabels or KeyPointLabels "

@@ -175,8 +175,11 @@ def _prepare(
     if findings.errors:
         raise CommandError(" ".join(findings.errors))
     version = marked_version(order.model_version) if order.model_version else usual_version(model)
-    source = TaskSource(api, project, selection, version, overwrite=order.overwrite)
-    return source, config, options
+    return (
+        TaskSource(api, project, selection, version, overwrite=order.overwrite),
+        config,
+        options,
+    )
 
 
 def _read_selection(api: Api, order: Order) -> Selection:
@@ -188,7 +191,7 @@ def _read_selection(api: Api, order: Order) -> Selection:
         else read_view(api, order.project, order.view)
     )
     only = [UNLABELED] if order.only_unlabeled else []
-    for item in [*read_filters(api, order.project, order.filters), *only]:
+    for item in read_filters(api, order.project, order.filters) + only:
         selection = selection.narrowed(item)
     selection.after(0)  # a view that cannot be paged through is better found now
     return selection

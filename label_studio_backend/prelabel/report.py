@@ -101,8 +101,7 @@ class Report:
             self._console.print(f"[red]{_tasks(self.failures)} failed:[/]")
         for task, reason in self._first:
             self._console.print(f"  task {task}: {shown(reason)}")
-        if self.failures > len(self._first):
-            more = self.failures - len(self._first)
+        if more := self.failures - len(self._first):
             self._console.print(f"  ... and {more} more: --failures FILE.jsonl keeps them all")
 
     def _rate(self) -> float:

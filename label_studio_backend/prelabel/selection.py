@@ -62,8 +62,7 @@ class Selection:
                 "that joins its filters by 'and'"
             )
         # (a or b) and c, in the only form that the server accepts: (a and c) or (b and c).
-        with_child = tuple({**other, "child_filter": item} for other in self.items)
-        return replace(self, items=with_child)
+        return replace(self, items=tuple({**other, "child_filter": item} for other in self.items))
 
     def after(self, task_id: int) -> dict[str, object]:
         """The query for the tasks after this id, in the order of their ids.

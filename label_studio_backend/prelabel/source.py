@@ -143,8 +143,10 @@ class TaskSource:
 
     def _listed(self, selection: Selection, *, visible: bool) -> Iterator[Mapping[str, Any]]:
         columns = {"hiddenColumns": _HIDDEN} if visible else {}
-        include = "id,predictions_model_versions" if visible else "id"
-        params = {"page_size": LISTED, "include": include}
+        params = {
+            "page_size": LISTED,
+            "include": "id,predictions_model_versions" if visible else "id",
+        }
         last = 0
         # Only an empty page is the last: a server may limit pages to fewer tasks than asked.
         while page := self._page(selection.after(last) | columns, **params)["tasks"]:
@@ -165,8 +167,10 @@ class TaskSource:
                 if ours and not self._overwrite:
                     self.tally.done_before += 1
                 else:
-                    replaces = tuple(sorted(int(prediction["id"]) for prediction in ours))
-                    yield Todo({**task, "predictions": others}, replaces)
+                    yield Todo(
+                        task={**task, "predictions": others},
+                        replaces=tuple(sorted(int(prediction["id"]) for prediction in ours)),
+                    )
 
     def _page(self, query: Mapping[str, object], **params: object) -> Any:
         if self.project.evaluates:

@@ -32,8 +32,8 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
         server: settings of the server likewise.
 
     Raises:
-        SettingsError: a setting cannot be used.
-        CommandError: one about media cannot, or the server cannot listen on its address.
+        InputError: a setting cannot be used.
+        CommandError: the server cannot listen on its address, or use the folder of media.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     model_settings, settings = read_settings(model, server)

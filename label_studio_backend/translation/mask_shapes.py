@@ -107,7 +107,7 @@ def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]
     Raises:
         MaskError: the mask is empty.
     """
-    x1, y1, *_ = _box_of(mask)
+    corner = np.array(_box_of(mask)[:2], dtype=np.float64)
     size = np.array(mask.size, dtype=np.float64)
     crop = _without_small(mask.crop)
     parts = polygons_of(crop, tolerance=tolerance)
@@ -115,9 +115,10 @@ def polygons_of_mask(mask: CroppedMask, tolerance: float) -> list[dict[str, Any]
         # A part was simplified to a line or a dot; thin parts need exact outlines.
         parts = polygons_of(crop)
     parts.sort(key=lambda part: -cv2.contourArea(part.exterior))
-    corner = np.array([x1, y1], dtype=np.float64)
-    outlines = [np.round((_with_holes(part) + corner) * 100 / size, 5) for part in parts]
-    return [{"points": outline.tolist(), "closed": True} for outline in outlines]
+    return [
+        {"points": np.round((_with_holes(part) + corner) * 100 / size, 5).tolist(), "closed": True}
+        for part in parts
+    ]
 
 
 def _box_of(mask: CroppedMask) -> tuple[int, int, int, int]:

@@ -167,9 +167,10 @@ def _region_results(
         choice = region.choices.get(target.control.name)
         if choice is not None and choice.label is not None:
             path = list(target.paths[choice.label])
-            is_path = target.control.type == "taxonomy"
-            chosen = {"taxonomy": [path]} if is_path else {"choices": path}
-            yield result(target.control, chosen, choice.score)
+            kind = target.control.type  # a Taxonomy's result is a list of paths
+            yield result(
+                target.control, {kind: [path] if kind == "taxonomy" else path}, choice.score
+            )
 
 
 def _rounded(score: float) -> float:

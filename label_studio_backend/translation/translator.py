@@ -108,8 +108,8 @@ class Translator:
                 f'The image "{image.name}" has {len(addresses)} pages in the task\'s data, so '
                 f"nothing can be drawn on page {first.page + 1}."
             )
-        read = partial(click_prompts, on_image)
         page = _Page(outputs, first.page, addresses[first.page])
+        read = partial(click_prompts, on_image)
         return self._work(task, config, options, access, page, name_of(task), read)
 
     def task(
@@ -175,8 +175,7 @@ class Translator:
                     result["item_index"] = work.page
             # Label Studio saves nearly everything that it is sent, and a config may have more tags
             # and attributes than we know. The SDK reads it in its own way.
-            errors = work.config.errors_of(prediction)
-            if errors:
+            if errors := work.config.errors_of(prediction):
                 found = "; ".join(error[:300] for error in errors[:5])
                 raise PredictionError(f"label_studio_sdk refuses the prediction: {found}")
         return prediction

@@ -20,6 +20,7 @@ import requests
 from typer.testing import CliRunner
 
 from label_studio_backend.commands import app
+from label_studio_backend.media.urls import MediaError
 from label_studio_backend.server import serving
 from label_studio_backend.settings import ServerSettings
 from pam_labeling.command_line.exit_codes import CommandError
@@ -103,7 +104,7 @@ def test_a_setting_that_cannot_be_used_is_wrong_usage(monkeypatch):
         serving.serve({}, {})
     monkeypatch.delenv("PAM_DEVICE")
     monkeypatch.setenv("LABEL_STUDIO_API_KEY", "a key without an address")
-    with pytest.raises(SettingsError, match="LABEL_STUDIO_URL"):
+    with pytest.raises(MediaError, match="LABEL_STUDIO_URL"):
         serving.serve({}, {})
 
 
