@@ -20,7 +20,7 @@ from label_studio_backend.metrics import Metrics
 from label_studio_backend.model_loader import ModelLoader
 from label_studio_backend.settings import ServerSettings
 from label_studio_backend.translation.model_versions import usual_version
-from label_studio_backend.translation.translator import Translator, Work
+from label_studio_backend.translation.translator import Translator, Work, joined
 from pam_labeling import Annotation, Annotator, LazyRequest, Priority, Request
 from pam_labeling.command_line.exit_codes import CommandError
 from pam_labeling.media import MAX_PIXELS
@@ -133,7 +133,8 @@ class Predictor:
     ) -> Generator[tuple[K, Prediction | Exception], None, None]:
         """Pre-annotate many tasks; yield the prediction or the error of each, in their order.
 
-        The annotator's reader threads fetch images and translate tasks a little ahead of the model.
+        The annotator's reader threads fetch images a little ahead of the model. A task fails if one
+        of its images or pages does.
 
         Args:
             tasks: a key for each task, and a function that reads it as Label Studio exports tasks:
@@ -148,16 +149,36 @@ class Predictor:
             UnavailableError: the model is still loading, or could not be loaded.
         """
         annotator = self.loader.wait(loading_seconds)
-        works: dict[K, Work] = {}
+        pages: dict[K, list[Callable[[], Work]]] = {}
 
-        def translate(key: K, read: Callable[[], Mapping[str, Any]]) -> Request:
-            work = works[key] = self._translator.task(read(), config, options, access)
-            return work.request
+        def first(key: K, read: Callable[[], Mapping[str, Any]]) -> Work:
+            work, *pages[key] = self._translator.task(read(), config, options, access)
+            return work()
 
-        requests = (LazyRequest(key, partial(translate, key, read)) for key, read in tasks)
+        works = ((key, partial(first, key, read)) for key, read in tasks)
+        with closing(self._predictions(annotator, works, priority)) as predictions:
+            for key, prediction in predictions:
+                others = self._predictions(annotator, enumerate(pages.pop(key, ())), priority)
+                with closing(others):
+                    yield key, joined(prediction, (other for _, other in others))
+
+    def _predictions(
+        self,
+        annotator: Annotator,
+        works: Iterable[tuple[K, Callable[[], Work]]],
+        priority: Priority,
+    ) -> Generator[tuple[K, Prediction | Exception], None, None]:
+        """The prediction or the error of each, in their order."""
+        made: dict[K, Work] = {}
+
+        def request(key: K, make: Callable[[], Work]) -> Request:
+            made[key] = make()
+            return made[key].request
+
+        requests = (LazyRequest(key, partial(request, key, make)) for key, make in works)
         with closing(annotator.annotate_many(requests, priority=priority)) as outcomes:
             for outcome in outcomes:
-                work = works.pop(outcome.key, None)
+                work = made.pop(outcome.key, None)
                 yield outcome.key, outcome.error or self._written(work, outcome.annotation)
 
     def _written(self, work: Work | None, annotation: Annotation | None) -> Prediction | Exception:

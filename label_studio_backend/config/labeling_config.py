@@ -10,12 +10,15 @@ from __future__ import annotations
 import copy
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, NoReturn
-from xml.etree.ElementTree import Element, ParseError, SubElement, TreeBuilder, tostring
+from xml.etree.ElementTree import Element, ParseError, TreeBuilder, tostring
 
 from cachetools import LRUCache, cached
 from defusedxml import DTDForbidden
@@ -23,6 +26,7 @@ from defusedxml.ElementTree import DefusedXMLParser
 from label_studio_sdk._legacy.exceptions import LabelStudioXMLSyntaxErrorSentryIgnored
 from label_studio_sdk.label_interface.interface import LabelInterface
 
+from label_studio_backend.config import task_tags
 from label_studio_backend.config.task_values import VARIABLE, task_value
 from label_studio_backend.config.visibility import Condition, Shown, attribute, conditions_of
 from pam_labeling.errors import InputError
@@ -33,23 +37,18 @@ MAX_BYTES = 4 * 1024 * 1024
 BACKGROUND = frozenset({"background", "背景"})
 """Labels, in any case, that mean "not this object" on a click and are never given to a region."""
 
-NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""A character that XML cannot hold, even escaped."""
+MAX_CONTROLS = 10_000
+"""The most tags on images; so many on as many images are checked in about 2 s."""
 
-_MAX_DEPTH = 50  # of a task's own taxonomy
 _DECLARATION = re.compile(r"\A\s*<\?xml\b[^>]*\?>")
 # A tag, in lower case -> why no image is answered; the first one that the config has counts.
 _WHY_NO_IMAGE = dict.fromkeys(
     ("video", "videorectangle"),
     "The labelling config shows only video, which is not supported yet; add an <Image>.",
 ) | {
-    "repeater": (
-        "The labelling config shows images only inside <Repeater>, which is not supported; "
-        'add <Image name="image" value="$image"/> outside of it.'
-    ),
     "image": (
         "No <Image> of the labelling config can be used: it needs a name and a "
-        'value such as value="$image" (pages by valueList are not supported).'
+        'value such as value="$image", or for pages valueList="$pages".'
     ),
 }
 
@@ -83,7 +82,7 @@ class Control:
         name: the tag's name, `from_name` of its results.
         tag: its tag as the config spells it, such as "BrushLabels".
         type: the type of its results: the tag in lower case, such as "brushlabels".
-        to_name: the image that it is on; the first one if `toName` lists several.
+        to_name: the image that it is on. A tag whose `toName` lists several is a control of each.
         labels: the labels or choices; each value once, in the config's order.
         nodes: for a Taxonomy: the path from the root to every node, parents before children, as
             results must spell it -> the texts that PAM scores for the path's last node.
@@ -140,10 +139,11 @@ class Control:
 
 @dataclass(frozen=True)
 class ImageTag:
-    """An `<Image name="image" value="$image"/>`."""
+    """An `<Image name="image" value="$image"/>`, or one of pages, `valueList="$pages"`."""
 
     name: str
     value: str
+    has_pages: bool = False
 
 
 @dataclass(frozen=True)
@@ -152,15 +152,16 @@ class LabelingConfig:
 
     Attributes:
         xml: the text that was parsed.
-        images: the `<Image>` tags, in the config's order. Those with `valueList` (pages) and
-            those inside `<Repeater>` are left out: their results carry an index of their own.
-        controls: the tags on one of these images, in the config's order.
+        images: the `<Image>` tags, in the config's order.
+        controls: the tags on these images, in the config's order.
+        repeated: the names of tags inside `<Repeater>`, which `for_task` repeats.
         root: the tree of the XML; it must not be changed.
     """
 
     xml: str
     images: tuple[ImageTag, ...]
     controls: tuple[Control, ...]
+    repeated: frozenset[str]
     root: Element = field(repr=False, compare=False)
     _interface: Any = field(repr=False, compare=False)  # a LabelInterface; its methods are untyped
 
@@ -180,27 +181,45 @@ class LabelingConfig:
             )
         return _parse(xml)
 
-    def control(self, name: str) -> Control | None:
-        """The control of this name, or None."""
-        return next((control for control in self.controls if control.name == name), None)
+    def control(self, name: str, to_name: object = None) -> Control | None:
+        """The control of this name, on this image or else on its first one; or None."""
+        named = self._grouped[1].get(name, ())
+        return next((one for one in named if one.to_name == to_name), named[0] if named else None)
 
-    def image(self, name: str) -> ImageTag | None:
-        """The image of this name, or None."""
-        return next((image for image in self.images if image.name == name), None)
+    def on(self, image: ImageTag) -> LabelingConfig:
+        """The config of one image, without the others."""
+        return replace(self, images=(image,), controls=tuple(self._grouped[0].get(image.name, ())))
+
+    @cached_property
+    def _grouped(self) -> tuple[Mapping[str, Sequence[Control]], Mapping[str, Sequence[Control]]]:
+        """The controls by image, and by name."""
+        by_image: dict[str, list[Control]] = defaultdict(list)
+        by_name: dict[str, list[Control]] = defaultdict(list)
+        for control in self.controls:
+            by_image[control.to_name].append(control)
+            by_name[control.name].append(control)
+        return by_image, by_name
 
     def for_task(self, data: object) -> LabelingConfig:
-        """The config, completed with the labels in one task's data.
+        """The config, completed with what is repeated and the labels in one task's data.
 
-        Tags such as `<Labels value="$labels">` get the labels, choices or nodes of the taxonomy
-        that the task lists under that key: `[{"value": "car", "alias": ..., "children": [...]}]`.
-        Anything of another form is left out; the editor cannot show it either.
+        The tags in `<Repeater on="$pages">` are there once for each item of that list, with its
+        number instead of "{{idx}}". Tags such as `<Labels value="$labels">` get the labels, choices
+        or nodes of the taxonomy that the task lists under that key: `[{"value": "car", "alias":
+        ..., "children": [...]}]`. Anything of another form is left out; the editor cannot show it
+        either.
 
         Returns:
-            This config itself if no tag takes its labels from task data.
+            This config itself if no tag takes anything from task data.
 
         Raises:
             LabelingConfigError: the config is too long with the task's labels.
+            RequestError: it is too long with what is repeated, or the task lacks the list for it.
         """
+        if self.repeated and isinstance(data, Mapping):
+            unfolded = copy.deepcopy(self.root)
+            task_tags.unfold(unfolded, data, MAX_BYTES)
+            return self.parse(tostring(unfolded, encoding="unicode")).for_task(data)
         keys = {control.name: control.task_key for control in self.controls if control.task_key}
         if not keys or not isinstance(data, Mapping):
             return self
@@ -210,7 +229,7 @@ class LabelingConfig:
             if key is not None:
                 tag = "Label" if element.tag.lower().endswith("labels") else "Choice"
                 with suppress(KeyError):
-                    _add_children(element, tag, task_value(key, data))
+                    task_tags.add_labels(element, tag, task_value(key, data))
         return self.parse(tostring(root, encoding="unicode"))
 
     def errors_of(self, prediction: Mapping[str, Any]) -> list[str]:
@@ -233,20 +252,20 @@ def _parse(xml: str) -> LabelingConfig:
         if tag.dynamic_value:  # its list may have more labels than can be read from a task
             tag.set_labels([])
     _check_tags(root)
-    answered = list(_outside_repeaters(root))
-    images = tuple(_images(answered))
+    if (fault := task_tags.fault(root)) is not None:
+        raise LabelingConfigError(fault)
+    images = tuple(_images(root.iter()))
     if not images:
         raise LabelingConfigError(_why_no_image(root))
     names = {image.name for image in images}
-    parents = {child: parent for parent in root.iter() for child in parent}
-    controls = []
-    for element in answered:
-        # A tag on several images is answered only on the first of them.
-        targets = [part.strip() for part in element.get("toName", "").split(",")]
-        on = next((target for target in targets if target in names), None)
-        if element.get("name") and on is not None:
-            controls.append(_control(element, on, parents))
-    return LabelingConfig(xml, images, tuple(controls), root, interface)
+    controls = tuple(islice(_controls(root, names), MAX_CONTROLS + 1))
+    if len(controls) > MAX_CONTROLS:
+        raise LabelingConfigError(
+            f"The labelling config has more than {MAX_CONTROLS:,} tags on images; a tag on several "
+            "images counts for each of them."
+        )
+    repeated = task_tags.repeated_names(root)
+    return LabelingConfig(xml, images, controls, repeated, root, interface)
 
 
 def read_tree(xml: str) -> Element:
@@ -296,23 +315,19 @@ def _check_tags(root: Element) -> None:
         seen.add(name or "")
 
 
-def _outside_repeaters(element: Element) -> Iterator[Element]:
-    yield element
-    for child in element:
-        if child.tag.lower() != "repeater":
-            yield from _outside_repeaters(child)
-
-
 def _images(elements: Iterable[Element]) -> Iterator[ImageTag]:
     for element in elements:
-        name, value = element.get("name"), element.get("value")
-        if element.tag.lower() == "image" and name and value and not element.get("valueList"):
+        if element.tag.lower() != "image":
+            continue
+        name, pages = element.get("name"), attribute(element.attrib, "valueList")
+        value = pages or attribute(element.attrib, "value")
+        if name and value:
             if value.startswith("$") and not VARIABLE.match(value):
                 raise LabelingConfigError(
                     f'The value of {element.tag} "{name}" must name a key of task data in ASCII '
                     f'letters, digits and "_", as value="$image" does, not "{value}".'
                 )
-            yield ImageTag(name, value)
+            yield ImageTag(name, value, has_pages=pages is not None)
 
 
 def _why_no_image(root: Element) -> str:
@@ -324,7 +339,18 @@ def _why_no_image(root: Element) -> str:
     )
 
 
-def _control(element: Element, to_name: str, parents: Mapping[Element, Element]) -> Control:
+def _controls(root: Element, images: Collection[str]) -> Iterator[Control]:
+    """The tags on images; a tag on several is there once for each."""
+    parents = {child: parent for parent in root.iter() for child in parent}
+    for element in root.iter():
+        targets = dict.fromkeys(part.strip() for part in element.get("toName", "").split(","))
+        on = [target for target in targets if target in images]
+        if element.get("name") and on:
+            control = _control(element, parents)
+            yield from (replace(control, to_name=target) for target in on)
+
+
+def _control(element: Element, parents: Mapping[Element, Element]) -> Control:
     kind = element.tag.lower()
     # In the reversed part, the first of equal paths comes last, and stays.
     nodes = list(_nodes(element)) if kind == "taxonomy" else []
@@ -337,7 +363,7 @@ def _control(element: Element, to_name: str, parents: Mapping[Element, Element])
         name=element.attrib["name"],
         tag=element.tag,
         type=kind,
-        to_name=to_name,
+        to_name="",
         labels=_labels(element, listed) if listed else (),
         nodes=MappingProxyType(dict([*nodes, *reversed(nodes)])),
         smart=(attribute(element.attrib, "smart") or "").lower() != "false",
@@ -364,23 +390,6 @@ def _label(element: Element) -> ProjectLabel | None:
     phrases = phrases or [" ".join(text.split()) for text in spelled if text.strip()]
     background = element.tag == "Label" and any(is_background(text) for text in spelled)
     return ProjectLabel(spelled[-1], tuple(dict.fromkeys(phrases)), background)
-
-
-def _add_children(element: Element, tag: str, listed: object, depth: int = 0) -> None:
-    if not isinstance(listed, list) or depth == _MAX_DEPTH:
-        return
-    for item in listed:
-        if not isinstance(item, Mapping):
-            continue
-        attributes = {
-            name: text
-            for name in ("value", "alias", "predicted_values")
-            if isinstance(text := item.get(name), str) and not NOT_XML.search(text)
-        }
-        if "value" in attributes:
-            # Other keys are left out: only the project's admin may set our attributes.
-            child = SubElement(element, tag, attributes)
-            _add_children(child, tag, item.get("children"), depth + 1)
 
 
 def is_background(label: str) -> bool:

@@ -24,9 +24,11 @@ from label_studio_backend.config.output_mapping import (
     OutputMapping,
     asks_for_label,
     entries,
+    holds_shape,
+    is_answered,
     is_nested,
     is_off,
-    map_outputs,
+    map_images,
     task_of,
 )
 from label_studio_backend.config.visibility import Shown
@@ -58,8 +60,9 @@ class LintReport(NamedTuple):
 
 def check_config(config: LabelingConfig, options: Options) -> LintReport:
     """Check a config that could be read, and a project's options for it."""
-    has_shapes = any(one.kind in SHAPES and not is_off(one) for one in config.controls)
+    has_shapes = any(holds_shape(one) for one in config.controls)
     hints = [*(_about_smart_tools(config) if has_shapes else ()), *_about_elements(config)]
+    hints += _about_images(config)
     # Tags that are left alone for another reason are checked too. A dict, because several checks
     # may find the same error.
     errors: dict[str, None] = {}
@@ -68,11 +71,20 @@ def check_config(config: LabelingConfig, options: Options) -> LintReport:
             hints += _about_control(control, has_shapes=has_shapes)
         except LabelingConfigError as error:  # noqa: PERF203 - the next tag is checked all the same
             errors[str(error)] = None
+    if options.output in config.repeated:
+        errors[
+            f'The option output names "{options.output}", which <Repeater> repeats under other '
+            'names; give pam="off" to the tags that should get no shape.'
+        ] = None
     try:
-        hints += _about_outputs(map_outputs(config, options), config, options)
+        mapped = map_images(config, options)
+        for outputs in mapped:
+            hints += _about_outputs(outputs, config)
+        hints += _about_tasks(mapped, options)
     except LabelingConfigError as error:
         errors[str(error)] = None
-    return LintReport(tuple(errors), tuple(hints))
+    # A tag on several images is checked for each.
+    return LintReport(tuple(errors), tuple(dict.fromkeys(hints)))
 
 
 def _about_smart_tools(config: LabelingConfig) -> Iterator[str]:
@@ -104,15 +116,15 @@ def _about_smart_tools(config: LabelingConfig) -> Iterator[str]:
 
 def _about_elements(config: LabelingConfig) -> Iterator[str]:
     """Check all tags of the XML, including those that are not a control of an image."""
-    answered = {image.name for image in config.images}
+    usable = {image.name for image in config.images}
     for element in config.root.iter():
         name, kind = element.get("name"), element.tag.lower()
         if kind == "video":
             yield f'{element.tag} "{name}" is not answered: video is not supported yet.'
-        elif kind == "image" and name not in answered:
+        elif kind == "image" and name not in usable:
             yield (
-                f'{element.tag} "{name}" is not answered: pages (valueList) and images inside '
-                "<Repeater> are not supported."
+                f'{element.tag} "{name}" is not answered: it needs a name, and value="$image" or '
+                'valueList="$pages".'
             )
         for attribute in element.attrib:
             if attribute.lower().startswith("pam") and attribute.lower() not in ATTRIBUTES:
@@ -123,11 +135,17 @@ def _about_elements(config: LabelingConfig) -> Iterator[str]:
                 )
 
 
+def _about_images(config: LabelingConfig) -> Iterator[str]:
+    for image in config.images:
+        if not any(is_answered(control) for control in config.on(image).controls):
+            yield f'Image "{image.name}" is not answered: no tag on it can hold a shape.'
+
+
 def _about_control(control: Control, *, has_shapes: bool) -> Iterator[str]:
     if "," in (control.attribute("toName") or ""):
         yield (
-            f'{control} is on several tags (toName="{control.attribute("toName")}"); '
-            f'only "{control.to_name}" is answered.'
+            f'{control} is on several tags (toName="{control.attribute("toName")}"), for which '
+            "Label Studio's editor offers no tools; give each image a tag of its own."
         )
     if control.type == "textarea" and not is_off(control):
         yield from _about_text(control, has_shapes=has_shapes)
@@ -196,9 +214,7 @@ def _about_label_list(control: Control) -> Iterator[str]:
         )
 
 
-def _about_outputs(
-    outputs: OutputMapping, config: LabelingConfig, options: Options
-) -> Iterator[str]:
+def _about_outputs(outputs: OutputMapping, config: LabelingConfig) -> Iterator[str]:
     if outputs.labels is not None:
         yield from _about_lost_labels(outputs, outputs.labels, config)
     elif outputs.shape is not None and not outputs.shape.has_labels:
@@ -212,7 +228,10 @@ def _about_outputs(
             "add BrushLabels, PolygonLabels, EllipseLabels or RectangleLabels."
         )
     yield from _about_hidden(outputs)
-    asked = {text.question.task for text in outputs.texts}
+
+
+def _about_tasks(mapped: Sequence[OutputMapping], options: Options) -> Iterator[str]:
+    asked = {text.question.task for outputs in mapped for text in outputs.texts}
     for task in options.tasks or ():
         if task not in asked:
             yield (
@@ -250,8 +269,8 @@ def _about_lost_labels(
     outputs: OutputMapping, labels: Control, config: LabelingConfig
 ) -> Iterator[str]:
     known = {label.value for label in labels.labels}
-    for control in config.controls:
-        if control.kind not in SHAPES or control.to_name != outputs.image.name or labels.task_key:
+    for control in config.on(outputs.image).controls:
+        if control.kind not in SHAPES or labels.task_key:
             continue
         other = [label.value for label in control.region_labels if label.value not in known]
         if other:
@@ -343,8 +362,12 @@ def check_project(xml: object, extra_params: object) -> Checked:
 
 
 def _long_phrases(config: LabelingConfig, options: Options) -> tuple[str, ...]:
-    outputs = map_outputs(config, options)
-    lists = filter(None, [*(target.vocabulary for target in outputs.choices), outputs.vocabulary])
+    lists = [
+        vocabulary
+        for outputs in map_images(config, options)
+        for vocabulary in (*(target.vocabulary for target in outputs.choices), outputs.vocabulary)
+        if vocabulary is not None
+    ]
     # A byte becomes at most one token; NFC may turn one letter into three.
     spoken = dict.fromkeys(phrase for vocabulary in lists for phrase in vocabulary.spoken)
     return tuple(phrase for phrase in spoken if 3 * len(phrase.encode()) > MOST_TOKENS)

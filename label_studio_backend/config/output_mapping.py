@@ -198,6 +198,39 @@ def map_outputs(
     )
 
 
+def map_image(
+    config: LabelingConfig, options: Options, image: ImageTag, prompt: Control | None = None
+) -> OutputMapping:
+    """Decide where the answers about one of several images go.
+
+    If the option `output` names a tag of another image, it does not matter here.
+
+    Args:
+        config, options: as for `map_outputs`.
+        image: the image.
+        prompt: the tag of the prompt; None if there is none.
+
+    Raises:
+        LabelingConfigError: as `map_outputs` does.
+    """
+    own = config.on(image)
+    if options.output and config.control(options.output) and not own.control(options.output):
+        options = options.model_copy(update={"output": None})
+    return map_outputs(own, options, prompt_control=prompt)
+
+
+def map_images(config: LabelingConfig, options: Options) -> tuple[OutputMapping, ...]:
+    """Decide where the answers about each image go that has a tag for shapes; at least one has.
+
+    Raises:
+        LabelingConfigError: as `map_outputs` does.
+    """
+    answered = {control.to_name for control in config.controls if is_answered(control)}
+    images = [image for image in config.images if image.name in answered]
+    # Without any, there is an error to raise.
+    return tuple(map_image(config, options, image) for image in images or config.images)
+
+
 def is_off(control: Control) -> bool:
     """Whether a tag has `pam="off"`."""
     return (control.attribute("pam") or "").lower() == "off"
@@ -283,10 +316,18 @@ def entries(control: Control) -> dict[str, tuple[str, ...]]:
     return {PATH_SEPARATOR.join(path): path for path in control.nodes if path not in inner}
 
 
+def holds_shape(control: Control) -> bool:
+    """Whether shapes can be written to it."""
+    return control.kind in SHAPES and not is_off(control)
+
+
+def is_answered(control: Control) -> bool:
+    """Whether its image is answered because of it: with shapes, or about the whole image."""
+    return holds_shape(control) or _is_whole(control)
+
+
 def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> Control | None:
-    usable = [
-        control for control in config.controls if control.kind in SHAPES and not is_off(control)
-    ]
+    usable = [control for control in config.controls if holds_shape(control)]
     if options.output is not None:
         named = next((control for control in usable if control.name == options.output), None)
         if named is None:

@@ -2,8 +2,7 @@
 
 Results that share an id are one region: its shape, its label (in the shape's result, or in one of a
 `<Labels>` tag), and texts and choices, which do not matter here. These are passed over: what is no
-object, relations, results of tags that the config does not have or that hold no shape, and results
-of further pages (`item_index`).
+object, relations, and results of tags that the config does not have or that hold no shape.
 """
 
 from __future__ import annotations
@@ -61,6 +60,7 @@ class DrawnRegion:
         control: the tag of its shape.
         kind: of its shape.
         image: the name of the image that it is on.
+        page: the number of its page there, from 0 (Label Studio's `item_index`).
         result: Label Studio's result with the shape, in percent of the image's width and height
             (see `geometry` for the frame of reference).
         region_id: its id, or None where it has none.
@@ -71,6 +71,7 @@ class DrawnRegion:
     control: Control
     kind: ShapeKind
     image: str
+    page: int
     result: Mapping[str, Any]
     region_id: str | None = None
     labels: tuple[str, ...] = ()
@@ -126,7 +127,7 @@ class DrawnRegion:
 
 
 def drawn_regions(results: object, config: LabelingConfig) -> list[DrawnRegion]:
-    """The regions with a shape among results, on all images, in their order.
+    """The regions with a shape among results, on all images and pages, in their order.
 
     Args:
         results: a list of results.
@@ -137,24 +138,26 @@ def drawn_regions(results: object, config: LabelingConfig) -> list[DrawnRegion]:
     """
     if not isinstance(results, list | tuple | JsonList):
         raise PromptDataError(f"The results must be a list, not {type(results).__name__}.")
-    shapes: dict[tuple[str, str | int], DrawnRegion] = {}
-    labels: dict[tuple[str, str | int], list[ProjectLabel]] = defaultdict(list)
+    shapes: dict[tuple[str, int, str | int], DrawnRegion] = {}
+    labels: dict[tuple[str, int, str | int], list[ProjectLabel]] = defaultdict(list)
+    places: dict[str, tuple[str, int]] = {}
     for index, result in enumerate(results):
-        if not isinstance(result, Mapping) or result.get("item_index") not in (None, 0):
+        if not isinstance(result, Mapping):
             continue
+        page = result.get("item_index") or 0
         name, to_name, given = (result.get(which) for which in ("from_name", "to_name", "id"))
-        control = config.control(name) if isinstance(name, str) else None
-        if control is None:
+        control = config.control(name, to_name) if isinstance(name, str) else None
+        if control is None or not isinstance(page, int) or page < 0:
             continue
-        # A tag may be on several images; the result says which.
-        image = config.image(to_name) if isinstance(to_name, str) else None
-        on = image.name if image else control.to_name
         region_id = given if isinstance(given, str) and given else None
-        key = on, region_id or index
+        on = control.to_name
+        key = on, page, region_id or index
+        if region_id and places.setdefault(region_id, (on, page)) != (on, page):
+            region_id = None  # the id of a region elsewhere; a prediction may have each only once
         labels[key] += _labels(result, control)
         kind = _KINDS.get(control.kind)
         if kind:
-            shapes.setdefault(key, DrawnRegion(control, kind, on, result, region_id))
+            shapes.setdefault(key, DrawnRegion(control, kind, on, page, result, region_id))
     for key, region in shapes.items():
         # A shape's label may stand in a result of its own, before or after it.
         region.background = any(label.background for label in labels[key])

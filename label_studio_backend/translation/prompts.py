@@ -20,7 +20,8 @@ In one click (`click_prompts`; Label Studio sends the prompts of one label and o
 
 In pre-annotation (`task_prompts`) every region is an object of its own, and what is labelled
 background, or beside an object, is passed over. A region that cannot be read is left out with a
-line in the log, unless none is left. The regions are those of the first of these that has any:
+line in the log, unless none is left. Each page of each image is looked at on its own. Its regions
+are those of the first of these that has any there:
 
 1. the newest annotation that was not skipped, or a draft that is newer,
 2. the newest prediction of another model (those of pam-labeling would only repeat themselves; see
@@ -28,7 +29,8 @@ line in the log, unless none is left. The regions are those of the first of thes
 3. the boxes in the task's data under the key that the option `boxes` names: a list (or its JSON
    text) of `[x1, y1, x2, y2]` in pixels, of `{"box": [x1, y1, x2, y2], "label": "Car"}`, or of
    Label Studio's rectangles `{"x": 10, "y": 20, "width": 30, "height": 40, "label": "Car"}` in
-   percent (`rotation` and `label` may be missing).
+   percent (`rotation` and `label` may be missing). An object may have `to_name` and `item_index`,
+   as Label Studio's results do; else it is on the first page of the first image.
 
 The image's own upright size counts, whatever `original_width` and `original_height` say; only if
 these say that the image was lying on its side, the region is an error.
@@ -38,7 +40,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -147,9 +149,16 @@ def click_prompts(regions: Sequence[DrawnRegion], size: Size) -> list[RegionProm
 
 
 def task_prompts(
-    task: Mapping[str, Any], config: LabelingConfig, size: Size, *, options: Options, image: str
+    task: Mapping[str, Any],
+    config: LabelingConfig,
+    size: Size,
+    *,
+    options: Options,
+    image: str,
+    page: int = 0,
+    is_first: bool = True,
 ) -> list[RegionPrompt]:
-    """What a task's own regions point at; see the module for the order and the rules.
+    """What a task's own regions on one image point at; see the module for the order and the rules.
 
     Args:
         task: as Label Studio sends it, not trusted.
@@ -157,6 +166,8 @@ def task_prompts(
         size: `(width, height)` of the upright image in pixels.
         options: the project's options.
         image: the name of the image.
+        page: the number of its page, from 0.
+        is_first: whether it is the first image that is answered.
 
     Returns:
         One for each region; [] where there are none.
@@ -168,14 +179,20 @@ def task_prompts(
         regions = [
             region
             for region in drawn_regions(results, config)
-            if region.image == image and region.positive
+            if (region.image, region.page) == (image, page) and region.positive
         ]
         if regions:
             return [
                 RegionPrompt(prompt, region.labels, region.control.name, region.region_id)
                 for region, prompt in _read(regions, size, leave_out=True)
             ]
-    return _boxes(task, size, options)
+
+    def is_here(item: object) -> bool:
+        given = item if isinstance(item, Mapping) else {}
+        on = given.get("to_name", image if is_first else None)
+        return (on, given.get("item_index") or 0) == (image, page)
+
+    return _boxes(task, size, options, is_here)
 
 
 def whole_image(size: Size) -> list[RegionPrompt]:
@@ -238,7 +255,9 @@ def _read(
     return read
 
 
-def _boxes(task: Mapping[str, Any], size: Size, options: Options) -> list[RegionPrompt]:
+def _boxes(
+    task: Mapping[str, Any], size: Size, options: Options, is_here: Callable[[object], bool]
+) -> list[RegionPrompt]:
     data = task.get("data")
     items = data.get(options.boxes) if options.boxes and isinstance(data, Mapping) else None
     where = f'The task\'s data "{options.boxes}"'
@@ -253,6 +272,8 @@ def _boxes(task: Mapping[str, Any], size: Size, options: Options) -> list[Region
         raise PromptDataError(f"{where} must be a list of at most {MAX_SHAPES:,} boxes.")
     found = []
     for index, item in enumerate(items):
+        if not is_here(item):
+            continue
         try:
             prompt = _box(item, size)
             prompt.check(size)

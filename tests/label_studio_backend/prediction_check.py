@@ -61,7 +61,7 @@ def _check(prediction: Mapping[str, Any], config: LabelingConfig, size: Size) ->
     _check_score("The prediction", prediction["score"])
     regions: dict[str, list[str]] = {}
     for result in prediction["result"]:
-        control = config.control(result["from_name"])
+        control = config.control(result["from_name"], result["to_name"])
         if control is None:
             raise PredictionError(f'The config has no tag "{result["from_name"]}" on an image.')
         _check_frame(result, control, size)

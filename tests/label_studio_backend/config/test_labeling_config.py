@@ -17,6 +17,7 @@ from label_studio_backend.config.labeling_config import (
     LabelingConfigError,
     ProjectLabel,
 )
+from pam_labeling.errors import InputError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 IMAGE = '<Image name="image" value="$image"/>'
@@ -90,8 +91,13 @@ def test_video_is_refused_with_a_sentence():
         ("<View xmlns:a='u'><a:Image name='i' value='$i'/></View>", "<Image> .* the namespace"),
         ("<View/>", "shows no image; add a tag such as <Image"),
         ("<View><Image value='$i'/></View>", "it needs a name and a value"),
-        ("<View><Image name='i' valueList='$i'/></View>", "pages by valueList"),
-        ("<View><Repeater on='$i'><Image name='i' value='$i'/></Repeater></View>", "<Repeater>"),
+        ("<View><Image name='i'/></View>", 'or for pages valueList="\\$pages"'),
+        ("<View><Image name='i' valueList='$图'/></View>", "must name a key .* in ASCII letters"),
+        (
+            "<View><Repeater on='$i'><Image name='i' value='$i'/></Repeater></View>",
+            'The name "i" inside <Repeater> .*; put "{{idx}}" into it',
+        ),
+        (f"<View>{IMAGE}<Repeater><Text name='t{{idx}}'/></Repeater></View>", 'needs .* on="'),
         (f"<View>{IMAGE}<Brush name='image' toName='image'/></View>", 'are called "image"'),
     ],
 )
@@ -220,11 +226,19 @@ def test_attributes_are_read_in_any_case_and_cannot_be_changed():
 
 @pytest.mark.parametrize(
     ("to_name", "on"),
-    [("image", "image"), ("other,image", "image"), (" image , image", "image"), ("other", None)],
+    [
+        ("image", ["image"]),
+        ("other,image", ["image"]),
+        (" image , image", ["image"]),
+        ("other", []),
+        ("second,image", ["second", "image"]),
+    ],
 )
-def test_a_control_is_on_the_first_image_of_its_list(to_name, on):
-    controls = config_of(f'<Brush name="b" toName="{to_name}"/>').controls
-    assert [control.to_name for control in controls] == ([on] if on else [])
+def test_a_control_is_on_each_image_of_its_list(to_name, on):
+    second = '<Image name="second" value="$b"/>'
+    config = config_of(f'{second}<Brush name="b" toName="{to_name}"/>')
+    assert [control.to_name for control in config.controls] == on
+    assert [config.control("b", name).to_name for name in on] == on
 
 
 def test_several_images_have_their_own_controls():
@@ -233,8 +247,7 @@ def test_several_images_have_their_own_controls():
         '<Brush name="b1" toName="image"/>'
     )
     assert [image.name for image in config.images] == ["image", "second"]
-    assert config.image("second") == ImageTag("second", "$b")
-    assert config.image("third") is None
+    assert config.images[1] == ImageTag("second", "$b")
     assert [(control.name, control.to_name) for control in config.controls] == [
         ("b2", "second"),
         ("b1", "image"),
@@ -242,9 +255,61 @@ def test_several_images_have_their_own_controls():
     assert config.control("b3") is None
 
 
-def test_controls_inside_a_repeater_are_left_out():
-    config = config_of('<Repeater on="$x"><Brush name="b_{{idx}}" toName="image"/></Repeater>')
-    assert config.controls == ()
+def test_too_many_tags_on_too_many_images_are_refused():
+    names = [f"i{number}" for number in range(101)]
+    images = "".join(f'<Image name="{name}" value="$x"/>' for name in names)
+    brushes = "".join(f'<Brush name="b{n}" toName="{",".join(names)}"/>' for n in range(100))
+    with pytest.raises(LabelingConfigError, match="more than 10,000 tags on images"):
+        LabelingConfig.parse(f"<View>{images}{brushes}</View>")
+
+
+REPEATED = LabelingConfig.parse(
+    """<View><Repeater on="$doc.pages">
+    <Image name="page_{{idx}}" value="$doc.pages[{{idx}}].url"/>
+    <View><RectangleLabels name="box_{{idx}}" toName="page_{{idx}}" value="$labels"/></View>
+    </Repeater></View>"""
+)
+
+
+def test_a_repeater_repeats_its_tags_for_each_item_of_the_tasks_list():
+    data = {"doc": {"pages": [{"url": "a"}, {"url": "b"}]}, "labels": [{"value": "ring"}]}
+    config = REPEATED.for_task(data)
+    assert config.images == (
+        ImageTag("page_0", "$doc.pages[0].url"),
+        ImageTag("page_1", "$doc.pages[1].url"),
+    )
+    assert [(one.name, one.to_name) for one in config.controls] == [
+        ("box_0", "page_0"),
+        ("box_1", "page_1"),
+    ]
+    assert [label.value for one in config.controls for label in one.labels] == ["ring", "ring"]
+
+
+def test_repeaters_may_be_nested_with_indexes_of_their_own():
+    config = LabelingConfig.parse(
+        """<View><Repeater on="$docs" indexFlag="{{d}}"><Repeater on="$docs[{{d}}]">
+        <Image name="i{{d}}{{idx}}" value="$docs[{{d}}][{{idx}}]"/></Repeater></Repeater></View>"""
+    )
+    images = config.for_task({"docs": [["a"], ["b", "c"]]}).images
+    assert [(one.name, one.value) for one in images] == [
+        ("i00", "$docs[0][0]"),
+        ("i10", "$docs[1][0]"),
+        ("i11", "$docs[1][1]"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ({}, r'no list "\$doc.pages" in its data, as <Repeater>'),
+        ({"doc": {"pages": "abc"}}, r'no list "\$doc.pages"'),
+        ({"doc": {"pages": [0] * 100_000}}, "too long when <Repeater> repeats .* 100,000 times"),
+        ({"doc": {"pages": []}}, "shows no image"),
+    ],
+)
+def test_a_task_that_a_repeater_cannot_use_is_refused(data, message):
+    with pytest.raises(InputError, match=message):
+        REPEATED.for_task(data)
 
 
 def test_visibility_does_not_hide_a_tag():

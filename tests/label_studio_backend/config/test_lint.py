@@ -32,6 +32,25 @@ def test_nothing_is_found_where_nothing_is_wrong():
     assert check(GOOD) == LintReport((), ())
 
 
+def test_every_image_is_checked():
+    two = '<Image name="two" value="$b"/><KeyPoint name="p" toName="two" smart="true"/>'
+    assert any('Only KeyPoint "p" can hold' in hint for hint in check(GOOD + two).hints)
+    text = '<TextArea name="caption" toName="two" perRegion="true"/>'
+    assert not any(
+        "option tasks" in hint for hint in check(GOOD + two + text, tasks=("brief",)).hints
+    )
+
+
+def test_the_option_output_cannot_name_what_a_repeater_repeats():
+    xml = (
+        '<View><Repeater on="$p"><Image name="i{{idx}}" value="$p[{{idx}}]"/>'
+        '<Brush name="b{{idx}}" toName="i{{idx}}" smart="true"/></Repeater></View>'
+    )
+    assert check_project(xml, None).findings.errors == ()
+    [error] = check_project(xml, {"output": "b{{idx}}"}).findings.errors
+    assert error.startswith('The option output names "b{{idx}}", which <Repeater> repeats')
+
+
 @pytest.mark.parametrize("name", ["setup_image_brush.json", "setup_image_polygon.json"])
 def test_the_projects_of_the_fixtures_can_be_answered(name):
     xml = json.loads((FIXTURES / name).read_text())["json"]["schema"]
@@ -69,11 +88,15 @@ def test_the_projects_of_the_fixtures_can_be_answered(name):
         ),
         (
             GOOD + '<Image name="pages" valueList="$p"/>',
-            r'Image "pages" is not answered: pages \(valueList\)',
+            'Image "pages" is not answered: no tag on it can hold a shape',
+        ),
+        (
+            GOOD + '<Image name="empty"/>',
+            'Image "empty" is not answered: it needs a name, and value="\\$image"',
         ),
         (
             GOOD + '<Brush name="b2" toName="other,image" smart="true"/>',
-            r'Brush "b2" is on several tags \(toName="other,image"\); only "image" is answered',
+            r'Brush "b2" is on several tags \(toName="other,image"\), for which .* no tools',
         ),
         (
             GOOD.replace("<BrushLabels", '<BrushLabels pam_lang="zh"'),

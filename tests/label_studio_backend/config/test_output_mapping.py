@@ -8,7 +8,7 @@ from label_studio_backend.config.labeling_config import (
     LabelingConfigError,
 )
 from label_studio_backend.config.options import Options
-from label_studio_backend.config.output_mapping import MAX_CHOICES, map_outputs
+from label_studio_backend.config.output_mapping import MAX_CHOICES, map_images, map_outputs
 from pam_model.tasks import Question, Task
 
 CLASSES = (
@@ -120,6 +120,24 @@ def test_without_a_prompt_the_first_image_with_shapes_is_answered():
 def test_an_output_on_another_image_leaves_this_one_its_own():
     assert plan_of(BRUSH + TWO, prompt="box2", output="brush").shape.name == "box2"
     assert plan_of(BRUSH + TWO, output="box2").image.name == "second"
+
+
+def test_each_image_with_a_tag_for_shapes_is_answered_in_its_own_tags():
+    alone = '<Image name="alone" value="$c"/><TextArea name="t" toName="alone"/>'
+    mapped = map_images(config_of(BRUSH + BOX + TWO + alone), Options(output="box2"))
+    assert [(one.image.name, one.shape.name) for one in mapped] == [
+        ("image", "brush"),
+        ("second", "box2"),
+    ]
+
+
+def test_a_tag_on_several_images_answers_on_each():
+    config = config_of(TWO + BRUSH.replace('toName="image"', 'toName="image,second"'))
+    mapped = map_images(config, Options(output="brush"))
+    assert [(one.image.name, one.shape.name, one.shape.to_name) for one in mapped] == [
+        ("image", "brush", "image"),
+        ("second", "brush", "second"),
+    ]
 
 
 def test_a_shape_with_labels_holds_the_label():

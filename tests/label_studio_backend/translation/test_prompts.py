@@ -291,7 +291,8 @@ def test_what_is_no_shape_of_this_image_is_passed_over():
         shape("elsewhere", BOX, to_name="other"),
         shape("caption", {"text": ["words"]}),
         shape("track", {"sequence": []}),
-        shape("rect", BOX, item_index=1),
+        shape("rect", BOX, item_index=-1),
+        shape("rect", BOX, item_index="one"),
         {"from_name": ["rect"], "value": BOX},
         shape("labels", "Dog"),
     )
@@ -371,6 +372,53 @@ def test_what_is_no_list_is_refused(results):
 
 
 # --- regions of a task
+
+
+def test_regions_belong_to_a_page_of_an_image():
+    found = drawn_regions(
+        [
+            shape("rect", BOX, id="region-1", item_index=2),
+            shape("labels", BOX | {"labels": ["Dog"]}, id="region-2", item_index=1),
+            shape("plain", BOX, id="region-2", item_index=1),
+            shape("plain", BOX, id="region-2", item_index=0),
+        ],
+        CONFIG,
+    )
+    assert [(one.page, one.region_id) for one in found] == [
+        (2, "region-1"),
+        (1, "region-2"),
+        (0, None),
+    ]
+    assert [one.labels for one in found] == [(), ("Dog",), ()]
+
+
+def on_page(task, page, **where):
+    found = task_prompts(task, CONFIG, SIZE, options=Options(boxes="b"), page=page, **where)
+    return [one.region_id or one.prompt.box for one in found]
+
+
+def test_each_page_has_the_regions_of_its_own_best_source():
+    task = {
+        "annotations": [{"result": [shape("rect", BOX, id="annotated", item_index=1)]}],
+        "drafts": [{"result": [shape("rect", BOX, id="drafted", item_index=0)]}],
+    }
+    assert [on_page(task, page, image="image") for page in range(3)] == [
+        ["drafted"],
+        ["annotated"],
+        [],
+    ]
+
+
+def test_boxes_are_on_the_first_page_of_the_first_image_or_say_where_they_are():
+    boxes = [
+        [1, 2, 30, 40],
+        {"box": [5, 6, 30, 40], "item_index": 1},
+        {"box": [7, 8, 30, 40], "to_name": "other"},
+    ]
+    task = {"data": {"b": boxes}}
+    assert on_page(task, 0, image="image") == [(1, 2, 30, 40)]
+    assert on_page(task, 1, image="image") == [(5, 6, 30, 40)]
+    assert on_page(task, 0, image="other", is_first=False) == [(7, 8, 30, 40)]
 
 
 def regions(task, options=None):

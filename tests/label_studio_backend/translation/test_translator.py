@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from label_studio_backend.config.labeling_config import LabelingConfig
+from label_studio_backend.config.labeling_config import ImageTag, LabelingConfig
 from label_studio_backend.config.options import Options
 from label_studio_backend.errors import RequestError
 from label_studio_backend.media.task_media import Access
 from label_studio_backend.metrics import Metrics
 from label_studio_backend.translation.drawn_regions import PromptDataError
 from label_studio_backend.translation.predictions import PredictionError
-from label_studio_backend.translation.translator import Translator, image_value
+from label_studio_backend.translation.translator import Translator, pages
 from pam_labeling import Annotation, LoadedImage, Refusal, Scores
 
 CONFIG = LabelingConfig.parse(
@@ -84,13 +84,29 @@ def test_what_the_sdk_refuses_for_this_config_is_not_sent(translator, monkeypatc
         translator.prediction(work, Annotation((60, 40), (refusal,)), model_version="x")
 
 
-def test_an_image_may_lie_deeper_in_the_data():
-    assert image_value({"data": {"images": [{"url": "x"}]}}, "$images[0].url") == "x"
-    with pytest.raises(RequestError, match='the task has no "c" in its data'):
-        image_value({"data": {"a": 1}}, "$c")
+@pytest.mark.parametrize(
+    ("tag", "data", "found"),
+    [
+        (ImageTag("i", "$images[0].url"), {"images": [{"url": "x"}]}, ["x"]),
+        (ImageTag("i", "$images"), {"images": ["x", "y"]}, ["x"]),
+        (ImageTag("i", "$images", has_pages=True), {"images": ["x", "y"]}, ["x", "y"]),
+        (ImageTag("i", "$images", has_pages=True), {"images": "x"}, ["x"]),
+        (ImageTag("i", "https://a.org/x.png"), {}, ["https://a.org/x.png"]),
+    ],
+)
+def test_an_image_has_the_pages_that_the_editor_shows(tag, data, found):
+    assert pages({"data": data}, tag) == found
 
 
-@pytest.mark.parametrize("task", [{"id": 7}, {"id": 7, "data": None}, {"id": 7, "data": ["x"]}])
-def test_a_task_without_data_has_no_image(task):
-    with pytest.raises(RequestError, match=r'task 7 has no data; .* as "\$image"'):
-        image_value(task, "$image")
+@pytest.mark.parametrize(
+    ("task", "message"),
+    [
+        ({"data": {"a": 1}}, 'the task has no "c" in its data'),
+        ({"data": {"c": []}}, 'the task has an empty list where the image "i" is'),
+        ({"id": 7}, r'task 7 has no data; .* as "\$c"'),
+        ({"id": 7, "data": ["x"]}, r'task 7 has no data; .* as "\$c"'),
+    ],
+)
+def test_a_task_without_the_image_is_refused(task, message):
+    with pytest.raises(RequestError, match=message):
+        pages(task, ImageTag("i", "$c", has_pages=True))
