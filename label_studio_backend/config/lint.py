@@ -16,19 +16,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 from cachetools import LRUCache, cached
 
-from label_studio_backend.config.labeling_config import Control, LabelingConfig, LabelingConfigError
+from label_studio_backend.config.controls import Control, LabelingConfigError
+from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.options import Options, OptionsError
-from label_studio_backend.config.output_mapping import (
-    MAX_CHOICES,
+from label_studio_backend.config.output_mapping import MAX_CHOICES, OutputMapping, map_images
+from label_studio_backend.config.tag_attributes import (
     SHAPES,
-    OutputMapping,
     asks_for_label,
     entries,
     holds_shape,
     is_answered,
     is_nested,
     is_off,
-    map_images,
     task_of,
 )
 from label_studio_backend.config.visibility import Shown

@@ -20,49 +20,37 @@ The rules, for the tags on one image:
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from label_studio_backend.config.labeling_config import (
-    Control,
-    ImageTag,
-    LabelingConfig,
-    LabelingConfigError,
+from label_studio_backend.config.controls import Control, ImageTag, LabelingConfigError
+from label_studio_backend.config.tag_attributes import (
+    SHAPES,
+    asks_for_label,
+    entries,
+    holds_shape,
+    is_answered,
+    is_nested,
+    is_off,
+    is_whole,
+    label_fit_of,
+    language_of,
+    one_of,
+    task_of,
 )
-from pam_labeling.vocabulary import Vocabulary, replaced
+from pam_labeling.vocabulary import Vocabulary
 from pam_model.tasks import LANGUAGES, Language, Question, Task
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
-
-SHAPES = ("brush", "bitmask", "polygon", "ellipse", "rectangle", "keypoint")
-"""Kinds of tags that can hold a shape, in order of fidelity to a mask."""
-
-TEXT_NAMES: tuple[tuple[Task, tuple[str, ...]], ...] = (
-    (Task.DEFINITION, ("definition", "定义", "解释")),
-    (Task.DETAILED, ("detail", "详细")),
-    (Task.BRIEF, ("brief", "caption", "description", "描述", "说明")),
-    (Task.LABEL, ("label", "标签", "名称", "类别")),
-)
-"""Tasks, and the words in a TextArea's name, in any case, that ask for them; first match wins."""
-
-CHOICE_NAMES = (
-    *("label", "class", "category", "type", "object", "choice"),
-    *("标签", "类别", "类型", "物体"),
-)
-"""Words in the name of Choices or of a Taxonomy, in any case, that ask for the object's name."""
 
 MAX_CHOICES = 2000
 """The longest list that is scored for a region."""
-
-PATH_SEPARATOR = " > "
-
-_Word = TypeVar("_Word", bound=str)
 
 
 @dataclass(frozen=True)
@@ -156,7 +144,7 @@ def map_outputs(
     if shape is not None:
         answered = [shape.to_name]
     else:  # a click needs a shape
-        answered = [one.to_name for one in config.controls if not prompt_control and _is_whole(one)]
+        answered = [one.to_name for one in config.controls if not prompt_control and is_whole(one)]
     if not answered:
         name = prompt_control.to_name if prompt_control else config.images[0].name
         raise LabelingConfigError(
@@ -231,101 +219,6 @@ def map_images(config: LabelingConfig, options: Options) -> tuple[OutputMapping,
     return tuple(map_image(config, options, image) for image in images or config.images)
 
 
-def is_off(control: Control) -> bool:
-    """Whether a tag has `pam="off"`."""
-    return (control.attribute("pam") or "").lower() == "off"
-
-
-def task_of(control: Control) -> Task | None:
-    """The task that a TextArea asks for by `pam`, else by its name; None if it asks for none.
-
-    Raises:
-        LabelingConfigError: `pam` is neither a task nor "off".
-    """
-    asked = _one_of(control, "pam", [*(task.value for task in Task), "off"])
-    if asked is not None:
-        return None if asked == "off" else Task(asked)
-    name = control.name.lower()
-    return next((task for task, words in TEXT_NAMES if any(word in name for word in words)), None)
-
-
-def asks_for_label(control: Control) -> bool:
-    """Whether Choices or a Taxonomy asks what the object is called, by `pam` or by its name.
-
-    Raises:
-        LabelingConfigError: `pam` is neither "label" nor "off".
-    """
-    asked = _one_of(control, "pam", ["label", "off"])
-    if asked is not None:
-        return asked == "label"
-    return any(word in control.name.lower() for word in CHOICE_NAMES)
-
-
-def language_of(control: Control, options: Options) -> Language:
-    """The language that a tag asks for by `pam_language`, else the project's.
-
-    Raises:
-        LabelingConfigError: PAM does not speak `pam_language`.
-    """
-    return _one_of(control, "pam_language", LANGUAGES) or options.language
-
-
-def label_fit_of(control: Control, options: Options) -> float:
-    """How well a label of this tag must fit: its `pam_label_fit`, else the project's.
-
-    Raises:
-        LabelingConfigError: `pam_label_fit` is no number from 0 to 1, or there is a `pam_threshold`
-            of version 0.1.
-    """
-    if control.attribute("pam_threshold") is not None:
-        raise LabelingConfigError(f"{control}: {replaced('pam_threshold', 'pam_label_fit')}")
-    asked = control.attribute("pam_label_fit")
-    if asked is None:
-        return options.label_fit
-    with suppress(ValueError):
-        if 0.0 <= float(asked) <= 1.0:
-            return float(asked)
-    raise LabelingConfigError(
-        f'{control} has pam_label_fit="{asked}"; it may be: a number from 0 to 1.'
-    )
-
-
-def _one_of(control: Control, attribute: str, allowed: Sequence[_Word]) -> _Word | None:
-    """The value of an attribute, in lower case; None if the tag does not have it."""
-    asked = control.attribute(attribute)
-    if asked is None:
-        return None
-    for word in allowed:
-        if word == asked.lower():
-            return word
-    raise LabelingConfigError(
-        f'In {control}, {attribute} must be one of {", ".join(allowed)}, not "{asked}".'
-    )
-
-
-def is_nested(control: Control) -> bool:
-    """Whether it is Choices with paths as results, which label_studio_sdk treats as errors."""
-    return control.type == "choices" and control.attribute("allowNested") == "true"
-
-
-def entries(control: Control) -> dict[str, tuple[str, ...]]:
-    """The labels to score for Choices or a Taxonomy -> what to send: values, or paths to leaves."""
-    if control.type != "taxonomy":
-        return {label.value: (label.value,) for label in control.labels}
-    inner = {path[:-1] for path in control.nodes}
-    return {PATH_SEPARATOR.join(path): path for path in control.nodes if path not in inner}
-
-
-def holds_shape(control: Control) -> bool:
-    """Whether shapes can be written to it."""
-    return control.kind in SHAPES and not is_off(control)
-
-
-def is_answered(control: Control) -> bool:
-    """Whether its image is answered because of it: with shapes, or about the whole image."""
-    return holds_shape(control) or _is_whole(control)
-
-
 def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> Control | None:
     usable = [control for control in config.controls if holds_shape(control)]
     if options.output is not None:
@@ -345,16 +238,6 @@ def _shape(config: LabelingConfig, options: Options, prompt: Control | None) -> 
         # min() takes the first of equals, in the config's order.
         return min(possible, key=lambda one: (images.index(one.to_name), SHAPES.index(one.kind)))
     return None
-
-
-def _is_whole(control: Control) -> bool:
-    """Whether it asks about the whole image; the labels of a list may be in task data."""
-    if control.per_region or is_off(control):
-        return False
-    if control.type == "textarea":
-        return task_of(control) is not None
-    is_list = control.type in ("choices", "taxonomy") and not is_nested(control)
-    return is_list and asks_for_label(control)
 
 
 def _texts(
@@ -392,7 +275,7 @@ def _vocabulary(
             f"{control} must have at most {MAX_CHOICES:,} labels, not {len(phrases):,}; "
             'or set the option labels to "open".'
         )
-    language = _one_of(control, "pam_language", LANGUAGES)
+    language = one_of(control, "pam_language", LANGUAGES)
     return _checked(tuple(phrases.items()), language, label_fit_of(control, options))
 
 

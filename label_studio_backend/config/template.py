@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING, Literal, get_args
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from label_studio_backend.config.labeling_config import LabelingConfigError, is_background
+from label_studio_backend.config.controls import LabelingConfigError
+from label_studio_backend.config.labeling_config import is_background
 from label_studio_backend.config.task_tags import NOT_XML
 from pam_labeling.spelling import language_of
 from pam_model.tasks import LANGUAGES, Language, Task

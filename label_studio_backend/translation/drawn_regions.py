@@ -12,12 +12,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from label_studio_backend.config.labeling_config import (
-    Control,
-    LabelingConfig,
-    ProjectLabel,
-    is_background,
-)
+from label_studio_backend.config.controls import Control, ProjectLabel
+from label_studio_backend.config.labeling_config import LabelingConfig, is_background
 from label_studio_backend.json_pieces import JsonList
 from label_studio_backend.translation.bitmask import read_bitmask
 from label_studio_backend.translation.geometry import (

@@ -55,7 +55,7 @@ from pam_labeling.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from label_studio_backend.config.labeling_config import Control
+    from label_studio_backend.config.controls import Control
     from label_studio_backend.config.options import Options
     from label_studio_backend.config.output_mapping import OutputMapping
     from label_studio_backend.translation.prompts import RegionPrompt

@@ -27,7 +27,8 @@ from pam_labeling.validation import shown
 from pam_model import AutomaticMaskOptions
 
 if TYPE_CHECKING:
-    from label_studio_backend.config.labeling_config import ImageTag, LabelingConfig
+    from label_studio_backend.config.controls import ImageTag
+    from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.config.options import Options
     from label_studio_backend.json_pieces import JsonList
     from label_studio_backend.media.images import Images

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from label_studio_backend.config.output_mapping import SHAPES, is_nested
+from label_studio_backend.config.tag_attributes import SHAPES, is_nested
 from label_studio_backend.translation.bitmask import read_bitmask
 from label_studio_backend.translation.predictions import ID_LENGTH, PredictionError
 from label_studio_backend.translation.rle import decode
@@ -16,7 +16,8 @@ from pam_labeling.errors import MaskError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from label_studio_backend.config.labeling_config import Control, LabelingConfig
+    from label_studio_backend.config.controls import Control
+    from label_studio_backend.config.labeling_config import LabelingConfig
     from label_studio_backend.translation.geometry import Size
 
 _PERCENTS = {

@@ -8,7 +8,8 @@ from pathlib import Path
 from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.lint import ATTRIBUTES, LintReport, check_config
 from label_studio_backend.config.options import Options
-from label_studio_backend.config.output_mapping import CHOICE_NAMES, TEXT_NAMES, map_outputs
+from label_studio_backend.config.output_mapping import map_outputs
+from label_studio_backend.config.tag_attributes import CHOICE_NAMES, TEXT_NAMES
 
 PAGE = (Path(__file__).parents[3] / "docs" / "label-studio-config.md").read_text(encoding="utf-8")
 

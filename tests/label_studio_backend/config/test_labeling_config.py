@@ -10,13 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from label_studio_sdk.label_interface.interface import LabelInterface
 
-from label_studio_backend.config.labeling_config import (
-    MAX_BYTES,
-    ImageTag,
-    LabelingConfig,
-    LabelingConfigError,
-    ProjectLabel,
-)
+from label_studio_backend.config.controls import ImageTag, LabelingConfigError, ProjectLabel
+from label_studio_backend.config.labeling_config import MAX_BYTES, LabelingConfig
 from pam_labeling.errors import InputError
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

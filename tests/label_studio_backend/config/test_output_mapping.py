@@ -2,11 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from label_studio_backend.config.labeling_config import (
-    ImageTag,
-    LabelingConfig,
-    LabelingConfigError,
-)
+from label_studio_backend.config.controls import ImageTag, LabelingConfigError
+from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.options import Options
 from label_studio_backend.config.output_mapping import MAX_CHOICES, map_images, map_outputs
 from pam_model.tasks import Question, Task

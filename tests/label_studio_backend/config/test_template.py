@@ -5,7 +5,8 @@ from xml.etree import ElementTree as ET
 import pytest
 from label_studio_sdk.label_interface.interface import LabelInterface
 
-from label_studio_backend.config.labeling_config import LabelingConfig, LabelingConfigError
+from label_studio_backend.config.controls import LabelingConfigError
+from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.lint import LintReport, check_config
 from label_studio_backend.config.options import Options
 from label_studio_backend.config.output_mapping import map_outputs

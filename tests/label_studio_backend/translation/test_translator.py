@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from label_studio_backend.config.labeling_config import ImageTag, LabelingConfig
+from label_studio_backend.config.controls import ImageTag
+from label_studio_backend.config.labeling_config import LabelingConfig
 from label_studio_backend.config.options import Options
 from label_studio_backend.errors import RequestError
 from label_studio_backend.media.task_media import Access
