@@ -65,7 +65,8 @@ def load_parameters(
 
     Raises:
         CheckpointError: tensors are missing, unexpected, of another shape or not plain
-            floating-point numbers. All are named, and nothing has been changed.
+            floating-point numbers: all are named, and nothing has been changed. Or a tensor holds
+            NaN or infinity, in its file or after the conversion to `dtype`.
     """
     pairs = [("", parts)] if isinstance(parts, nn.Module) else list(parts)
     wanted = {
@@ -83,7 +84,13 @@ def load_parameters(
         for name, old in module.state_dict(keep_vars=True).items():
             if id(old) not in replaced:
                 kept = torch.float32 if (prefix + name).startswith(float32) else dtype
-                replaced[id(old)] = _like(old, given[prefix + name], kept, device)
+                loaded = _like(old, given[prefix + name], kept, device)
+                if not _is_finite(loaded):
+                    raise CheckpointError(
+                        f"{source}: {prefix + name} holds NaN or infinity: the checkpoint is "
+                        f"damaged, or {loaded.dtype} is too small for it"
+                    )
+                replaced[id(old)] = loaded
             owner, _, leaf = name.rpartition(".")
             setattr(module.get_submodule(owner), leaf, replaced[id(old)])
 
@@ -113,6 +120,11 @@ def _refuse_differences(
     found = [f"{len(names)} {kind}: {listed(names)}" for kind, names in faults.items() if names]
     if found:
         raise CheckpointError(f"{source}: tensors do not fit the model; " + "; ".join(found))
+
+
+def _is_finite(tensor: Tensor) -> bool:
+    # A sum is not finite if a term is not, and takes half the time of isfinite.
+    return tensor.is_meta or bool(tensor.detach().sum(dtype=torch.float32).isfinite())
 
 
 def _like(

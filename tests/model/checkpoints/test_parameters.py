@@ -100,6 +100,15 @@ def test_only_plain_floating_point_numbers_are_weights(strange, shown):
         load_parameters(module, {"weight": strange})
 
 
+@pytest.mark.parametrize(
+    ("weight", "dtype"), [(float("nan"), None), (float("-inf"), None), (1e6, torch.float16)]
+)
+def test_weights_that_are_not_finite_are_refused(weight, dtype):
+    tensors = {"weight": torch.full((2, 2), weight), "bias": torch.zeros(2)}
+    with pytest.raises(CheckpointError, match="here: weight holds NaN or infinity"):
+        load_parameters(nn.Linear(2, 2), tensors, source="here", dtype=dtype)
+
+
 def test_long_lists_of_faults_are_cut():
     tensors = {f"extra{number:03}": torch.zeros(1) for number in range(30)}
     with pytest.raises(CheckpointError, match="30 unexpected: extra000.*extra019 and 10 more$"):
