@@ -258,8 +258,8 @@ def _sentence(error: Exception, host: str, overdue: bool) -> str:
         )
     if "buffer too long" in str(error):  # h11 reads headers of at most 100 KiB
         return (
-            f"{host} sent headers that are longer than is read: an older Label Studio redirects to "
-            "a data: address, which is not followed"
+            f"{host} sent more than 100 KiB of headers, which are not read; an older Label Studio "
+            "does so when it redirects to a data: address, which is not followed"
         )
     return f"{host} broke off, or did not send valid HTTP ({type(error).__name__}); try again"
 

@@ -17,7 +17,7 @@ from tests.label_studio_backend.conftest import SEED, iou, png
 
 LABELS = '<Label value="object"/><Label value="thing"/>'
 TAGS = (
-    '<BrushLabels name="mask{}" toName="{}">' + LABELS + "</BrushLabels>"
+    '<BrushLabels name="mask{}" toName="{}" smart="false">' + LABELS + "</BrushLabels>"
     '<KeyPointLabels name="point{}" toName="{}" smart="true">' + LABELS + "</KeyPointLabels>"
     '<TextArea name="caption{}" toName="{}" perRegion="true"/>'
 )
