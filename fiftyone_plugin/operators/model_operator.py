@@ -140,6 +140,8 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             result = foo.execute_operator(self.uri, ctx, request_delegation=True)
             return {"id": str(result.result["id"])}
         remember(plan.job.target.dataset, self.name_in_plugin, options.to_params())
+        if plan.settings.note is not None:
+            logger.warning("%s", plan.settings.note)
         counted = "images" if plan.job.everything else "regions"
         with closing(progress_of(plan)) as reports:
             # A bar needs the number of regions, which comes with the second report.

@@ -216,8 +216,11 @@ class AttributeMapping:
         if self.object_score is None:
             return {}
         found: dict[str, Any] = {self.object_score: scores.object}
-        if self.class_attribute not in OWN:
-            found |= dict.fromkeys(name for name in self._class_attributes if name is not None)
+        if self.vocabulary is not None:
+            own = {self.class_attribute} & OWN  # a person's label stays
+            names = {name for name in self._class_attributes if name is not None} - own
+            found |= dict.fromkeys(names)
+            found |= {} if self.score is None else {self.score: 0.0}  # no class fits nothing
         return {name: value for name, value in found.items() if wanted is None or name in wanted}
 
     def words(self, region: Region) -> dict[str, Any]:

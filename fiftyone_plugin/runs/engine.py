@@ -23,7 +23,7 @@ from pam_labeling.errors import InputError
 from pam_labeling.media import MAX_PIXELS
 
 from ..errors import PluginError
-from ..labels.regions import NOTHING, PROMPT_ID, LabelRegion, detection_of
+from ..labels.regions import PROMPT_ID, LabelRegion, detection_of
 from .attribute_mapping import AttributeMapping, by_label
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotatio
         wanted = turn.work.writable(source)
         if isinstance(result, Refusal):
             # Somebody drew it: that the model sees nothing there is an answer.
-            answered = job.new_field is None and result.scores.object <= NOTHING
+            answered = job.new_field is None and not result.scores.sees_object
             if answered and (nothing := job.answers.nothing(result.scores, wanted)):
                 values[source.label_id] = nothing
             else:

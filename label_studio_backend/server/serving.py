@@ -44,6 +44,8 @@ def serve(model: Mapping[str, Any], server: Mapping[str, Any]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     model_settings, settings = read_settings(model, server)
     settings.configure_logging()
+    if model_settings.note is not None:
+        _log.warning("%s", model_settings.note)
     _warn(settings)
     predictor = open_predictor(model_settings, settings)
     with closing(Backend(predictor, settings)) as backend:

@@ -22,7 +22,7 @@ region that was only found is left out without a label, or with a predicted IoU 
 
 The region's details (`meta`, which the editor shows beside it) hold what the label does not say: a
 label of the annotator's that this tag does not have, and the model's own name for the region, where
-that is another one.
+that is another one. The first region's details also hold the annotation's note, if it has one.
 
 A region that is on the task already keeps its id, so that a caption finds its region. It gets a new
 id if its own is shorter than Label Studio's, or occurs earlier in the same prediction.
@@ -83,7 +83,12 @@ class _Label:
 
 
 def write_prediction(
-    answers: Sequence[Answer], outputs: OutputMapping, options: Options, *, model_version: str
+    answers: Sequence[Answer],
+    outputs: OutputMapping,
+    options: Options,
+    *,
+    model_version: str,
+    note: str | None = None,
 ) -> dict[str, Any]:
     """A prediction `{"result", "score", "model_version"}` of all regions.
 
@@ -95,6 +100,7 @@ def write_prediction(
     """
     results: list[dict[str, Any]] = []
     used: set[str] = set()
+    notes = () if note is None else (note,)  # said once, with the first region
     for region, prompt in answers:
         label = _label(region, prompt, outputs, options)
         # What nobody pointed at must be sure, and have a label where there is one to give.
@@ -112,7 +118,9 @@ def write_prediction(
                 region_id = _new_id()
             used.add(region_id)
             shape, *others = _shape_and_label(region, value, label, outputs.shape, outputs.labels)
-            meta = {"meta": {"text": [*label.details]}} if label.details else {}
+            details = [*label.details, *notes]
+            notes = ()
+            meta = {"meta": {"text": details}} if details else {}
             results.append(_result(region, region_id, *shape) | meta)
             others += _words(region, label, outputs)
             results += [_result(region, region_id, *part) for part in others]

@@ -172,7 +172,11 @@ class Translator:
                     self._metrics.refusals.inc()
                     _log.info("%s: %s", work.name, result.reason)
             prediction = write_prediction(
-                answers, work.outputs, work.options, model_version=model_version
+                answers,
+                work.outputs,
+                work.options,
+                model_version=model_version,
+                note=annotation.note,
             )
             if work.page is not None:
                 for result in prediction["result"]:

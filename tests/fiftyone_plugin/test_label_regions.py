@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fiftyone as fo
+import numpy as np
 import pytest
 from fiftyone import ViewField as F
 
@@ -65,6 +66,26 @@ def test_a_box_on_nothing_is_an_answer_and_leads_the_suspects(operator, new_data
     # It is not asked for again, except with everything else.
     again = operator("label_regions")(dataset, field=FIELD, classes=NAMES, only="missing")
     assert again["counts"]["regions"] == 0
+
+
+def test_a_mask_on_nothing_stays_and_gets_no_words(operator, new_dataset, images, caplog):
+    dataset = new_dataset()
+    ground = fo.Detection(
+        label="circle", bounding_box=[0, 0, 0.05, 0.05], mask=np.ones((9, 9), bool)
+    )
+    sample = fo.Sample(filepath=str(images(1)), **{FIELD: fo.Detections(detections=[ground])})
+    dataset.add_sample(sample)
+    operator("label_regions")(dataset, field=FIELD, classes=NAMES, saved_view="suspects")
+    operator("caption_regions")(dataset, field=FIELD, model="nano")
+    (found,) = dataset.first()[FIELD].detections
+    assert found.pam_object <= 0.5
+    assert (found.label, found.pam_label, found.pam_score) == ("circle", None, 0.0)
+    assert found.has_mask
+    assert not dataset.count(f"{LABELS}.caption")
+    assert dataset.load_saved_view("suspects").count(LABELS) == 1
+    # Only the first call named no model.
+    assert [text for text in caplog.messages if "no model was named" in text] != []
+    assert caplog.text.count("no model was named") == 1
 
 
 def test_each_operator_says_where_it_sees_no_object(operator, new_dataset, images):

@@ -98,6 +98,23 @@ def by_tag(prediction):
 # --- what is written
 
 
+def test_a_note_about_the_image_is_in_the_details_of_the_first_region():
+    config = LabelingConfig.parse(
+        '<View><Image name="image" value="$image"/><BrushLabels name="brush" toName="image">'
+        '<Label value="Dog"/></BrushLabels></View>'
+    )
+    prediction = write_prediction(
+        [(region(), None), (region(), None)],
+        map_outputs(config, Options()),
+        Options(),
+        model_version="nano",
+        note="This is a photograph.",
+    )
+    check_prediction(prediction, config, SIZE)
+    details = [result.get("meta") for result in prediction["result"]]
+    assert details == [{"text": ["This is a photograph."]}, None]
+
+
 @pytest.mark.parametrize("shape", [*SHAPES, *(f"{shape}Labels" for shape in SHAPES)])
 def test_every_shape_is_written_with_its_label_texts_and_choices_under_one_id(shape):
     prediction = predict(config_of(shape), (region(), None))
