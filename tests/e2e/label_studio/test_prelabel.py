@@ -244,7 +244,7 @@ class LossyProxy:
                 self.end_headers()
                 self.wfile.write(answer.content)
 
-            do_POST = do_GET  # noqa: N815 - a name of the base class
+            do_POST = do_PATCH = do_GET  # noqa: N815 - names of the base class
 
             def log_message(self, *_):
                 pass
