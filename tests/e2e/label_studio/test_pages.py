@@ -44,7 +44,7 @@ def test_clicks_and_predictions_are_on_the_pages_that_they_belong_to(connect, ap
     assert labeling.submit().status == 201
 
     [exchange] = interactive(backend, mark)
-    assert [point["item_index"] for point in exchange.context] == [1]
+    assert {prompt["item_index"] for prompt in exchange.context} == {1}
     [annotation] = api.annotations(task)
     [saved] = of_type(annotation["result"], "brushlabels")
     assert saved["item_index"] == 1
