@@ -38,6 +38,6 @@ def test_images_that_failed_are_warned_of(operator, scene_dataset, caplog):
     sample = dataset.last()
     sample.filepath = "/nowhere.png"
     sample.save()
-    operator("caption_regions")(dataset, field=FIELD)
+    operator("caption_regions")(dataset, field=FIELD, model="nano")
     said = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
     assert said == ["1 of 3 images failed: see the field pam_error or list_runs"]
