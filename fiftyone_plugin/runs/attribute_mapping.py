@@ -111,9 +111,8 @@ class AttributeMapping:
         looked for. Likewise a mask and its expected IoU. The probability of an object goes with
         each of them.
         """
-        texts = [AnswerGroup((name,), (name,)) for name in self.questions.values()]
+        found = [AnswerGroup((name,), (name,)) for name in self.questions.values()]
         score = () if self.score is None else (self.score,)
-        found = [*texts]
         if self.vocabulary is not None:
             signs = (self.class_attribute, *score)
             own = () if self.open_label is None else (self.open_label,)

@@ -177,7 +177,7 @@ def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotatio
     values: dict[str, dict[str, Any]] = {}
     reasons, new = [], []
     for source, result in zip(turn.regions, annotation.results, strict=True):
-        wanted = turn.work.writable(source)
+        wanted = turn.work.writable(source) if job.new_field is None else None
         if isinstance(result, Refusal):
             # Somebody drew it: that the model sees nothing there is an answer.
             answered = job.new_field is None and not result.scores.sees_object
