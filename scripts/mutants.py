@@ -41,13 +41,12 @@ PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 # A process that imports these once, and forks for each mutant: torch alone takes seconds.
 _LIBRARIES = [
     *("torch", "transformers", "sklearn", "pandas", "cv2", "eta.core.utils", "mongoengine"),
-    *("label_studio_sdk.label_interface", "flask", "strawberry", "pytest"),
+    *("label_studio_sdk.label_interface", "flask", "strawberry"),
 ]
 # Plugins of pytest among the libraries: their assertions need no rewriting.
 _NOT_REWRITTEN = "ignore::pytest.PytestAssertRewriteWarning"
 _FORK_OPTIONS = (*PYTEST[3:], "-x", "--no-cov", "-W", _NOT_REWRITTEN)
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(_LIBRARIES)
 
 
 @dataclass(frozen=True)
@@ -286,10 +285,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--tests-per-mutant", type=int, default=15)
     parser.add_argument("--packages", nargs="+", default=list(PACKAGES))
+    parser.add_argument(
+        "--libraries", nargs="*", default=_LIBRARIES, help="import these once, not for each mutant"
+    )
     parser.add_argument("--tests", nargs="+", default=[], help="default: pytest's `testpaths`")
     parser.add_argument("--data", type=Path, help="keep the results of step 1 here, or reuse them")
     parser.add_argument("--json", type=Path, help="write all results here")
     chosen = parser.parse_args()
+    _FORKS.set_forkserver_preload([*chosen.libraries, "pytest"])
     root = chosen.root.resolve()
     drawn = draw(root, chosen.packages, chosen.count, chosen.seed)
     with tempfile.TemporaryDirectory(prefix="mutants-") as temporary:

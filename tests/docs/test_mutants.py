@@ -62,7 +62,7 @@ def project(tmp_path_factory):
 def results(project):
     written = project / "out" / "mutants.json"
     command = [sys.executable, "-m", "scripts.mutants", "--root", project, "--packages", "small"]
-    command += ["--json", written, "--processes", "1"]
+    command += ["--json", written, "--processes", "1", "--libraries"]
     # Other plugins take seconds to import, in each of the processes.
     plugins = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_PLUGINS": "pytest_cov.plugin"}
     environment = {**os.environ, **plugins}
