@@ -1,4 +1,4 @@
-"""Measure PAM's speed, and what batching saves: `python benchmarks/model.py [--model nano]`.
+"""Measure PAM's speed, and what batching saves: `python -m benchmarks.model [--model nano]`.
 
 Both sides of a ratio are measured in turns in one run, so that noise of the machine affects both.
 `--random PAM-3B` measures a published size with random weights: nothing is downloaded, and every
@@ -22,6 +22,7 @@ from rich.table import Table
 from torch import nn
 from transformers import Qwen2Config
 
+from pam_labeling import Vocabulary
 from pam_model import PAM, GenerationOptions, Prompt, Question, Task, decoding
 from pam_model.checkpoints.checkpoint import load_tokenizer
 from pam_model.checkpoints.hub import NANO
@@ -148,6 +149,13 @@ def ratios(pam: PAM, clock: Clock) -> dict[str, float]:
         lambda: pam.classify(contexts, LABELS[:50]),
         lambda: [pam.classify(contexts, [label]) for label in LABELS[:50]],
     )
+    vocabulary = Vocabulary(LABELS[:10])
+    label = GenerationOptions(max_new_tokens=6)
+    ranked, fit, own = clock.measure(
+        lambda: pam.classify(contexts, vocabulary.labels),
+        lambda: pam.classify(contexts, vocabulary.spoken, score="fit"),
+        lambda: pam.describe(contexts, [Question(Task.LABEL)], label),
+    )
     return {
         "16 regions in one call, against 16 calls": apart / together,
         "16 regions in one call, against 16 calls that encode the image again": again / together,
@@ -155,6 +163,8 @@ def ratios(pam: PAM, clock: Clock) -> dict[str, float]:
         "4 tasks in one call, in units of 1 task": four / one,
         "50 labels in one call, against 50 calls": single / packed,
         "2 answers with a recorded step (on CUDA), against 2 without": growing / recorded,
+        "fit of 10 labels in all spellings, in units of ranking them": fit / ranked,
+        "the same with the model's own label of 6 tokens": (fit + own) / ranked,
     }
 
 
