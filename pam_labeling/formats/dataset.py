@@ -68,6 +68,7 @@ class Image(NamedTuple):
         name: its path below `Dataset.root`, with "/" between folders.
         stem: the name of its own file in a folder of files, without suffix; no two are equal.
         file: its path as it was given.
+        source: the address that it comes from, or None.
         size: `(width, height)` of the upright image in pixels.
         regions: its regions.
     """
@@ -75,6 +76,7 @@ class Image(NamedTuple):
     name: str
     stem: str
     file: str
+    source: str | None
     size: tuple[int, int]
     regions: list[RegionEntry]
 
@@ -118,7 +120,8 @@ class Dataset:
                 assert entry["height"] is not None
                 size = (entry["width"], entry["height"])
                 name = self.name(path)
-                yield Image(name, self._stems[path], entry["file"], size, regions)
+                file, source = entry["file"], entry.get("source")
+                yield Image(name, self._stems[path], file, source, size, regions)
 
     def name(self, file: str) -> str:
         """The name of an image's file below `root`, with "/" between folders."""

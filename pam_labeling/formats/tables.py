@@ -83,7 +83,7 @@ def write_csv(data: Dataset, path: Path, tally: Tally) -> None:
                 table.add_row(entry["file"], size, {"error": entry["error"]})
             for region in entry["regions"]:
                 tally.regions += 1
-                image = Image(entry["file"], "", "", (size[0] or 0, size[1] or 0), [])
+                image = Image(entry["file"], "", "", None, (size[0] or 0, size[1] or 0), [])
                 table.add(image, region)
 
 

@@ -52,7 +52,9 @@ def _task(model: str, image: Image, options: Options, tally: Tally) -> dict[str,
     prediction: dict[str, Any] = {"model_version": model, "result": results}
     if scores:
         prediction["score"] = round(sum(scores) / len(scores), 4)
-    return {"data": {"image": options.image_prefix + image.name}, "predictions": [prediction]}
+    # An image that comes from a task keeps its address.
+    address = image.source or options.image_prefix + image.name
+    return {"data": {"image": address}, "predictions": [prediction]}
 
 
 _Shape = tuple[str, str, dict[str, Any]]  # type, name of the tag, value without labels
