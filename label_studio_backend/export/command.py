@@ -239,6 +239,11 @@ def _left_out(tally: Tally, order: Order) -> Iterator[str]:
         yield f"{unwritten.points} keypoints left out: {hold} hold them"
     if unwritten.whole:
         yield f"{unwritten.whole} answers about whole images left out: {hold} hold them"
+    if unwritten.others:
+        yield (
+            f"{unwritten.others} results left out: their tags are not on the config's images, or "
+            "are of a kind that no format here holds"
+        )
     yield from unwritten.unreadable[:_SHOWN]
     if len(unwritten.unreadable) > _SHOWN:
         yield f"and {len(unwritten.unreadable) - _SHOWN} more such shapes"

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
 from label_studio_backend.export.names import FileNames
-from label_studio_backend.export.regions import Reader, Unwritten
+from label_studio_backend.export.regions import Reader, Unwritten, count_others
 from label_studio_backend.media.task_media import Access, TaskMedia
 from label_studio_backend.translation.translator import name_of, pages
 from pam_labeling.documents import ImageEntry, failed_entry
@@ -127,13 +128,16 @@ class TaskEntries:
             for image in config.images
             for page, address in enumerate(pages(task, image))
         ]
+        others = sum(count_others(results, config) for results in chosen)
+        self.tally.unwritten.others += others
         for image, page, address in found:
             place = "" if len(found) == 1 else f"-{image.name}-{page + 1}"
-            name = self._names.name(address, f"task-{task.get('id')}{place}")
+            call = partial(self._names.name, address, f"task-{task.get('id')}{place}")
             size = _size(chosen, image.name, page)
             try:
-                if self.media is not None:
-                    name, size = self._fetch(address, task, name)
+                name, size = (
+                    (call(), size) if self.media is None else self._fetch(address, task, call)
+                )
                 if size is None:
                     self.tally.unsized += 1
                     continue
@@ -144,7 +148,7 @@ class TaskEntries:
                     for region in reader.regions(results, image.name, page, size)
                 ]
             except InputError as error:
-                yield failed_entry(name, error)
+                yield failed_entry(call(), error)
                 continue
             entry: ImageEntry = {
                 "file": str(self.folder / as_utf8(name)),
@@ -159,18 +163,19 @@ class TaskEntries:
                 entry["source"] = as_utf8(address)
             yield entry
 
-    def _fetch(self, address: object, task: Mapping[str, Any], name: str) -> tuple[str, Size]:
-        """Put an image into the folder; its name, with an ending, and its upright size."""
+    def _fetch(
+        self, address: object, task: Mapping[str, Any], call: Callable[[str], str]
+    ) -> tuple[str, Size]:
+        """Put an image into the folder; its name, and its upright size."""
         assert self.media is not None
         content = self.media.file(address, Access(), task.get("id")).read()
         size = read_image(content, name=name_of(task)).size
-        if not PurePosixPath(name).suffix or str(address)[:5].lower() == "data:":
-            with Image.open(io.BytesIO(content)) as image:
-                name = str(PurePosixPath(name).with_suffix(f".{(image.format or 'png').lower()}"))
+        with Image.open(io.BytesIO(content)) as image:
+            name = call(f".{(image.format or 'png').lower()}")
         target = self.folder / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(target) as partial:
-            partial.write_bytes(content)
+        with whole_file(target) as incoming:
+            incoming.write_bytes(content)
         return name, size
 
 

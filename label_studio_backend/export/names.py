@@ -21,22 +21,25 @@ class FileNames:
         self._names: dict[str, str] = {}
         self._taken: set[str] = set()
 
-    def name(self, address: object, task: str) -> str:
+    def name(self, address: object, task: str, ending: str = "") -> str:
         """The name for an address.
 
         Args:
             address: what task data holds for an image.
-            task: the name for addresses without a path, and the prefix of those that are taken.
+            task: the name for addresses without a path.
+            ending: of names that have none, such as ".png".
         """
-        text = address if isinstance(address, str) else ""
-        key = text or task
+        path = _path_of(address) if isinstance(address, str) else ""
+        # A `data:` URI has all of its image in it; its task is enough to know it.
+        key = str(address) if path else task
         if key not in self._names:
-            plain = _path_of(text) or f"{task}.png"
-            name, number = plain, 1
+            plain = PurePosixPath(path or task)
+            if not plain.suffix:
+                plain = plain.with_name(plain.name + ending)
+            name, number = str(plain), 1
             while name.casefold() in self._taken:
-                path = PurePosixPath(plain)
                 number += 1
-                name = str(path.with_name(f"{path.stem}-{number}{path.suffix}"))
+                name = str(plain.with_name(f"{plain.stem}-{number}{plain.suffix}"))
             self._taken.add(name.casefold())
             self._names[key] = name
         return self._names[key]

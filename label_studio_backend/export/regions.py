@@ -18,7 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from label_studio_backend.config.controls import Control
-from label_studio_backend.config.tag_attributes import PATH_SEPARATOR, asks_for_label, task_of
+from label_studio_backend.config.tag_attributes import (
+    PATH_SEPARATOR,
+    SHAPES,
+    asks_for_label,
+    task_of,
+)
 from label_studio_backend.translation.drawn_regions import (
     DrawnRegion,
     PromptDataError,
@@ -33,6 +38,7 @@ if TYPE_CHECKING:
     from pam_model.prompts import Prompt
 
 _WORDS = ("textarea", "choices", "taxonomy", "rating", "number", "datetime")
+_READ = (*SHAPES, "magicwand", "", *_WORDS)  # kinds of tags; "" is that of Labels
 _Said: TypeAlias = tuple[Control, Any]  # a tag, and a text, a number or a list of texts
 _VERTICES = 72  # of an ellipse's outline, which is then within 0.1 % of its radius
 
@@ -44,11 +50,13 @@ class Unwritten:
     Attributes:
         points: keypoints, in formats that hold none.
         whole: answers about whole images, in formats that hold none.
+        others: results of tags that the config does not have on images, or that nobody can hold.
         unreadable: sentences about shapes that are none.
     """
 
     points: int = 0
     whole: int = 0
+    others: int = 0
     unreadable: list[str] = field(default_factory=list)
 
 
@@ -118,6 +126,13 @@ class Reader:
                 if said is not None:
                     words[result.get("id")].append((control, said))
         return words
+
+
+def count_others(results: Sequence[Any], config: LabelingConfig) -> int:
+    """How many results are of tags that the config does not have on images, or of other shapes."""
+    named = [one for one in results if isinstance(one, Mapping) and one.get("from_name")]
+    controls = (config.control(str(one["from_name"]), one.get("to_name")) for one in named)
+    return sum(control is None or control.kind not in _READ for control in controls)
 
 
 def _said(control: Control, value: object) -> Any:

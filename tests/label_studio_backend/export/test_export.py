@@ -333,9 +333,15 @@ def test_a_shape_that_is_none_is_told_and_the_others_go_on(fake, export):
     assert len(regions()) == 1
 
 
+def test_results_of_tags_that_the_config_has_no_more_are_counted(fake, export):
+    old = result("old", "rectanglelabels", {"x": 1, "y": 1, "width": 9, "height": 9}, region="o")
+    annotate(fake, brush(ring(), "ring"), old, {"type": "relation", "from_id": "a", "to_id": "b"})
+    assert "1 results left out: their tags are not on the config's images" in export("--to", "coco")
+
+
 def test_the_selection_is_that_of_prelabel(fake, export):
     for number in (2, 3, 4):
-        fake.add_task(number, image=f"/data/upload/{number}.png", split="train")
+        fake.add_task(number, image=f"/data/upload/{number}.png")
     for task in fake.tasks:
         annotate(fake, brush(ring(), "ring"), task=task)
     output = export("--to", "json", "--filter", "id>1", "--limit", "2")
@@ -378,18 +384,19 @@ def test_a_server_that_goes_away_leaves_nothing(fake, export):
         ("/data/local-files/?d=a%20b/%E7%8C%AB.png", "a b/猫.png"),
         ("s3://bucket/x/y.png", "bucket/x/y.png"),
         ("https://example.org/a/b.png?token=1", "a/b.png"),
-        ("/data/../../etc/passwd", "etc/passwd"),
+        ("/data/../../etc/passwd", "etc/passwd.jpeg"),
         ("https://example.org/..%2f..%2fetc/x.png", "etc/x.png"),
         ("https://example.org/a%5c..%5cb.png", "a_.._b.png"),
-        ("https://example.org/", "task-5.png"),
-        ("data:image/png;base64,AAAA", "task-5.png"),
-        ("https://[broken", "task-5.png"),
-        (None, "task-5.png"),
+        ("https://example.org/", "task-5.jpeg"),
+        ("https://example.org/images/12", "images/12.jpeg"),
+        ("data:image/png;base64,AAAA", "task-5.jpeg"),
+        ("https://[broken", "task-5.jpeg"),
+        (None, "task-5.jpeg"),
         ("/" + "x" * 300 + ".png", "x" * 196 + ".png"),
     ],
 )
 def test_a_name_stays_below_its_folder(address, name):
-    assert FileNames().name(address, "task-5") == name
+    assert FileNames().name(address, "task-5", ".jpeg") == name
 
 
 def test_two_addresses_never_have_one_name():
@@ -397,3 +404,12 @@ def test_two_addresses_never_have_one_name():
     addresses = ["https://a.org/x.png", "https://b.org/X.png", "https://a.org/x.png", "s3://x.png"]
     found = [names.name(address, "task-1") for address in addresses]
     assert found == ["x.png", "X-2.png", "x.png", "x-3.png"]
+
+
+def test_tasks_with_one_image_are_one_image_of_the_set(fake, export):
+    fake.add_task(2, image="/data/upload/1.png")
+    for task in fake.tasks:
+        annotate(fake, brush(ring(), "ring"), task=task)
+    assert "1 image there again: all regions are in one" in export("--to", "coco")
+    found = json.loads(Path("project-1.coco.json").read_text())
+    assert (len(found["images"]), len(found["annotations"])) == (1, 2)
