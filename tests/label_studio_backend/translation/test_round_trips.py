@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from label_studio_backend.translation.predictions import PredictionError
-from label_studio_backend.translation.rle import encode
+from pam_labeling.formats.brush_rle import encode
 from tests.label_studio_backend.prediction_check import check_prediction
 from tests.label_studio_backend.translation.written import (
     SHAPES,
