@@ -115,6 +115,15 @@ _Device = Annotated[
 _Dtype = Annotated[
     str | None, typer.Option(metavar="float32|bfloat16|float16", help="(What suits the device.)")
 ]
+_GreyRange = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="LOW,HIGH",
+        help="The values of black and white in grey of more than 8 bits; or auto, full (16 bits) "
+        "or data (each image's own). (PAM_RANGE, or auto.)",
+    ),
+]
 _Output = Annotated[
     str | None,
     typer.Option(
@@ -194,6 +203,7 @@ def annotate(
     sam2: _Sam2 = None,
     device: _Device = None,
     dtype: _Dtype = None,
+    grey_range: _GreyRange = None,
     output: _Output = None,
     overlay: _Overlay = None,
 ) -> None:
@@ -212,7 +222,9 @@ def annotate(
             commands.PromptOptions(box or (), point or (), mask or (), everything, max_regions),
             commands.QuestionOptions(tasks, labels, language, label_fit, max_new_tokens),
         )
-        settings = Settings.from_environment(model=model, sam2=sam2, device=device, dtype=dtype)
+        settings = Settings.from_environment(
+            option="--{}", model=model, sam2=sam2, device=device, dtype=dtype, range=grey_range
+        )
         code = commands.annotate(
             images,
             request,
@@ -236,6 +248,7 @@ def label_fit(
     sam2: _Sam2 = None,
     device: _Device = None,
     dtype: _Dtype = None,
+    grey_range: _GreyRange = None,
     overlay: _Overlay = None,
 ) -> None:
     """Show how well your labels fit some regions, to choose --label-fit by looking.
@@ -251,7 +264,9 @@ def label_fit(
             commands.PromptOptions(box or (), point or (), mask or (), max_regions=max_regions),
             commands.QuestionOptions(labels=labels),
         )
-        settings = Settings.from_environment(model=model, sam2=sam2, device=device, dtype=dtype)
+        settings = Settings.from_environment(
+            option="--{}", model=model, sam2=sam2, device=device, dtype=dtype, range=grey_range
+        )
         code = commands.label_fit(images, request, settings=settings, overlay=overlay)
     raise typer.Exit(code)
 

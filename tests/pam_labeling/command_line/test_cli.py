@@ -261,7 +261,8 @@ def test_options_choose_the_model_and_override_the_environment(images, opened, m
         (["--label-fit", "0.5"], "--label-fit needs labels of your own"),
         (["--labels", "a", "--threshold", "0.5"], "--label-fit replaces --threshold"),
         (["--output", "out.csv"], "FILE.json or FILE.coco.json, not out.csv"),
-        (["--device", "gpu"], "PAM_DEVICE must be a text such as"),
+        (["--device", "gpu"], "--device must be a text such as"),
+        (["--range", "4095"], "--range must be LOW,HIGH"),
         (["--nonsense"], "No such option"),
     ],
 )
