@@ -22,7 +22,7 @@ from label_studio_sdk.converter import brush
 from rich.console import Console
 from rich.table import Table
 
-from label_studio_backend.translation import rle
+from pam_labeling.formats import brush_rle as rle
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,17 +1,19 @@
-"""Write annotations as files: our own JSON, and COCO.
+"""Annotations as JSON: the document, its entries, and entries as lines of a file.
 
-The file `schemas/annotations-2.json` of this package is the schema of our JSON.
+The file `schemas/annotations-2.json` of this package is the schema of the document.
+`pam_labeling.formats` writes the entries in other formats.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
+from pam_labeling.errors import InputError
+from pam_labeling.files import whole_file
 from pam_labeling.masks import RLE, encode_rle
 from pam_labeling.regions import Annotation, Prompt, Region, Scores
 from pam_labeling.validation import as_utf8
@@ -23,13 +25,29 @@ UNLABELLED = "unlabelled"
 """The COCO category of regions without a label; in COCO each region needs a category."""
 
 
-class RegionEntry(TypedDict):
-    """A region in JSON. `box` is `[x1, y1, x2, y2]` in pixels, `area` a number of pixels."""
+class _Drawn(TypedDict, total=False):
+    """What a region has only if a person made it.
+
+    Attributes:
+        polygons: its outlines `[[x, y], ...]` in pixels, exactly as they were drawn.
+        attributes: what was said about it besides label and texts, by the name of the question.
+    """
+
+    polygons: list[list[list[float]]]
+    attributes: dict[str, Any]
+
+
+class RegionEntry(_Drawn):
+    """A region in JSON. `box` is `[x1, y1, x2, y2]` in pixels, `area` a number of pixels.
+
+    A person's region may have no mask, since it has `polygons`, or is only a box; and no scores.
+    `scores` has `iou`, `object` and `label`, or only `score`, if it came with one number.
+    """
 
     prompt: dict[str, Any] | None
-    box: list[int]
-    area: int
-    mask: RLE
+    box: list[float]
+    area: float
+    mask: RLE | None
     label: str | None
     open_label: str | None
     scores: dict[str, float | None]
@@ -56,8 +74,8 @@ class ImageEntry(TypedDict):
     error: str | None
 
 
-class Document(TypedDict):
-    """The whole JSON document."""
+class Header(TypedDict):
+    """What the JSON document says about all images."""
 
     format: str
     version: str
@@ -66,7 +84,48 @@ class Document(TypedDict):
     language: str
     tasks: list[str]
     labels: list[str] | None
+
+
+class Document(Header):
+    """The whole JSON document."""
+
     images: list[ImageEntry]
+
+
+@dataclass(frozen=True)
+class EntryFile:
+    """A file of entries, an image a line, which can be read again and again.
+
+    A last line without its end is not read: the program was killed while it wrote that line.
+    """
+
+    path: Path
+
+    def __iter__(self) -> Iterator[ImageEntry]:
+        return (entry for _, entry in self.placed())
+
+    def placed(self) -> Iterator[tuple[int, ImageEntry]]:
+        """Each entry, and the offset of its line in bytes.
+
+        Raises:
+            InputError: a line is damaged; the message names file and line.
+        """
+        place = 0
+        with self.path.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                if not line.endswith(b"\n"):
+                    return
+                try:
+                    entry: ImageEntry = json.loads(line)
+                except ValueError as error:
+                    raise InputError(f"{self.path}, line {number}, is damaged: {error}") from error
+                yield place, entry
+                place += len(line)
+
+
+def entry_line(entry: ImageEntry) -> str:
+    """An entry as a line of an `EntryFile`, with its end."""
+    return json.dumps(entry, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def image_entry(file: str, annotation: Annotation) -> ImageEntry:
@@ -102,19 +161,17 @@ def failed_entry(file: str, error: Exception) -> ImageEntry:
     }
 
 
-def document(
-    images: Sequence[ImageEntry],
+def document_header(
     *,
     model: str,
     language: str,
     tasks: Sequence[str],
     labels: Sequence[str] | None,
     note: str | None = None,
-) -> Document:
-    """The JSON document of a run.
+) -> Header:
+    """The JSON document of a run, without its images.
 
     Args:
-        images: the entries, in the order of the images.
         model: the checkpoint's name.
         language: the language of the texts.
         tasks: the names of the tasks that were asked about each region.
@@ -129,8 +186,33 @@ def document(
         "language": language,
         "tasks": list(tasks),
         "labels": None if labels is None else [as_utf8(label) for label in labels],
-        "images": list(images),
     }
+
+
+def document(
+    images: Sequence[ImageEntry],
+    *,
+    model: str,
+    language: str,
+    tasks: Sequence[str],
+    labels: Sequence[str] | None,
+    note: str | None = None,
+) -> Document:
+    """The JSON document of a run: see `document_header`; `images` are in their order."""
+    header = document_header(model=model, language=language, tasks=tasks, labels=labels, note=note)
+    return {**header, "images": list(images)}
+
+
+def score_of(region: RegionEntry) -> float | None:
+    """The one score of a region: its IoU, times the fit of a label that was chosen from a list.
+
+    It is that of the shape in Label Studio. None: a person's region has no score.
+    """
+    scores = region["scores"]
+    iou, fit = scores.get("iou"), scores.get("label")
+    if iou is None:
+        return scores.get("score")
+    return round(iou * (fit if fit is not None and region["label"] is not None else 1.0), 6)
 
 
 def coco_document(source: Document) -> dict[str, Any]:
@@ -176,18 +258,9 @@ def write_json(path: Path, content: object) -> None:
     Raises:
         OSError: the folder cannot be written to, or the disk is full.
     """
-    partial = path.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        with partial.open("x", encoding="utf-8") as stream:
-            json.dump(content, stream, ensure_ascii=False, allow_nan=False, indent=1)
-            stream.write("\n")
-            # Flush to the disk before replacing: a power cut must not leave an empty file.
-            stream.flush()
-            os.fsync(stream.fileno())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    with whole_file(path) as partial, partial.open("x", encoding="utf-8") as stream:
+        json.dump(content, stream, ensure_ascii=False, allow_nan=False, indent=1)
+        stream.write("\n")
 
 
 def _region_entry(region: Region) -> RegionEntry:

@@ -5,7 +5,8 @@ PamError ── InputError (ValueError) ─────────── the in
         │   ├── MaskError                       a mask is empty or of the wrong shape or type
         │   ├── ImageError                      an image is missing, damaged, too large or no image
         │   ├── VocabularyError                 a list of labels cannot be used
-        │   └── SettingsError                   an option or an environment variable is wrong
+        │   ├── SettingsError                   an option or an environment variable is wrong
+        │   └── FormatError                     annotations cannot be written or read in a format
         ├── UnavailableError (RuntimeError) ─── the input is right, but the work cannot be done now
         │   ├── BusyError                       the queue is full
         │   ├── DeadlineError (TimeoutError)    the time ran out before the work was done
@@ -24,6 +25,7 @@ __all__ = [
     "CheckpointError",
     "ClosedError",
     "DeadlineError",
+    "FormatError",
     "ImageError",
     "InputError",
     "MaskError",
@@ -49,6 +51,10 @@ class VocabularyError(InputError):
 
 class SettingsError(InputError):
     """A setting has a value that it cannot have; the message names its environment variable."""
+
+
+class FormatError(InputError):
+    """Annotations cannot be written or read in a format; the message names the file."""
 
 
 class UnavailableError(PamError, RuntimeError):

@@ -26,8 +26,8 @@ from label_studio_backend.translation.geometry import (
     read_polygon,
     read_rectangle,
 )
-from label_studio_backend.translation.rle import decode, pixels
 from pam_labeling.errors import InputError, MaskError
+from pam_labeling.formats.brush_rle import decode, pixels
 from pam_model.errors import PromptError
 from pam_model.prompts import Prompt
 

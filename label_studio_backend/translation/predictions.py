@@ -49,8 +49,8 @@ from label_studio_backend.translation.mask_shapes import (
     polygons_of_mask,
     rectangle_of,
 )
-from label_studio_backend.translation.rle import encode
 from pam_labeling.errors import InputError
+from pam_labeling.formats.brush_rle import encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from label_studio_backend.config.tag_attributes import SHAPES, is_nested
 from label_studio_backend.translation.bitmask import read_bitmask
 from label_studio_backend.translation.predictions import ID_LENGTH, PredictionError
-from label_studio_backend.translation.rle import decode
 from pam_labeling.errors import MaskError
+from pam_labeling.formats.brush_rle import decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

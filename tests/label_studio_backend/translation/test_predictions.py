@@ -25,7 +25,7 @@ from label_studio_backend.config.options import Options
 from label_studio_backend.config.output_mapping import map_outputs
 from label_studio_backend.translation.predictions import PredictionError, write_prediction
 from label_studio_backend.translation.prompts import RegionPrompt, task_prompts, whole_image
-from label_studio_backend.translation.rle import encode
+from pam_labeling.formats.brush_rle import encode
 from pam_labeling.regions import Provenance, Region, Scores
 from pam_labeling.vocabulary import Choice
 from pam_model.prompts import Prompt

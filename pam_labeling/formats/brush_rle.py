@@ -22,7 +22,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from label_studio_backend.translation.rle_blocks import (
+from pam_labeling.formats.brush_rle_blocks import (
     HEADER,
     PADDING,
     WORD,

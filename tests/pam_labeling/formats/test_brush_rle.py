@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from label_studio_sdk.converter import brush
 
-from label_studio_backend.translation import rle as label_studio_rle
-from label_studio_backend.translation.rle import decode, encode, pixels
-from label_studio_backend.translation.rle_blocks import RLEError
 from pam_labeling.errors import MaskError
+from pam_labeling.formats import brush_rle as label_studio_rle
+from pam_labeling.formats.brush_rle import decode, encode, pixels
+from pam_labeling.formats.brush_rle_blocks import RLEError
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "label_studio_backend" / "fixtures"
 WIDTHS = (3, 4, 8, 16)
 masks = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
 
