@@ -139,10 +139,16 @@ _Output = Annotated[
 ]
 _Format = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="The format, if the output's name does not say it."),
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="The output's format, if its name does not say it: json, coco, label-studio, "
+        "parquet, csv, yolo-seg, yolo-box, voc, masks or pam-data.",
+    ),
 ]
 _Polygons = Annotated[
-    bool, typer.Option("--polygons", help="Outlines instead of run lengths, in COCO.")
+    bool,
+    typer.Option("--polygons", help="Outlines instead of run lengths, in coco and label-studio."),
 ]
 _Resume = Annotated[
     bool,

@@ -94,9 +94,8 @@ class Journal:
         try:
             if os.path.exists(self.path):  # noqa: PTH110 - Path.exists may raise
                 lines = _lines(self.path)
-                self._read_header(lines, resume=resume)
-                if self.header is not None:
-                    self._read_entries(lines, set(files))
+                self.header = self._read_header(lines, resume=resume)
+                self._read_entries(lines, set(files))
             # Without a buffer, a line is in the file as soon as it is written.
             self._file = self.path.open("ab", buffering=0)
             self._file.truncate(self._end)  # without a line that was not finished
@@ -142,16 +141,17 @@ class Journal:
         """Delete the file; all results are elsewhere."""
         self._end = 0
 
-    def _read_header(self, lines: Iterator[_Line], *, resume: bool) -> None:
+    def _read_header(self, lines: Iterator[_Line], *, resume: bool) -> Header | None:
+        """The header of the run to go on with; None: there is none, and no line is left."""
         first = next(lines, None)
         if first is None:  # a new file, or that of a run that was killed as it began
-            return
+            return None
         options = first.content.pop(_OPTIONS, None)
         if first.content.get("format") != FORMAT or not isinstance(options, dict):
             raise CommandError(f"{self.path} is not the file of an earlier run: rename it")
         if not resume:
             if next(lines, None) is None:
-                return
+                return None
             raise CommandError(
                 f"{self.path} has the results of a run that did not end: add --resume to go on "
                 "with it, or delete it"
@@ -162,7 +162,8 @@ class Journal:
                 f"--resume: {self.path} is of a run with other values of {', '.join(other)}: give "
                 "the same ones, or another --output"
             )
-        self._end, self.header = first.end, cast("Header", first.content)
+        self._end = first.end
+        return cast("Header", first.content)
 
     def _read_entries(self, lines: Iterator[_Line], files: Collection[str]) -> None:
         """Find the images that are done already."""
@@ -241,7 +242,7 @@ class _Entries(EntryFile):
     files: Collection[str]
     places: Mapping[str, Mapping[int | None, int]]
 
-    def __iter__(self) -> Iterator[ImageEntry]:
+    def placed(self) -> Iterator[tuple[int, ImageEntry]]:
         with self.path.open("rb") as stream:
             for file in self.files:
                 pages = self.places.get(file, {})
@@ -249,7 +250,7 @@ class _Entries(EntryFile):
                     stream.seek(pages[page])
                     entry = json.loads(stream.readline())
                     del entry[_SOURCE]
-                    yield entry
+                    yield pages[page], entry
 
 
 def _not_written(path: Path, error: OSError) -> CommandError:

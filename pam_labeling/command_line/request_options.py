@@ -74,7 +74,7 @@ def build_request(where: PromptOptions, what: QuestionOptions) -> Request:
     if what.labels is not None:
         label_fit = LABEL_FIT if what.label_fit is None else what.label_fit
         try:
-            vocabulary = Vocabulary(parse_labels(what.labels), label_fit=label_fit)
+            vocabulary = Vocabulary(tuple(parse_labels(what.labels)), label_fit=label_fit)
         except VocabularyError as error:
             raise CommandError(f"--labels, --label-fit: {error}") from error
     prompts = parse_prompts(where.boxes, where.points, where.masks)
