@@ -72,9 +72,8 @@ def mask_of(region: RegionEntry, size: tuple[int, int]) -> Mask | None:
 def fill(polygons: list[list[list[float]]], size: tuple[int, int]) -> Mask:
     """The pixels inside any of some outlines `[[x, y], ...]`, bool `(height, width)`."""
     flat: Any = [[float(number) for point in polygon for number in point] for polygon in polygons]
-    parts = coco_mask.frPyObjects(flat, size[1], size[0])
-    mask: Mask = np.ascontiguousarray(coco_mask.decode(coco_mask.merge(parts))).astype(np.bool_)
-    return mask
+    merged: Any = coco_mask.merge(coco_mask.frPyObjects(flat, size[1], size[0]))
+    return decode_rle({"size": merged["size"], "counts": merged["counts"].decode("ascii")})
 
 
 def outlines(mask: Mask) -> Outlines:

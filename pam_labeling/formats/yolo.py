@@ -57,8 +57,9 @@ def _write(data: Dataset, path: Path, tally: Tally, *, segments: bool) -> None:
                 shutil.copyfile(image.file, copy)
     if renamed:
         tally.notes.append(
-            f"{renamed} images have the name of another but for its end, and YOLO looks for labels "
-            "by the name without its end: their labels have the full name (a.jpg.txt)"
+            f"{renamed} {'image has' if renamed == 1 else 'images have'} the name of another but "
+            "for its ending, which YOLO does not look at: see the labels with a full name, such as "
+            "a.jpg.txt"
         )
 
 

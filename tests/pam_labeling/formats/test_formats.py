@@ -1,0 +1,442 @@
+"""What the writers write, read back by the programs that people use."""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import jsonschema
+import numpy as np
+import pytest
+import supervision
+from PIL import Image
+from pycocotools.coco import COCO
+
+from label_studio_backend.config.template import build_config
+from pam_labeling import formats
+from pam_labeling.documents import SCHEMA_FILE, EntryFile, entry_line
+from pam_labeling.errors import InputError
+from pam_labeling.formats import FORMATS, FormatError, brush_rle, format_of, write
+from pam_labeling.formats.tasks import TEXT_TAGS
+from pam_labeling.masks import decode_rle, polygons_of
+from pam_model import Task
+from tests import hard_shapes
+from tests.hard_shapes import HEADER, SIZE, drawn_box, drawn_outline, entry, masks_of, region
+
+UNLABELLED = "unlabelled"
+
+
+@pytest.fixture
+def entries(tmp_path):
+    return hard_shapes.hard_entries(tmp_path / "pics")
+
+
+def good(entries):
+    return [one for one in entries if one["error"] is None]
+
+
+def labels_of(one):
+    return [region["label"] or UNLABELLED for region in one["regions"]]
+
+
+def boxes_of(one):
+    return [region["box"] for region in one["regions"]]
+
+
+@pytest.mark.parametrize("polygons", [False, True])
+def test_coco_is_read_by_supervision_and_pycocotools(tmp_path, entries, polygons, capsys):
+    path = tmp_path / "all.coco.json"
+    report = write("coco", path, iter(entries), HEADER, polygons=polygons)
+    read = COCO(str(path))
+    images = read.loadImgs(read.getImgIds())
+    assert [image["file_name"] for image in images] == [
+        "a.png",
+        "b c/a.png",
+        "名字/a.png",
+        "名字/empty.png",
+    ]
+    names = {category["id"]: category["name"] for category in read.loadCats(read.getCatIds())}
+    for image, one in zip(images, good(entries), strict=True):
+        annotations = read.loadAnns(read.getAnnIds(imgIds=[image["id"]]))
+        assert [names[each["category_id"]] for each in annotations] == labels_of(one)
+        for annotation, expected, mask in zip(
+            annotations, one["regions"], masks_of(one), strict=True
+        ):
+            np.testing.assert_array_equal(decode_rle(as_text(read.annToRLE(annotation))), mask)
+            assert annotation["score"] == expected["scores"]["iou"]
+            assert annotation.get("texts", {}) == expected["texts"]
+    data = supervision.DetectionDataset.from_coco(
+        str(tmp_path / "pics"), str(path), force_masks=True
+    )
+    for one in good(entries):
+        found = data.annotations[one["file"]]
+        # supervision rounds the corners of outlines, which moves them by up to a pixel.
+        for mask, expected in zip(found.mask if len(found) else [], masks_of(one), strict=True):
+            assert polygons or (mask == expected).all()
+            assert not (expected & ~mask).any()
+        if len(found):
+            np.testing.assert_array_equal(found.xyxy, boxes_of(one))
+    masks = [mask for one in good(entries) for mask in masks_of(one)]
+    holes = sum(map(count_holes, masks)) if polygons else 0
+    assert (report.images, report.failed, report.regions, report.holes) == (4, 1, 6, holes)
+    assert ("holes bridged" in " ".join(report.notes)) == polygons
+
+
+def as_text(rle):
+    counts = rle["counts"]
+    return rle | {"counts": counts.decode() if isinstance(counts, bytes) else counts}
+
+
+def count_holes(mask):
+    return sum(len(part.holes) for part in polygons_of(mask))
+
+
+@pytest.mark.parametrize("name", ["yolo-seg", "yolo-box"])
+def test_yolo_is_read_by_supervision(tmp_path, entries, name):
+    target = tmp_path / "set"
+    report = write(name, target, iter(entries), HEADER, copy_images=True)
+    for folder in ("", "b c", "名字"):
+        data = supervision.DetectionDataset.from_yolo(
+            str(target / "images" / folder),
+            str(target / "labels" / folder),
+            str(target / "data.yaml"),
+            force_masks=name == "yolo-seg",
+        )
+        assert data.classes == ["unused", "猫", 'cup, "big"', UNLABELLED, "-dash"]
+        for file, found in data.annotations.items():
+            (one,) = (
+                one
+                for one in good(entries)
+                if Path(one["file"]).relative_to(tmp_path / "pics")
+                == Path(file).relative_to(target / "images")
+            )
+            assert [data.classes[number] for number in found.class_id] == labels_of(one)
+            if name == "yolo-box":
+                np.testing.assert_allclose(
+                    found.xyxy, np.reshape(boxes_of(one), (-1, 4)), atol=0.01
+                )
+                continue
+            for mask, expected in zip(found.mask if len(found) else [], masks_of(one), strict=True):
+                assert not (expected & ~mask).any()
+                if len(one["regions"]) == 2 and labels_of(one) == ["猫", "猫"]:
+                    assert (mask == expected).all()  # in one part: holes cost no pixel
+    assert report.regions == 6
+    rows = read_csv(target / "regions.csv")
+    assert rows[0]["brief"] == "'" + entries[0]["regions"][0]["texts"]["brief"]
+    assert (rows[3]["labels"], rows[3]["line"], rows[3]["score"]) == (
+        "labels/b c/a.txt",
+        "2",
+        "0.25",
+    )
+    assert (target / "labels" / "名字" / "empty.txt").read_text() == ""
+    assert len(list((target / "images").rglob("*.png"))) == 4
+
+
+def read_csv(path):
+    with path.open(encoding="utf-8-sig", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_voc_is_read_by_supervision(tmp_path, entries):
+    target = tmp_path / "set"
+    write("voc", target, iter(entries), HEADER)
+    for folder in ("", "b c", "名字"):
+        data = supervision.DetectionDataset.from_pascal_voc(
+            str(tmp_path / "pics" / folder), str(target / "Annotations" / folder)
+        )
+        for one in good(entries):
+            if one["file"] in data.annotations and one["regions"]:
+                found = data.annotations[one["file"]]
+                np.testing.assert_array_equal(found.xyxy, boxes_of(one))
+                assert [data.classes[number] for number in found.class_id] == labels_of(one)
+    item = ET.parse(target / "Annotations" / "a.xml").find("object")
+    assert item is not None
+    words = {
+        attribute.findtext("name"): attribute.findtext("value")
+        for attribute in item.iter("attribute")
+    }
+    assert words["definition"] == "一个盘子"
+    assert words["score"] == "0.5"
+
+
+def test_masks_lose_no_pixel_where_regions_overlap(tmp_path, entries):
+    target = tmp_path / "set"
+    write("masks", target, iter(entries), HEADER)
+    rows = iter(read_csv(target / "regions.csv"))
+    for one in good(entries):
+        for mask, row in zip(masks_of(one), rows, strict=False):
+            with Image.open(target / row["mask"]) as picture:
+                np.testing.assert_array_equal(np.asarray(picture) == int(row["value"]), mask)
+                assert picture.mode == "P"
+    assert next(rows, None) is None
+    assert (target / "masks-2" / "名字" / "a.png").is_file()
+
+
+def test_more_than_255_regions_have_values_of_16_bits(tmp_path):
+    dots = [hard_shapes.blank() for _ in range(300)]
+    for number, mask in enumerate(dots):
+        mask[number // 40, number % 40] = True
+    one = entry(tmp_path / "a.png", [region(mask) for mask in dots])
+    write("masks", tmp_path / "set", [one], HEADER)
+    with Image.open(tmp_path / "set" / "masks" / "a.png") as picture:
+        values = np.asarray(picture)
+    assert [values[dots[number]].item() for number in (0, 254, 299)] == [1, 255, 300]
+
+
+def test_parquet_has_a_row_for_each_image(tmp_path, entries):
+    from pyarrow import parquet
+
+    path = tmp_path / "all.parquet"
+    write("parquet", path, iter(entries), HEADER)
+    rows = parquet.read_table(path).to_pylist()
+    assert [row["image"] for row in rows] == [one["file"] for one in entries]
+    assert [row["error"] for row in rows] == [None] * 4 + ["damaged"]
+    for row, one in zip(rows, entries, strict=True):
+        assert (row["width"], row["height"]) == (one["width"], one["height"])
+        for found, expected in zip(row["regions"], one["regions"], strict=True):
+            assert found["mask"] == expected["mask"]
+            assert found["box"] == expected["box"]
+            assert found["score"] == expected["scores"]["iou"]
+            texts = {key: text for key, text in found["texts"].items() if text is not None}
+            assert texts == expected["texts"]
+
+
+def test_parquet_is_written_in_groups_of_rows(tmp_path):
+    from pyarrow import parquet
+
+    path = tmp_path / "all.parquet"
+    write("parquet", path, (entry(f"{number}.png", []) for number in range(501)), HEADER)
+    assert parquet.ParquetFile(path).num_row_groups == 2
+
+
+def test_parquet_without_pyarrow_is_refused_with_the_command(monkeypatch, tmp_path):
+    monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
+    with pytest.raises(FormatError, match="pip install 'pam-labeling\\[parquet\\]'"):
+        formats.check_destination("parquet", tmp_path / "a.parquet")
+
+
+def test_csv_has_a_row_for_each_region_and_no_formula(tmp_path, entries):
+    entries[0]["regions"][1]["label"] = "@SUM(A1)"
+    write("csv", tmp_path / "all.csv", iter(entries), HEADER)
+    rows = read_csv(tmp_path / "all.csv")
+    assert [row["label"] for row in rows[:6]] == [
+        'cup, "big"',
+        "'@SUM(A1)",
+        "猫",
+        "猫",
+        "'-dash",
+        "猫",
+    ]
+    assert rows[0]["brief"].startswith("'=1+1")
+    assert [rows[2][key] for key in ("x1", "y1", "x2", "y2", "area")] == ["31", "7", "32", "8", "1"]
+    assert (rows[6]["image"], rows[6]["label"]) == (entries[3]["file"], "")
+    assert (rows[7]["image"], rows[7]["error"]) == (entries[4]["file"], "damaged")
+
+
+def test_the_own_document_is_whole(tmp_path, entries):
+    write("json", tmp_path / "all.json", iter(entries), HEADER)
+    document = json.loads((tmp_path / "all.json").read_text("utf-8"))
+    assert document == {**HEADER, "images": entries}
+    jsonschema.validate(document, json.loads(SCHEMA_FILE.read_text("utf-8")))
+
+
+def test_regions_of_people_follow_the_schema(tmp_path):
+    drawn = drawn_outline([(1, 1), (5, 1), (5, 4.5)], "a") | {"attributes": {"crowd": ["yes"]}}
+    scored = drawn_box((1, 1, 2.5, 3)) | {"scores": {"score": 0.5}}
+    write("json", tmp_path / "a.json", [entry("a.png", [drawn, scored])], HEADER)
+    schema = json.loads(SCHEMA_FILE.read_text("utf-8"))
+    jsonschema.validate(json.loads((tmp_path / "a.json").read_text("utf-8")), schema)
+
+
+def test_tasks_have_the_tags_of_the_printed_config(tmp_path, entries):
+    path = tmp_path / "all.label-studio.json"
+    write("label-studio", path, iter(entries), HEADER, image_prefix="/data/local-files/?d=")
+    tasks = json.loads(path.read_text("utf-8"))
+    config = build_config(["猫"], texts=list(Task))
+    assert [task["data"]["image"] for task in tasks][1] == "/data/local-files/?d=b c/a.png"
+    for task, one in zip(tasks, good(entries), strict=True):
+        (prediction,) = task["predictions"]
+        results = prediction["result"]
+        assert all(f'name="{result["from_name"]}"' in config for result in results)
+        shapes = [result for result in results if result["type"] == "brushlabels"]
+        assert len({shape["id"] for shape in shapes}) == len(one["regions"])
+        for shape, mask, expected in zip(shapes, masks_of(one), one["regions"], strict=True):
+            found = brush_rle.decode(shape["value"]["rle"], size=SIZE)
+            np.testing.assert_array_equal(found, mask)
+            assert shape["score"] == expected["scores"]["iou"]
+            assert shape["value"]["brushlabels"] == [expected["label"]] * bool(expected["label"])
+            texts = {
+                result["from_name"]: result["value"]["text"]
+                for result in results
+                if result["id"] == shape["id"] and result["type"] == "textarea"
+            }
+            assert texts == {TEXT_TAGS[key]: [text] for key, text in expected["texts"].items()}
+
+
+def test_all_text_tags_are_those_of_the_printed_config():
+    config = build_config(["a"], texts=list(Task))
+    for task, name in TEXT_TAGS.items():
+        assert f'name="{name}" toName="image" pam="{task}"' in config
+
+
+def test_a_persons_outline_stays_and_a_box_goes_where_a_box_has_room(tmp_path, capsys):
+    outline = [(1.5, 1.25), (12.75, 1.25), (6.0, 9.5)]
+    regions = [drawn_outline(outline, "a"), drawn_box((2.5, 3, 10, 8.5), "b")]
+    one = entry(tmp_path / "a.png", regions)
+    write("coco", tmp_path / "a.coco.json", [one], HEADER)
+    first, second = json.loads((tmp_path / "a.coco.json").read_text())["annotations"]
+    assert first["segmentation"] == [[1.5, 1.25, 12.75, 1.25, 6.0, 9.5]]
+    assert (second["segmentation"], second["bbox"]) == ([], [2.5, 3, 7.5, 5.5])
+    assert "score" not in first
+    report = write("yolo-seg", tmp_path / "seg", [one], HEADER)
+    line = (tmp_path / "seg" / "labels" / "a.txt").read_text().split()
+    pairs = np.array(line[1:], float).reshape(-1, 2) * SIZE
+    np.testing.assert_allclose(pairs, outline, atol=1e-4)
+    assert report.left_out == 1
+    assert report.notes == ("yolo-seg leaves out 1 region: it holds only masks and outlines",)
+    assert write("masks", tmp_path / "masks", [one], HEADER).left_out == 1
+    write("label-studio", tmp_path / "a.label-studio.json", [one], HEADER, polygons=True)
+    (task,) = json.loads((tmp_path / "a.label-studio.json").read_text())
+    polygon, box, label = task["predictions"][0]["result"]
+    np.testing.assert_allclose(np.array(polygon["value"]["points"]) * SIZE / 100, outline)
+    assert (box["type"], box["from_name"], label["value"]["labels"]) == ("rectangle", "box", ["b"])
+
+
+def test_images_that_differ_only_in_their_ending_have_their_own_files(tmp_path):
+    one, other = tmp_path / "a.png", tmp_path / "A.jpg"
+    entries = [entry(one, [region(hard_shapes.pixel())]), entry(other, [])]
+    report = write("yolo-box", tmp_path / "set", entries, HEADER)
+    written = sorted(file.name for file in (tmp_path / "set" / "labels").iterdir())
+    assert written == ["A.jpg.txt", "a.txt"]
+    assert "1 image has" in report.notes[0]
+
+
+def test_entries_for_one_image_are_one_image(tmp_path):
+    file = tmp_path / "a.png"
+    again = f"{tmp_path}/x/../a.png"
+    entries = [
+        entry(file, [region(hard_shapes.pixel(), "猫")]),
+        entry(again, [region(hard_shapes.ring())]),
+    ]
+    report = write("coco", tmp_path / "a.coco.json", entries, HEADER)
+    assert (report.images, report.regions) == (1, 2)
+
+
+def test_names_are_relative_to_the_deepest_common_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    entries = [entry("../x/a.png", []), entry("../x/y/b.png", [])]
+    report = write("coco", Path("a.coco.json"), entries, HEADER)
+    assert report.root == tmp_path.parent / "x"
+    images = json.loads(Path("a.coco.json").read_text())["images"]
+    assert [image["file_name"] for image in images] == ["a.png", "y/b.png"]
+    with pytest.raises(FormatError, match="is not in the folder"):
+        write("coco", Path("a.coco.json"), entries, HEADER, root=tmp_path)
+
+
+@pytest.fixture
+def small_disk(monkeypatch):
+    """No file grows beyond some bytes, from the moment on when the entries are kept."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    scan = formats.scan
+
+    def scan_and_limit(*args):
+        data = scan(*args)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+        return data
+
+    monkeypatch.setattr(formats, "scan", scan_and_limit)
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.usefixtures("small_disk")
+def test_nothing_is_left_of_what_could_not_be_finished(tmp_path, entries, name):
+    target = tmp_path / "out" / f"all{FORMATS[name].ending}"
+    target.parent.mkdir()
+    with pytest.raises(OSError, match="File too large") as caught:
+        write(name, target, iter(entries), HEADER)
+    assert caught.value.filename == str(target)
+    assert list(target.parent.iterdir()) == []
+
+
+def test_an_error_of_the_entries_is_theirs(tmp_path, entries):
+    def broken():
+        yield entries[0]
+        raise ConnectionError("the server is gone")
+
+    with pytest.raises(ConnectionError, match="the server is gone"):
+        write("coco", tmp_path / "out.coco.json", broken(), HEADER)
+    assert [file.name for file in tmp_path.iterdir()] == ["pics"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path, entries, monkeypatch):
+    real = Path.open
+
+    def opened(self, mode="r", **options):
+        return real(Path("/dev/full") if "entries" in self.name else self, mode, **options)
+
+    monkeypatch.setattr(Path, "open", opened)
+    with pytest.raises(OSError, match="No space") as caught:
+        write("coco", tmp_path / "out.coco.json", iter(entries), HEADER)
+    assert caught.value.filename == str(tmp_path / "out.coco.json")
+
+
+def test_a_file_of_entries_is_read_where_it_is(tmp_path, entries):
+    lines = [entry_line(one) for one in entries]
+    path = tmp_path / "part.jsonl"
+    path.write_text("".join(lines) + lines[0][:50], encoding="utf-8")  # killed in a line
+    assert list(EntryFile(path)) == entries
+    write("json", tmp_path / "all.json", EntryFile(path), HEADER)
+    assert path.exists()
+    assert json.loads((tmp_path / "all.json").read_text("utf-8"))["images"] == entries
+    path.write_text("{}\n{\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"part\.jsonl, line 2, is damaged"):
+        list(EntryFile(path))
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("x.json", "json"),
+        ("x.COCO.json", "coco"),
+        ("x.label-studio.json", "label-studio"),
+        ("x.parquet", "parquet"),
+        ("x.csv", "csv"),
+        ("x.yolo-seg", "yolo-seg"),
+        ("x.pam-data", "pam-data"),
+    ],
+)
+def test_the_format_is_found_from_a_name(file, name):
+    assert format_of(Path("some.folder") / file) == name
+
+
+def test_an_unknown_ending_is_refused_with_those_there_are():
+    with pytest.raises(FormatError, match=r"\.coco\.json.*\.csv.*not 'x\.xml'"):
+        format_of(Path("x.xml"))
+
+
+def test_destinations_in_the_way_are_told_before_any_work(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FormatError, match="is a folder: name a file"):
+        formats.check_destination("coco", tmp_path)
+    with pytest.raises(FormatError, match="is not empty"):
+        formats.check_destination("voc", tmp_path)
+    with pytest.raises(FormatError, match="is a file"):
+        formats.check_destination("voc", tmp_path / "file")
+    with pytest.raises(FormatError, match="must be one of coco"):
+        formats.check_destination("xml", tmp_path / "file")
+    (tmp_path / "empty").mkdir()
+    formats.check_destination("voc", tmp_path / "empty")
+    write("voc", tmp_path / "empty", [entry("a.png", [])], HEADER)
+    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["Annotations"]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_set_without_images_can_be_written(tmp_path, name):
+    report = write(name, tmp_path / f"none{FORMATS[name].ending}", [], HEADER)
+    assert (report.images, report.regions, report.notes) == (0, 0, ())
