@@ -23,8 +23,9 @@ from label_studio_backend.translation.model_versions import usual_version
 from label_studio_backend.translation.translator import Translator, Work, joined
 from pam_labeling import Annotation, Annotator, LazyRequest, Priority, Request
 from pam_labeling.command_line.exit_codes import CommandError
-from pam_labeling.media import MAX_PIXELS
+from pam_labeling.media import AUTO, MAX_PIXELS, GreyRange
 from pam_labeling.settings import Settings
+from pam_model.checkpoints.hub import usual_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -46,6 +47,7 @@ class Predictor:
         model: the checkpoint that `open_annotator` loads, for the name that predictions carry.
         image_cache_bytes: limit on the decoded images that are kept in memory.
         max_pixels: of the largest image that is read.
+        grey_range: how grey of more than 8 bits is read, see `pam_labeling.media.parse_range`.
 
     Attributes:
         metrics: the counters.
@@ -65,14 +67,19 @@ class Predictor:
         model: str = "nano",
         image_cache_bytes: int = 512 << 20,
         max_pixels: int = MAX_PIXELS,
+        grey_range: GreyRange = AUTO,
     ) -> None:
         self.metrics = Metrics()
         self.loader = ModelLoader(open_annotator)
         self.images = Images(
-            media, self.metrics, max_bytes=image_cache_bytes, max_pixels=max_pixels
+            media,
+            self.metrics,
+            max_bytes=image_cache_bytes,
+            max_pixels=max_pixels,
+            grey_range=grey_range,
         )
-        self.name = Path(model).name
-        self.model_version = usual_version(model)
+        self.name = Path(usual_name(model)).name
+        self.model_version = usual_version(self.name)
         self._media = media
         self._translator = Translator(self.images, self.metrics)
 
@@ -202,7 +209,8 @@ def read_settings(
     Raises:
         SettingsError: a setting cannot be used.
     """
-    return Settings.from_environment(**model), ServerSettings.from_environment(**server)
+    options = Settings.from_environment(option="--{}", **model)
+    return options, ServerSettings.from_environment(**server)
 
 
 def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
@@ -227,4 +235,5 @@ def open_predictor(model: Settings, server: ServerSettings) -> Predictor:
         model=model.model,
         image_cache_bytes=server.image_cache_bytes,
         max_pixels=model.max_pixels,
+        grey_range=model.range,
     )

@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from pam_labeling.cache import DeviceCache
 from pam_labeling.errors import DeadlineError, PromptError
 from pam_labeling.jobs import LATE, Job, Priority, Step
-from pam_labeling.media import MAX_PIXELS, LoadedImage, read_image
+from pam_labeling.media import AUTO, MAX_PIXELS, GreyRange, LoadedImage, read_image
 from pam_labeling.pipeline import PROMPTS_PER_STEP, Pipeline
 from pam_labeling.regions import Annotation, Refusal, Region
 from pam_labeling.request import LazyRequest, Outcome, Request
@@ -70,6 +70,7 @@ class Annotator:
         cache_bytes: the limit of the cache of image features, in bytes on the model's device.
         regions_per_step: how many regions of one request the language model reads at once.
         max_pixels: the largest image that is read, as width x height.
+        grey_range: how grey of more than 8 bits is read, see `pam_labeling.media.parse_range`.
     """
 
     def __init__(
@@ -80,9 +81,11 @@ class Annotator:
         cache_bytes: int = 1 << 30,
         regions_per_step: int = 16,
         max_pixels: int = MAX_PIXELS,
+        grey_range: GreyRange = AUTO,
     ) -> None:
         self._model = model
         self._max_pixels = max_pixels
+        self._grey_range = grey_range
         self._cache: DeviceCache[ImageFeatures] = DeviceCache(cache_bytes)
         self._pipeline = Pipeline(model, self._cache, regions_per_step=regions_per_step)
         # Enough regions at once to fill a pass; more would only wait for each other.
@@ -124,6 +127,26 @@ class Annotator:
             for phrase in phrases
             if len(encode(phrase, add_special_tokens=False)) > MOST_TOKENS
         ]
+
+    def read(
+        self,
+        source: str | os.PathLike[str] | bytes,
+        *,
+        name: str | None = None,
+        page: int | None = None,
+    ) -> LoadedImage:
+        """Read an image file as this annotator reads those of its requests, see `read_image`.
+
+        Raises:
+            ImageError: the image cannot be read.
+        """
+        return read_image(
+            source,
+            name=name,
+            max_pixels=self._max_pixels,
+            grey_range=self._grey_range,
+            page=page,
+        )
 
     def __enter__(self) -> Annotator:
         return self
@@ -298,7 +321,7 @@ class Annotator:
         """
         image = request.image
         if not isinstance(image, LoadedImage):
-            image = read_image(image, max_pixels=self._max_pixels)
+            image = self.read(image)
         try:
             check_prompts(request.prompts, image.size)
         except PromptError as error:

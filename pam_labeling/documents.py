@@ -62,7 +62,13 @@ class RefusalEntry(TypedDict):
     scores: dict[str, float | None]
 
 
-class ImageEntry(TypedDict):
+class _Paged(TypedDict, total=False):
+    """What an image has only if a file has several pages: the number of its page, from 1."""
+
+    page: int | None
+
+
+class ImageEntry(_Paged):
     """An image in JSON; if it failed, `error` says why, and it has no size and no regions."""
 
     file: str

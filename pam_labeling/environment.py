@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, ValidationError
 from typing_extensions import Self
 
 from pam_labeling.errors import SettingsError
@@ -78,7 +78,11 @@ class EnvironmentSettings(CheckedModel):
 
     @classmethod
     def from_environment(
-        cls, environment: Mapping[str, str] | None = None, **overrides: Any
+        cls,
+        environment: Mapping[str, str] | None = None,
+        *,
+        option: str | None = None,
+        **overrides: Any,
     ) -> Self:
         """Read the environment; `overrides` that are not None take precedence.
 
@@ -87,10 +91,13 @@ class EnvironmentSettings(CheckedModel):
 
         Args:
             environment: `os.environ` by default.
+            option: how messages call an override, such as `"--{}"` for options of a command line,
+                or None to call it by its variable.
             overrides: settings by name, for example from a command line.
 
         Raises:
-            SettingsError: a value has the wrong type or is out of range.
+            SettingsError: a value has the wrong type or is out of range; the message names the
+                variable or the option.
         """
         environment = os.environ if environment is None else environment
         values: dict[str, Any] = {}
@@ -105,8 +112,14 @@ class EnvironmentSettings(CheckedModel):
                     _log.warning("%s is now called %s; please rename it.", variable, variables[0])
                 values[name] = text if extra["verbatim"] else text.strip()
                 break
-        values.update({name: value for name, value in overrides.items() if value is not None})
-        return cls(**values)
+        given = {name: value for name, value in overrides.items() if value is not None}
+        try:
+            return cls(**(values | given))
+        except SettingsError as error:
+            if option is None or not isinstance(error.__cause__, ValidationError):
+                raise
+            names = {name: option.format(name.replace("_", "-")) for name in given}
+            raise cls.error(cls._sentence(error.__cause__, names)) from error.__cause__
 
 
 def extra_of(settings: type[EnvironmentSettings], name: str) -> dict[str, Any]:

@@ -44,6 +44,8 @@ T = TypeVar("T")
 PROMPTS_PER_STEP = 64
 """How many prompts are segmented at once; each takes some 10 MB in the decoder."""
 
+_MOST_LOGGED = 100  # different remarks about images
+
 OUTSIDE = (
     "nano only knows drawings of coloured shapes: masks and words about other images, such as "
     "photographs, mean nothing. Name PAM-1.5B or PAM-3B for them."
@@ -68,7 +70,7 @@ class Pipeline:
         self._model = model
         self._cache = cache
         self._regions_per_step = regions_per_step
-        self._warned = False
+        self._logged: set[str] = set()
 
     def annotate(
         self, request: Request, image: LoadedImage, prepared: PreparedImage | None
@@ -88,7 +90,7 @@ class Pipeline:
             if prepared is None:  # the cache had the features, but has dropped them since
                 prepared = self._model.prepare(image.pixels)
             features = yield Encode(self._model, self._cache, image.key, prepared)
-        note = self._note(features)
+        note = self._note(image, features)
         results: list[Result] = []
         if not request.prompts:
             segments = yield from self._model.everything_in_steps(features, request.everything)
@@ -100,14 +102,16 @@ class Pipeline:
             results += yield from self._results(request, prompts, segments)
         return Annotation(image.size, tuple(results), note)
 
-    def _note(self, features: ImageFeatures) -> str | None:
-        """What is to be said about an image; it is logged once."""
-        if self._model.name != "nano" or not is_outside(features):
-            return None
-        if not self._warned:
-            self._warned = True
-            _log.warning("An image is unlike those that nano knows. %s", OUTSIDE)
-        return OUTSIDE
+    def _note(self, image: LoadedImage, features: ImageFeatures) -> str | None:
+        """What is to be said about an image. Each remark is logged once, for its first image."""
+        remarks = [] if image.note is None else [image.note]
+        if self._model.name == "nano" and is_outside(features):
+            remarks.append(OUTSIDE)
+        for remark in remarks:
+            if remark not in self._logged and len(self._logged) < _MOST_LOGGED:
+                self._logged.add(remark)
+                _log.warning("%r: %s", image.name, remark)
+        return "; ".join(remarks) or None
 
     def _segment(self, features: ImageFeatures, prompts: Sequence[Prompt]) -> Segments:
         """Segment; the object scores of given masks are those of a click at their deepest point.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from pam_labeling.media import LoadedImage
+from pam_labeling.errors import ImageError, InputError
+from pam_labeling.media import FROM_MEMORY, LoadedImage
 from pam_labeling.vocabulary import Vocabulary
 from pam_model import AutomaticMaskOptions, GenerationOptions, Question, Task
 from pam_model.renamed import renamed_argument
@@ -35,9 +36,12 @@ class Request:
         choices: further lists of the project, by name; each region gets a label of each list.
             Read-only.
         key: the caller's own name for the request; its outcome has the same key.
+
+    Raises:
+        InputError: a value has another type; the message names what belongs there.
     """
 
-    image: LoadedImage | Path | str | bytes
+    image: LoadedImage | os.PathLike[str] | str | bytes
     prompts: tuple[Prompt, ...] = ()
     questions: tuple[Question, ...] = (Question(Task.LABEL),)
     vocabulary: Vocabulary | None = None
@@ -47,11 +51,45 @@ class Request:
     key: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
+        if not isinstance(self.image, (LoadedImage, os.PathLike, str, bytes)):
+            raise ImageError(
+                "an image is a path, the bytes of a file or a LoadedImage, not "
+                f"{type(self.image).__name__}; {FROM_MEMORY}"
+            )
+        _check_prompts(self.prompts)
+        _check_all(self.questions, "questions", Question, "Question(Task.LABEL)")
+        for name, known, example in (
+            ("vocabulary", (Vocabulary, type(None)), 'Vocabulary(("cat", "dog"))'),
+            ("everything", AutomaticMaskOptions, "AutomaticMaskOptions()"),
+            ("generation", GenerationOptions, "GenerationOptions()"),
+            ("choices", Mapping, '{"colour": Vocabulary(("red", "blue"))}'),
+        ):
+            if not isinstance(value := getattr(self, name), known):
+                raise InputError(f"{name} must be like {example}, not {value!r}")
+        _check_all(self.choices.values(), "choices", Vocabulary, 'Vocabulary(("red", "blue"))')
         # Copies: callers may pass lists that they change while the request waits.
         object.__setattr__(self, "prompts", tuple(self.prompts))
         object.__setattr__(self, "choices", MappingProxyType(dict(self.choices)))
         # A question that is asked twice is answered once.
         object.__setattr__(self, "questions", tuple(dict.fromkeys(self.questions)))
+
+
+def _check_prompts(prompts: object) -> None:
+    if prompts == ():
+        return
+    # Whoever has a prompt has loaded torch already.
+    from pam_model.prompts import Prompt  # noqa: PLC0415
+
+    _check_all(prompts, "prompts", Prompt, "Prompt.from_points([(120, 80)])")
+
+
+def _check_all(values: object, name: str, kind: type, example: str) -> None:
+    """Refuse what is not a list of objects of this class."""
+    if isinstance(values, (str, bytes)) or not isinstance(values, Iterable):
+        raise InputError(f"{name} must be a list such as [{example}], not {values!r}")
+    for value in values:
+        if not isinstance(value, kind):
+            raise InputError(f"each of the {name} must be like {example}, not {value!r}")
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from pydantic import BeforeValidator
 
 from pam_labeling.environment import EnvironmentSettings, setting
 from pam_labeling.errors import SettingsError
-from pam_labeling.media import MAX_PIXELS
+from pam_labeling.media import AUTO, MAX_PIXELS, GreyRange, parse_range
 
 if TYPE_CHECKING:
     from pam_labeling.annotator import Annotator
@@ -52,6 +54,11 @@ class Settings(EnvironmentSettings):
     max_pixels: int = setting(
         MAX_PIXELS, "The largest image that is read, width x height.", ge=1, le=MAX_PIXELS
     )
+    range: Annotated[GreyRange, BeforeValidator(parse_range)] = setting(
+        AUTO,
+        "The values of black and white in grey of more than 8 bits, such as `0,4095`; `auto` finds "
+        "the depth of each image, `full` means 16 bits, and `data` the values of each image.",
+    )
 
     @property
     def note(self) -> str | None:
@@ -89,4 +96,5 @@ class Settings(EnvironmentSettings):
             cache_bytes=self.cache_bytes,
             regions_per_step=self.regions_per_step,
             max_pixels=self.max_pixels,
+            grey_range=self.range,
         )

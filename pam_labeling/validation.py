@@ -71,11 +71,15 @@ class CheckedModel(BaseModel):
         return field
 
     @classmethod
-    def _sentence(cls, error: ValidationError) -> str:
+    def _sentence(cls, error: ValidationError, names: Mapping[str, str] | None = None) -> str:
+        """What is wrong; `names` has the fields that this message calls otherwise."""
         found = error.errors(include_url=False)[0]
         place = found["loc"]
+        field = str(place[0]) if place else ""
+        name = (names or {}).get(field) or (cls.spoken(field) if field else "")
         if found["type"] == "value_error":  # from our own validator: its message is a sentence
-            return str(found["ctx"]["error"])
+            sentence = str(found["ctx"]["error"])
+            return f"{name} {sentence}" if sentence.startswith("must be ") else sentence
         if found["type"] == "extra_forbidden":
             return cls.replaced.get(str(place[0])) or unknown_name(
                 cls.noun, place[0], map(cls.spoken, cls.model_fields)
@@ -83,7 +87,6 @@ class CheckedModel(BaseModel):
         # The JSON schema has the type and limits of every field in one uniform form.
         schema = cls.model_json_schema()
         expected = _expected(schema["properties"][place[0]], schema.get("$defs", {}), cls.nothing)
-        name = cls.spoken(str(place[0]))
         if found["type"] == "missing":
             return f"{name} is missing; it must be {expected}."
         inside = "one with " if len(place) > 1 else ""  # the value is in a list or an object

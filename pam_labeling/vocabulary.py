@@ -76,6 +76,9 @@ class Vocabulary:
     def __post_init__(self, threshold: object) -> None:
         if threshold is not None:
             raise VocabularyError(replaced("threshold"))
+        given: object = self.labels
+        if isinstance(given, str):  # it would be a list of its letters
+            raise VocabularyError(f'labels must be a list such as ("cat", "dog"), not {given!r}')
         # Frozen: callers may pass lists and dictionaries that they change later.
         object.__setattr__(self, "labels", tuple(self.labels))
         phrases = {label: tuple(phrases) for label, phrases in self.phrases.items()}
@@ -84,6 +87,8 @@ class Vocabulary:
             raise VocabularyError("the label list is empty")
         seen: set[str] = set()
         for index, label in enumerate(self.labels):
+            if not isinstance(label, str):
+                raise VocabularyError(f"label {index + 1} of the list is no text: {label!r}")
             if not label.strip():
                 raise VocabularyError(f"label {index + 1} of the list is empty")
             if label != as_utf8(label):

@@ -226,6 +226,7 @@ def _checked(
         use_masks=operator != "segment_regions",
         everything=everything,
         max_pixels=settings.max_pixels,
+        grey_range=settings.range,
     )
     label_type = fo.Detection if new_field else target.label_type
     plan = Plan(job, settings, answers.attributes(label_type))

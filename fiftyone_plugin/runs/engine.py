@@ -20,7 +20,7 @@ import fiftyone as fo
 
 from pam_labeling import LazyRequest, Refusal, Request, read_image
 from pam_labeling.errors import InputError
-from pam_labeling.media import MAX_PIXELS
+from pam_labeling.media import AUTO, MAX_PIXELS, GreyRange
 
 from ..errors import PluginError
 from ..labels.regions import PROMPT_ID, LabelRegion, detection_of
@@ -52,6 +52,7 @@ class RegionJob:
         use_masks: prompt with the instance masks if there are any, else with the boxes.
         everything: how to find everything; None: the target's labels are the prompts.
         max_pixels: the largest image to read, width x height.
+        grey_range: how grey of more than 8 bits is read, see `pam_labeling.media.parse_range`.
     """
 
     operator: str
@@ -62,6 +63,7 @@ class RegionJob:
     use_masks: bool = True
     everything: AutomaticMaskOptions | None = None
     max_pixels: int = MAX_PIXELS
+    grey_range: GreyRange = AUTO
 
 
 @dataclass(frozen=True)
@@ -100,7 +102,7 @@ class _Turn:
 
     def request(self, job: RegionJob) -> Request:
         """Read the image and turn its labels into prompts; called by a thread that reads ahead."""
-        image = read_image(self.work.filepath, max_pixels=job.max_pixels)
+        image = read_image(self.work.filepath, max_pixels=job.max_pixels, grey_range=job.grey_range)
         if job.everything is not None:
             return job.answers.request(image, (), job.everything)
         for result in self.work.regions(image.size, use_masks=job.use_masks):

@@ -14,11 +14,13 @@ from label_studio_backend.media.urls import MediaError
 from label_studio_backend.single_flight import SingleFlight
 from pam_labeling import LoadedImage, read_image
 from pam_labeling.errors import BusyError
+from pam_labeling.media import AUTO
 
 if TYPE_CHECKING:
     from label_studio_backend.media.files import MediaFile
     from label_studio_backend.media.task_media import Access, TaskMedia
     from label_studio_backend.metrics import Metrics
+    from pam_labeling.media import GreyRange
 
 
 _DECODERS = 4  # images that are decoded at once
@@ -34,14 +36,21 @@ class Images:
         metrics: counts the seconds, and the hits and misses.
         max_bytes: limit on the decoded images that are kept; 0 keeps none.
         max_pixels: of the largest image that is read.
+        grey_range: how grey of more than 8 bits is read, see `pam_labeling.media.parse_range`.
     """
 
     def __init__(
-        self, media: TaskMedia, metrics: Metrics, *, max_bytes: int, max_pixels: int
+        self,
+        media: TaskMedia,
+        metrics: Metrics,
+        *,
+        max_bytes: int,
+        max_pixels: int,
+        grey_range: GreyRange = AUTO,
     ) -> None:
         self._media = media
         self._metrics = metrics
-        self._max_pixels = max_pixels
+        self._read = partial(read_image, max_pixels=max_pixels, grey_range=grey_range)
         self._decoded: LRUCache[str, LoadedImage] = LRUCache(
             max_bytes, getsizeof=lambda image: image.pixels.nbytes
         )
@@ -107,7 +116,7 @@ class Images:
             with self._freed:
                 if not self._freed.wait_for(lambda: self._held < self._most, _PATIENCE):
                     raise BusyError("images in work fill the memory; try again in a moment")
-            image = read_image(content, key=key, name=name, max_pixels=self._max_pixels)
+            image = self._read(content, key=key, name=name)
             self._count(image.pixels.nbytes)
         weakref.finalize(image, self._count, -image.pixels.nbytes)
         return image

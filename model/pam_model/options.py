@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from numbers import Real
 
 from pam_model.errors import InputError
 
@@ -29,23 +30,28 @@ class GenerationOptions:
         for name, right, must in (
             (
                 "max_new_tokens",
-                self.max_new_tokens >= 1 and self.max_new_tokens == int(self.max_new_tokens),
+                _is_whole(self.max_new_tokens) and self.max_new_tokens >= 1,
                 "a whole number, 1 or more",
             ),
             (
                 "temperature",
-                self.temperature == 0 or 1e-4 <= self.temperature < float("inf"),
+                _is_number(self.temperature)
+                and (self.temperature == 0 or 1e-4 <= self.temperature < float("inf")),
                 "0, or 0.0001 or more",
             ),
             (
                 "seed",
-                self.seed == int(self.seed) and -(2**63) <= self.seed < 2**63,
+                _is_whole(self.seed) and -(2**63) <= self.seed < 2**63,
                 "a whole number of 64 bits",
             ),
-            ("top_p", 0.0 < self.top_p <= 1.0, "above 0 and at most 1"),
+            (
+                "top_p",
+                _is_number(self.top_p) and 0.0 < self.top_p <= 1.0,
+                "above 0 and at most 1",
+            ),
         ):
             if not right:
-                raise InputError(f"{name} must be {must}, not {getattr(self, name)}")
+                raise InputError(f"{name} must be {must}, not {getattr(self, name)!r}")
 
 
 @dataclass(frozen=True)
@@ -76,7 +82,17 @@ class AutomaticMaskOptions:
         for field in fields(self):
             value = getattr(self, field.name)
             counted = field.name.startswith(("points", "max_regions"))
-            if counted and value is not None and value < 1:
-                raise InputError(f"{field.name} must be 1 or more, not {value}")
-            if not counted and not 0.0 <= value <= 1.0:
-                raise InputError(f"{field.name} must be from 0 to 1, not {value}")
+            if field.name == "max_regions" and value is None:
+                continue
+            if counted and not (_is_whole(value) and value >= 1):
+                raise InputError(f"{field.name} must be a whole number, 1 or more, not {value!r}")
+            if not counted and not (_is_number(value) and 0.0 <= value <= 1.0):
+                raise InputError(f"{field.name} must be from 0 to 1, not {value!r}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real)  # also NumPy's
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, Real) and float(value).is_integer()

@@ -46,10 +46,11 @@ class Prompt:
     def from_points(
         cls, points: Sequence[Sequence[float]], labels: Sequence[bool] | None = None
     ) -> Prompt:
-        """A prompt of points on the object, or beside it where `labels` is false.
+        """A prompt of points on the object, or beside it where `labels` is false (or 0).
 
         Raises:
-            PromptError: `points` is not a list of (x, y), or `labels` has another length.
+            PromptError: `points` is not a list of (x, y), or `labels` has another length or holds
+                something else than true, false, 1 and 0.
         """
         return cls(*_point_arrays(points, labels))
 
@@ -71,7 +72,11 @@ class Prompt:
             x1, y1, x2, y2 = (float(value) for value in box)
         except (TypeError, ValueError) as error:
             raise PromptError(f"a box is four numbers (x1, y1, x2, y2), not {box!r}") from error
-        return cls(*_point_arrays(points, labels), box=(x1, y1, x2, y2), angle=float(angle))
+        try:
+            degrees = float(angle)
+        except (TypeError, ValueError) as error:
+            raise PromptError(f"an angle is a number of degrees, not {angle!r}") from error
+        return cls(*_point_arrays(points, labels), box=(x1, y1, x2, y2), angle=degrees)
 
     @classmethod
     def from_mask(cls, mask: npt.ArrayLike) -> Prompt:
@@ -186,18 +191,33 @@ class Prompt:
 def _point_arrays(
     points: Sequence[Sequence[float]], labels: Sequence[bool] | None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
-    if len(points) == 0:
-        return _NO_POINTS, _NO_LABELS
     try:
         array = np.array(points, dtype=np.float32)  # a copy: a prompt never changes
     except (TypeError, ValueError) as error:
         raise PromptError(f"points are pairs of numbers, not {points!r}") from error
+    if array.shape == (0,):
+        array = _NO_POINTS
     if array.ndim != 2 or array.shape[1] != 2:
         raise PromptError(f"points are pairs of numbers (x, y), not {points!r}")
-    signs = np.ones(len(array), np.bool_) if labels is None else np.asarray(labels, np.bool_)
+    signs = np.ones(len(array), np.bool_) if labels is None else _signs(labels)
     if signs.shape != (len(array),):
         raise PromptError(f"each point needs one label: {len(array)} points, {signs.size} labels")
     return array, signs
+
+
+def _signs(labels: Sequence[bool]) -> npt.NDArray[np.bool_]:
+    """The labels of points as bool: any other number would count as true, also SAM's -1."""
+    try:
+        array = np.asarray(labels)
+        wrong = [label for label in array.flat if label not in (True, False)]
+    except ValueError as error:  # lists of several lengths
+        raise PromptError(f"the labels of points are true or false, not {labels!r}") from error
+    if wrong:
+        raise PromptError(
+            "the label of a point is true (1: on the object) or false (0: beside it), not "
+            f"{wrong[0]}; leave out SAM's padding points (-1), and give a box as a box"
+        )
+    return array.astype(np.bool_)
 
 
 def check_prompts(prompts: Sequence[Prompt], size: tuple[int, int]) -> None:

@@ -9,6 +9,10 @@ import re
 from enum import Enum
 from typing import Literal, NamedTuple, get_args
 
+from typing_extensions import Self
+
+from pam_model.errors import InputError
+
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 
@@ -30,11 +34,29 @@ class Task(str, Enum):
     DETAILED = "detailed"
 
 
-class Question(NamedTuple):
-    """A task in a language."""
-
+class _Question(NamedTuple):
     task: Task
-    language: Language = "en"
+    language: Language
+
+
+class Question(_Question):
+    """A task in a language.
+
+    Raises:
+        InputError: there is no such task or language.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, task: Task | str, language: Language = "en") -> Self:
+        """Check both; a task may also be its name, such as "brief"."""
+        if language not in LANGUAGES:
+            raise InputError(f"a question is asked in {' or '.join(LANGUAGES)}, not {language!r}")
+        try:
+            return super().__new__(cls, Task(task), language)
+        except ValueError as error:
+            known = ", ".join(known.value for known in Task)
+            raise InputError(f"a question's task is one of {known}, not {task!r}") from error
 
     @property
     def text(self) -> str:

@@ -18,7 +18,6 @@ from pam_labeling.command_line.overlay import draw_overlay
 from pam_labeling.documents import ImageEntry, failed_entry, image_entry
 from pam_labeling.errors import ImageError
 from pam_labeling.files import whole_file
-from pam_labeling.media import read_image
 from pam_labeling.regions import Region
 from pam_labeling.request import LazyRequest, Request
 
@@ -98,36 +97,53 @@ def annotate_files(
         unread: paths that fail, and why: folders that could not be listed.
     """
     names, unread = names or OverlayNames(), unread or {}
-    requests = (_request(source, template, unread.get(source.path)) for source in sources)
+    requests = (
+        _request(annotator, source, template, unread.get(source.path)) for source in sources
+    )
     with closing(annotator.annotate_many(requests)) as outcomes:
         for outcome in outcomes:
             source: Source = outcome.key
             if outcome.annotation is None:
                 assert outcome.error is not None
-                yield Done(source, failed_entry(source.path, outcome.error))
+                failed = failed_entry(source.path, outcome.error)
+                yield Done(source, {**failed, "page": source.page})
                 continue
-            entry = image_entry(source.path, outcome.annotation)
+            entry: ImageEntry = {
+                **image_entry(source.path, outcome.annotation),
+                "page": source.page,
+            }
             if overlays is None:
                 yield Done(source, entry)
                 continue
             name = names.name(source.path, source.page)
-            error = _try_overlay(source, overlays / name, outcome.annotation.regions)
+            error = _try_overlay(annotator, source, overlays / name, outcome.annotation.regions)
             yield Done(replace(source, overlay="" if error else name), entry, error)
 
 
-def _request(source: Source, template: Request, fault: str | None) -> Request | LazyRequest:
-    if fault is None:
+def _request(
+    annotator: Annotator, source: Source, template: Request, fault: str | None
+) -> Request | LazyRequest:
+    if fault is not None:
+        return LazyRequest(source, partial(_refuse, f"{source.path}: {fault}"))
+    if source.page is None:
         return replace(template, image=source.path, key=source)
-    return LazyRequest(source, partial(_refuse, f"{source.path}: {fault}"))
+    return LazyRequest(source, partial(_read_page, annotator, source, template))
 
 
 def _refuse(message: str) -> Request:
     raise ImageError(message)
 
 
-def _try_overlay(source: Source, path: Path, regions: Sequence[Region]) -> OverlayError | None:
+def _read_page(annotator: Annotator, source: Source, template: Request) -> Request:
+    """The request for a page; a thread that reads images calls this."""
+    return replace(template, image=annotator.read(source.path, page=source.page), key=source)
+
+
+def _try_overlay(
+    annotator: Annotator, source: Source, path: Path, regions: Sequence[Region]
+) -> OverlayError | None:
     try:
-        overlay = draw_overlay(read_image(source.path).pixels, regions)
+        overlay = draw_overlay(annotator.read(source.path, page=source.page).pixels, regions)
         _, content = cv2.imencode(".png", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
         with whole_file(path) as file:
             file.write_bytes(content.tobytes())

@@ -129,6 +129,15 @@ _Dtype = Annotated[
     str | None,
     typer.Option(metavar="TYPE", help="float32, bfloat16 or float16. (What suits the device.)"),
 ]
+_GreyRange = Annotated[
+    str | None,
+    typer.Option(
+        "--range",
+        metavar="LOW,HIGH",
+        help="The values of black and white in grey of more than 8 bits; or auto, full (16 bits) "
+        "or data (each image's own). (PAM_RANGE, or auto.)",
+    ),
+]
 _Output = Annotated[
     str | None,
     typer.Option(
@@ -233,6 +242,7 @@ def annotate(
     sam2: _Sam2 = None,
     device: _Device = None,
     dtype: _Dtype = None,
+    grey_range: _GreyRange = None,
     output: _Output = None,
     output_format: _Format = None,
     polygons: _Polygons = False,
@@ -258,7 +268,9 @@ def annotate(
             options.PromptOptions(box or (), point or (), mask or (), everything, max_regions),
             options.QuestionOptions(tasks, labels, language, label_fit, max_new_tokens),
         )
-        settings = Settings.from_environment(model=model, sam2=sam2, device=device, dtype=dtype)
+        settings = Settings.from_environment(
+            option="--{}", model=model, sam2=sam2, device=device, dtype=dtype, range=grey_range
+        )
         code = commands.annotate(
             ImageOptions(images, recursive, overlay),
             request,
@@ -282,6 +294,7 @@ def label_fit(
     sam2: _Sam2 = None,
     device: _Device = None,
     dtype: _Dtype = None,
+    grey_range: _GreyRange = None,
     overlay: _Overlay = None,
 ) -> None:
     """Show how well your labels fit some regions, to choose --label-fit by looking.
@@ -300,7 +313,9 @@ def label_fit(
             options.PromptOptions(box or (), point or (), mask or (), max_regions=max_regions),
             options.QuestionOptions(labels=labels),
         )
-        settings = Settings.from_environment(model=model, sam2=sam2, device=device, dtype=dtype)
+        settings = Settings.from_environment(
+            option="--{}", model=model, sam2=sam2, device=device, dtype=dtype, range=grey_range
+        )
         code = commands.label_fit(
             ImageOptions(images, recursive, overlay), request, settings=settings
         )

@@ -1,7 +1,7 @@
 """The results of a run on the disk: they survive the end of the program, however it comes.
 
 `OUTPUT.partial.jsonl` has a line of JSON for the run, and then a line for each image or page as it
-is done: an `ImageEntry` and, under "source", where it comes from.
+is done: an `ImageEntry` and, under "resume", its `Source`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.documents import FORMAT, EntryFile, Header, ImageEntry
 
 _OPTIONS = "options"  # the key of what decides the results, in the first line
-_SOURCE = "source"  # the key of an entry's `Source`
+_SOURCE = "resume"  # the key of an entry's `Source`
 
 
 @dataclass(frozen=True)

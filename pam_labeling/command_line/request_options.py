@@ -140,6 +140,7 @@ def described(request: Request, settings: Settings, language: str) -> dict[str, 
         "--model": settings.model,
         "--sam2": settings.sam2,
         "PAM_REVISION": settings.revision,
+        "--range": str(settings.range),
     }
 
 

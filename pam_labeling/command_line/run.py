@@ -16,10 +16,14 @@ from pam_labeling.command_line.journal import Journal, Source, version_of
 from pam_labeling.command_line.outputs import prepare_folder
 from pam_labeling.command_line.terminal import RunProgress, messages_console, shown
 from pam_labeling.documents import ImageEntry
+from pam_labeling.errors import ImageError
+from pam_labeling.media import count_pages
 from pam_labeling.request import Request
 
 if TYPE_CHECKING:
     from pam_labeling.annotator import Annotator  # loads torch
+
+_PAGED = (".tif", ".tiff")  # what files of several pages are called
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,9 @@ class Run:
         if journal is not None:
             self._tell_of_resumed(journal)
         for path in self.files:
-            if journal is None or not journal.has(path, None):
-                yield Source(path, None, version_of(path))
+            for page in _pages(path):
+                if journal is None or not journal.has(path, page):
+                    yield Source(path, page, version_of(path))
 
     def annotate(
         self,
@@ -163,3 +168,14 @@ class Run:
             self._console.print(f"[red]error:[/] {shown(str(done.overlay_error))}")
             code = ExitCode.NOT_WRITTEN
         return code
+
+
+def _pages(path: str) -> Iterable[int | None]:
+    """The numbers of a file's pages; only None if it has but one."""
+    if not path.lower().endswith(_PAGED):
+        return (None,)
+    try:
+        count = count_pages(path)
+    except ImageError:
+        return (None,)  # reading it will fail in the same way, which is told then
+    return (None,) if count == 1 else range(1, count + 1)

@@ -57,14 +57,14 @@ def turned(fmt, orientation):
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("fmt", ["JPEG", "MPO", "PNG", "WEBP"])
+@pytest.mark.parametrize("fmt", ["JPEG", "MPO", "PNG", "WEBP", "AVIF"])
 def test_exif_turns_an_image_as_in_the_browser(shown, fmt, orientation):
     content = turned(fmt, orientation)
     seen = shown(content, "jpeg" if fmt == "MPO" else fmt.lower())
     assert_same(read_image(content).pixels, seen)
 
 
-@pytest.mark.parametrize("fmt", ["JPEG", "WEBP"])
+@pytest.mark.parametrize("fmt", ["JPEG", "WEBP", "AVIF"])
 def test_xmp_turns_no_image(shown, fmt):
     content = stored(fmt, xmp=XMP)
     assert_same(read_image(content).pixels, shown(content, fmt.lower()))

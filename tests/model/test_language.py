@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import torch
 
-from pam_model import PAM, GenerationOptions
+from pam_model import PAM, GenerationOptions, InputError
 from pam_model.everything import run
 from pam_model.tasks import LabelScore, after_region
 
@@ -204,10 +204,16 @@ def test_a_tiny_top_p_is_greedy(language: LanguageModel, regions: RegionContexts
         ("temperature", float("nan")),
         ("top_p", 0.0),
         ("seed", 2**70),
+        ("max_new_tokens", "5"),
+        ("max_new_tokens", None),
+        ("temperature", "hot"),
+        ("top_p", None),
+        ("seed", float("nan")),
+        ("seed", float("inf")),
     ],
 )
 def test_options_out_of_range_are_refused(field: str, value: float) -> None:
-    with pytest.raises(ValueError, match=field):
+    with pytest.raises(InputError, match=f"^{field} must be "):
         GenerationOptions(**{field: value})  # type: ignore[arg-type] # a table of fields
 
 

@@ -297,7 +297,15 @@ def test_everything_obeys_its_limits(pam: PAM, features: ImageFeatures) -> None:
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("points_per_side", 0), ("iou_threshold", 1.5), ("max_regions", 0)]
+    ("field", "value"),
+    [
+        ("points_per_side", 0),
+        ("points_per_side", 1.5),
+        ("points_per_batch", None),
+        ("iou_threshold", 1.5),
+        ("min_area", "small"),
+        ("max_regions", 0),
+    ],
 )
 def test_limits_that_mean_nothing_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=field):

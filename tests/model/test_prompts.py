@@ -73,12 +73,33 @@ def test_a_mask_beside_points_is_refused() -> None:
         ([1, 2], None, "pairs of numbers"),
         ([("a", "b")], None, "pairs of numbers"),
         ([(1, 2), (3,)], None, "pairs of numbers"),
+        (None, None, "points are pairs of numbers"),
+        ("12", None, "points are pairs of numbers"),
         ([(1, 2)], [True, False], "each point needs one label: 1 points, 2 labels"),
+        ([(1, 2)], True, "each point needs one label"),
+        ([(1, 2)], [-1], "on the object.* not -1; leave out SAM's padding points"),
+        ([(1, 2), (3, 4)], [1, 2], "not 2; .*give a box as a box"),
+        ([(1, 2)], [NAN], "not nan"),
+        ([(1, 2)], ["1"], "not 1"),
+        ([(1, 2)], [None], "not None"),
+        ([(1, 2), (3, 4)], [[1], [1, 2]], "the labels of points are true or false"),
     ],
 )
 def test_what_is_not_points_is_refused(points: object, labels: object, reason: str) -> None:
     with pytest.raises(PromptError, match=reason):
         Prompt.from_points(points, labels)  # type: ignore[arg-type] # wrong on purpose
+
+
+@pytest.mark.parametrize("labels", [[1, 0], [True, False], [1.0, 0.0], np.array([1, 0])])
+def test_labels_of_points_may_be_numbers(labels: list[bool]) -> None:
+    prompt = Prompt.from_points([(1, 2), (3, 4)], labels)
+    assert prompt.point_labels.dtype == np.bool_
+    assert prompt.point_labels.tolist() == [True, False]
+
+
+def test_an_angle_is_a_number() -> None:
+    with pytest.raises(PromptError, match="an angle is a number of degrees, not 'steep'"):
+        Prompt.from_box((1, 2, 3, 4), angle="steep")  # type: ignore[arg-type] # wrong on purpose
 
 
 @pytest.mark.parametrize("box", [(1, 2, 3), (1, 2, 3, 4, 5), ("a", 1, 2, 3), (None, 1, 2, 3)])

@@ -222,7 +222,7 @@ def test_images_outside_nanos_world_have_a_note_which_is_logged_once(
     notes = [annotator.annotate(Request(image, click)).note for image in (drawn, photo, photo)]
     assert notes == [None, pipeline.OUTSIDE, pipeline.OUTSIDE]
     assert [record.getMessage() for record in caplog.records] == [
-        f"An image is unlike those that nano knows. {pipeline.OUTSIDE}"
+        f"{photo.name!r}: {pipeline.OUTSIDE}"
     ]
 
 

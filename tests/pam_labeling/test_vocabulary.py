@@ -171,6 +171,8 @@ def test_no_regions_no_choices():
     [
         ((), 0.0, "is empty"),
         (("cat", " "), 0.0, "label 2 of the list is empty"),
+        ("cat", 0.0, r"labels must be a list such as \(\"cat\", \"dog\"\), not 'cat'"),
+        (("cat", 5), 0.0, "label 2 of the list is no text: 5"),
         (("cat", "dog", "cat"), 0.0, "'cat' is in the list twice"),
         (("cat",), 1.5, "from 0 to 1"),
         (("cat",), float("nan"), "from 0 to 1"),

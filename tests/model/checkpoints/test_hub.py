@@ -289,6 +289,37 @@ def test_nano_is_inside_the_package(tmp_path, monkeypatch):
         resolve("nano")
 
 
+@pytest.mark.parametrize(
+    ("written", "known"),
+    [
+        ("pam-3b", "PAM-3B"),
+        ("PAM-3B", "PAM-3B"),
+        ("Pam_1.5b", "PAM-1.5B"),
+        ("Nano", "nano"),
+        ("pam-nano", "nano"),
+        ("Perceive-Anything/PAM-3B", "Perceive-Anything/PAM-3B"),
+        ("PAM-7B", "PAM-7B"),
+    ],
+)
+def test_a_name_is_known_as_people_write_it(written, known):
+    assert hub.usual_name(written) == known
+
+
+def test_a_folder_with_such_a_name_is_meant_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pam-3b").mkdir()
+    (tmp_path / "pam-3b" / "config.json").write_text("{}")
+    assert resolve("pam-3b").folder == Path("pam-3b")
+    assert hub.usual_name("pam-1.5b") == "PAM-1.5B"
+
+
+def test_another_spelling_finds_the_same_checkpoint(server, published, tmp_path):
+    server.repositories = published
+    source = resolve("pam_3b", cache_dir=tmp_path, endpoint=server.address)
+    assert source == resolve("PAM-3B", cache_dir=tmp_path, endpoint=server.address)
+    hub.check_name("pam-1.5b")
+
+
 @pytest.mark.parametrize("name", ["PAM-7B", "a/b/c", "../elsewhere", "", "-/.", Path("a/b")])
 def test_other_names_are_refused_with_those_there_are(name):
     with pytest.raises(

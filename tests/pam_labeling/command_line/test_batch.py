@@ -16,10 +16,10 @@ from tests.pam_labeling.conftest import draw
 def test_an_image_that_vanished_before_its_overlay_keeps_its_annotation(
     annotator, tmp_path, monkeypatch
 ):
-    def vanished(file):
+    def vanished(file, **_):
         raise ImageError(f"{file}: there is no such file")
 
-    monkeypatch.setattr(batch, "read_image", vanished)
+    monkeypatch.setattr(batch, "draw_overlay", lambda pixels, _: vanished("a.png"))
     files = [str(tmp_path / name) for name in ("a.png", "b.png")]
     for file in files:
         Image.fromarray(draw(("red", 5, 6, 25, 20))).save(file)

@@ -268,7 +268,8 @@ def test_options_choose_the_model_and_override_the_environment(images, opened, m
         (["--polygons", "--output", "x.csv"], "--polygons needs the format coco or label-studio"),
         (["--format", "cocoa", "--output", "x"], "the format must be one of coco,"),
         (["--box", "129,466,4,341"], "--box 129,466,4,341 fits no image"),
-        (["--device", "gpu"], "PAM_DEVICE must be a text such as"),
+        (["--device", "gpu"], "--device must be a text such as"),
+        (["--range", "4095"], "--range must be LOW,HIGH"),
         (["--nonsense"], "No such option"),
     ],
 )

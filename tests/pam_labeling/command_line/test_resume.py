@@ -295,3 +295,37 @@ def test_names_that_are_not_utf_8_are_told_apart(pics, ended, model):
     assert "5 done already" in annotate("--resume").stderr
     assert encoded(model) == 1
     assert files_in_json()[-2:] == ["odd?", "odd?"]
+
+
+def test_the_pages_of_a_file_are_images_of_their_own(pics, ended, model):
+    pages = [Image.fromarray(draw((name, 5, 6, 25, 20))) for name in ("red", "green", "blue")]
+    pages[0].save("pics/b.tif", save_all=True, append_images=pages[1:])
+    pages[1].save("pics/c.tif")
+    ended(4)
+    assert "after 3 of 6 images" in annotate("--overlay", "overlays").stderr
+    encoded(model)
+    ended(None)
+    annotate("--resume", "--overlay", "overlays")
+    assert encoded(model) == 4
+    images = written_json()["images"]
+    assert [(image["file"].removeprefix("pics/"), image["page"]) for image in images] == [
+        ("a.png", None),
+        ("b.png", None),
+        ("b.tif", 1),
+        ("b.tif", 2),
+        ("b.tif", 3),
+        ("c.png", None),
+        ("c.tif", None),
+        ("d.png", None),
+    ]
+    labels = [image["regions"][0]["label"] for image in images]
+    assert labels == ["red", "red", "red", "green", "blue", "red", "green", "red"]
+    assert "b.page-3.overlay.png" in names_in("overlays")
+    assert len(names_in("overlays")) == 8
+
+
+def test_a_damaged_file_of_pages_fails_once(pics):
+    Path("pics/e.tif").write_bytes(b"II*\0 no tiff")
+    result = annotate()
+    assert result.exit_code == 1
+    assert result.stderr.count("e.tif") == 1
