@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pam_labeling.documents import ImageEntry, RegionEntry
 
 _LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of `--label-fit`, to compare
-_LINE = 60.0  # seconds between two lines of progress without a terminal, if it is slow
+_LINES = (1.0, 60.0)  # the least and most seconds between two lines of progress
 _ROWS = 500  # of the table of results; the image that reaches it is still shown whole
 _PIPE_WIDTH = 160  # characters, if stdout is not a terminal
 
@@ -92,7 +92,9 @@ class RunProgress:
         if self._first is None:
             self._first = number
         now, tenth = time.monotonic(), number * 10 // self._images
-        if self._lines and (tenth > self._shown or now - self._line >= _LINE):
+        least, most = (now - self._line >= seconds for seconds in _LINES)
+        due = number == self._images or most or (least and tenth > self._shown)
+        if self._lines and due:
             self._shown, self._line = tenth, now
             seconds = now - self._began
             left = seconds / (number - self._first + 1) * (self._images - number)
