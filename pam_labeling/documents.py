@@ -62,13 +62,19 @@ class RefusalEntry(TypedDict):
     scores: dict[str, float | None]
 
 
-class _Paged(TypedDict, total=False):
-    """What an image has only if a file has several pages: the number of its page, from 1."""
+class _Origin(TypedDict, total=False):
+    """What an image has only if it is not a file of its own.
+
+    Attributes:
+        page: the number of its page, from 1, in a file of several pages; else None.
+        source: the address that it comes from.
+    """
 
     page: int | None
+    source: str
 
 
-class ImageEntry(_Paged):
+class ImageEntry(_Origin):
     """An image in JSON; if it failed, `error` says why, and it has no size and no regions."""
 
     file: str
