@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from pam_labeling.command_line.lettering import SIZE, width_of, wrap, write
+from pam_labeling.command_line.lettering import SIZE, UNJOINED, is_unjoined, width_of, wrap, write
 from pam_labeling.regions import Region
 
 Canvas = npt.NDArray[np.uint8]
@@ -105,8 +105,13 @@ def _draw_strip(regions: Sequence[Region], width: int) -> Canvas:
     deep = max(1, math.ceil(len(blocks) / (width // column)))
     columns = [blocks[start : start + deep] for start in range(0, len(blocks), deep)]
     height = max((sum(map(len, some)) for some in columns), default=0)
-    strip = Image.new("RGB", (width, height * _LINE + 2 * _MARGIN), "white")
+    unjoined = any(is_unjoined(text) for block in texts for text in block)
+    remarks = wrap(UNJOINED, width - 2 * _MARGIN) if unjoined else []
+    lines = height + len(remarks)
+    strip = Image.new("RGB", (width, lines * _LINE + 2 * _MARGIN), "white")
     draw = ImageDraw.Draw(strip)
+    for number, remark in enumerate(remarks, height):
+        write(draw, remark, (_MARGIN, _MARGIN + SIZE + 2 + number * _LINE), _INK)
     for number, some in enumerate(columns):
         left, baseline = number * column, _MARGIN + SIZE + 2
         for index, block in enumerate(some, number * deep):

@@ -11,7 +11,11 @@ from PIL import ExifTags, Image
 
 from pam_labeling.media import read_image
 from tests.e2e.label_studio.servers import chromium
-from tests.pam_labeling.test_media import XMP, png_turned_after_its_pixels
+from tests.pam_labeling.test_media import (
+    XMP,
+    avif_turned_by_exif_alone,
+    png_turned_after_its_pixels,
+)
 
 _SHOWN = """async address => {
     const image = new Image()
@@ -73,6 +77,11 @@ def test_xmp_turns_no_image(shown, fmt):
 def test_exif_after_the_pixels_turns_no_png(shown):
     content = png_turned_after_its_pixels()
     assert_same(read_image(content).pixels, shown(content, "png"))
+
+
+def test_exif_alone_turns_no_avif(shown):
+    content = avif_turned_by_exif_alone()
+    assert_same(read_image(content).pixels, shown(content, "avif"))
 
 
 def assert_same(pixels, seen):

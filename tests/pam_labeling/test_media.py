@@ -115,6 +115,14 @@ def sideways():
     return exif
 
 
+def avif_turned_by_exif_alone():
+    # Pillow itself writes an orientation as the AVIF's own turn.
+    tiff = b"II*\0\x08\0\0\0\x01\0\x13\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0"
+    content = encode(corners(), "AVIF", exif=b"Exif\0\0" + tiff, quality=95)
+    assert tiff in content
+    return content.replace(tiff, tiff.replace(b"\x13\x01", b"\x12\x01"))
+
+
 XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description '
     b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></x:xmpmeta>'
@@ -127,6 +135,8 @@ XMP = (
         pytest.param(encode(corners(), "WEBP", exif=sideways(), lossless=True), id="webp"),
         pytest.param(encode(corners(), "JPEG", xmp=XMP, quality=95), id="xmp"),
         pytest.param(png_turned_after_its_pixels(), id="png after the pixels"),
+        pytest.param(avif_turned_by_exif_alone(), id="avif by exif"),
+        pytest.param(encode(corners(), "AVIF", xmp=XMP, quality=95), id="avif xmp"),
     ],
 )
 def test_what_browsers_show_as_stored_is_not_turned(content):

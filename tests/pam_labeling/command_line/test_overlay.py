@@ -3,6 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pam_labeling.command_line import lettering
+from pam_labeling.command_line.lettering import wrap
 from pam_labeling.command_line.overlay import colour_of, draw_overlay
 from pam_labeling.regions import Provenance, Region, Scores
 from pam_model import Task
@@ -81,6 +83,18 @@ def test_labels_are_drawn_also_in_chinese():
     )
     assert (first[:600] != second[:600]).any()
     assert (first[600:] != second[600:]).any()
+
+
+def test_a_strip_says_where_letters_are_not_joined(monkeypatch):
+    regions = [region(10, 100, 60, 160, label="قطة")]
+    joined = draw_overlay(GREY, regions)
+    monkeypatch.setattr(lettering, "_shapes", lambda: False)
+    alone = draw_overlay(GREY, regions)
+    lines = len(wrap(lettering.UNJOINED, 800 - 24))
+    assert alone.shape[0] == joined.shape[0] + 26 * lines
+    assert (alone[joined.shape[0] :] < 128).any()
+    cats = [region(10, 100, 60, 160, label="cat")]
+    assert draw_overlay(GREY, cats).shape[0] == joined.shape[0]
 
 
 def test_labels_at_the_edge_stay_inside():
