@@ -62,13 +62,19 @@ class RefusalEntry(TypedDict):
     scores: dict[str, float | None]
 
 
-class _Fetched(TypedDict, total=False):
-    """What an image has only if it does not come from a file: the address of its `source`."""
+class _Origin(TypedDict, total=False):
+    """What an image has only if it is not a file of its own.
 
+    Attributes:
+        page: the number of its page, from 1, in a file of several pages; else None.
+        source: the address that it comes from.
+    """
+
+    page: int | None
     source: str
 
 
-class ImageEntry(_Fetched):
+class ImageEntry(_Origin):
     """An image in JSON; if it failed, `error` says why, and it has no size and no regions."""
 
     file: str
@@ -143,7 +149,7 @@ def image_entry(file: str, annotation: Annotation) -> ImageEntry:
         "regions": [_region_entry(region) for region in annotation.regions],
         "refusals": [
             {
-                "prompt": _prompt_entry(refusal.prompt),
+                "prompt": prompt_entry(refusal.prompt),
                 "reason": refusal.reason,
                 "scores": _scores_entry(refusal.scores),
             }
@@ -272,7 +278,7 @@ def write_json(path: Path, content: object) -> None:
 def _region_entry(region: Region) -> RegionEntry:
     prompt = region.provenance.prompt
     return {
-        "prompt": None if prompt is None else _prompt_entry(prompt),
+        "prompt": None if prompt is None else prompt_entry(prompt),
         "box": list(region.box),
         "area": region.area,
         "mask": encode_rle(region.mask),
@@ -289,7 +295,7 @@ def _scores_entry(scores: Scores) -> dict[str, float | None]:
     return {"iou": round(scores.iou, 6), "object": round(scores.object, 6), "label": label}
 
 
-def _prompt_entry(prompt: Prompt) -> dict[str, Any]:
+def prompt_entry(prompt: Prompt) -> dict[str, Any]:
     """A prompt in JSON: points `[x, y, positive]`, box, angle and mask as they were given."""
     points = zip(prompt.points.tolist(), prompt.point_labels.tolist(), strict=True)
     return {

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
-from torch.nn import functional as F
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,27 +91,3 @@ class CroppedMask:
     def is_empty(self) -> bool:
         """Whether no pixel is in the mask."""
         return self.crop.size == 0
-
-
-def square_masks(masks: Sequence[CroppedMask], side: int, device: torch.device) -> Tensor:
-    """Squash masks of one image to a square: float32 `(N, 1, side, side)` of 0 and 1.
-
-    Args:
-        masks: at least one.
-        side: the square's side in pixels.
-        device: where to compute.
-    """
-    width, height = masks[0].size
-    # One mask after the other, in the same memory: at four bytes a pixel a photograph is large.
-    full = torch.zeros(1, 1, height, width, device=device)
-    squares = torch.empty(len(masks), 1, side, side, device=device)
-    for row, mask in enumerate(masks):
-        x1, y1, x2, y2 = mask.box
-        part = full[0, 0, y1:y2, x1:x2]  # a view, [y2 - y1, x2 - x1]
-        part.copy_(torch.tensor(mask.crop))
-        square = F.interpolate(
-            full, size=(side, side), mode="bilinear", align_corners=False, antialias=True
-        )
-        squares[row] = square[0] >= 0.5  # antialiased fractions back to 0 and 1
-        part.zero_()
-    return squares

@@ -6,6 +6,7 @@ cache. Nothing here knows about images.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,8 @@ from pam_model.errors import InputError
 from pam_model.key_values import RegionContexts
 from pam_model.options import GenerationOptions
 from pam_model.tasks import BEFORE_REGION, END, LabelScore, after_region
+
+_log = logging.getLogger(__name__)
 
 _ROWS_PER_HEAD = 256  # positions whose vocabulary logits are held at once
 _TOKENS_PER_PASS = 512  # tokens of labels scored in one pass
@@ -72,6 +75,7 @@ class LanguageModel(nn.Module):
         self.tokenizer = tokenizer
         self.end_id = tokenizer.convert_tokens_to_ids(END)
         self._graph_decoders = CudaGraphDecoders(self.qwen2)
+        self._told_of_cuts = False
 
     def ids(self, text: str) -> Tensor:
         """The ids of `text`: int64 `(length,)`, on the model's device."""
@@ -151,7 +155,10 @@ class LanguageModel(nn.Module):
                 values = tokens.tolist()
                 going = [index for index, token in enumerate(values) if token != self.end_id]
                 yield [(active[index], values[index]) for index in going]
-                if not going or count == options.max_new_tokens:
+                if not going:
+                    return
+                if count == options.max_new_tokens:
+                    self._tell_of_cuts(count)
                     return
                 if len(going) < len(active):
                     keep = torch.tensor(going, device=tokens.device)
@@ -159,6 +166,16 @@ class LanguageModel(nn.Module):
                     tokens = tokens[keep]
                     active = [active[index] for index in going]
                 logits = decoder.step(tokens)  # [R, vocabulary]
+
+    def _tell_of_cuts(self, tokens: int) -> None:
+        """Say once that an answer did not come to its end."""
+        if not self._told_of_cuts:
+            self._told_of_cuts = True
+            _log.warning(
+                "An answer was cut after %d tokens, the limit (max_new_tokens). A higher limit "
+                "allows whole answers. This is said once.",
+                tokens,
+            )
 
     @contextmanager
     def _decoder(self, cache: DynamicCache, mask: Tensor, new: int) -> Iterator[Decoder]:

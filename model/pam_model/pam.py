@@ -21,7 +21,6 @@ import torch
 from pam_model import devices, everything
 from pam_model.checkpoints import hub
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
-from pam_model.cropped_mask import square_masks
 from pam_model.errors import InputError
 from pam_model.key_values import RegionContexts
 from pam_model.network import PAMNetwork
@@ -31,6 +30,7 @@ from pam_model.prompt_tensors import (
     confine_to_turned_boxes,
     decoder_pass,
     point_tensors,
+    square_masks,
 )
 from pam_model.prompts import Prompt, check_prompts
 from pam_model.segmenter import Attended, DecoderOutput

@@ -1,4 +1,4 @@
-"""Prompts as SAM 2.1 takes them: points in pixels of the square image, and their labels."""
+"""Prompts as SAM 2.1 takes them: points in pixels of the square image, their labels, and masks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from pam_model.cropped_mask import CroppedMask
 from pam_model.prompts import Prompt
 from pam_model.segmenter import BOX_LABELS
 
@@ -91,3 +93,27 @@ def _inside_turned_box(prompt: Prompt, size: tuple[int, int], cells: int) -> Ten
     across = y * math.cos(turn) - x * math.sin(turn)
     inside = torch.minimum((x2 - x1) / 2 - along.abs(), (y2 - y1) / 2 - across.abs())
     return inside * (cells / max(size))
+
+
+def square_masks(masks: Sequence[CroppedMask], side: int, device: torch.device) -> Tensor:
+    """Squash masks of one image to a square: float32 `(N, 1, side, side)` of 0 and 1.
+
+    Args:
+        masks: at least one.
+        side: the square's side in pixels.
+        device: where to compute.
+    """
+    width, height = masks[0].size
+    # One mask after the other, in the same memory: at four bytes a pixel a photograph is large.
+    full = torch.zeros(1, 1, height, width, device=device)
+    squares = torch.empty(len(masks), 1, side, side, device=device)
+    for row, mask in enumerate(masks):
+        x1, y1, x2, y2 = mask.box
+        part = full[0, 0, y1:y2, x1:x2]  # a view, [y2 - y1, x2 - x1]
+        part.copy_(torch.tensor(mask.crop))
+        square = F.interpolate(
+            full, size=(side, side), mode="bilinear", align_corners=False, antialias=True
+        )
+        squares[row] = square[0] >= 0.5  # antialiased fractions back to 0 and 1
+        part.zero_()
+    return squares

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 
-from pam_labeling.annotator import Annotator
+from pam_labeling.command_line.image_paths import OVERLAY_END
+from pam_labeling.command_line.journal import Source
 from pam_labeling.command_line.overlay import draw_overlay
 from pam_labeling.documents import ImageEntry, failed_entry, image_entry
-from pam_labeling.media import SUFFIXES, read_image
+from pam_labeling.errors import ImageError
+from pam_labeling.files import whole_file
 from pam_labeling.regions import Region
-from pam_labeling.request import Request
+from pam_labeling.request import LazyRequest, Request
+
+if TYPE_CHECKING:
+    from pam_labeling.annotator import Annotator  # loads torch
 
 _LONGEST_STEM = 200  # bytes; most file systems allow 255, and a number and a suffix are added
 
@@ -24,73 +31,122 @@ class OverlayError(OSError):
     """An overlay cannot be drawn or written."""
 
 
-def image_files(paths: Iterable[Path]) -> list[str]:
-    """The files to annotate: named files, and all images in named folders, sorted by name."""
-    files: list[str] = []
-    for path in paths:
-        if path.is_dir():
-            inside = (file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
-            files += sorted(str(file) for file in inside if file.is_file())
-        else:
-            files.append(str(path))
-    return list(dict.fromkeys(files))  # each file once
+@dataclass(frozen=True)
+class Done:
+    """An image or page that was annotated or failed.
+
+    Attributes:
+        source: where it comes from, with the name of the overlay that was written.
+        entry: its entry of the document.
+        overlay_error: why there is no overlay; the annotation is complete even so.
+    """
+
+    source: Source
+    entry: ImageEntry
+    overlay_error: OverlayError | None = None
+
+
+class OverlayNames:
+    """Names the overlays: `STEM.overlay.png`, numbered where stems are equal.
+
+    Names that differ only in case count as equal, and long stems are cut.
+
+    Args:
+        taken: names that are not free.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = {name.casefold() for name in taken}
+        self._numbers: dict[str, int] = {}  # the last of each stem; thousands may be "image.png"
+
+    def name(self, path: str, page: int | None = None) -> str:
+        """A name for the overlay of an image or page; a new one for each call."""
+        # Cut between letters, and drop the bytes that are not UTF-8.
+        stem = os.fsencode(Path(path).stem)[:_LONGEST_STEM].decode("utf-8", "ignore")
+        if page is not None:
+            stem += f".page-{page}"
+        # Never the image's own name: overlays may go into the folder of the images.
+        name, number = f"{stem}{OVERLAY_END}", self._numbers.get(stem.casefold(), 1)
+        while name.casefold() in self._taken:
+            number += 1
+            name = f"{stem}-{number}{OVERLAY_END}"
+        self._numbers[stem.casefold()] = number
+        self._taken.add(name.casefold())
+        return name
 
 
 def annotate_files(
-    annotator: Annotator, files: Sequence[str], template: Request, *, overlays: Path | None = None
-) -> Generator[tuple[ImageEntry, OverlayError | None], None, None]:
-    """Annotate files, and yield an entry for each in their order.
+    annotator: Annotator,
+    sources: Iterable[Source],
+    template: Request,
+    *,
+    overlays: Path | None = None,
+    names: OverlayNames | None = None,
+    unread: Mapping[str, str] | None = None,
+) -> Generator[Done, None, None]:
+    """Annotate image files and pages, and yield each as it is done, in their order.
 
-    If a file fails, its entry has the error, and the others go on. Each entry comes with the error
-    of its overlay, or None; the annotation is complete even if its overlay fails.
+    If one fails, its entry has the error, and the others go on.
 
     Args:
         annotator: the annotator that does the work.
-        files: paths of image files.
+        sources: the files and pages; they are consumed as the work goes on.
         template: the request for every image; its own image is ignored.
         overlays: the folder to write overlay images to, or None.
+        names: names the overlays.
+        unread: paths that fail, and why: folders that could not be listed.
     """
-    names = {} if overlays is None else overlay_names(files)
-    requests = (replace(template, image=file) for file in files)
+    names, unread = names or OverlayNames(), unread or {}
+    requests = (
+        _request(annotator, source, template, unread.get(source.path)) for source in sources
+    )
     with closing(annotator.annotate_many(requests)) as outcomes:
-        for file, outcome in zip(files, outcomes, strict=True):
+        for outcome in outcomes:
+            source: Source = outcome.key
             if outcome.annotation is None:
                 assert outcome.error is not None
-                yield failed_entry(file, outcome.error), None
+                failed = failed_entry(source.path, outcome.error)
+                yield Done(source, {**failed, "page": source.page})
                 continue
-            failure = None
-            if overlays is not None:
-                failure = _try_overlay(file, overlays / names[file], outcome.annotation.regions)
-            yield image_entry(file, outcome.annotation), failure
+            entry: ImageEntry = {
+                **image_entry(source.path, outcome.annotation),
+                "page": source.page,
+            }
+            if overlays is None:
+                yield Done(source, entry)
+                continue
+            name = names.name(source.path, source.page)
+            error = _try_overlay(annotator, source, overlays / name, outcome.annotation.regions)
+            yield Done(replace(source, overlay="" if error else name), entry, error)
 
 
-def overlay_names(files: Iterable[str]) -> dict[str, str]:
-    """The file name of each image's overlay: `STEM.overlay.png`, numbered if stems are equal.
-
-    Names that differ only in case count as equal, and long stems are cut.
-    """
-    names: dict[str, str] = {}
-    taken: set[str] = set()
-    numbers: dict[str, int] = {}  # the last number of each stem; thousands may be "image.png"
-    for file in files:
-        # Cut between letters, and drop the bytes that are not UTF-8.
-        stem = os.fsencode(Path(file).stem)[:_LONGEST_STEM].decode("utf-8", "ignore")
-        # Never the image's own name: overlays may go into the folder of the images.
-        name, number = f"{stem}.overlay.png", numbers.get(stem.casefold(), 1)
-        while name.casefold() in taken:
-            number += 1
-            name = f"{stem}-{number}.overlay.png"
-        numbers[stem.casefold()] = number
-        taken.add(name.casefold())
-        names[file] = name
-    return names
+def _request(
+    annotator: Annotator, source: Source, template: Request, fault: str | None
+) -> Request | LazyRequest:
+    if fault is not None:
+        return LazyRequest(source, partial(_refuse, f"{source.path}: {fault}"))
+    if source.page is None:
+        return replace(template, image=source.path, key=source)
+    return LazyRequest(source, partial(_read_page, annotator, source, template))
 
 
-def _try_overlay(file: str, path: Path, regions: Sequence[Region]) -> OverlayError | None:
+def _refuse(message: str) -> Request:
+    raise ImageError(message)
+
+
+def _read_page(annotator: Annotator, source: Source, template: Request) -> Request:
+    """The request for a page; a thread that reads images calls this."""
+    return replace(template, image=annotator.read(source.path, page=source.page), key=source)
+
+
+def _try_overlay(
+    annotator: Annotator, source: Source, path: Path, regions: Sequence[Region]
+) -> OverlayError | None:
     try:
-        overlay = draw_overlay(read_image(file).pixels, regions)
+        overlay = draw_overlay(annotator.read(source.path, page=source.page).pixels, regions)
         _, content = cv2.imencode(".png", cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
-        path.write_bytes(content.tobytes())
+        with whole_file(path) as file:
+            file.write_bytes(content.tobytes())
     except Exception as error:  # noqa: BLE001 - the caller gets it; the annotation is not lost
         return OverlayError(f"cannot write the overlay {path}: {error}")
     return None

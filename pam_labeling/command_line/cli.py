@@ -22,7 +22,7 @@ from pam_labeling.version import VERSION
 EXIT_CODES = (
     "Exit codes: 0 all done; 1 some images failed (the others are saved); 2 wrong usage; "
     "3 the model cannot be loaded; 4 an output cannot be written; "
-    "130 interrupted (what was done is saved)."
+    "130 interrupted, 143 terminated (what was done is saved)."
 )
 
 PLATFORMS = "pam_labeling.commands"
@@ -43,6 +43,9 @@ _Images = Annotated[
         readable=False,
         help="Image files, or folders of them.",
     ),
+]
+_Recursive = Annotated[
+    bool, typer.Option("--recursive", "-r", help="Look into folders in the folders, too.")
 ]
 _Box = Annotated[
     list[str] | None,
@@ -73,17 +76,25 @@ _Everything = Annotated[
     ),
 ]
 _MaxRegions = Annotated[
-    int | None, typer.Option(min=1, help="Of everything, keep this many of the best regions.")
+    int | None,
+    typer.Option(
+        min=1, metavar="NUMBER", help="Of everything, keep this many of the best regions."
+    ),
 ]
 _Labels = Annotated[
     str | None,
-    typer.Option(metavar="A,B,C", help="Your own labels to choose from, instead of open labels."),
+    typer.Option(
+        metavar="A,B,C",
+        help="Your own labels to choose from, instead of open labels; one with a comma in "
+        "double quotes. Or @FILE, with a label in each line.",
+    ),
 ]
 _LabelFit = Annotated[
     float | None,
     typer.Option(
         min=0,
         max=1,
+        metavar="NUMBER",
         help="Leave your label out where it fits less well than that; 0 always gives one. (0.05)",
     ),
 ]
@@ -92,12 +103,14 @@ _Tasks = Annotated[
     str | None,
     typer.Option(
         metavar="LIST",
-        help="What to say about each region: label,definition,brief,detailed; '' for masks only. "
-        "(label,brief; with --labels, brief.)",
+        help="What to say about each region, of: label, definition, brief, detailed; '' for "
+        "masks only. (label,brief; with --labels, brief.)",
     ),
 ]
 _Language = Annotated[str, typer.Option(metavar="en|zh", help="Language of the words.")]
-_MaxNewTokens = Annotated[int, typer.Option(min=1, help="The longest answer, in tokens.")]
+_MaxNewTokens = Annotated[
+    int, typer.Option(min=1, metavar="NUMBER", help="The longest answer, in tokens.")
+]
 _Model = Annotated[
     str | None,
     typer.Option(
@@ -113,7 +126,8 @@ _Device = Annotated[
     typer.Option(metavar="cpu|cuda|mps", help="Where to compute. (The fastest there is.)"),
 ]
 _Dtype = Annotated[
-    str | None, typer.Option(metavar="float32|bfloat16|float16", help="(What suits the device.)")
+    str | None,
+    typer.Option(metavar="TYPE", help="float32, bfloat16 or float16. (What suits the device.)"),
 ]
 _GreyRange = Annotated[
     str | None,
@@ -127,9 +141,30 @@ _GreyRange = Annotated[
 _Output = Annotated[
     str | None,
     typer.Option(
-        metavar="FILE",
-        help="Write FILE.json (see schemas/annotations-2.json) or, for COCO, FILE.coco.json. "
-        "'-' prints the JSON instead of the table.",
+        metavar="PATH",
+        help="Write FILE.json, FILE.coco.json, FILE.csv or another format of docs/formats.md. "
+        "'-' prints JSON instead of the table.",
+    ),
+]
+_Format = Annotated[
+    str | None,
+    typer.Option(
+        "--format",
+        metavar="NAME",
+        help="The output's format, if its name does not say it: json, coco, label-studio, "
+        "parquet, csv, yolo-seg, yolo-box, voc, masks or pam-data.",
+    ),
+]
+_Polygons = Annotated[
+    bool,
+    typer.Option("--polygons", help="Outlines instead of run lengths, in coco and label-studio."),
+]
+_Resume = Annotated[
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on with PATH.partial.jsonl, which an interrupted run has left, and do only what "
+        "is new, changed or failed. The file is kept, to add images later.",
     ),
 ]
 _Overlay = Annotated[
@@ -167,6 +202,9 @@ def exit_codes() -> Iterator[None]:
         messages_console().print(f"[red]error:[/] {shown(str(error))}")
         code = error.code if isinstance(error, CommandError) else ExitCode.USAGE
         raise typer.Exit(code) from error
+    except KeyboardInterrupt as interrupt:  # before the work began
+        messages_console().print("[red]interrupted[/]")
+        raise typer.Exit(ExitCode.INTERRUPTED) from interrupt
 
 
 def _show_version(wanted: bool) -> None:
@@ -188,6 +226,7 @@ def _root(
 @app.command(epilog=EXIT_CODES)
 def annotate(
     images: _Images,
+    recursive: _Recursive = False,
     box: _Box = None,
     point: _Point = None,
     mask: _Mask = None,
@@ -205,6 +244,9 @@ def annotate(
     dtype: _Dtype = None,
     grey_range: _GreyRange = None,
     output: _Output = None,
+    output_format: _Format = None,
+    polygons: _Polygons = False,
+    resume: _Resume = False,
     overlay: _Overlay = None,
 ) -> None:
     """Segment, label and describe objects in images.
@@ -212,26 +254,29 @@ def annotate(
     Boxes, points and masks apply to every image, in pixels of the upright image.
     """
     with exit_codes():
-        from pam_labeling.command_line import commands  # noqa: PLC0415 - loads torch, which --help does not need
-        from pam_labeling.settings import Settings  # noqa: PLC0415 - loads NumPy and Pillow
-        from pam_labeling.vocabulary import replaced  # noqa: PLC0415 - loads NumPy
+        # These load NumPy, Pillow and OpenCV, which --help does not need.
+        from pam_labeling.command_line import commands  # noqa: PLC0415
+        from pam_labeling.command_line import request_options as options  # noqa: PLC0415
+        from pam_labeling.command_line.outputs import OutputOptions  # noqa: PLC0415
+        from pam_labeling.command_line.run import ImageOptions  # noqa: PLC0415
+        from pam_labeling.settings import Settings  # noqa: PLC0415
+        from pam_labeling.vocabulary import replaced  # noqa: PLC0415
 
         if threshold is not None:
             raise CommandError(replaced("--threshold", "--label-fit"))
-        request = commands.build_request(
-            commands.PromptOptions(box or (), point or (), mask or (), everything, max_regions),
-            commands.QuestionOptions(tasks, labels, language, label_fit, max_new_tokens),
+        request = options.build_request(
+            options.PromptOptions(box or (), point or (), mask or (), everything, max_regions),
+            options.QuestionOptions(tasks, labels, language, label_fit, max_new_tokens),
         )
         settings = Settings.from_environment(
             option="--{}", model=model, sam2=sam2, device=device, dtype=dtype, range=grey_range
         )
         code = commands.annotate(
-            images,
+            ImageOptions(images, recursive, overlay),
             request,
             settings=settings,
             language=language,
-            output=output,
-            overlay=overlay,
+            output=OutputOptions(output, output_format, polygons, resume),
         )
     raise typer.Exit(code)
 
@@ -239,7 +284,8 @@ def annotate(
 @app.command("label-fit", epilog=EXIT_CODES)
 def label_fit(
     images: _Images,
-    labels: Annotated[str, typer.Option(metavar="A,B,C", help="Your own labels.")],
+    labels: Annotated[str, typer.Option(metavar="A,B,C", help="Your own labels, or @FILE.")],
+    recursive: _Recursive = False,
     box: _Box = None,
     point: _Point = None,
     mask: _Mask = None,
@@ -257,17 +303,22 @@ def label_fit(
     would keep it. The best fits come first: choose the number above which the labels are right.
     """
     with exit_codes():
-        from pam_labeling.command_line import commands  # noqa: PLC0415 - loads torch, which --help does not need
-        from pam_labeling.settings import Settings  # noqa: PLC0415 - loads NumPy and Pillow
+        # These load NumPy, Pillow and OpenCV, which --help does not need.
+        from pam_labeling.command_line import commands  # noqa: PLC0415
+        from pam_labeling.command_line import request_options as options  # noqa: PLC0415
+        from pam_labeling.command_line.run import ImageOptions  # noqa: PLC0415
+        from pam_labeling.settings import Settings  # noqa: PLC0415
 
-        request = commands.build_request(
-            commands.PromptOptions(box or (), point or (), mask or (), max_regions=max_regions),
-            commands.QuestionOptions(labels=labels),
+        request = options.build_request(
+            options.PromptOptions(box or (), point or (), mask or (), max_regions=max_regions),
+            options.QuestionOptions(labels=labels),
         )
         settings = Settings.from_environment(
             option="--{}", model=model, sam2=sam2, device=device, dtype=dtype, range=grey_range
         )
-        code = commands.label_fit(images, request, settings=settings, overlay=overlay)
+        code = commands.label_fit(
+            ImageOptions(images, recursive, overlay), request, settings=settings
+        )
     raise typer.Exit(code)
 
 
@@ -280,7 +331,7 @@ def download(
 ) -> None:
     """Fetch a checkpoint and its SAM 2.1; an interrupted download continues."""
     with exit_codes():
-        from pam_labeling.command_line import commands  # noqa: PLC0415 - loads torch, which --help does not need
+        from pam_labeling.command_line import commands  # noqa: PLC0415 - loads NumPy, which --help does not need
 
         code = commands.download(name, cache_dir=cache_dir)
     raise typer.Exit(code)

@@ -14,6 +14,7 @@ class ExitCode(IntEnum):
     NO_MODEL = 3
     NOT_WRITTEN = 4
     INTERRUPTED = 130
+    TERMINATED = 143
 
 
 class CommandError(Exception):

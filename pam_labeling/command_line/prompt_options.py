@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from pam_labeling.errors import ImageError, PromptError
-from pam_labeling.media import MAX_PIXELS, read_mask
+from pam_labeling.media import MAX_PIXELS, MAX_SIDE, read_mask
 from pam_labeling.regions import Prompt
 
 NEXT = "next"
+_LARGEST = (MAX_SIDE, MAX_SIDE)  # width and height of an image in pixels
 _SIGNS = {"+": True, "-": False}
 
 
 def parse_prompts(
     boxes: Iterable[str],
     points: Iterable[str],
-    masks: Iterable[str],
+    masks: Sequence[str],
     *,
     max_pixels: int = MAX_PIXELS,
 ) -> tuple[Prompt, ...]:
@@ -29,12 +30,28 @@ def parse_prompts(
         max_pixels: the largest mask that is read, as width x height.
 
     Raises:
-        PromptError: a value has another form; the message quotes it.
+        PromptError: a value has another form, or can be right in no image; the message quotes it.
     """
-    prompts = [Prompt.from_box(_numbers("--box", box, "x1,y1,x2,y2", 4)) for box in boxes]
-    prompts += [_clicks(group) for group in _groups(points)]
-    prompts += [_mask(file, max_pixels) for file in masks]
-    return tuple(prompts)
+    drawn = [_mask(file, max_pixels) for file in masks]
+    # Masks fit images of their own size only; without one, any image may be meant.
+    size = next((prompt.cropped.size for prompt in drawn if prompt.cropped is not None), _LARGEST)
+    given = [
+        *(
+            (f"--box {box}", Prompt.from_box(_numbers("--box", box, "x1,y1,x2,y2", 4)))
+            for box in boxes
+        ),
+        *((f"--point {' '.join(group)}", _clicks(group)) for group in _groups(points)),
+        *((f"--mask {file}", prompt) for file, prompt in zip(masks, drawn, strict=True)),
+    ]
+    return tuple(_checked(prompt, text, size) for text, prompt in given)
+
+
+def _checked(prompt: Prompt, text: str, size: tuple[int, int]) -> Prompt:
+    try:
+        prompt.check(size)
+    except PromptError as error:
+        raise PromptError(f"{text} fits no image: {error}") from error
+    return prompt
 
 
 def _mask(file: str, max_pixels: int) -> Prompt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from pam_labeling.documents import ImageEntry, RegionEntry
 
 _LIMITS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)  # of `--label-fit`, to compare
+_LINES = (1.0, 60.0)  # the least and most seconds between two lines of progress
+_ROWS = 500  # of the table of results; the image that reaches it is still shown whole
 _PIPE_WIDTH = 160  # characters, if stdout is not a terminal
 
 
@@ -53,6 +56,80 @@ def progress_bar(console: Console, images: int) -> Progress:
         disable=images < 2,
         transient=True,
     )
+
+
+class RunProgress:
+    """Shows how many images of a run are done: a bar on a terminal, elsewhere a line now and then.
+
+    Nothing is shown for a single image.
+
+    Args:
+        console: a console on stderr.
+        images: the number of images of the run.
+    """
+
+    def __init__(self, console: Console, images: int) -> None:
+        self._console = console
+        self._images = images
+        self._bar = progress_bar(console, images)
+        self._lines = not console.is_terminal and images > 1
+        self._bar.disable |= not console.is_terminal
+        self._task = self._bar.add_task("annotating", total=images)
+        self._first: int | None = None  # the number of the first image that this run did
+        self._shown = 0
+        self._began = self._line = time.monotonic()
+
+    def __enter__(self) -> RunProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def reached(self, number: int) -> None:
+        """Show that the images up to this one, counted from 1, are done."""
+        self._bar.update(self._task, completed=number)
+        if self._first is None:
+            self._first = number
+        now, tenth = time.monotonic(), number * 10 // self._images
+        least, most = (now - self._line >= seconds for seconds in _LINES)
+        due = number == self._images or most or (least and tenth > self._shown)
+        if self._lines and due:
+            self._shown, self._line = tenth, now
+            seconds = now - self._began
+            left = seconds / (number - self._first + 1) * (self._images - number)
+            self._console.print(
+                f"{number:,} of {self._images:,} images in {_duration(seconds)}, about "
+                f"{_duration(left)} left"
+            )
+
+
+def _duration(seconds: float) -> str:
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}"
+
+
+class Rows:
+    """The first entries of a run, for the table at its end; of the others, only the number.
+
+    Attributes:
+        entries: enough entries for the rows of a table.
+        more: how many images have no row.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[ImageEntry] = []
+        self.more = 0
+        self._rows = 0
+
+    def add(self, entry: ImageEntry) -> None:
+        """Keep an entry, or count it."""
+        if self._rows >= _ROWS:
+            self.more += 1
+            return
+        self.entries.append(entry)
+        self._rows += max(1, len(entry["regions"]) + len(entry["refusals"]))
 
 
 def results_table(images: Iterable[ImageEntry]) -> Table:

@@ -35,6 +35,8 @@ def write_coco(data: Dataset, path: Path, tally: Tally) -> None:
             tally.images += 1
             width, height = image.size
             entry = {"id": number, "file_name": image.name, "width": width, "height": height}
+            if image.page is not None:
+                entry["page"] = image.page  # not COCO's own key
             _add(stream, entry, number)
             for region in image.regions:
                 tally.regions += 1

@@ -62,6 +62,9 @@ class Tally:
     notes: list[str] = field(default_factory=list)
 
 
+_Key = tuple[str, int | None]  # of an image: its absolute path and its page
+
+
 class Image(NamedTuple):
     """An image that did not fail.
 
@@ -70,6 +73,7 @@ class Image(NamedTuple):
         stem: the name of its own file in a folder of files, without suffix; no two are equal.
         file: its path as it was given.
         source: the address that it comes from, or None.
+        page: the number of the page that it is, from 1; None: the file has only one.
         size: `(width, height)` of the upright image in pixels.
         regions: its regions.
     """
@@ -78,6 +82,7 @@ class Image(NamedTuple):
     stem: str
     file: str
     source: str | None
+    page: int | None
     size: tuple[int, int]
     regions: list[RegionEntry]
 
@@ -105,13 +110,13 @@ class Dataset:
     attribute_keys: tuple[str, ...]
     failed: int
     options: Options
-    _places: dict[str, list[int]]  # where the entries of each absolute path are
-    _stems: dict[str, str]
+    _places: dict[_Key, list[int]]  # where the entries of each image are
+    _stems: dict[_Key, str]
 
     def images(self) -> Iterator[Image]:
         """The images that did not fail; the regions of entries for one image come together."""
         with self.entries.path.open("rb") as lines:
-            for path, places in self._places.items():
+            for key, places in self._places.items():
                 entries: list[ImageEntry] = []
                 for place in places:
                     lines.seek(place)
@@ -123,13 +128,19 @@ class Dataset:
                 if any((one["width"], one["height"]) != (width, height) for one in others):
                     raise FormatError(f"the image {first['file']} is there with different sizes")
                 yield Image(
-                    self.name(path),
-                    self._stems[path],
+                    self.name(key[0]),
+                    self._stems[key],
                     first["file"],
                     first.get("source"),
+                    key[1],
                     (width, height),
                     [region for one in entries for region in one["regions"]],
                 )
+
+    @property
+    def has_pages(self) -> bool:
+        """Whether an image is a page of a file."""
+        return any(page is not None for _, page in self._places)
 
     @property
     def repeated(self) -> int:
@@ -186,7 +197,7 @@ def scan(
     Raises:
         FormatError: an image is outside `root`, or no folder holds all images.
     """
-    places: dict[str, list[int]] = {}
+    places: dict[_Key, list[int]] = {}
     # A dictionary keeps the order, and holds each name once.
     labels = dict.fromkeys(header["labels"] or ())
     texts: dict[str, None] = {}
@@ -196,14 +207,15 @@ def scan(
         if entry["error"] is not None:
             failed += 1
             continue
-        places.setdefault(os.path.abspath(entry["file"]), []).append(place)  # noqa: PTH100 - links stay
+        path = os.path.abspath(entry["file"])  # noqa: PTH100 - links stay
+        places.setdefault((path, entry.get("page")), []).append(place)
         for region in entry["regions"]:
             labels[label_of(region)] = None
             texts.update(dict.fromkeys(region["texts"]))
             attributes.update(dict.fromkeys(region.get("attributes", ())))
-    top = _root(places, root)
-    names = {path: Path(os.path.relpath(path, top)).as_posix() for path in places}
-    outside = next((path for path, name in names.items() if name.startswith("../")), None)
+    top = _root((path for path, _ in places), root)
+    names = {key: Path(os.path.relpath(key[0], top)).as_posix() for key in places}
+    outside = next((path for (path, _), name in names.items() if name.startswith("../")), None)
     if outside is not None:
         raise FormatError(f"the image {outside} is not in the folder {top}")
     return Dataset(
@@ -216,8 +228,14 @@ def scan(
         failed,
         options,
         places,
-        dict(zip(names, _unique_stems(names.values()), strict=True)),
+        dict(zip(names, _unique_stems(map(_of_page, names, names.values())), strict=True)),
     )
+
+
+def _of_page(key: _Key, name: str) -> str:
+    """The name of an image, or one made from its number if it is a page."""
+    path = PurePosixPath(name)
+    return name if key[1] is None else str(path.with_suffix(f".page-{key[1]}{path.suffix}"))
 
 
 def _root(paths: Iterable[str], root: Path | None) -> Path:

@@ -83,16 +83,19 @@ class RegionTable:
 
 def write_csv(data: Dataset, path: Path, tally: Tally) -> None:
     """Write a row for each region, and one for each image that failed or has no region."""
-    with RegionTable(path, data) as table:
+    paged = data.has_pages
+    with RegionTable(path, data, ("page",) if paged else ()) as table:
         for entry in data.entries:
             size = (entry["width"], entry["height"])
+            page = entry.get("page")
+            place = {"page": page} if paged and page is not None else {}
             tally.images += entry["error"] is None
             if not entry["regions"]:
-                table.add_row(entry["file"], size, {"error": entry["error"]})
+                table.add_row(entry["file"], size, {"error": entry["error"], **place})
             for region in entry["regions"]:
                 tally.regions += 1
-                image = Image(entry["file"], "", "", None, (size[0] or 0, size[1] or 0), [])
-                table.add(image, region)
+                image = Image(entry["file"], "", "", None, page, (size[0] or 0, size[1] or 0), [])
+                table.add(image, region, **place)
 
 
 def _cell(value: object) -> object:
@@ -161,6 +164,7 @@ def _schema(arrow: ModuleType, data: Dataset) -> Any:
     return arrow.schema(
         {
             "image": text,
+            "page": arrow.int64(),
             "width": arrow.int64(),
             "height": arrow.int64(),
             "regions": arrow.list_(arrow.struct(region)),
@@ -174,6 +178,7 @@ def _schema(arrow: ModuleType, data: Dataset) -> Any:
 def _row(entry: ImageEntry) -> dict[str, Any]:
     return {
         "image": entry["file"],
+        "page": entry.get("page"),
         "width": entry["width"],
         "height": entry["height"],
         "regions": [

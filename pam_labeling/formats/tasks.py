@@ -57,7 +57,8 @@ def _task(model: str, image: Image, options: Options, tally: Tally) -> dict[str,
     if address is None:
         prefix = options.image_prefix
         address = prefix + quote(image.name) if prefix else image.name
-    return {"data": {"image": address}, "predictions": [prediction]}
+    page = {} if image.page is None else {"page": image.page}
+    return {"data": {"image": address, **page}, "predictions": [prediction]}
 
 
 _Shape = tuple[str, str, dict[str, Any]]  # type, name of the tag, value without labels

@@ -134,6 +134,27 @@ def test_the_cache_of_a_region_is_left_as_it_was(
         assert torch.equal(keys, copy)
 
 
+def test_an_answer_that_was_cut_is_told_once(
+    language: LanguageModel,
+    regions: RegionContexts,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(language, "_told_of_cuts", False)
+    monkeypatch.setattr(language, "text", lambda ids: str(ids[0]) if ids else "")
+    options = GenerationOptions(max_new_tokens=3)
+    one = regions.select([0])
+    first = int(answer(language, one, QUESTIONS[:1], options)[0][0])
+    answer(language, one, QUESTIONS[:1], options)
+    (told,) = caplog.messages
+    assert told.startswith("An answer was cut after 3 tokens, the limit (max_new_tokens).")
+    caplog.clear()
+    monkeypatch.setattr(language, "_told_of_cuts", False)
+    monkeypatch.setattr(language, "end_id", first)
+    assert answer(language, one, QUESTIONS[:1], options) == [[""]]
+    assert not caplog.messages
+
+
 def test_an_empty_label_is_refused(language: LanguageModel, regions: RegionContexts) -> None:
     with pytest.raises(ValueError, match="the label '' is empty"):
         score(language, regions, "label?", ["cat", ""])

@@ -13,13 +13,15 @@ from PIL import Image
 from pycocotools.coco import COCO
 from typer.testing import CliRunner
 
-from pam_labeling.command_line import commands
+from pam_labeling import formats
+from pam_labeling.command_line import terminal
 from pam_labeling.command_line.cli import app, main
 from pam_labeling.documents import SCHEMA_FILE
 from pam_labeling.errors import CheckpointError
 from pam_labeling.masks import decode_rle
 from pam_labeling.settings import Settings
 from pam_labeling.version import VERSION
+from pam_model import Task
 from tests.pam_labeling.conftest import draw
 
 
@@ -260,7 +262,12 @@ def test_options_choose_the_model_and_override_the_environment(images, opened, m
         (["--max-regions", "2", "--box", "1,1,9,9"], "--max-regions needs --everything"),
         (["--label-fit", "0.5"], "--label-fit needs labels of your own"),
         (["--labels", "a", "--threshold", "0.5"], "--label-fit replaces --threshold"),
-        (["--output", "out.csv"], "FILE.json or FILE.coco.json, not out.csv"),
+        (["--output", "out.txt"], "the name must end with one of .coco.json,"),
+        (["--resume"], "--resume needs a file or folder: name it with --output"),
+        (["--polygons", "--output", "-"], "--polygons needs a file or folder"),
+        (["--polygons", "--output", "x.csv"], "--polygons needs the format coco or label-studio"),
+        (["--format", "cocoa", "--output", "x"], "the format must be one of coco,"),
+        (["--box", "129,466,4,341"], "--box 129,466,4,341 fits no image"),
         (["--device", "gpu"], "--device must be a text such as"),
         (["--range", "4095"], "--range must be LOW,HIGH"),
         (["--nonsense"], "No such option"),
@@ -302,18 +309,6 @@ def test_an_output_that_cannot_be_written_ends_with_4_before_the_work(images, op
 
 
 @pytest.mark.usefixtures("opened")
-def test_a_full_disk_ends_with_4_and_the_table_is_still_printed(images, tmp_path, monkeypatch):
-    def full(path, content):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(commands, "write_json", full)
-    result = annotate(images / "red.png", "--output", tmp_path / "out.json")
-    assert result.exit_code == 4
-    assert "No space left" in result.stderr
-    assert "brief red" in result.stdout
-
-
-@pytest.mark.usefixtures("opened")
 def test_an_overlay_that_cannot_be_written_ends_with_4_and_loses_nothing(images, tmp_path):
     (tmp_path / "overlays" / "red.overlay.png").mkdir(parents=True)
     output = tmp_path / "out.json"
@@ -324,22 +319,6 @@ def test_an_overlay_that_cannot_be_written_ends_with_4_and_loses_nothing(images,
     written = json.loads(output.read_text("utf-8"))["images"]
     assert [len(image["regions"]) for image in written] == [2, 1]
     assert (tmp_path / "overlays" / "green.overlay.png").is_file()
-
-
-@pytest.mark.usefixtures("opened")
-def test_an_interrupt_saves_what_was_done(images, tmp_path, monkeypatch):
-    real = commands.annotate_files
-
-    def interrupted(*arguments, **options):
-        yield next(real(*arguments, **options))
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(commands, "annotate_files", interrupted)
-    output = tmp_path / "out.json"
-    result = annotate(images / "green.png", images / "red.png", "--output", output)
-    assert result.exit_code == 130
-    assert "interrupted after 1 of 2 images" in result.stderr
-    assert len(json.loads(output.read_text("utf-8"))["images"]) == 1
 
 
 def test_download_prints_the_folder_and_explains_a_failure(monkeypatch, tmp_path):
@@ -356,16 +335,128 @@ def test_download_prints_the_folder_and_explains_a_failure(monkeypatch, tmp_path
     assert "cannot download PAM-9B: there is no checkpoint of that name" in result.stderr
 
 
-def test_version_and_help_need_no_torch():
+def test_version_help_and_wrong_usage_need_no_torch(images, tmp_path):
+    (tmp_path / "empty").mkdir()
+    picture = str(images / "red.png")
+    wrong = [
+        ["annotate", picture, "--box", "129,466,4,341"],
+        ["annotate", picture, "--tasks", "poem"],
+        ["annotate", picture, "--labels", "@gone.txt"],
+        ["annotate", picture, "--mask", "gone.png"],
+        ["annotate", picture, "--output", "out.txt"],
+        ["annotate", picture, "--device", "tpu"],
+        ["annotate", str(tmp_path / "empty")],
+        ["label-fit", picture, "--labels", "a,a"],
+    ]
     code = (
         "import sys; from pam_labeling.command_line.cli import app\n"
         "for option in ('--version', '--help'): app([option], standalone_mode=False)\n"
-        "sys.exit('torch' in sys.modules)"
+        f"codes = [app(arguments, standalone_mode=False) for arguments in {wrong!r}]\n"
+        "sys.exit(0 if set(codes) == {2} and 'torch' not in sys.modules else str(codes))"
     )
-    subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False, text=True)
+    assert done.returncode == 0, done.stderr
     assert run("--version").stdout == f"pam-labeling {VERSION}\n"
     assert "annotate" in run("--help").stdout
     assert "Exit codes: 0 all done" in run("annotate", "--help").stdout
+
+
+@pytest.mark.parametrize("command", ["annotate", "label-fit", "download", "demo"])
+def test_the_help_is_whole_at_80_columns(monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = run(command, "--help").stdout
+    assert "…" not in shown
+    assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_the_help_names_the_formats_and_tasks(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = " ".join(run("annotate", "--help").stdout.replace("│", " ").split())
+    for name in (*formats.FORMATS, *(task.value for task in Task)):
+        assert name in shown
+
+
+@pytest.mark.usefixtures("opened")
+def test_folders_in_folders_and_what_is_passed_over(images, tmp_path):
+    (images / "sub").mkdir()
+    shutil.copy(images / "red.png", images / "sub" / "k.png")
+    (images / "notes.txt").touch()
+    output = tmp_path / "out.json"
+    flat = annotate(images, "--output", output)
+    told = " ".join(flat.stderr.split())
+    assert f"passed over folders, which --recursive looks into (1): {images}/sub" in told
+    assert f"passed over files that are not named like images (1): {images}/notes.txt" in told
+    assert len(json.loads(output.read_text("utf-8"))["images"]) == 3
+    annotate(images, "--recursive", "--output", output)
+    assert len(json.loads(output.read_text("utf-8"))["images"]) == 4
+
+
+@pytest.mark.usefixtures("opened")
+def test_paths_that_cannot_be_read_fail_alone(images, tmp_path, monkeypatch):
+    real = os.scandir
+
+    def scandir(folder):
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied", folder)
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    (images / "locked").mkdir()
+    os.mkfifo(images / "pipe")
+    (images / "loop").symlink_to("loop")
+    output = tmp_path / "out.json"
+    odd = ("x" * 300, "a\udcffb", images / "pipe", images / "loop", images / "locked")
+    result = annotate(*odd, images / "red.png", "--output", output)
+    assert result.exit_code == 1, result.output
+    assert "Traceback" not in result.output
+    *failed, red = json.loads(output.read_text("utf-8"))["images"]
+    assert len(red["regions"]) == 2
+    for entry, reason in zip(
+        failed,
+        ("File name too long", "no such file", "not a regular file", "cannot be read", "denied"),
+        strict=True,
+    ):
+        assert reason in entry["error"]
+
+
+def test_folders_that_cannot_be_read_need_no_model(images, opened, monkeypatch):
+    def scandir(folder):
+        raise PermissionError(13, "Permission denied", folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    result = annotate(images)
+    assert result.exit_code == 1
+    assert "the folder cannot be read (Permission denied)" in result.stderr
+    assert not opened
+
+
+@pytest.mark.parametrize("option", ["--output", "--overlay", "--mask", "--labels"])
+def test_names_that_are_too_long_are_told_before_the_model_is_loaded(images, opened, option):
+    value = f"{'@' if option == '--labels' else ''}{'x' * 300}.json"
+    result = annotate(images / "red.png", option, value)
+    assert result.exit_code in (2, 4)
+    assert "File name too long" in " ".join(result.stderr.split())
+    assert "Traceback" not in result.output
+    assert not opened
+
+
+@pytest.mark.usefixtures("opened")
+def test_the_table_shows_only_so_many_rows(images, monkeypatch):
+    monkeypatch.setattr(terminal, "_ROWS", 2)
+    shown = annotate(images / "red.png", images / "green.png", images / "broken.png").stdout
+    assert shown.count("red.png") == 2
+    assert "green.png" not in shown
+    assert "and 2 more images, not in this table" in shown
+
+
+def test_ctrl_c_while_the_model_is_loaded_ends_with_130(images, monkeypatch):
+    def interrupted(settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Settings, "open_annotator", interrupted)
+    result = annotate(images / "red.png", "--output", images / "out.json")
+    assert result.exit_code == 130
+    assert not list(images.glob("out.json*"))
 
 
 @pytest.mark.usefixtures("opened")

@@ -15,8 +15,8 @@ def test_each_box_is_a_region():
 
 
 def test_all_points_are_one_region_with_their_signs():
-    (prompt,) = parse_prompts([], ["1,2", "3,4,-", "5,6,+", "-7,8"], [])
-    assert prompt.points.tolist() == [[1, 2], [3, 4], [5, 6], [-7, 8]]
+    (prompt,) = parse_prompts([], ["1,2", "3,4,-", "5,6,+", "0.5,8"], [])
+    assert prompt.points.tolist() == [[1, 2], [3, 4], [5, 6], [0.5, 8]]
     assert prompt.point_labels.tolist() == [True, False, True, True]
 
 
@@ -60,3 +60,38 @@ def test_values_of_another_form_are_quoted(boxes, points, message):
 def test_a_mask_that_cannot_be_read_is_named(tmp_path):
     with pytest.raises(PromptError, match=r"--mask .*missing\.png: there is no such file"):
         parse_prompts([], [], [str(tmp_path / "missing.png")])
+
+
+@pytest.mark.parametrize(
+    ("box", "points", "message"),
+    [
+        (["129,466,4,341"], [], "--box 129,466,4,341 fits no image: the box (129, 466, 4, 341) is"),
+        (["5,5,5,9"], [], "is empty: x2 must be larger than x1"),
+        (["-9,-9,-1,-1"], [], "is outside the image"),
+        (["nan,1,2,3"], [], "not finite"),
+        (["1,1,9,9", "9,1,1,9"], [], "--box 9,1,1,9 fits no image"),
+        ([], ["-7,8"], "--point -7,8 fits no image: the point (-7, 8) is outside the image"),
+        ([], ["1,1", "inf,1"], "not a pair of finite numbers"),
+        ([], ["70000,1"], "outside the image of 65535 x 65535"),
+        ([], ["1,1,-", "2,2,-"], "all points are beside the object: give one on it"),
+    ],
+)
+def test_what_can_be_right_in_no_image_is_refused_at_once(box, points, message):
+    with pytest.raises(PromptError) as caught:
+        parse_prompts(box, points, [])
+    assert message in str(caught.value)
+
+
+def test_masks_that_can_be_right_in_no_image_are_refused_at_once(tmp_path):
+    files = {"one": (7, 5), "other": (8, 5)}
+    for name, size in files.items():
+        Image.new("L", size, 255).save(tmp_path / f"{name}.png")
+    Image.new("L", (7, 5)).save(tmp_path / "black.png")
+    one, other, black = (str(tmp_path / f"{name}.png") for name in ("one", "other", "black"))
+    for boxes, masks, message in (
+        ([], [black], "the mask is empty"),
+        ([], [one, other], "the mask has 8 x 5 pixels, but the image 7 x 5"),
+        (["7,0,9,5"], [one], "is outside the image of 7 x 5"),
+    ):
+        with pytest.raises(PromptError, match=message):
+            parse_prompts(boxes, [], masks)

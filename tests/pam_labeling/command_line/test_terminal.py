@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from pam_labeling.command_line.terminal import progress_bar, results_table, shown
+from pam_labeling.command_line import terminal
+from pam_labeling.command_line.terminal import RunProgress, progress_bar, results_table, shown
 
 
 def region(**changes) -> Any:
@@ -70,6 +72,25 @@ def test_one_image_needs_no_progress_bar():
     console = Console()
     assert progress_bar(console, 1).disable
     assert not progress_bar(console, 2).disable
+
+
+def test_without_a_terminal_a_line_is_printed_now_and_then(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: now[0])
+    console = Console(file=io.StringIO(), width=100)
+    with RunProgress(console, 1000) as progress:
+        for number in range(21, 1001):  # 20 are done already
+            now[0] += 61 if number == 30 else 0.5
+            progress.reached(number)
+    lines = console.file.getvalue().splitlines()
+    assert lines[0] == "30 of 1,000 images in 0:01:06, about 1:45:54 left"
+    assert lines[1].startswith("100 of 1,000 images in 0:01:40, about")
+    assert lines[-1] == "1,000 of 1,000 images in 0:09:10, about 0:00:00 left"
+    assert len(lines) <= 20
+    console.file.truncate(0)
+    with RunProgress(console, 1) as progress:
+        progress.reached(1)
+    assert not console.file.getvalue().strip("\0")
 
 
 def test_the_models_own_words_stand_beside_a_label_that_says_something_else():
