@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from pam_labeling.cache import DeviceCache
 from pam_labeling.jobs import Emit, Step
@@ -95,11 +96,11 @@ class Pipeline:
         if not request.prompts:
             segments = yield from self._model.everything_in_steps(features, request.everything)
             yield None
-            results += yield from self._results(request, [None] * len(segments), segments)
+            results += yield from self._results(request, features, [None] * len(segments), segments)
         for prompts in _chunks(request.prompts, PROMPTS_PER_STEP):
             segments = self._segment(features, prompts)
             yield None
-            results += yield from self._results(request, prompts, segments)
+            results += yield from self._results(request, features, prompts, segments)
         return Annotation(image.size, tuple(results), note)
 
     def _note(self, image: LoadedImage, features: ImageFeatures) -> str | None:
@@ -131,19 +132,28 @@ class Pipeline:
         return replace(segments, object_scores=scores)
 
     def _results(
-        self, request: Request, prompts: Sequence[Prompt | None], segments: Segments
+        self,
+        request: Request,
+        features: ImageFeatures,
+        prompts: Sequence[Prompt | None],
+        segments: Segments,
     ) -> Steps[list[Result]]:
         results: list[Result] = []
         for chunk in _chunks(range(len(segments)), self._regions_per_step):
             part = segments.select(chunk)
-            found = yield from self._chunk(request, [prompts[index] for index in chunk], part)
+            asked = [prompts[index] for index in chunk]
+            found = yield from self._chunk(request, features, asked, part)
             for result in found:
                 yield Emit(result)
             results += found
         return results
 
     def _chunk(
-        self, request: Request, prompts: Sequence[Prompt | None], segments: Segments
+        self,
+        request: Request,
+        features: ImageFeatures,
+        prompts: Sequence[Prompt | None],
+        segments: Segments,
     ) -> Steps[list[Result]]:
         """A result for each prompt; if everything is looked for, only the regions found."""
         # A mask that a person gave keeps its small components.
@@ -161,14 +171,13 @@ class Pipeline:
             and not mask.is_empty
             and not _misses_box(mask, prompts[index])
         ]
-        words = yield from self._words(request, segments.select(seen))
-        said = dict(zip(seen, words, strict=True))
+        # A person's mask is never dropped.
+        unseen = [i for i, prompt in enumerate(prompts) if i not in seen and _gives_mask(prompt)]
+        said = yield from self._answers(request, features, segments, seen, unseen)
         results: list[Result] = []
         for index, (prompt, mask) in enumerate(zip(prompts, masks, strict=True)):
             if index in said:
                 results.append(self._region(mask, prompt, scores[index], said[index]))
-            elif _gives_mask(prompt):  # a person's mask is never dropped
-                results.append(self._region(mask, prompt, scores[index], _no_words(request)))
             elif prompt is not None:  # a click of the grid gets no refusal
                 results.append(_refusal(prompt, scores[index], mask))
         return results
@@ -184,15 +193,39 @@ class Pipeline:
             open_label=words.open_label,
             texts=words.texts,
             choices=words.choices,
+            embedding=words.embedding,
         )
 
-    def _words(self, request: Request, segments: Segments) -> Steps[list[_Words]]:
-        """The words for each region, from one prefill for all questions and labels."""
+    def _answers(
+        self,
+        request: Request,
+        features: ImageFeatures,
+        segments: Segments,
+        seen: Sequence[int],
+        unseen: Sequence[int],
+    ) -> Steps[dict[int, _Words]]:
+        """Words, but not for the regions `unseen`, and embeddings by index, from one prefill."""
+        said = dict.fromkeys(seen, _Words()) | dict.fromkeys(unseen, _no_words(request))
+        asks = bool(request.questions or request.vocabulary or request.choices)
+        read = [*said] if request.embed else [*seen] if asks else []
+        if not read:
+            return said
+        regions = segments.select(read)
+        contexts: RegionContexts = yield Prefill(self._model, regions)
+        if asks and seen:
+            about = contexts if len(seen) == len(read) else contexts.select(range(len(seen)))
+            said |= zip(seen, (yield from self._words(request, about)), strict=True)
+        if request.embed:
+            vectors = self._model.embed(features, regions, contexts)
+            yield None
+            for index, vector in zip(read, vectors, strict=True):
+                said[index] = replace(said[index], embedding=vector)
+        return said
+
+    def _words(self, request: Request, contexts: RegionContexts) -> Steps[list[_Words]]:
+        """The words for each region."""
         questions = request.questions
-        if len(segments) == 0 or not (questions or request.vocabulary or request.choices):
-            return [_Words()] * len(segments)
-        contexts: RegionContexts = yield Prefill(self._model, segments)
-        answers: list[list[str]] = [[]] * len(segments)
+        answers: list[list[str]] = [[]] * len(contexts)
         if questions:
             answers = yield Describe(self._model, contexts, questions, request.generation)
         words = [_read_answers(questions, texts) for texts in answers]
@@ -277,6 +310,7 @@ class _Words:
     open_label: str | None = None
     texts: Mapping[tuple[Task, Language], str] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
+    embedding: npt.NDArray[np.float32] | None = None
 
     def with_choice(self, name: str | None, choice: Choice, open_label: str | None) -> _Words:
         if name is None:

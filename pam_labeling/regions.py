@@ -79,6 +79,7 @@ class Region:
         texts: the answers by (task, language). A definition is kept without its label, which
             becomes `label` if no other was asked for.
         choices: the label chosen from each further list of the request, by the list's name.
+        embedding: float32 `(dimensions,)` of length 1, see `PAM.embed`; None if none was asked for.
     """
 
     cropped: CroppedMask
@@ -88,6 +89,7 @@ class Region:
     texts: Mapping[tuple[Task, Language], str] = field(default_factory=dict)
     choices: Mapping[str, Choice] = field(default_factory=dict)
     open_label: str | None = None
+    embedding: npt.NDArray[np.float32] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "texts", MappingProxyType(dict(self.texts)))

@@ -35,6 +35,7 @@ class Request:
         generation: how to generate the answers.
         choices: further lists of the project, by name; each region gets a label of each list.
             Read-only.
+        embed: whether each region gets an embedding.
         key: the caller's own name for the request; its outcome has the same key.
 
     Raises:
@@ -48,6 +49,7 @@ class Request:
     everything: AutomaticMaskOptions = field(default_factory=AutomaticMaskOptions)
     generation: GenerationOptions = field(default_factory=GenerationOptions)
     choices: Mapping[str, Vocabulary] = field(default_factory=dict)
+    embed: bool = False
     key: Any = field(default=None, compare=False)
 
     def __post_init__(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from fiftyone.core.collections import SampleCollection
 
-Kind = Literal["text", "number", "count", "flag", "texts", "record"]
+Kind = Literal["text", "number", "count", "flag", "texts", "record", "vector"]
 Declaration: TypeAlias = "Mapping[str, Any]"
 """The arguments of `add_sample_field` and `add_frame_field`, without the name."""
 
@@ -33,6 +33,7 @@ _TYPES: dict[Kind, type[fo.Field]] = {
     "flag": fo.BooleanField,
     "texts": fo.ListField,
     "record": fo.DictField,
+    "vector": fo.VectorField,
 }
 _BSON = {  # what MongoDB calls a value of each kind
     "text": ["string"],
@@ -41,6 +42,7 @@ _BSON = {  # what MongoDB calls a value of each kind
     "flag": ["bool"],
     "texts": ["array"],
     "record": ["object"],
+    "vector": ["binData"],
 }
 _WORDS: dict[Kind, str] = {
     "text": "text",
@@ -49,6 +51,7 @@ _WORDS: dict[Kind, str] = {
     "flag": "yes or no",
     "texts": "a list of texts",
     "record": "a dictionary",
+    "vector": "a vector",
 }
 OWN = frozenset({"label", "confidence", "mask", "mask_path", "bounding_box"})
 """Attributes that FiftyOne's labels already have and that a run may write."""
@@ -69,7 +72,7 @@ class Attribute:
     Attributes:
         name: the attribute, such as `"caption"`, without the path of its label.
         kind: what its values are: text (str), number (float), count (int), flag (bool), texts (list
-            of str), record (dict).
+            of str), record (dict), vector (one-dimensional array).
         description: FiftyOne shows it beside the field.
     """
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from .embed_operator import EmbedRegions
 from .region_operators import (
     CaptionRegions,
     CaptionSelected,
@@ -18,6 +19,7 @@ OPERATORS: tuple[type[Any], ...] = (
     SegmentRegions,
     FindRegions,
     LabelRegions,
+    EmbedRegions,
     CaptionSelected,
     UndoRun,
     ListRuns,

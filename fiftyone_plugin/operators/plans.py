@@ -113,7 +113,7 @@ def plan_captions(options: CaptionOptions, resolve: Resolve) -> Plan:
         masks=_masks(options),
         summary=summary if options.summary else None,
     )
-    return _existing("caption_regions", options, answers, resolve)
+    return plan_existing("caption_regions", options, answers, resolve)
 
 
 def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
@@ -133,7 +133,7 @@ def plan_labels(options: LabelOptions, resolve: Resolve) -> Plan:
         object_score=options.object_score,
         only_disagreeing=options.only_disagreeing,
     )
-    return _existing("label_regions", options, answers, resolve)
+    return plan_existing("label_regions", options, answers, resolve)
 
 
 def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
@@ -146,7 +146,7 @@ def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
         score=options.score, object_score=options.object_score, masks=_masks(options)
     )
     if options.new_field is None:
-        return _existing("segment_regions", options, answers, resolve)
+        return plan_existing("segment_regions", options, answers, resolve)
     inside = options.new_field.removeprefix("frames.")
     target = resolve(options.field, OverwritePolicy(options.only, new_field=inside))
     _check_new_field("segment_regions", target, options.new_field, options.only)
@@ -191,7 +191,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
     return _checked("find_regions", options, answers, target, options.field, everything)
 
 
-def _existing(
+def plan_existing(
     operator: str, options: ExistingOptions, answers: AttributeMapping, resolve: Resolve
 ) -> Plan:
     """Plan a run on the labels of a field: all, or those that `only` selects."""

@@ -65,6 +65,7 @@ class AttributeMapping:
         open_label: where the model's own label goes, if the chosen class is another; or None.
         score: where the best class's fit goes, or without classes the mask's expected IoU; or None.
         object_score: where the probability of an object goes; or None.
+        embedding: where the vector of the region goes; or None.
         only_disagreeing: write the class only where it is not the present label. The score is
             written everywhere: it tells that a region was looked at.
         masks: where masks go; None: they are not kept.
@@ -77,6 +78,7 @@ class AttributeMapping:
     open_label: str | None = None
     score: str | None = None
     object_score: str | None = None
+    embedding: str | None = None
     only_disagreeing: bool = False
     masks: Masks | None = None
     summary: str | None = None
@@ -96,7 +98,7 @@ class AttributeMapping:
     @property
     def names(self) -> list[str]:
         """The attributes of words and scores, in the order in which they are asked for."""
-        optional = (*self._class_attributes, self.score, self.object_score)
+        optional = (*self._class_attributes, self.score, self.object_score, self.embedding)
         return [*self.questions.values(), *(name for name in optional if name is not None)]
 
     @property
@@ -111,7 +113,8 @@ class AttributeMapping:
         looked for. Likewise a mask and its expected IoU. The probability of an object goes with
         each of them.
         """
-        found = [AnswerGroup((name,), (name,)) for name in self.questions.values()]
+        answers = (*self.questions.values(), self.embedding)
+        found = [AnswerGroup((name,), (name,)) for name in answers if name is not None]
         score = () if self.score is None else (self.score,)
         if self.vocabulary is not None:
             signs = (self.class_attribute, *score)
@@ -148,6 +151,8 @@ class AttributeMapping:
         if self.object_score is not None:
             meaning = f"Probability of an object, by PAM; up to {NOTHING}: nothing here"
             found.append(Attribute(self.object_score, number, meaning))
+        if self.embedding is not None:
+            found.append(Attribute(self.embedding, "vector", "To compare regions, by PAM"))
         if self.masks is not None:
             found += [Attribute("mask"), Attribute("mask_path")]
             found += [Attribute("bounding_box")] if self.masks.tighten else []
@@ -182,6 +187,7 @@ class AttributeMapping:
             tuple(questions),
             classes,
             everything=everything or AutomaticMaskOptions(),
+            embed=self.embedding is not None,
         )
 
     def values(
@@ -238,6 +244,8 @@ class AttributeMapping:
             found[self.open_label] = region.open_label
         if self.object_score is not None:
             found[self.object_score] = region.scores.object
+        if self.embedding is not None:
+            found[self.embedding] = region.embedding
         if self.score is not None:
             fit = region.scores.label
             found[self.score] = region.scores.iou if fit is None else fit

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, get_args
 
 import fiftyone as fo
+import numpy as np
 from fiftyone.operators import types
 from pydantic import BeforeValidator, Field
 
-from pam_labeling import LoadedImage, Request, Vocabulary
+from pam_labeling import LoadedImage, Prompt, Request, Vocabulary
 from pam_labeling.validation import CheckedModel
 from pam_labeling.vocabulary import LABEL_FIT, replaced
 from pam_model import AutomaticMaskOptions, Question, Task
@@ -28,10 +29,9 @@ from ..targets.views import label_fields
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    import numpy as np
     import numpy.typing as npt
 
-    from pam_labeling import Prompt, Region
+    from pam_labeling import Region
 
 
 logger = logging.getLogger(__name__)
@@ -105,8 +105,8 @@ class PamConfig(CheckedModel):
         return Vocabulary(self.classes, label_fit=self.label_fit)
 
 
-class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is untyped
-    """PAM as a model for FiftyOne's `apply_model`.
+class PamModel(fo.SamplesMixin, fo.EmbeddingsMixin, fo.Model):  # type: ignore[misc]  # untyped
+    """PAM as a model for FiftyOne's `apply_model` and `compute_embeddings`.
 
     An image's answer is a new `fo.Detections` with one Detection for each prompt, in the prompts'
     order: `label` (the prompt's own if none was requested, or no class fits well enough); a
@@ -124,6 +124,7 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         InputError: a class list or a setting cannot be used.
     """
 
+    has_embeddings = True  # of images; PAM has none of texts, so it is no `PromptMixin`
     media_type = "image"  # FiftyOne gives it videos frame by frame
     preprocess = False
     transforms = None  # PAM takes images as they are
@@ -137,6 +138,7 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
         config.vocabulary  # noqa: B018 - refuses wrong classes before the model is loaded
         self._settings = _models().settings_of(config.checkpoint, config.device, config.batch_size)
         self._held = ExitStack()
+        self._embedded: npt.NDArray[np.float32] = np.zeros((0, 0), np.float32)
         self.needs_fields = {}
 
     @property
@@ -206,6 +208,44 @@ class PamModel(fo.SamplesMixin, fo.Model):  # type: ignore[misc]  # FiftyOne is 
                 logger.warning("%s: %s", _name(sample), error)
                 answers.append(None)
         return answers
+
+    def embed(self, arg: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """The vector of a whole image, or of a patch that FiftyOne cut out of one.
+
+        Args:
+            arg: as for `predict`.
+
+        Returns:
+            float32 `(dimensions,)`, of length 1; see `pam_model.embeddings`.
+        """
+        vector: npt.NDArray[np.float32] = self.embed_all([arg])[0]
+        return vector
+
+    def embed_all(self, args: Iterable[npt.NDArray[np.uint8]]) -> npt.NDArray[np.float32]:
+        """The vectors of many images, float32 `(images, dimensions)`.
+
+        Raises:
+            Exception: the first error; FiftyOne asks for the vectors one by one.
+        """
+        images = [LoadedImage.from_pixels(arg) for arg in args]
+        # All of the image is the region.
+        wholes = [Prompt.from_mask(np.ones(image.size[::-1], np.bool_)) for image in images]
+        with _models().POOL.lend(self._settings) as annotator:
+            requests = (
+                Request(image, (whole,), questions=(), embed=True)
+                for image, whole in zip(images, wholes, strict=True)
+            )
+            outcomes = list(annotator.annotate_many(requests))
+        for outcome in outcomes:
+            if outcome.error is not None:
+                raise outcome.error
+        found = [outcome.annotation.regions[0].embedding for outcome in outcomes]
+        self._embedded = np.array(found, np.float32)
+        return self._embedded
+
+    def get_embeddings(self) -> npt.NDArray[np.float32]:
+        """What `embed` or `embed_all` returned last, as `(images, dimensions)`."""
+        return self._embedded
 
     def _describe(self, image: LoadedImage, labels: Any) -> fo.Detections:
         found = regions_of(labels, image.size, use_masks=self.config.use_masks)

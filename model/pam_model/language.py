@@ -224,11 +224,7 @@ class LanguageModel(nn.Module):
                     f"the label {candidate[:40]!r}... is {len(ids)} tokens long; shorten it to "
                     f"{_TOKENS_PER_LABEL} at most"
                 )
-        cache = regions.cache()
-        asked = self.ids(after_region(question)).expand(len(regions), -1)
-        first = self.qwen2.model(
-            input_ids=asked, past_key_values=cache, use_cache=True
-        ).last_hidden_state[:, -1]
+        cache, first = self._ask(regions, question)
         shared = RegionContexts.of(cache)
         logits = self.qwen2.lm_head(first).float()  # [N, vocabulary]
         start = logits - _REFERENCE[score](logits)[:, None]
@@ -238,6 +234,17 @@ class LanguageModel(nn.Module):
             scores.append(self._score_pass(shared, start, part, score))
             yield
         return torch.cat(scores, dim=1)
+
+    def states(self, regions: RegionContexts, question: str) -> Tensor:
+        """The states from which the answers to a question would begin: `(N, hidden)`."""
+        return self._ask(regions, question)[1]
+
+    def _ask(self, regions: RegionContexts, question: str) -> tuple[DynamicCache, Tensor]:
+        """Read a question about each region; return the cache, and the last states."""
+        cache = regions.cache()
+        asked = self.ids(after_region(question)).expand(len(regions), -1)
+        read = self.qwen2.model(input_ids=asked, past_key_values=cache, use_cache=True)
+        return cache, read.last_hidden_state[:, -1]
 
     def _score_pass(
         self, shared: RegionContexts, start: Tensor, answers: list[Tensor], score: LabelScore

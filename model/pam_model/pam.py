@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pam_model import devices, everything
+from pam_model import devices, embeddings, everything
 from pam_model.checkpoints import hub
 from pam_model.checkpoints.checkpoint import load_checkpoint, load_network
 from pam_model.errors import InputError
@@ -127,11 +127,8 @@ class PAM:
     def prepare(self, image: ImageInput) -> PreparedImage:
         """Resize an image for `encode_batch`; any thread may call this while the model works.
 
-        Args:
-            image: as for `encode`.
-
         Raises:
-            InputError: it is not an RGB image.
+            InputError: it is not an RGB image, as `encode` needs it.
         """
         return PreparedImage.from_image(image, self.network.config.image_size)
 
@@ -223,12 +220,7 @@ class PAM:
     def find_everything(
         self, features: ImageFeatures, options: AutomaticMaskOptions = _USUAL
     ) -> Segments:
-        """Find the objects of an image without a prompt, best first.
-
-        Args:
-            features: the image's features.
-            options: the grid of clicks and the filters.
-        """
+        """Find the objects of an image without a prompt, best first."""
         return everything.run(self.everything_in_steps(features, options))
 
     @torch.inference_mode()
@@ -355,6 +347,18 @@ class PAM:
             contexts, question, labels, score=score, deadline=deadline
         )
         return cast("npt.NDArray[np.float32]", scores.cpu().numpy())
+
+    @torch.inference_mode()
+    def embed(
+        self, features: ImageFeatures, segments: Segments, contexts: RegionContexts
+    ) -> npt.NDArray[np.float32]:
+        """Embed N regions of one image, to compare them; see `pam_model.embeddings`.
+
+        Returns:
+            float32 `(N, dimensions)`, each vector of length 1.
+        """
+        states = self.network.language.states(contexts, Question(Task.LABEL).text)
+        return embeddings.join(features.maps.stride4, segments, states)
 
     def _attend_clicks(self, features: ImageFeatures, clicks: Sequence[Prompt]) -> Attended:
         points, labels = point_tensors(clicks, features.size, self.network.config.image_size)

@@ -54,5 +54,6 @@ def _digest(request):
         request.everything,
         request.generation,
         dict(request.choices),
+        request.embed,
     )
     return pickle.dumps(parts)

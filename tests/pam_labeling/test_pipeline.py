@@ -133,6 +133,33 @@ def test_without_questions_the_language_model_is_left_alone(annotator, model):
     assert annotation.regions[0].texts == {}
 
 
+@pytest.mark.parametrize("questions", [(), (Question(Task.LABEL),)])
+def test_embeddings_come_from_the_same_prefill_as_the_words(annotator, model, questions):
+    request = Request(scene(), (RED_BOX, BLUE_BOX), questions, embed=True)
+    red, blue = annotator.annotate(request).regions
+    assert (red.embedding.argmax(), blue.embedding.argmax()) == (0, 2)
+    assert red.label == ("red" if questions else None)
+    assert (model.calls["prefill"], model.calls["embed"]) == (1, 1)
+    assert model.calls["describe"] == len(questions)
+
+
+def test_without_a_wish_for_embeddings_there_are_none(annotator, model):
+    (red,) = annotator.annotate(Request(scene(), (RED_BOX,))).regions
+    assert red.embedding is None
+    assert not model.calls["embed"]
+
+
+def test_a_given_mask_on_nothing_has_an_embedding_and_no_words(annotator):
+    nothing, red = np.zeros((2, 48, 64), np.bool_)
+    nothing[:5, :5], red[6:20, 5:25] = True, True
+    prompts = (Prompt.from_mask(nothing), Prompt.from_points([(1, 1)]), Prompt.from_mask(red))
+    first, second, third = annotator.annotate(Request(scene(), prompts, embed=True)).results
+    assert (first.label, first.texts) == (None, {})
+    assert isinstance(second, Refusal)
+    assert third.label == "red"
+    assert (first.embedding.argmax(), third.embedding.argmax()) == (4, 0)
+
+
 def test_the_projects_own_label_wins_over_the_open_one(annotator):
     request = Request(scene(), (RED_BOX,), vocabulary=Vocabulary(("blue", "red")))
     (region,) = annotator.annotate(request).regions
