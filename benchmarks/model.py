@@ -149,7 +149,7 @@ def ratios(pam: PAM, clock: Clock) -> dict[str, float]:
         lambda: pam.classify(contexts, LABELS[:50]),
         lambda: [pam.classify(contexts, [label]) for label in LABELS[:50]],
     )
-    vocabulary = Vocabulary(LABELS[:10])
+    vocabulary = Vocabulary(tuple(LABELS[:10]))
     label = GenerationOptions(max_new_tokens=6)
     ranked, fit, own = clock.measure(
         lambda: pam.classify(contexts, vocabulary.labels),
