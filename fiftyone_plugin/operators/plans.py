@@ -226,6 +226,7 @@ def _checked(
         use_masks=operator != "segment_regions",
         everything=everything,
         max_pixels=settings.max_pixels,
+        replace_human_work=isinstance(options, ExistingOptions) and options.replace_human_work,
     )
     label_type = fo.Detection if new_field else target.label_type
     plan = Plan(job, settings, answers.attributes(label_type))
