@@ -138,7 +138,8 @@ class Authorship:
                     if here := self._held(label, value, chains, made.get(label["_id"])):
                         held[key][region] = here
             lines = document.get(str(self._summary))
-            if _is_there(lines) and not _wrote(changes[key, "", None][str(self._summary)], lines):
+            chain = changes[key, "", None][str(self._summary)]
+            if _is_there(lines) and not _by_a_run(chain, lines, None):
                 held[key][""] = Held()
         return held
 
@@ -215,8 +216,9 @@ def _is_persons(
         return False
     if keeps(label, name):
         return True
-    if chain := chains.get(name):
-        return not equal(_of_class(chain[-1].new, class_value), value)
+    by_a_run = _by_a_run(chains.get(name, []), value, class_value)
+    if by_a_run is not None:
+        return not by_a_run
     if made is not None:
         return not _is_as_made(label, chains, made)
     return name not in _PRESENT_BEFORE
@@ -233,8 +235,15 @@ def _is_as_made(label: Mapping[str, Any], chains: Changes, stamp: str) -> bool:
     return label_stamp(plain) == stamp
 
 
-def _wrote(chain: Sequence[Change], value: Any) -> bool:
-    return bool(chain) and equal(chain[-1].new, value)
+def _by_a_run(chain: Sequence[Change], value: Any, class_value: str | None) -> bool | None:
+    """Whether a run wrote a value, or somebody else after a run; None if no run changed it."""
+    for change in reversed(chain):
+        if equal(_of_class(change.new, class_value), value):
+            return True
+        # A run that is killed may leave a change that was only announced.
+        if not equal(_of_class(change.old, class_value), value):
+            return False
+    return None
 
 
 def _of_class(value: Any, class_value: str | None) -> Any:

@@ -255,3 +255,33 @@ def test_labels_with_one_id_fail_and_keep_their_texts(caption, dataset):
     assert all(found[2:])
     assert "2 labels of the sample have this id" in dataset.first().pam_error
     assert record["counts"]["failed"] == 1
+
+
+def test_what_a_killed_run_only_announced_is_no_persons(caption, dataset, monkeypatch):
+    caption(dataset, field=FIELD)
+    with monkeypatch.context() as patch:
+        patch.setattr("fiftyone_plugin.runs.bulk_write.write", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            caption(dataset, field=FIELD, language="zh")
+    assert all(text.isascii() for text in captions(dataset))
+    assert caption(dataset, field=FIELD, language="zh")["counts"]["kept"] == 0
+    assert not any(text.isascii() for text in captions(dataset))
+
+
+def test_a_view_of_one_region_counts_only_what_is_shown(caption, dataset, caplog):
+    first = change(dataset, caption=MINE)
+    others = dataset.exclude_labels(ids=[first])
+    assert caption(others, field=FIELD)["counts"]["kept"] == 0
+    assert "by a person" not in caplog.text
+    assert captions(dataset)[0] == MINE
+
+
+def test_the_form_says_how_many_stay_before_the_run(operator, dataset):
+    from tests.fiftyone_plugin.app import form_of
+
+    change(dataset, caption=MINE)
+    properties, refusals = form_of(operator("caption_regions"), dataset)
+    assert refusals == []
+    assert "1 answer by a person stays" in properties["kept"].view.label
+    properties, _ = form_of(operator("caption_regions"), dataset, {"replace_human_work": True})
+    assert "kept" not in properties
