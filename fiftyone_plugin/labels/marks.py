@@ -37,7 +37,12 @@ def mark_of(text: str) -> str:
 
 def is_mark(name: str, names: Collection[str]) -> bool:
     """Whether an attribute is a mark, among the names of all attributes."""
-    return name == OLD_MARK or (name.endswith(_SUFFIX) and name.removesuffix(_SUFFIX) in names)
+    return is_like_mark(name) and (name == OLD_MARK or name.removesuffix(_SUFFIX) in names)
+
+
+def is_like_mark(name: str) -> bool:
+    """Whether an attribute has the name of a mark, of whatever text."""
+    return name == OLD_MARK or name.endswith(_SUFFIX)
 
 
 def texts_of(collection: Any, field: str, kind: type[fo.Field] = fo.StringField) -> list[str]:

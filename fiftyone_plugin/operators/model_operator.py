@@ -136,6 +136,8 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         plan = self.plan(options, collection_target(collection, options))
         counts = plan.job.target.count()
         refuse_empty(plan, counts)
+        if kept := _persons_work(plan.job):
+            logger.warning("%s To replace them too: replace_human_work=True.", kept)
         # Check before queueing, because the caller does not see the worker's errors.
         if delegate:
             view = collection.view() if isinstance(collection, fo.Dataset) else collection
@@ -145,8 +147,6 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         remember(plan.job.target.dataset, self.name_in_plugin, options.to_params())
         if plan.settings.note is not None:
             logger.warning("%s", plan.settings.note)
-        if kept := _persons_work(plan.job):
-            logger.warning("%s To replace them too: replace_human_work=True.", kept)
         counted = "images" if plan.job.everything else "regions"
         with closing(progress_of(plan)) as reports:
             # A bar needs the number of regions, which comes with the second report.

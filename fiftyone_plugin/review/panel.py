@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import threading
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -48,6 +49,7 @@ _PREFERRED = {
 }
 _SHOWN = ("text", "name", "model_label", "disagrees", "score", "verdict")
 _MOST_STEPS_BACK = 50
+_LOCK = threading.Lock()
 _AHEAD: LRUCache[Any, Ahead] = LRUCache(32)
 """What was fetched for the panels that are open; another process fetches its own."""
 
@@ -288,9 +290,10 @@ def _ahead(ctx: Any, queue: ReviewQueue | None = None) -> Ahead:
     state = ctx.panel.get_state
     chosen = [state("subject"), state("filters"), ctx.view._serialize()]
     key = ctx.panel.id, ctx.dataset.name, json.dumps(chosen, default=str)
-    if queue is not None or key not in _AHEAD:
-        _AHEAD[key] = Ahead(queue or _queue(ctx))
-    return _AHEAD[key]
+    with _LOCK:
+        if queue is not None or key not in _AHEAD:
+            _AHEAD[key] = Ahead(queue or _queue(ctx))
+        return _AHEAD[key]
 
 
 def _queue(ctx: Any, sample_id: str | None = None) -> ReviewQueue:
