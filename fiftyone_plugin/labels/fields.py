@@ -159,7 +159,7 @@ def label_field(
             raise PluginError(
                 f"{dataset.name} has no field {name!r}; it has {known or 'no field of labels'}."
             )
-        _check_name(name, "a field")
+        _check_name(name, "a new field")
     found: Any = create if field is None else getattr(field, "document_type", None)
     if found is None or not issubclass(found, fo.Label):
         raise PluginError(f"The field {name!r} of {dataset.name} holds no labels, but {field}.")
@@ -218,9 +218,12 @@ def undeclared(
             if not on_samples:
                 _check_values(place, attribute)
         elif not isinstance(field, _TYPES[attribute.kind]):
+            advice = "choose another name"
+            if on_samples:  # these names are made from the name of the labels' field
+                advice = "rename it, or do without the lines (summary=False)"
             raise PluginError(
                 f"{path!r} exists and is a {type(field).__name__}, but {_WORDS[attribute.kind]} "
-                "would be written; choose another name."
+                f"would be written; {advice}."
             )
     return missing
 
@@ -258,8 +261,13 @@ def short_text(text: str, limit: int = 120) -> str:
     return at_word.rstrip(" ,;:") + "…"
 
 
-def _check_name(name: str, what: str) -> None:
-    if not name.isidentifier() or name.startswith("_"):
+def _check_name(name: str, what: Literal["an attribute", "a field", "a new field"]) -> None:
+    plain = (
+        name if what == "an attribute" else name.replace("-", "_")
+    )  # model zoos use "yolo-preds"
+    # A field that exists has a name that FiftyOne allows, and so has what is named after it.
+    legal = plain.isidentifier() if what != "a field" else bool(name) and not set(name) & set(".$")
+    if not legal or name.startswith("_"):
         raise PluginError(
             f"{name!r} cannot name {what}: use letters, digits and underscores, and begin with a "
             "letter."
@@ -267,7 +275,7 @@ def _check_name(name: str, what: str) -> None:
     if iskeyword(name) or name == "self":  # FiftyOne cannot load a document with a field "self"
         raise PluginError(f"{name!r} means something else to Python; choose another name.")
     # A field of this name would hide an attribute that every sample has.
-    if what == "a field" and (hasattr(fo.Sample, name) or name in _SAMPLE_FIELDS):
+    if what != "an attribute" and (hasattr(fo.Sample, name) or name in _SAMPLE_FIELDS):
         raise PluginError(f"{name!r} means something else to FiftyOne; choose another name.")
 
 

@@ -10,7 +10,8 @@ from typing import Any
 from fiftyone.operators.store import ExecutionStore
 
 STORE = "pam_labeling"
-_PASSING = ("target", "all_slices", "only")  # chosen for one run, so not remembered
+# Chosen for one run, so not remembered.
+_PASSING = ("target", "all_slices", "only", "replace_human_work")
 
 
 def recall(dataset: Any, operator: str) -> dict[str, Any]:

@@ -213,6 +213,11 @@ class Form:
     def only(self, offered: Mapping[str, tuple[str, str]] = _ONLY) -> None:
         """Ask what to do with regions (or images) that have answers already."""
         self.enum("only", offered, "all", "Images" if offered is ONLY_OF_NEW else "Regions")
+        if offered is not ONLY_OF_NEW:
+            label = "Replace also what people wrote, accepted or edited"
+            self.inputs.bool(
+                "replace_human_work", default=False, label=label, view=types.SwitchView()
+            )
 
     def model(self) -> None:
         """Model, device and batch size."""

@@ -17,6 +17,7 @@ from fiftyone.operators import types
 from pam_labeling.errors import InputError
 
 from ..errors import PluginError
+from ..runs.authorship import PersonsWork, persons_work
 from ..runs.records import RunRecord, read_run
 from ..targets.target import Target, TargetCounts, resolve, resolve_context
 from .execution_store import is_stop_wanted, recall, remember
@@ -25,7 +26,7 @@ from .forms import Form, params_of, targets_in
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
 
-    from ..runs.engine import Progress
+    from ..runs.engine import Progress, RegionJob
     from ..targets.views import Slices
     from .options import RunOptions
     from .plans import Plan, Resolve
@@ -82,6 +83,8 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             options = self.options_of(ctx, form)
             plan = self.plan(options, context_target(ctx, options))
             form.inputs.view("amount", types.Notice(label=amount_of(plan)))
+            if kept := _recent_persons_work(plan.job):
+                form.inputs.view("kept", types.Notice(label=str(kept)))
         except InputError as error:
             form.refuse(str(error))
         return form.finish(self.title, self.description, "Run")
@@ -133,6 +136,8 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         plan = self.plan(options, collection_target(collection, options))
         counts = plan.job.target.count()
         refuse_empty(plan, counts)
+        if kept := _persons_work(plan.job):
+            logger.warning("%s To replace them too: replace_human_work=True.", kept)
         # Check before queueing, because the caller does not see the worker's errors.
         if delegate:
             view = collection.view() if isinstance(collection, fo.Dataset) else collection
@@ -204,9 +209,10 @@ def describe_run(record: RunRecord) -> str:
     done = (
         f"{counts.added:,} regions found" if made_labels else f"{counts.regions:,} regions written"
     )
+    kept = f", {counts.kept:,} by a person kept" if counts.kept else ""
     stopped = ", then stopped" if record.state == "interrupted" else ""
     failed = f"; {counts.failed:,} samples with a reason in pam_error" if counts.failed else ""
-    return f"{record.operator}: {done}{stopped}{failed}. Undo it as {record.key}."
+    return f"{record.operator}: {done}{kept}{stopped}{failed}. Undo it as {record.key}."
 
 
 def refuse_empty(plan: Plan, counts: TargetCounts) -> None:
@@ -261,3 +267,16 @@ def _state_of(target: Target) -> tuple[Any, ...]:
 def _count(target: Target) -> TargetCounts:
     """A target's count, up to some seconds old: every key press resolves the form again."""
     return target.count()
+
+
+def _persons_work(job: RegionJob) -> PersonsWork:
+    """What a run leaves because it is a person's."""
+    return persons_work(job.target, job.answers) if job.keeps_human_work else PersonsWork()
+
+
+def _job_state(job: RegionJob) -> tuple[Any, ...]:
+    return *_state_of(job.target), job.answers.groups, job.answers.summary, job.keeps_human_work
+
+
+_recent_persons_work = cached(TTLCache(maxsize=64, ttl=5), key=_job_state)(_persons_work)
+"""The same, up to some seconds old, for the form."""

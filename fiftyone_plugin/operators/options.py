@@ -168,6 +168,11 @@ class ExistingOptions(RunOptions):
         "What the dataset holds decides, also where the view hides it. A class and its score are "
         "one answer: with a score, a region where no class was sure enough counts as done",
     )
+    replace_human_work: bool = Field(
+        default=False,
+        description="also replace what a person wrote, accepted or edited, and what no run wrote; "
+        "it stays otherwise, and is counted before the run",
+    )
 
 
 class WordOptions(ClassOptions):

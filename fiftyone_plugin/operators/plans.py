@@ -227,6 +227,7 @@ def _checked(
         everything=everything,
         max_pixels=settings.max_pixels,
         grey_range=settings.range,
+        replace_human_work=isinstance(options, ExistingOptions) and options.replace_human_work,
     )
     label_type = fo.Detection if new_field else target.label_type
     plan = Plan(job, settings, answers.attributes(label_type))

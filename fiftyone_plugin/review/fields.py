@@ -1,4 +1,4 @@
-"""The fields that can be reviewed, and the attribute that holds the verdicts."""
+"""The fields that can be reviewed, and the attributes that hold the verdicts."""
 
 from __future__ import annotations
 
@@ -9,14 +9,9 @@ import fiftyone as fo
 from ..errors import PluginError
 from ..labels import fields
 from ..labels.fields import Attribute, attributes_of, label_field, labels_path
+from ..labels.marks import mark_of, texts_of
 from ..labels.regions import LABEL_TYPES
 from ..targets.views import label_fields, label_type
-
-REVIEWED = "reviewed"
-_VERDICT = Attribute(
-    REVIEWED, "text", "A person's verdict on the text: accepted, edited or rejected"
-)
-_NOT_TEXTS = frozenset({"label", "mask_path", "instance", "attributes", REVIEWED})
 
 
 def subjects_of(collection: Any) -> dict[str, list[list[str]]]:
@@ -26,7 +21,7 @@ def subjects_of(collection: Any) -> dict[str, list[list[str]]]:
     have a declared text attribute besides `label`.
     """
     return {
-        name: [texts, _names(collection, name, fo.FloatField)]
+        name: [texts, _numbers(collection, name)]
         for name, texts in _text_fields(collection).items()
     }
 
@@ -51,18 +46,18 @@ def _text_fields(
         for name, kind in label_fields(collection).items()
         if name.startswith("frames.") == bool(prefix)
         and (kind is fo.Segmentation) == of_classes
-        and (texts := [key for key in _names(collection, name, text) if key not in _NOT_TEXTS])
+        and (texts := texts_of(collection, name, text))
     }
 
 
-def _names(collection: Any, field: str, kind: type[fo.Field]) -> list[str]:
-    """The attributes of a field's labels that are of one kind."""
+def _numbers(collection: Any, field: str) -> list[str]:
+    """The attributes of a field's labels that are numbers."""
     attributes = attributes_of(collection, field)
-    return [name for name, found in attributes.items() if isinstance(found, kind)]
+    return [name for name, found in attributes.items() if isinstance(found, fo.FloatField)]
 
 
-def declare(collection: Any, field: str) -> bool:
-    """Declare `reviewed` on a field's labels, so that the sidebar can filter by it.
+def declare(collection: Any, field: str, text: str) -> bool:
+    """Declare the mark of a text on a field's labels, so that the sidebar can filter by it.
 
     Returns:
         Whether it is new.
@@ -70,8 +65,11 @@ def declare(collection: Any, field: str) -> bool:
     Raises:
         PluginError: the labels have an attribute of that name that is not text.
     """
+    mark = mark_of(text)
+    meaning = f"A person's verdict on {text!r}: accepted, edited or rejected"
+    declaration = Attribute(mark, "text", meaning).declaration
     place = label_field(collection, field)
-    path = f"{place.schema_root}.{REVIEWED}"
+    path = f"{place.schema_root}.{mark}"
     known = place.dataset.get_field(path)
     if known is not None and not isinstance(known, fo.StringField):
         raise PluginError(
@@ -79,11 +77,10 @@ def declare(collection: Any, field: str) -> bool:
             f"{type(known).__name__}: rename it."
         )
     if known is None:
-        fields.declare(place.dataset, {path: _VERDICT.declaration})
-    if collection._is_generated and REVIEWED not in attributes_of(collection, field):
+        fields.declare(place.dataset, {path: declaration})
+    if collection._is_generated and mark not in attributes_of(collection, field):
         # The copies have their own schema.
-        copied = f"{path_of(collection, field)}.{REVIEWED}"
-        fields.declare(collection._dataset, {copied: _VERDICT.declaration})
+        fields.declare(collection._dataset, {f"{path_of(collection, field)}.{mark}": declaration})
     return known is None
 
 

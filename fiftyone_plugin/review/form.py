@@ -73,12 +73,14 @@ def _draw_item(form: types.Object, events: Any, item: dict[str, Any], problem: s
         form.btn("model_label", label, icon="auto_fix_high", on_click=events.use_model_label)
     text = types.TextFieldView(multiline=True, rows=2)
     form.str("text", label="Text (changed here, it is saved as edited)", view=text)
+    _draw_keys(form, events)
     buttons = [
         ("accept", "Accept", "check", events.accept),
         ("reject", "Reject", "close", events.reject),
         ("skip", "Next", "arrow_forward", events.skip),
         ("back", "Back", "arrow_back", events.go_back),
         ("open", "Open sample", "open_in_full", events.open_sample),
+        ("accept_all", "Accept all shown", "done_all", events.accept_all),
     ]
     _draw_buttons(form, buttons)
 
@@ -94,6 +96,15 @@ def _facts(progress: dict[str, str], item: dict[str, Any] | None) -> str:
 
 
 _IMAGE = {"image": {"style": {"maxWidth": "100%", "maxHeight": "36vh", "objectFit": "contain"}}}
+
+
+_KEYS = {"a": "accept", "r": "reject", "n": "skip", "b": "go_back"}
+
+
+def _draw_keys(form: types.Object, events: Any) -> None:
+    """Let keys do what buttons do: a Python panel cannot, so a component of the App's page does."""
+    methods = {key: events.method_to_uri(method) for key, method in _KEYS.items()}
+    form.view("keys", types.View(component="PamReviewKeys", methods=methods))
 
 
 def _draw_buttons(form: types.Object, buttons: list[tuple[str, str, str, Any]]) -> None:

@@ -7,23 +7,34 @@ events read the database and change the state.
 from __future__ import annotations
 
 import functools
+import json
+import threading
 from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import fiftyone.operators as foo
+from cachetools import LRUCache
 from fiftyone.operators import types
 
 from pam_labeling.errors import InputError
-from pam_labeling.media import read_image
 
 from ..errors import PluginError
-from ..labels.regions import LabelRegion, regions_of
+from ..labels.marks import SHOWN_FIRST, Verdict
 from ..targets.views import in_all_slices
+from .ahead import Ahead
 from .fields import class_fields_of, frame_fields_of, subjects_of
 from .form import draw_form
-from .queue import Filters, Item, Place, ReviewQueue, Subject, Verdict
-from .region_image import data_address, draw_region
+from .queue import (
+    ChangedError,
+    Filters,
+    Item,
+    Place,
+    ReviewQueue,
+    ReviewTally,
+    Subject,
+    is_changed,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,12 +43,15 @@ if TYPE_CHECKING:
 
 NAME = "review_regions"
 _PREFERRED = {
-    "text": ("caption", "brief", "detailed"),
+    "text": SHOWN_FIRST,
     "model_label": ("pam_label",),
     "score": ("pam_score", "caption_score", "confidence"),
 }
 _SHOWN = ("text", "name", "model_label", "disagrees", "score", "verdict")
 _MOST_STEPS_BACK = 50
+_LOCK = threading.Lock()
+_AHEAD: LRUCache[Any, Ahead] = LRUCache(32)
+"""What was fetched for the panels that are open; another process fetches its own."""
 
 
 def _event(method: Event) -> Event:
@@ -92,7 +106,8 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
             with suppress(PluginError):
                 queue = _queue(ctx)
                 queue.at(place)
-                ctx.panel.set_state({"fields": subjects_of(ctx.view), "progress": _progress(queue)})
+                ctx.panel.set_state("fields", subjects_of(ctx.view))
+                _set_tally(ctx, queue.tally())
                 return
         self.on_load(ctx)
 
@@ -127,6 +142,28 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         self._decide(ctx, "rejected")
 
     @_event
+    def accept_all(self, ctx: Any) -> None:
+        """Accept all regions that the filters show, as they are; only on the second request."""
+        queue = _queue(ctx, ctx.current_sample)
+        places = queue.shown()
+        asked = ctx.panel.get_state("accepting")
+        if not places:
+            ctx.ops.notify("No region that the filters show is left to accept.")
+        elif asked != len(places):  # also if there are more than there were
+            ctx.panel.set_state("accepting", len(places))
+            where = " of this sample" if ctx.current_sample else ""
+            ctx.ops.notify(
+                f"This accepts the texts of {_regions(len(places))}{where} as they are, also those "
+                "that you have not looked at. Press the button again to accept them.",
+                "warning",
+            )
+        else:
+            is_new = queue.accept_all(places)
+            (ctx.ops.reload_dataset if is_new else ctx.ops.reload_samples)()
+            ctx.ops.notify(f"{_regions(len(places))} accepted.", "success")
+            self._start(ctx)
+
+    @_event
     def use_model_label(self, ctx: Any) -> None:
         """Copy the model's label into the label; accepting keeps it."""
         ctx.panel.set_state("name", ctx.panel.get_state("item.model_label"))
@@ -136,7 +173,7 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         """Go on without a verdict; drop typed changes only on the second request."""
         place, state = _place(ctx), ctx.panel.get_state
         shown = [(state(key) or "", state(f"item.{key}") or "") for key in ("text", "name")]
-        changed = place is not None and any(now != before for now, before in shown)
+        changed = place is not None and any(is_changed(before, now) for now, before in shown)
         if changed and not state("dropping"):
             ctx.panel.set_state("dropping", True)
             ctx.ops.notify("Accept keeps your changes; press Next again to drop them.", "warning")
@@ -152,8 +189,8 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
             return
         place = Place(*history.pop())
         ctx.panel.set_state("history", history)
-        queue = _queue(ctx)
-        self._show(ctx, queue, queue.at(place))
+        ahead = _ahead(ctx)
+        self._show(ctx, ahead, ahead.at(place))
 
     @_event
     def open_sample(self, ctx: Any) -> None:
@@ -194,40 +231,69 @@ class ReviewPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         """Show the first region: that of the open sample, if it has any."""
         ctx.panel.set_state("history", [])
         queue = _queue(ctx)
+        _set_tally(ctx, queue.tally())
+        ahead = _ahead(ctx, queue)
         # In the modal the person looks at one sample.
         item = _queue(ctx, ctx.current_sample).after() if ctx.current_sample else None
-        self._show(ctx, queue, item or queue.after(), moves=False)
+        self._show(ctx, ahead, ahead.at(item.place) if item else ahead.after(None), moves=False)
 
     def _decide(self, ctx: Any, verdict: Verdict) -> None:
         place = _place(ctx)
         if place is None:
             return
-        queue = _queue(ctx)
-        text, name = ctx.panel.get_state("text"), ctx.panel.get_state("name")
-        is_new = queue.decide(queue.at(place), verdict, text=text, name=name)
-        # The sidebar notices a new attribute only after the dataset is reloaded.
-        (ctx.ops.reload_dataset if is_new else ctx.ops.reload_samples)()
+        queue, ahead = _queue(ctx), _ahead(ctx)
+        item, text, name = ahead.shown(place), *map(ctx.panel.get_state, ("text", "name"))
+        try:
+            is_new = queue.decide(item, verdict, text=text, name=name)
+        except ChangedError as error:
+            self._show(ctx, ahead, ahead.at(place))
+            ctx.ops.notify(str(error), "warning")
+            return
+        edits = verdict != "rejected"
+        renamed = edits and is_changed(item.name, name)
+        if edits and is_changed(item.text, text):
+            verdict = "edited"
+        if is_new:  # the sidebar notices a new attribute only after the dataset is reloaded
+            ctx.ops.reload_dataset()
+        elif renamed or verdict == "edited":  # the App shows these on the images
+            ctx.ops.reload_samples()
+        if renamed and queue.filters.disagreeing:
+            _set_tally(ctx, queue.tally())
+        else:
+            tally = ReviewTally(**ctx.panel.get_state("tally"))
+            _set_tally(ctx, tally.after(item.verdict, verdict))
         self._go_on(ctx, place)
 
     def _go_on(self, ctx: Any, place: Place | None) -> None:
-        queue = _queue(ctx)
         if place is not None:
             history = [*(ctx.panel.get_state("history") or ()), [place.sample_id, place.label_id]]
             ctx.panel.set_state("history", history[-_MOST_STEPS_BACK:])
-        self._show(ctx, queue, queue.after(place))
+        ahead = _ahead(ctx)
+        self._show(ctx, ahead, ahead.after(place))
 
-    def _show(self, ctx: Any, queue: ReviewQueue, item: Item | None, *, moves: bool = True) -> None:
+    def _show(self, ctx: Any, ahead: Ahead, item: Item | None, *, moves: bool = True) -> None:
         # The label itself is not JSON: the state keeps the parts that the form shows.
         shown = item and {**asdict(item.place), **{name: getattr(item, name) for name in _SHOWN}}
-        ctx.panel.set_state({"progress": _progress(queue), "item": shown, "dropping": False})
+        ctx.panel.set_state({"item": shown, "dropping": False, "accepting": None})
         if item is None:
             return
-        image, problem = _image(item)
+        image, problem = ahead.picture(item)
         texts = {"text": item.text or "", "name": item.name or ""}
         ctx.panel.set_state({**texts, "problem": problem})
         ctx.panel.set_data("image", image)
         if moves and ctx.current_sample and ctx.current_sample != item.place.sample_id:
             ctx.ops.open_sample(id=item.place.sample_id)
+
+
+def _ahead(ctx: Any, queue: ReviewQueue | None = None) -> Ahead:
+    """What was fetched for this panel; a queue begins anew."""
+    state = ctx.panel.get_state
+    chosen = [state("subject"), state("filters"), ctx.view._serialize()]
+    key = ctx.panel.id, ctx.dataset.name, json.dumps(chosen, default=str)
+    with _LOCK:
+        if queue is not None or key not in _AHEAD:
+            _AHEAD[key] = Ahead(queue or _queue(ctx))
+        return _AHEAD[key]
 
 
 def _queue(ctx: Any, sample_id: str | None = None) -> ReviewQueue:
@@ -251,19 +317,11 @@ def _place(ctx: Any) -> Place | None:
     return Place(item["sample_id"], item["label_id"]) if item else None
 
 
-def _progress(queue: ReviewQueue) -> dict[str, str]:
-    tally = queue.tally()
+def _set_tally(ctx: Any, tally: ReviewTally) -> None:
     verdicts = f"{tally.accepted:,} accepted, {tally.edited:,} edited, {tally.rejected:,} rejected"
-    return {"text": str(tally), "verdicts": verdicts}
+    progress = {"text": str(tally), "verdicts": verdicts}
+    ctx.panel.set_state({"tally": asdict(tally), "progress": progress})
 
 
-def _image(item: Item) -> tuple[str | None, str | None]:
-    """A close-up of a region as a `data:` address, or the reason why there is none."""
-    try:
-        pixels = read_image(item.filepath).pixels
-        region, *_ = regions_of(item.label, (pixels.shape[1], pixels.shape[0]))
-    except InputError as error:
-        return None, str(error)
-    if not isinstance(region, LabelRegion):
-        return None, region.reason
-    return data_address(draw_region(pixels, region.prompt)), None
+def _regions(number: int) -> str:
+    return f"{number:,} region{'' if number == 1 else 's'}"

@@ -15,6 +15,7 @@ from pam_model import AutomaticMaskOptions, Question, Task
 
 from ..errors import PluginError
 from ..labels.fields import OWN, Attribute, Kind
+from ..labels.marks import is_like_mark
 from ..labels.regions import NOTHING, PROMPT_ID, LabelRegion, mask_update
 from ..targets.missing import AnswerGroup
 
@@ -33,10 +34,6 @@ _DESCRIPTIONS = {
     Task.DEFINITION: "Definition, by PAM",
     Task.BRIEF: "Brief caption, by PAM",
     Task.DETAILED: "Detailed caption, by PAM",
-}
-_KEPT = {
-    "reviewed": "the verdicts of the review panel",
-    PROMPT_ID: "the id of the label that a detection was made from",
 }
 _SUMMARY_ORDER = (Task.BRIEF, Task.DETAILED, Task.DEFINITION, Task.LABEL)
 
@@ -87,8 +84,11 @@ class AttributeMapping:
         for name in self.names:
             if self.names.count(name) > 1:
                 raise PluginError(f"Two answers would go to the attribute {name!r}: rename one.")
-            if name in _KEPT:
-                raise PluginError(f"{name!r} is for {_KEPT[name]}: choose another name.")
+            if name == PROMPT_ID or is_like_mark(name):
+                kept = "the verdicts of the review panel"
+                if name == PROMPT_ID:
+                    kept = "the id of the label that a detection was made from"
+                raise PluginError(f"{name!r} is for {kept}: choose another name.")
             # FiftyOne has a place of its own for a class and for a score.
             if name in OWN - {"confidence" if name == self.score else "label"}:
                 raise PluginError(

@@ -11,7 +11,8 @@ from pymongo import UpdateOne
 from pymongo.errors import BulkWriteError
 
 from ..errors import PluginError
-from .journal import MISSING, Added, Change, Journal, JournalEntry, label_stamp, stamp
+from ..labels.marks import OLD_MARK, mark_of, text_of_old_mark, texts_of
+from .journal import MISSING, Added, Change, Journal, JournalEntry, equal, label_stamp, stamp
 from .records import utc_now
 from .summaries import Summary, classes_of
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bson import ObjectId
 
     from ..labels.fields import LabelField
+    from .authorship import Held
 
 _TOO_LARGE = frozenset({10334, 17280, 17419, 17420})  # a document of more than 16 MB, for MongoDB
 _MOST_BYTES = 15 * 1024 * 1024  # values in one operation: the rest of the 16 MB is for paths
@@ -52,6 +54,7 @@ class FlushResult:
         regions: the number of labels that got values.
         added: the number of new labels.
         gone: the number of labels that were deleted before they got values.
+        kept: the number of labels and lists that kept a person's values.
         refused: document that could not be written -> the reason.
     """
 
@@ -60,6 +63,7 @@ class FlushResult:
     regions: int = 0
     added: int = 0
     gone: int = 0
+    kept: int = 0
     refused: dict[ObjectId, str] = field(default_factory=dict)
 
 
@@ -70,8 +74,11 @@ def flush(
     error_field: str,
     keep_error: Collection[ObjectId],
     summary: Summary | None = None,
+    held: Mapping[ObjectId, Mapping[str, Held]] | None = None,
 ) -> FlushResult:
     """Write the pending values.
+
+    A text that is replaced loses its mark of review, which was for the old text.
 
     Args:
         place: the field of the labels.
@@ -80,10 +87,12 @@ def flush(
         error_field: cleared in documents that get results now and failed in the last run.
         keep_error: documents whose `error_field` is not cleared.
         summary: renewed in documents whose labels get values.
+        held: what is a person's and stays, see `Authorship.held`.
     """
     outcome = FlushResult()
     classes = {} if summary is None else classes_of(place.dataset, summary)
     before = _read(place, pending, error_field, summary)
+    old_text = text_of_old_mark(texts_of(place.dataset, place.field_path(place.name)))
     # Collected first, so that each list goes to the database in one request.
     entries: list[JournalEntry] = []
     operations: list[UpdateOne] = []
@@ -92,7 +101,11 @@ def flush(
             outcome.refused[document] = _FULL if document in before else DELETED
             continue
         found = before[document]
-        if summary is not None and wanted.labels:
+        persons = (held or {}).get(document, {})
+        outcome.kept += _leave(wanted, persons)
+        if summary is not None and wanted.labels and "" in persons:
+            outcome.kept += 1
+        elif summary is not None and wanted.labels:
             labels = labels_at(found, place.root)
             merged = [{**label, **wanted.labels.get(label["_id"], {})} for label in labels]
             wanted.fields[summary.name] = summary.lines(merged, classes)
@@ -102,7 +115,7 @@ def flush(
             if found.get(error_field) is not None and document not in keep_error:
                 wanted.fields.setdefault(error_field, None)
                 outcome.cleared = True
-        changes, updates = _changes(place, document, wanted, found, outcome)
+        changes, updates = _changes(place, document, wanted, found, outcome, old_text)
         added, more = _added(place, document, wanted, found)
         outcome.added += len(wanted.added)
         entries.append(journal.entry(document, place.frames, changes, added))
@@ -159,6 +172,7 @@ def _read(
 ) -> dict[ObjectId, dict[str, Any]]:
     """Read only the parts of the documents that will be written."""
     names = {name for one in pending.values() for each in one.labels.values() for name in each}
+    names |= {OLD_MARK, *map(mark_of, names)}
     others = {name for one in pending.values() for name in one.fields} | {error_field}
     projection = {f"{place.root}.{name}" for name in names | {"_id"}} | others
     if summary is not None:
@@ -193,6 +207,7 @@ def _changes(
     wanted: Pending,
     found: dict[str, Any],
     outcome: FlushResult,
+    old_text: str | None,
 ) -> tuple[list[Change], list[UpdateOne]]:
     """The journal's lines and the one operation that sets attributes and fields."""
     labels = {label["_id"]: label for label in labels_at(found, place.root)}
@@ -211,10 +226,11 @@ def _changes(
         if place.in_list:  # by id, not by index: somebody may have added or deleted labels since
             prefix = f"{place.root}.$[l{len(filters)}]"
             filters.append({f"l{len(filters)}._id": label})
-        values |= {f"{prefix}.{name}": value for name, value in attributes.items()}
+        new = {**attributes, **_lost_marks(attributes, labels[label], old_text)}
+        values |= {f"{prefix}.{name}": value for name, value in new.items()}
         changes += [
             Change(place.root, label, name, labels[label].get(name, MISSING), stamp(value))
-            for name, value in attributes.items()
+            for name, value in new.items()
         ]
     if not values:
         return changes, []
@@ -223,6 +239,36 @@ def _changes(
         query[f"{place.root}._id"] = next(iter(wanted.labels))
     update = {"$set": {**values, "last_modified_at": utc_now()}}
     return changes, [UpdateOne(query, update, array_filters=filters or None)]
+
+
+def _leave(wanted: Pending, persons: Mapping[str, Held]) -> int:
+    """Drop the values that would replace a person's; how many labels keep some for that."""
+    kept = 0
+    for label, attributes in list(wanted.labels.items()):
+        held = persons.get(str(label))
+        if held is not None and held.names & attributes.keys():
+            kept += 1
+            free = {name: attributes[name] for name in attributes.keys() - held.names}
+            wanted.labels[label] = free
+            if not free:
+                del wanted.labels[label]
+    return kept
+
+
+def _lost_marks(
+    attributes: Mapping[str, Any], label: Mapping[str, Any], old_text: str | None
+) -> dict[str, None]:
+    """The marks of review of texts that are replaced, since nobody has seen the new ones."""
+    marks = [(name, mark_of(name)) for name in attributes]
+    marks += [] if old_text is None else [(old_text, OLD_MARK)]
+    found = [
+        mark
+        for name, mark in marks
+        if label.get(mark) is not None
+        and name in attributes
+        and not equal(attributes[name], label.get(name, MISSING))
+    ]
+    return dict.fromkeys(found)
 
 
 def _added(

@@ -11,32 +11,40 @@ an exception, the written values are consistent and the run is recorded as inter
 from __future__ import annotations
 
 import time
+from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import fiftyone as fo
+from bson import ObjectId
 
 from pam_labeling import LazyRequest, Refusal, Request, read_image
 from pam_labeling.errors import InputError
 from pam_labeling.media import AUTO, MAX_PIXELS, GreyRange
 
 from ..errors import PluginError
-from ..labels.regions import PROMPT_ID, LabelRegion, detection_of
+from ..labels.regions import PROMPT_ID, LabelRegion, UnusableLabel, detection_of, single_labels
 from .attribute_mapping import AttributeMapping, by_label
+from .authorship import NOTHING_HELD, authorship_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator, Mapping
 
     from pam_labeling import Annotation, Annotator, Outcome, Region
     from pam_model import AutomaticMaskOptions
 
     from ..targets.target import SampleWork, Target
+    from .authorship import Authorship, Held
     from .records import RunRecord
     from .writer import RunWriter
 
 _SHOWN_REASONS = 5
+_TWINS = (
+    "{} labels of the sample have this id, so none of them can be written to alone: give each of "
+    "them an id of its own."
+)
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,7 @@ class RegionJob:
         everything: how to find everything; None: the target's labels are the prompts.
         max_pixels: the largest image to read, width x height.
         grey_range: how grey of more than 8 bits is read, see `pam_labeling.media.parse_range`.
+        replace_human_work: whether to replace what a person wrote, accepted or edited.
     """
 
     operator: str
@@ -64,6 +73,12 @@ class RegionJob:
     everything: AutomaticMaskOptions | None = None
     max_pixels: int = MAX_PIXELS
     grey_range: GreyRange = AUTO
+    replace_human_work: bool = False
+
+    @property
+    def keeps_human_work(self) -> bool:
+        """Whether it could replace what a person wrote, and must not."""
+        return not (self.replace_human_work or self.new_field or self.everything)
 
 
 @dataclass(frozen=True)
@@ -89,11 +104,21 @@ class _NoRegionsError(InputError):
 
 @dataclass
 class _Turn:
-    """An image in work; `request` fills `regions` and `reasons`."""
+    """An image in work; `request` fills `regions`, `reasons` and `kept`.
+
+    Attributes:
+        work: the image and its labels.
+        held: by region, what is a person's, see `Authorship.held`.
+        regions: the regions that are asked about.
+        reasons: why others are not.
+        kept: how many answers stay because they are a person's.
+    """
 
     work: SampleWork
+    held: Mapping[str, Held] = field(default_factory=dict)
     regions: list[LabelRegion] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
+    kept: int = 0
 
     @property
     def document(self) -> str:
@@ -105,17 +130,35 @@ class _Turn:
         image = read_image(self.work.filepath, max_pixels=job.max_pixels, grey_range=job.grey_range)
         if job.everything is not None:
             return job.answers.request(image, (), job.everything)
-        for result in self.work.regions(image.size, use_masks=job.use_masks):
-            if isinstance(result, LabelRegion):
-                self.regions.append(result)
-            else:
+        results = self.work.regions(image.size, use_masks=job.use_masks)
+        ids = Counter(label.id for label in single_labels(self.work.label))
+        for result in results:
+            if isinstance(result, UnusableLabel):
                 self.reasons.append(f"{result.label_id}: {result.reason}")
+            elif ids[result.label_id] > 1 and job.new_field is None:
+                self.reasons.append(f"{result.label_id}: {_TWINS.format(ids[result.label_id])}")
+            else:
+                self._take(result, job)
         if not self.regions:  # a request without prompts would look for everything
             raise _NoRegionsError
         prompts = tuple(region.prompt for region in self.regions)
-        needed = [self.work.writable(region) for region in self.regions]
+        needed = [self.writable(region) for region in self.regions]
         wanted = {name for names in needed for name in names or ()}
         return job.answers.request(image, prompts, wanted=None if None in needed else wanted)
+
+    def writable(self, region: LabelRegion) -> frozenset[str] | None:
+        """The attributes of a region that may be written; None: all."""
+        names, held = self.work.writable(region), self.held.get(region.label_id)
+        if held is None:
+            return names
+        return held.free if names is None else names & held.free
+
+    def _take(self, region: LabelRegion, job: RegionJob) -> None:
+        """Ask about a region, unless all its answers stay as they are."""
+        if job.target.policy.only == "all":
+            self.kept += self.held.get(region.label_id, NOTHING_HELD).answers
+        if self.writable(region) != frozenset():
+            self.regions.append(region)
 
 
 def run(
@@ -140,10 +183,13 @@ def run(
     with writer:
         if job.answers.summary is not None:
             writer.summarise(job.answers.summary, job.answers.said)
+        authorship = authorship_of(job.target, job.answers) if job.keeps_human_work else None
+        if authorship is not None:
+            writer.keep(authorship)
         yield Progress(0, total, f"0 of {total:,}", writer.record.key)
         done, start = 0, time.monotonic()
         # Both are generators: the annotator takes only as many as its readers work ahead.
-        turns = (_Turn(work) for works in job.target.chunks() for work in works)
+        turns = _turns(job, authorship)
         requests = (LazyRequest(turn, partial(turn.request, job)) for turn in turns)
         with closing(annotator.annotate_many(requests)) as outcomes:
             for outcome in outcomes:
@@ -156,9 +202,21 @@ def run(
     return writer.record
 
 
+def _turns(job: RegionJob, authorship: Authorship | None) -> Iterator[_Turn]:
+    """The images, each with what is a person's in it."""
+    for works in job.target.chunks():
+        turns = [_Turn(work) for work in works]
+        if authorship is not None:
+            held = authorship.held(ObjectId(turn.document) for turn in turns)
+            for turn in turns:
+                turn.held = held.get(ObjectId(turn.document), {})
+        yield from turns
+
+
 def _finish(job: RegionJob, writer: RunWriter, turn: _Turn, outcome: Outcome) -> None:
     """Write the results of an image, and the reasons for its failures."""
     reasons = list(turn.reasons)
+    writer.count_kept(turn.kept)
     if outcome.annotation is not None:
         reasons += _write(job, writer, turn, outcome.annotation)
     elif not isinstance(outcome.error, _NoRegionsError):
@@ -179,7 +237,7 @@ def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotatio
     values: dict[str, dict[str, Any]] = {}
     reasons, new = [], []
     for source, result in zip(turn.regions, annotation.results, strict=True):
-        wanted = turn.work.writable(source) if job.new_field is None else None
+        wanted = turn.writable(source) if job.new_field is None else None
         if isinstance(result, Refusal):
             # Somebody drew it: that the model sees nothing there is an answer.
             answered = job.new_field is None and not result.scores.sees_object

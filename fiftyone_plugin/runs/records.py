@@ -53,6 +53,7 @@ class RunCounts:
         added: new labels.
         failed: samples with a reason in `pam_error`.
         gone: labels that somebody deleted before their values were written.
+        kept: answers, and samples' lists of lines, that stay because they are a person's.
     """
 
     samples: int = 0
@@ -60,6 +61,7 @@ class RunCounts:
     added: int = 0
     failed: int = 0
     gone: int = 0
+    kept: int = 0
 
 
 @dataclass(frozen=True)

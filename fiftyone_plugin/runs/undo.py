@@ -129,7 +129,7 @@ def _shared_paths(one: RunRecord, other: RunRecord) -> list[str]:
 def _check_fields(dataset: Any, record: RunRecord, skip_missing: bool) -> None:
     """Refuse a run whose old values or fields are not found."""
     if next(documents_of(record.journal), None) is None:
-        if any(astuple(record.counts)):
+        if any(astuple(replace(record.counts, kept=0))):
             raise PluginError(
                 f"The old values of the run {record.key!r} are not in this database, so it cannot "
                 "be undone (was the dataset imported from another one?)."

@@ -21,6 +21,7 @@ from mongoengine.errors import ValidationError
 from ..errors import PluginError
 from ..labels import fields
 from ..labels.fields import Attribute
+from ..targets.copies import refresh_copies
 from . import records
 from .bulk_write import DELETED, Pending, flush
 from .journal import Journal, collect
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
     import fiftyone as fo
     from fiftyone.core.collections import SampleCollection
+
+    from .authorship import Authorship
 
 ERROR = Attribute("pam_error", "text", "Why PAM's last run on this sample failed.")
 _FLUSH_BYTES = 16 * 1024 * 1024
@@ -119,6 +122,7 @@ class RunWriter:
         self._last_results: set[ObjectId] = set()
         self._recently_failed: FIFOCache[ObjectId, None] = FIFOCache(_RECENT)
         self._failure: BaseException | None = None
+        self._authorship: Authorship | None = None
 
     def __enter__(self) -> RunWriter:
         # The plugin is not notified when runs and datasets are deleted, so it removes their
@@ -144,8 +148,8 @@ class RunWriter:
                 self.flush()
         finally:
             self._end(self._failure or error)
-        if self._collection._dataset is not self._dataset:
-            self._collection.reload()  # patches and frames are copies
+        if self._collection._dataset is not self._dataset:  # patches and frames are copies
+            refresh_copies(self._collection)
 
     def _end(self, error: BaseException | None) -> None:
         if not self._dataset.deleted:  # else its runs are deleted too
@@ -185,6 +189,15 @@ class RunWriter:
         """
         summary = Summary(name, self._place.root, attribute, self._place.frames)
         self.record = replace(self.record, summary=summary)
+
+    def keep(self, authorship: Authorship) -> None:
+        """Leave what is a person's as it is, even if it was written while the run was going on."""
+        self._authorship = authorship
+
+    def count_kept(self, answers: int) -> None:
+        """Record that answers of a person were not asked for again."""
+        counts = self.record.counts
+        self.record = replace(self.record, counts=replace(counts, kept=counts.kept + answers))
 
     def add_labels(self, sample_id: str, labels: Sequence[fo.Label]) -> None:
         """Append new labels to the field's list.
@@ -239,6 +252,7 @@ class RunWriter:
             ERROR.name,
             self._recently_failed.keys(),
             self.record.summary,
+            {} if self._authorship is None else self._authorship.held(pending),
         )
         counts = self.record.counts
         self.record = replace(
@@ -249,6 +263,7 @@ class RunWriter:
                 regions=counts.regions + outcome.regions,
                 added=counts.added + outcome.added,
                 gone=counts.gone + outcome.gone,
+                kept=counts.kept + outcome.kept,
             ),
         )
         self._last_results = outcome.results

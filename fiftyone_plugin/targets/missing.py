@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Only = Literal["all", "missing", "empty"]
 
-_MASK = frozenset({"mask", "mask_path", "bounding_box"})
+MASK = frozenset({"mask", "mask_path", "bounding_box"})
 """Attributes that change together: a mask in a file replaces one in the document."""
 
 
@@ -85,7 +85,7 @@ class OverwritePolicy:
             if all(is_open(sign) for sign in group.signs)
             for name in group.names
             # A mask goes with its box: a half-written pair would not fit.
-            if name in _MASK or is_open(name)
+            if name in MASK or is_open(name)
         )
 
     def stages(self, documents: str, field: str | None, list_name: str | None) -> Iterator[Any]:
@@ -160,7 +160,10 @@ class OverwritePolicy:
 
 
 def label_ids(
-    field: str, list_name: str | None, condition: dict[str, Any] | None = None
+    field: str,
+    list_name: str | None,
+    condition: dict[str, Any] | None = None,
+    value: Any = "$$label._id",
 ) -> dict[str, Any]:
     """A MongoDB expression for the ids of a document's labels, or of those that meet a condition.
 
@@ -168,6 +171,7 @@ def label_ids(
         field: the label field.
         list_name: the name of the field's list ("detections"); None for a single label.
         condition: an expression of `$$label`.
+        value: another expression of `$$label`, instead of its id.
     """
     if list_name:
         labels: Any = {"$ifNull": [f"${field}.{list_name}", []]}
@@ -176,4 +180,4 @@ def label_ids(
         labels = {"$cond": [{"$ifNull": [f"${field}._id", False]}, [f"${field}"], []]}
     if condition is not None:
         labels = {"$filter": {"input": labels, "as": "label", "cond": condition}}
-    return {"$map": {"input": labels, "as": "label", "in": "$$label._id"}}
+    return {"$map": {"input": labels, "as": "label", "in": value}}

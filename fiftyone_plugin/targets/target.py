@@ -20,12 +20,13 @@ from fiftyone.core.video import FramesView
 from ..errors import PluginError
 from ..labels.fields import labels_path
 from ..labels.regions import PROMPT_ID, LabelRegion, LabelResult, class_of, regions_of
+from .copies import refresh_copies
 from .listing import ListedSample, counting_stages, listing, listing_stages
 from .missing import OverwritePolicy
 from .views import GENERATED, PATCHES, Slices, check_media, flat, label_type, listed, root_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
 
 ALL = OverwritePolicy()
@@ -151,7 +152,7 @@ class Target:
         The first chunk fixes the list of samples and labels. The labels of a chunk are read when it
         is requested; samples that were deleted since are left out.
         """
-        with closing(listing(self._rows([]))) as listed_samples:
+        with closing(self.listed()) as listed_samples:
             entries = (
                 ListedSample(document, tuple(label for one in same for label in one.label_ids))
                 for document, same in groupby(listed_samples, attrgetter("document_id"))
@@ -160,10 +161,14 @@ class Target:
                 if works := self._read(page):
                     yield works
 
+    def listed(self) -> Generator[ListedSample, None, None]:
+        """The ids of the samples and labels, in the collection's order, as they are now."""
+        return listing(self._rows([]))
+
     def refresh(self) -> None:
         """Update a view of patches or frames, which are copies, with the written values."""
         if isinstance(self.collection, GENERATED):
-            self.collection.reload()
+            refresh_copies(self.collection)
 
     def _rows(self, more: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
         view, field = self.collection, self.field and self.field.removeprefix("frames.")

@@ -86,7 +86,8 @@ def test_version_and_licence_are_those_of_the_package():
     assert (definition.name, definition.version) == (NAME, VERSION)
     assert definition.license == "Apache-2.0"
     assert definition.has_py
-    assert not definition.has_js
+    assert definition.js_bundle == "assets/review_keys.js"
+    assert definition.has_js
 
 
 def test_it_is_compatible_with_this_fiftyone(downloaded):

@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 from tests.e2e.fiftyone.conftest import eventually
 
 CAPTION = "ground_truth.detections.caption"
-VERDICT = "ground_truth.detections.reviewed"
+VERDICT = "ground_truth.detections.caption_reviewed"
 
 
 def captions(dataset):
@@ -116,7 +116,7 @@ def test_the_panel_beside_an_open_sample_reviews_its_regions(captioned, opened):
     app.close_sample()  # the App's server remembers it
     captioned.reload()
     kept = captioned.select_labels(ids=[first.id]).first().ground_truth.detections[0]
-    assert kept["reviewed"] == "rejected"
+    assert kept["caption_reviewed"] == "rejected"
     assert captioned.count_values(VERDICT) == {"rejected": 1, None: regions - 1}
 
 
@@ -154,6 +154,41 @@ def test_captions_are_edited_accepted_and_rejected_in_the_panel(captioned, opene
     assert captioned.count_values(VERDICT) == {"edited": 1, "rejected": 1, None: regions - 2}
 
 
+def test_keys_review_as_the_buttons_do_and_all_that_is_left_is_accepted(captioned, opened):
+    labels = captioned.sort_by("id").values("ground_truth.detections", unwind=True)
+    app = opened(captioned)
+    app.open_panel("Review regions")
+    expect(app.text).to_have_value(labels[0]["caption"])
+    app.wait_for_panel()
+    app.page.get_by_alt_text("The region").click()  # the keys are those of the panel
+    for number, key in enumerate(["a", "r", "n"]):
+        app.page.keyboard.press(key)
+        expect(app.text).to_have_value(labels[number + 1]["caption"])
+        app.wait_for_panel()
+    app.screenshot("review-keys")
+    app.page.keyboard.press("b")
+    expect(app.text).to_have_value(labels[2]["caption"])
+    app.wait_for_panel()
+    app.page.keyboard.press("e")
+    app.page.keyboard.type("a bar, not a ring")  # these letters are no commands here
+    app.page.keyboard.press("Escape")
+    app.wait_for_panel()
+    app.page.keyboard.press("a")
+    expect(app.page.get_by_text(f"3 of {len(labels)} reviewed")).to_be_visible()
+    captioned.reload()
+    found = captioned.sort_by("id").values("ground_truth.detections", unwind=True)
+    assert [one["caption_reviewed"] for one in found[:3]] == ["accepted", "rejected", "edited"]
+    assert found[2]["caption"] == "a bar, not a ring"
+
+    app.wait_for_panel()
+    for _ in range(2):
+        app.press("Accept all shown")
+        app.wait_for_panel()
+    expect(app.page.get_by_text(f"{len(labels)} of {len(labels)} reviewed")).to_be_visible()
+    captioned.reload()
+    assert captioned.count_values(VERDICT)["accepted"] == len(labels) - 2
+
+
 def test_the_filter_of_disagreements_shows_only_those(captioned, opened):
     labels = captioned.sort_by("id").values("ground_truth.detections", unwind=True)
     disagreeing = [one for one in labels if one["pam_label"] not in (None, one.label)]
@@ -172,5 +207,7 @@ def test_the_filter_of_disagreements_shows_only_those(captioned, opened):
     app.screenshot("review-filtered")
     captioned.reload()
     found = captioned.values("ground_truth.detections", unwind=True)
-    accepted = {label.id for label in found if getattr(label, "reviewed", None) == "accepted"}
+    accepted = {
+        label.id for label in found if getattr(label, "caption_reviewed", None) == "accepted"
+    }
     assert accepted == {label.id for label in disagreeing}

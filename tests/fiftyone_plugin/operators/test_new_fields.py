@@ -10,7 +10,7 @@ from fiftyone_plugin.operators.model_operator import collection_target, progress
 from fiftyone_plugin.operators.options import FindOptions, SegmentOptions
 from fiftyone_plugin.runs.records import list_runs
 from tests.fiftyone_plugin.boxes import state
-from tests.fiftyone_plugin.conftest import scene
+from tests.fiftyone_plugin.conftest import documents, scene
 
 FIELD = "ground_truth"
 LABELS = "ground_truth.detections"
@@ -208,3 +208,33 @@ def test_a_read_only_field_begins_no_run(operator, scene_dataset):
         with pytest.raises(PluginError, match="'ground_truth', which .* is in, is read-only"):
             operator(name)(dataset, field=FIELD)
     assert list_runs(dataset) == []
+
+
+@pytest.mark.parametrize("field", ["ground-truth", "my boxes", "größe", "class", "1st"])
+def test_fields_with_any_name_that_fiftyone_allows_are_captioned(operator, scene_dataset, field):
+    dataset = scene_dataset(0, masks=False)
+    dataset.rename_sample_field(FIELD, field)
+    before = documents(dataset)
+    record = operator("caption_regions")(dataset, field=field)
+    texts = dataset.values(f"{field}.detections.caption")[0]
+    assert all(texts)
+    lines = dataset.values(f"{field}_captions")[0]
+    assert [line.partition(": ")[2] for line in lines] == texts
+    assert not dataset.has_field("pam_error")
+    operator("undo_run")(dataset, record["key"])
+    assert documents(dataset) == before
+
+
+def test_a_new_field_may_have_a_hyphen(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    operator("segment_regions")(dataset, field=FIELD, new_field="yolo-preds")
+    assert dataset.count("yolo-preds.detections") == dataset.count(LABELS)
+
+
+def test_a_field_of_ones_own_where_the_lines_would_go_is_named(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    dataset.add_sample_field("ground_truth_captions", fo.StringField)
+    with pytest.raises(PluginError, match=r"'ground_truth_captions' .* \(summary=False\)"):
+        operator("caption_regions")(dataset, field=FIELD)
+    operator("caption_regions")(dataset, field=FIELD, summary=False)
+    assert dataset.values("ground_truth_captions") == [None]

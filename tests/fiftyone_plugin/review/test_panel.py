@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
+import threading
+from pathlib import Path
 
 import fiftyone as fo
 import fiftyone.operators as foo
@@ -13,7 +16,9 @@ import pytest
 from PIL import Image
 
 from fiftyone_plugin import register
+from fiftyone_plugin.review import ahead
 from fiftyone_plugin.review.panel import ReviewPanel
+from fiftyone_plugin.review.queue import ReviewQueue
 
 CAPTION = "ground_truth.detections.caption"
 
@@ -93,9 +98,9 @@ def app(dataset):
 
 
 def verdicts(dataset):
-    if dataset.get_field("ground_truth.detections.reviewed") is None:
+    if dataset.get_field("ground_truth.detections.caption_reviewed") is None:
         return {}
-    return dataset.count_values("ground_truth.detections.reviewed")
+    return dataset.count_values("ground_truth.detections.caption_reviewed")
 
 
 def test_the_panel_opens_with_the_first_region_its_texts_and_its_image(app, dataset):
@@ -111,7 +116,7 @@ def test_the_panel_opens_with_the_first_region_its_texts_and_its_image(app, data
     assert app.state["item"]["score"] == 0.5
     code = app.data["image"].removeprefix("data:image/jpeg;base64,")
     assert max(Image.open(io.BytesIO(base64.b64decode(code))).size) <= 480
-    assert app.buttons == {"accept", "reject", "skip", "back", "open"}
+    assert app.buttons == {"accept", "reject", "skip", "back", "open", "accept_all"}
     assert {"image", "name", "text", "model_label"} <= set(app.form)
 
 
@@ -129,8 +134,12 @@ def test_accept_writes_the_verdict_and_goes_on(app, dataset):
     assert app.operations("reload_dataset")
     app.send("accept")
     assert verdicts(dataset)["accepted"] == 2
-    assert app.operations("reload_samples")
+    # Nothing changed that the App draws on images.
+    assert not app.operations("reload_samples")
     assert not app.operations("reload_dataset")
+    app.fill(text="a person's words")
+    app.send("accept")
+    assert app.operations("reload_samples")
 
 
 def test_accept_writes_what_was_typed(app, dataset):
@@ -143,7 +152,7 @@ def test_accept_writes_what_was_typed(app, dataset):
 def test_reject_marks_the_region_and_keeps_its_text(app, dataset):
     app.send("reject")
     label = dataset.first().ground_truth.detections[0]
-    assert (label["caption"], label["reviewed"]) == ("thing 0", "rejected")
+    assert (label["caption"], label["caption_reviewed"]) == ("thing 0", "rejected")
 
 
 def test_the_models_label_is_taken_on_request(app, dataset):
@@ -312,15 +321,18 @@ def test_frames_are_reviewed_in_their_view(video):
     video.reload()
     path = "frames.boxes.detections"
     assert video.values(f"{path}.caption")[0][0] == ["better words", "thing 1, 1"]
-    assert video.values(f"{path}.reviewed")[0] == [["edited", "rejected"], [None, None]]
-    assert frames.count_values("boxes.detections.reviewed")["edited"] == 1
+    assert video.values(f"{path}.caption_reviewed")[0] == [["edited", "rejected"], [None, None]]
+    assert frames.count_values("boxes.detections.caption_reviewed")["edited"] == 1
 
 
 def test_patches_of_frames_are_reviewed(video):
     app = AppPanel(video.to_frames().to_patches("boxes"))
     app.send("accept")
     video.reload()
-    assert video.count_values("frames.boxes.detections.reviewed") == {"accepted": 1, None: 3}
+    assert video.count_values("frames.boxes.detections.caption_reviewed") == {
+        "accepted": 1,
+        None: 3,
+    }
 
 
 def test_frames_without_images_are_said_to_need_them(video):
@@ -376,3 +388,113 @@ def test_the_panel_is_registered_for_grid_and_modal():
     assert registered[-1] is ReviewPanel
     assert ReviewPanel().config.surfaces == "grid modal"
     assert ReviewPanel().config.name == "review_regions"
+
+
+def test_a_step_reads_no_queue_and_draws_no_image_but_ahead(app, dataset, monkeypatch):
+    read = []
+
+    def recorded(function):
+        def call(*given, **named):
+            read.append((function.__name__, threading.current_thread()))
+            return function(*given, **named)
+
+        return call
+
+    for name in ("after", "ahead", "tally"):
+        monkeypatch.setattr(ReviewQueue, name, recorded(getattr(ReviewQueue, name)))
+    monkeypatch.setattr(ahead, "draw", recorded(ahead.draw))
+    labels = dataset.values("ground_truth.detections.id", unwind=True)
+    shown = [app.state["item"]["label_id"]]
+    for _, event in zip(labels[1:], itertools.cycle(["accept", "reject", "skip"]), strict=False):
+        app.send(event)
+        shown.append(app.state["item"]["label_id"])
+    assert shown == labels
+    assert {name for name, _ in read} <= {"ahead", "draw"}
+    assert threading.current_thread() not in [thread for _, thread in read]
+    # One read for many steps.
+    assert len([name for name, _ in read if name == "ahead"]) <= 2
+
+
+def test_all_that_is_shown_is_accepted_only_when_asked_twice(app, dataset):
+    total = dataset.count(CAPTION)
+    app.send("reject")
+    app.fill(text="a person's words")
+    app.send("accept")
+    app.send("accept_all")
+    [told] = app.operations("notify")
+    assert f"accepts the texts of {total - 2} regions as they are" in told["message"]
+    assert verdicts(dataset) == {"rejected": 1, "edited": 1, None: total - 2}
+    app.send("accept_all")
+    assert verdicts(dataset) == {"rejected": 1, "edited": 1, "accepted": total - 2}
+    assert app.state["item"] is None
+    assert app.state["progress"]["text"] == f"{total} of {total} reviewed"
+    app.send("accept_all")
+    assert "No region" in app.operations("notify")[0]["message"]
+
+
+def test_all_that_is_shown_is_what_passes_the_filters(app, dataset):
+    app.fill(filters__disagreeing=True)
+    app.send("change_filters")
+    app.send("accept_all")
+    app.send("accept_all")
+    assert verdicts(dataset)["accepted"] == 1
+
+
+def test_beside_an_open_sample_all_that_is_shown_is_of_that_sample(dataset):
+    last = dataset.last()
+    app = AppPanel(dataset.view(), current_sample=last.id)
+    app.send("accept_all")
+    assert "of this sample" in app.operations("notify")[0]["message"]
+    app.send("accept_all")
+    assert verdicts(dataset)["accepted"] == len(last.ground_truth.detections)
+
+
+def test_a_step_after_going_on_asks_again_before_all_is_accepted(app, dataset):
+    app.send("accept_all")
+    app.send("skip")
+    app.send("accept_all")
+    assert verdicts(dataset) == {}
+
+
+def test_a_text_that_somebody_else_changed_is_shown_and_not_overwritten(app, dataset):
+    first = app.state["item"]["label_id"]
+    dataset.set_label_values(CAPTION, {first: "somebody else's words"})
+    app.send("accept")
+    assert "Somebody changed" in app.operations("notify")[0]["message"]
+    assert app.state["text"] == "somebody else's words"
+    assert verdicts(dataset) == {}
+    app.send("accept")
+    assert verdicts(dataset)["accepted"] == 1
+    assert dataset.first().ground_truth.detections[0]["caption"] == "somebody else's words"
+
+
+def test_going_back_to_an_edited_text_shows_it_and_accepts_it(app, dataset):
+    app.fill(text="a person's words")
+    app.send("accept")
+    app.send("go_back")
+    assert app.state["text"] == "a person's words"
+    app.send("accept")
+    assert app.state["text"] == "thing 1"
+    assert app.state["progress"]["text"] == f"1 of {dataset.count(CAPTION)} reviewed"
+
+
+def test_another_text_of_the_regions_is_not_reviewed(app, dataset):
+    app.send("accept")
+    app.fill(subject__text="pam_label")
+    app.send("change_filters")
+    total = dataset.count(CAPTION)
+    assert app.state["progress"]["text"] == f"0 of {total} reviewed"
+    assert "caption_reviewed" not in app.state["fields"]["ground_truth"][0]
+
+
+def test_keys_do_what_buttons_do(app):
+    methods = app.form["keys"]["view"]["methods"]
+    assert {key: uri.rpartition("#")[2] for key, uri in methods.items()} == {
+        "a": "accept",
+        "r": "reject",
+        "n": "skip",
+        "b": "go_back",
+    }
+    assert all(hasattr(ReviewPanel, uri.rpartition("#")[2]) for uri in methods.values())
+    script = Path(__file__).parents[3] / "fiftyone_plugin" / "assets" / "review_keys.js"
+    assert f'name: "{app.form["keys"]["view"]["component"]}"' in script.read_text()

@@ -10,7 +10,7 @@ from fiftyone_plugin.review.fields import declare, subjects_of
 from fiftyone_plugin.review.queue import Filters, Place, ReviewQueue, Subject
 
 SUBJECT = Subject("ground_truth", "caption", "pam_label", "pam_score")
-VERDICTS = "ground_truth.detections.reviewed"
+VERDICTS = "ground_truth.detections.caption_reviewed"
 
 
 @pytest.fixture
@@ -80,7 +80,8 @@ def test_an_accepted_region_changes_nothing_but_its_verdict(dataset):
     before = dataset.first().ground_truth.detections[0].to_dict()
     queue.decide(queue.after(), "accepted", text=" thing 0 ")
     after = dataset.reload() or dataset.first().ground_truth.detections[0].to_dict()
-    assert after == {**before, "reviewed": "accepted"}
+    # Who accepts a text accepts the label that is shown with it.
+    assert after == {**before, "caption_reviewed": "accepted", "label_reviewed": "accepted"}
 
 
 def test_an_accepted_change_counts_as_edited_and_is_written(dataset):
@@ -119,7 +120,7 @@ def test_the_attribute_is_declared_with_a_description_once(dataset):
 def test_an_attribute_of_that_name_and_another_type_is_left_alone(dataset):
     dataset.add_sample_field(VERDICTS, fo.BooleanField)
     with pytest.raises(PluginError, match="not a BooleanField"):
-        declare(dataset, "ground_truth")
+        declare(dataset, "ground_truth", "caption")
 
 
 def test_the_tally_counts_verdicts_and_what_is_left(dataset):
@@ -200,7 +201,7 @@ def test_verdicts_on_patches_reach_the_dataset(dataset):
     item = queue.after()
     queue.decide(item, "accepted", text="by its patch")
     label = dataset.first().ground_truth.detections[0]
-    assert (label["caption"], label["reviewed"]) == ("by its patch", "edited")
+    assert (label["caption"], label["caption_reviewed"]) == ("by its patch", "edited")
     assert queue.at(item.place).verdict == "edited"
     assert queue.tally().edited == 1
     assert item.place not in walk(queue)
@@ -219,7 +220,7 @@ def test_polylines_and_keypoints_are_reviewed(scene_dataset, kind, single, name)
     dataset.set_values("drawn", [kind(**{name: [single]})], dynamic=True)
     queue = ReviewQueue(dataset, Subject("drawn", "caption"))
     queue.decide(queue.after(), "accepted")
-    assert dataset.count_values(f"drawn.{name}.reviewed") == {"accepted": 1}
+    assert dataset.count_values(f"drawn.{name}.caption_reviewed") == {"accepted": 1}
 
 
 def test_a_single_detection_is_reviewed(scene_dataset):
@@ -229,7 +230,7 @@ def test_a_single_detection_is_reviewed(scene_dataset):
     queue = ReviewQueue(dataset, Subject("whole", "caption"))
     queue.decide(queue.after(), "accepted")
     assert queue.after() is None
-    assert dataset.first().whole["reviewed"] == "accepted"
+    assert dataset.first().whole["caption_reviewed"] == "accepted"
 
 
 def test_a_region_that_was_deleted_is_said_to_be_gone_and_passed(dataset):
@@ -264,3 +265,54 @@ def test_fields_that_can_be_reviewed_have_texts(dataset):
 def test_impossible_queues_are_refused_with_a_sentence(dataset, subject, filters, said):
     with pytest.raises(PluginError, match=said):
         ReviewQueue(dataset, subject, filters)
+
+
+@pytest.mark.parametrize(
+    ("texts", "reviewed"), [(["caption"], 1), (["story", "caption"], 1), (["caption", "pam"], 1)]
+)
+def test_an_old_mark_counts_for_the_text_that_was_shown_first(dataset, texts, reviewed):
+    sample = dataset.first()
+    label = sample.ground_truth.detections[0]
+    for text in texts:
+        dataset.add_sample_field(f"ground_truth.detections.{text}", fo.StringField)
+        label[text] = "words"
+    label["reviewed"] = "accepted"
+    sample.save()
+    for text in texts:
+        queue = ReviewQueue(dataset, Subject("ground_truth", text))
+        is_first = text == "caption"
+        assert queue.tally().accepted == (reviewed if is_first else 0)
+        assert (queue.at(Place(sample.id, label.id)).verdict == "accepted") == is_first
+
+
+def test_a_new_mark_counts_before_an_old_one(dataset):
+    queue = queue_of(dataset)
+    item = queue.after()
+    sample = dataset.first()
+    sample.ground_truth.detections[0]["reviewed"] = "accepted"
+    sample.save()
+    queue.decide(item, "rejected")
+    assert queue.at(item.place).verdict == "rejected"
+    assert (queue.tally().accepted, queue.tally().rejected) == (0, 1)
+    assert walk(queue_of(dataset, show="rejected")) == [item.place]
+
+
+def test_a_label_that_is_changed_is_marked_and_not_its_text(dataset):
+    queue = queue_of(dataset)
+    item = queue.after()
+    queue.decide(item, "accepted", name="sun")
+    label = dataset.first().ground_truth.detections[0]
+    assert (label.label, label.label_reviewed, label.caption_reviewed) == (
+        "sun",
+        "edited",
+        "accepted",
+    )
+
+
+def test_labels_with_one_id_are_not_reviewed(dataset):
+    sample = dataset.first()
+    first, second, *_ = sample.ground_truth.detections
+    second.id = first.id
+    sample.save()
+    with pytest.raises(PluginError, match="2 labels of this sample have the id"):
+        queue_of(dataset).at(Place(sample.id, first.id))

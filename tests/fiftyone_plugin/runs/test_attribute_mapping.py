@@ -116,6 +116,7 @@ def test_classes_of_one_segmentation_are_joined_and_other_classes_stay():
         ({"questions": {BRIEF: "confidence"}}, "'confidence' is FiftyOne's own"),
         ({"questions": {BRIEF: "x"}, "score": "label"}, "'label' is FiftyOne's own"),
         ({"questions": {BRIEF: "reviewed"}}, "'reviewed' is for the verdicts of the review panel"),
+        ({"questions": {BRIEF: "caption_reviewed"}}, "'caption_reviewed' is for the verdicts"),
         ({"questions": {BRIEF: "x"}, "score": "prompt_id"}, "'prompt_id' is for the id"),
     ],
 )

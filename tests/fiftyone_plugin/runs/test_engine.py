@@ -161,7 +161,7 @@ def test_overwriting_replaces_what_is_there(scene_dataset, annotator):
     sample = dataset.first()
     sample.ground_truth.detections[0]["caption"] = "by hand"
     sample.save()
-    record_of(job_on(dataset), annotator)
+    record_of(job_on(dataset, replace_human_work=True), annotator)
     dataset.reload()
     assert nano_name(0, 0) in dataset.values(CAPTIONS)[0][0]
 

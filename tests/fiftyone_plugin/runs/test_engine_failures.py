@@ -132,7 +132,7 @@ def test_what_goes_wrong_in_the_model_is_recorded_and_the_run_goes_on(scene_data
 
 
 def test_a_mask_that_cannot_be_written_is_recorded(scene_dataset, annotator, tmp_path):
-    dataset = scene_dataset(0)
+    dataset = scene_dataset(0, masks=False)
     (tmp_path / "taken").write_text("a file")
     answers = AttributeMapping(masks=Masks(tmp_path / "taken"))
     record = record_of(job_on(dataset, answers=answers), annotator)
