@@ -22,6 +22,7 @@ from pam_labeling.errors import DeadlineError, PromptError
 from pam_labeling.jobs import LATE, Job, Priority, Step
 from pam_labeling.media import AUTO, MAX_PIXELS, GreyRange, LoadedImage, read_image
 from pam_labeling.pipeline import PROMPTS_PER_STEP, Pipeline
+from pam_labeling.read_ahead import ReadAhead
 from pam_labeling.regions import Annotation, Refusal, Region
 from pam_labeling.request import LazyRequest, Outcome, Request
 from pam_labeling.work_queue import WorkQueue
@@ -98,7 +99,7 @@ class Annotator:
             priority: futures.ThreadPoolExecutor(readers, thread_name_prefix="pam-reader")
             for priority in Priority
         }
-        self._read_ahead = _ReadAhead(_BYTES_AHEAD)
+        self._read_ahead = ReadAhead(_BYTES_AHEAD)
         self._worker = self._queue.start_worker("pam-annotator")
 
     @property
@@ -328,31 +329,6 @@ class Annotator:
             raise PromptError(f"{image.name}: {error}") from error
         prepared = None if image.key in self._cache else self._model.prepare(image.pixels)
         return image, prepared
-
-
-class _ReadAhead:
-    """Bounds the bytes of images that are read but not yet done, over all batches."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._held = 0  # bytes
-        self._freed = threading.Condition()
-
-    def wait(self) -> None:
-        """Wait until there is room for another image."""
-        with self._freed:
-            self._freed.wait_for(lambda: self._held < self._most)
-
-    def hold(self, nbytes: int, until: futures.Future[Any]) -> None:
-        """Count the bytes of an image until its request is done."""
-        with self._freed:
-            self._held += nbytes
-        until.add_done_callback(lambda _: self._free(nbytes))
-
-    def _free(self, nbytes: int) -> None:
-        with self._freed:
-            self._held -= nbytes
-            self._freed.notify_all()
 
 
 class _Item:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 
 from pam_labeling.cache import DeviceCache
 from pam_labeling.jobs import Emit, Step
@@ -18,20 +17,16 @@ from pam_labeling.media import LoadedImage
 from pam_labeling.regions import Annotation, Provenance, Refusal, Region, Scores
 from pam_labeling.request import Request
 from pam_labeling.version import VERSION
-from pam_labeling.vocabulary import Choice, Vocabulary
-from pam_labeling.work import Classify, Describe, Encode, Prefill
+from pam_labeling.words import Words, no_words, words_in_steps
+from pam_labeling.work import Encode, Prefill
 from pam_model import (
     PAM,
     CroppedMask,
     ImageFeatures,
-    Language,
     PreparedImage,
     Prompt,
-    Question,
     RegionContexts,
     Segments,
-    Task,
-    split_definition,
 )
 from pam_model.nano.outside import is_outside
 
@@ -183,7 +178,7 @@ class Pipeline:
         return results
 
     def _region(
-        self, mask: CroppedMask, prompt: Prompt | None, scores: Scores, words: _Words
+        self, mask: CroppedMask, prompt: Prompt | None, scores: Scores, words: Words
     ) -> Region:
         return Region(
             mask,
@@ -203,9 +198,9 @@ class Pipeline:
         segments: Segments,
         seen: Sequence[int],
         unseen: Sequence[int],
-    ) -> Steps[dict[int, _Words]]:
+    ) -> Steps[dict[int, Words]]:
         """Words, but not for the regions `unseen`, and embeddings by index, from one prefill."""
-        said = dict.fromkeys(seen, _Words()) | dict.fromkeys(unseen, _no_words(request))
+        said = dict.fromkeys(seen, Words()) | dict.fromkeys(unseen, no_words(request))
         asks = bool(request.questions or request.vocabulary or request.choices)
         read = [*said] if request.embed else [*seen] if asks else []
         if not read:
@@ -214,135 +209,13 @@ class Pipeline:
         contexts: RegionContexts = yield Prefill(self._model, regions)
         if asks and seen:
             about = contexts if len(seen) == len(read) else contexts.select(range(len(seen)))
-            said |= zip(seen, (yield from self._words(request, about)), strict=True)
+            said |= zip(seen, (yield from words_in_steps(self._model, request, about)), strict=True)
         if request.embed:
             vectors = self._model.embed(features, regions, contexts)
             yield None
             for index, vector in zip(read, vectors, strict=True):
                 said[index] = replace(said[index], embedding=vector)
         return said
-
-    def _words(self, request: Request, contexts: RegionContexts) -> Steps[list[_Words]]:
-        """The words for each region."""
-        questions = request.questions
-        answers: list[list[str]] = [[]] * len(contexts)
-        if questions:
-            answers = yield Describe(self._model, contexts, questions, request.generation)
-        words = [_read_answers(questions, texts) for texts in answers]
-        # The vocabulary, which chooses the label itself, is the list without a name.
-        lists: list[tuple[str | None, Vocabulary]] = [*request.choices.items()]
-        if request.vocabulary is not None:
-            lists.append((None, request.vocabulary))
-        for language in dict.fromkeys(vocabulary.asked_in for _, vocabulary in lists):
-            alike = [entry for entry in lists if entry[1].asked_in == language]
-            words = yield from self._choose(request, contexts, language, alike, words)
-        return words
-
-    def _choose(
-        self,
-        request: Request,
-        contexts: RegionContexts,
-        language: Language,
-        lists: Sequence[tuple[str | None, Vocabulary]],
-        words: Sequence[_Words],
-    ) -> Steps[list[_Words]]:
-        """Add what is chosen from lists of one language."""
-        # Spellings that the lists share are scored once.
-        column: dict[str, int] = {}
-        for _, vocabulary in lists:
-            for form in vocabulary.spoken:
-                column.setdefault(form, len(column))
-        # [regions, spellings]
-        found = yield Classify(self._model, contexts, tuple(column), language)
-        fits = [found[:, [column[form] for form in vocabulary.spoken]] for _, vocabulary in lists]
-        unsure = np.any(
-            [vocabulary.unsure(own) for (_, vocabulary), own in zip(lists, fits, strict=True)],
-            axis=0,
-        )
-        answers = yield from self._own_labels(
-            request, contexts, language, words, np.flatnonzero(unsure).tolist()
-        )
-        # A model that begins its words with a capital knows the list in this spelling only.
-        capital = [row for row, answer in enumerate(answers) if unsure[row] and _capital(answer)]
-        if capital:
-            again = tuple(form.capitalize() for form in column)
-            found[capital] = yield Classify(self._model, contexts.select(capital), again, language)
-        for (name, vocabulary), own in zip(lists, fits, strict=True):
-            either = np.maximum(own, found[:, [column[form] for form in vocabulary.spoken]])
-            choices = vocabulary.choose(
-                np.where(vocabulary.unsure(own)[:, None], either, own), answers
-            )
-            words = [
-                said.with_choice(name, choice, _other_words(vocabulary, choice.label, answer))
-                for said, choice, answer in zip(words, choices, answers, strict=True)
-            ]
-        return list(words)
-
-    def _own_labels(
-        self,
-        request: Request,
-        contexts: RegionContexts,
-        language: Language,
-        words: Sequence[_Words],
-        rows: Sequence[int],
-    ) -> Steps[list[str | None]]:
-        """What the model itself calls the regions `rows`; None for others, unless it was asked."""
-        question = Question(Task.LABEL, language)
-        # Never a sample: a label of the list must not depend on a seed.
-        options = replace(request.generation, temperature=0.0)
-        if question in request.questions and options == request.generation:
-            return [said.texts[question] for said in words]
-        answers: list[str | None] = [None] * len(contexts)
-        if rows:
-            asked = contexts if len(rows) == len(contexts) else contexts.select(rows)
-            found = yield Describe(self._model, asked, (question,), options)
-            for row, (answer,) in zip(rows, found, strict=True):
-                answers[row] = answer.strip()
-        return answers
-
-
-@dataclass(frozen=True)
-class _Words:
-    """The answers about one region, before they become a `Region`."""
-
-    label: str | None = None
-    label_score: float | None = None
-    open_label: str | None = None
-    texts: Mapping[tuple[Task, Language], str] = field(default_factory=dict)
-    choices: Mapping[str, Choice] = field(default_factory=dict)
-    embedding: npt.NDArray[np.float32] | None = None
-
-    def with_choice(self, name: str | None, choice: Choice, open_label: str | None) -> _Words:
-        if name is None:
-            return replace(
-                self, label=choice.label, label_score=choice.score, open_label=open_label
-            )
-        return replace(self, choices={**self.choices, name: choice})
-
-
-def _capital(answer: str | None) -> bool:
-    return answer is not None and answer[:1].isupper()
-
-
-def _other_words(vocabulary: Vocabulary, label: str | None, answer: str | None) -> str | None:
-    """The model's own label, where it is known and is not the chosen one in other spelling."""
-    return None if not answer or vocabulary.says(label, answer) else answer
-
-
-def _read_answers(questions: Sequence[Question], answers: Sequence[str]) -> _Words:
-    texts: dict[tuple[Task, Language], str] = {}
-    labels: list[str] = []
-    implied: list[str] = []  # labels in the answers about definitions
-    for (task, language), answer in zip(questions, answers, strict=True):
-        text = answer.strip()
-        if task is Task.DEFINITION:
-            label, text = split_definition(text)
-            implied.append(label)
-        elif task is Task.LABEL:
-            labels.append(text)
-        texts[task, language] = text
-    # The answer about the label takes precedence over the label in a definition.
-    return _Words(label=next((label for label in labels + implied if label), None), texts=texts)
 
 
 def _scores(segments: Segments) -> list[Scores]:
@@ -381,14 +254,6 @@ def _misses_box(mask: CroppedMask, prompt: Prompt | None) -> bool:
     x1, y1 = np.maximum(low - mask.box[:2], 0).astype(int)
     x2, y2 = np.maximum(high - mask.box[:2], 0).astype(int)
     return not mask.crop[y1:y2, x1:x2].any()
-
-
-def _no_words(request: Request) -> _Words:
-    """What is said about a given mask in which the model sees no object: nothing."""
-    return _Words(
-        label_score=None if request.vocabulary is None else 0.0,
-        choices={name: vocabulary.nothing for name, vocabulary in request.choices.items()},
-    )
 
 
 def _sigmoid(logit: float) -> float:
