@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Literal
 
+import numpy as np
 from PIL import Image, features
 
 from pam_labeling.errors import ImageError
@@ -28,6 +29,8 @@ _HEIF_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _MOST_DIRECTORIES = 10_000
 _NEW_SUBFILE_TYPE = 254  # the tag of a TIFF that says what a page is
 _NO_PAGE = 0b101  # a smaller copy of another page, or its mask
+_MOST_PLAIN = 1 << 22  # pixels of a map in digits, which Pillow reads one by one
+_WHITE = "white of a portable map"
 _CODESTREAM = b"\xff\x4f\xff\x51"  # JPEG 2000 begins with its sizes
 _PRECISION = 42  # bytes from there to the bits of the first component
 _CODING = b"\xff\x52"
@@ -51,6 +54,38 @@ def formats_of(content: bytes, name: str) -> tuple[str, ...]:
     return tuple(known for known in FORMATS if known not in _BOXED)
 
 
+def portable_map(image: Image.Image, content: bytes, name: str) -> Image.Image:
+    """A portable map, decoded here where Pillow would take a second for two million pixels.
+
+    Raises:
+        ImageError: it is a large one written in digits.
+        ValueError: it is truncated.
+    """
+    decoder, _, offset, arguments = image.tile[0]  # type: ignore[attr-defined]  # of an ImageFile
+    width, height = image.size
+    if decoder == "ppm_plain" and width * height > _MOST_PLAIN:
+        raise ImageError(
+            f"{name}: a portable map in digits of more than {_MOST_PLAIN:,} pixels; save it in "
+            "binary (P4, P5 or P6)"
+        )
+    if decoder != "ppm":
+        return image
+    white = int(arguments[-1])
+    bands = len(image.getbands())
+    kind = ">u2" if white > 255 else "u1"
+    values = np.frombuffer(content, kind, width * height * bands, offset).reshape(height, -1)
+    if image.mode == "I":
+        decoded = Image.fromarray(np.minimum(values, white).astype(np.uint16))
+    else:
+        eight = np.rint(np.arange(65536) / white * 255).clip(0, 255).astype(np.uint8)
+        rows = [eight[row] for row in values]
+        shape = (height, width, bands) if bands > 1 else (height, width)
+        decoded = Image.fromarray(np.stack(rows).reshape(shape))
+    decoded.format = image.format
+    decoded.info[_WHITE] = white
+    return decoded
+
+
 def is_lossy(image: Image.Image, content: bytes) -> bool:
     """Whether black is not exactly 0 in this file, because its codec blurs edges."""
     if image.format == "WEBP":
@@ -69,8 +104,9 @@ def declared_white(image: Image.Image, content: bytes) -> int | None:
     A depth of 16 bits says nothing: cameras write their 10, 12 or 14 bits into such files.
     """
     if image.format == "PPM":
-        decoder, *_, arguments = image.tile[0]  # type: ignore[attr-defined]  # of an ImageFile
-        white = 65535 if decoder == "raw" else int(arguments[-1])
+        plain = getattr(image, "tile", ())
+        white = int(plain[0][3][-1]) if plain and plain[0][0] == "ppm_plain" else None
+        white = image.info.get(_WHITE, white)
         return None if white == 65535 else white
     if image.format == "JPEG2000":
         place = content.find(_CODESTREAM) + _PRECISION

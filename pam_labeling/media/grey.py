@@ -89,7 +89,7 @@ class DeepGrey:
             dtype = np.uint32
         white = declared_white(image, content) if dtype is np.uint16 else None
         factor = 1.0
-        if white is not None and image.format == "PPM":
+        if white is not None and image.mode == "I":  # a portable map in digits
             factor = _FULL / white
         if white is not None and image.format == "JPEG2000":
             factor = (_FULL + 1) / (white + 1)  # Pillow shifts the bits

@@ -20,7 +20,7 @@ import numpy.typing as npt
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pam_labeling.errors import ImageError, InputError
-from pam_labeling.media.formats import FORMATS, formats_of, is_lossy, page_places
+from pam_labeling.media.formats import FORMATS, formats_of, is_lossy, page_places, portable_map
 from pam_labeling.media.grey import (
     AUTO,
     DeepGrey,
@@ -30,7 +30,7 @@ from pam_labeling.media.grey import (
     is_deep,
     parse_range,
 )
-from pam_labeling.media.loaded_image import LoadedImage, content_digest
+from pam_labeling.media.loaded_image import FROM_MEMORY, LoadedImage, content_digest
 
 # Pillow's own remarks about damaged metadata, which nothing here depends on. Its warning about
 # huge images has another class.
@@ -103,8 +103,9 @@ def read_image(
     name, content = _content(source, name, max_pixels)
     key = key or content_digest(content).hexdigest()
     notes: list[str | None] = []
-    with _opened(content, name) as image:
-        notes.append(_turn_to(image, content, page, name))
+    with _opened(content, name) as file:
+        notes.append(_turn_to(file, content, page, name))
+        image = _mapped(file, content, name, max_pixels)
         grey = DeepGrey.of(image, content) if is_deep(image) else None
         turn = _load(image, name, max_pixels)
         convert = _to_rgb
@@ -136,7 +137,8 @@ def read_mask(
         ImageError: as `read_image` does.
     """
     name, content = _content(source, name, max_pixels)
-    with _opened(content, name) as image:
+    with _opened(content, name) as file:
+        image = _mapped(file, content, name, max_pixels)
         convert = partial(_to_mask, darkest=127 if is_lossy(image, content) else 0)
         turn = _load(image, name, max_pixels)
         return np.ascontiguousarray(turn(_in_strips(image, convert)))
@@ -168,6 +170,8 @@ def _content(
 ) -> tuple[str, bytes]:
     if not 1 <= max_pixels <= MAX_PIXELS:
         raise ValueError(f"max_pixels must be from 1 to {MAX_PIXELS}, not {max_pixels}")
+    if not isinstance(source, (str, bytes, os.PathLike)):
+        raise ImageError(f"a file is a path or bytes, not {type(source).__name__}; {FROM_MEMORY}")
     if isinstance(source, bytes):
         name, content = name or "image", source
     else:
@@ -238,9 +242,8 @@ def _too_large(name: str, found: object, max_pixels: int) -> ImageError:
 def _load(
     image: Image.Image, name: str, max_pixels: int
 ) -> Callable[[npt.NDArray[Any]], npt.NDArray[Any]]:
-    """Decode an image within the limits, and return the function that turns it upright."""
+    """Decode an image of checked size, and return the function that turns it upright."""
     turn = _UPRIGHT.get(_orientation(image), np.asarray)
-    _check_size(image, name, max_pixels)
     image.load()  # Pillow turns a TIFF upright itself as it loads it
     _check_size(image, name, max_pixels)  # an HEIC may have announced less than it has
     return turn
@@ -250,6 +253,12 @@ def _check_size(image: Image.Image, name: str, max_pixels: int) -> None:
     width, height = image.size
     if width * height > max_pixels or max(width, height) > MAX_SIDE:
         raise _too_large(name, f"{width} x {height} pixels", max_pixels)
+
+
+def _mapped(image: Image.Image, content: bytes, name: str, max_pixels: int) -> Image.Image:
+    """The same image, or a portable map that is decoded already."""
+    _check_size(image, name, max_pixels)
+    return portable_map(image, content, name) if image.format == "PPM" else image
 
 
 def _turn_to(image: Image.Image, content: bytes, page: int | None, name: str) -> str | None:

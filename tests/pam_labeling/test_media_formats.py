@@ -68,11 +68,22 @@ def test_an_older_pillow_does_not_know_avif(monkeypatch):
         pytest.param(b"P4 8 1\n\xf0", [0, 0, 0, 0, 255, 255, 255, 255], id="packed pbm"),
         pytest.param(b"P5 3 1 255\n\x00\x64\xff", [0, 100, 255], id="pgm"),
         pytest.param(b"P5 3 1 15\n\x00\x05\x0f", [0, 85, 255], id="pgm of 4 bits"),
+        pytest.param(b"P6 1 1 4095\n\x0f\xff\x08\x00\x00\x00", [255], id="ppm of 12 bits"),
+        pytest.param(b"P5 2 1 100\n\x32\xff", [128, 255], id="pgm of 100"),
         pytest.param(b"P3 1 1 255\n9 9 9\n", [9], id="ppm"),
     ],
 )
 def test_portable_maps_are_read(content, pixels):
     assert read_image(content).pixels[0, :, 0].tolist() == pixels
+
+
+def test_a_truncated_or_endless_portable_map_is_refused(monkeypatch):
+    for start in (b"P5 9 9 4095\n", b"P6 9 9 65535\n", b"P5 9 9 65535\n", b"P2 9 9 9\n"):
+        with pytest.raises(ImageError, match=r"^m\.pgm: the image is damaged or truncated"):
+            read_image(start + b"1 2 3 4", name="m.pgm")
+    monkeypatch.setattr(formats, "_MOST_PLAIN", 8)
+    with pytest.raises(ImageError, match=r"^m\.pgm: a portable map in digits of more than 8 pix"):
+        read_image(b"P2 3 3 9\n1 2 3 4 5 6 7 8 9\n", name="m.pgm")
 
 
 def test_a_jpeg_by_any_name_is_found_in_a_folder():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pam_labeling import LoadedImage, Prompt, Request, Vocabulary
+from pam_labeling import LoadedImage, Prompt, Request, Vocabulary, read_image
 from pam_labeling.errors import ImageError, InputError
 from pam_model import Question, Task
 
@@ -24,6 +24,8 @@ PIXELS = np.zeros((4, 6, 3), np.uint8)
 def test_an_image_in_memory_is_refused_with_its_constructor(image):
     with pytest.raises(ImageError, match=rf"not {type(image).__name__}; .*LoadedImage.from_pixels"):
         Request(image)
+    with pytest.raises(ImageError, match="a path or bytes, not .*LoadedImage.from_pixels"):
+        read_image(image)
 
 
 def test_the_constructors_of_the_sentence_work():

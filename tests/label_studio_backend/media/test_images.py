@@ -6,7 +6,9 @@ import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from label_studio_backend.media import files, inline_media
 from label_studio_backend.media import images as image_cache
@@ -23,6 +25,7 @@ from pam_labeling.media import content_digest
 from pam_model.nano.world import HELD_OUT_SEED
 from tests.label_studio_backend.conftest import drawn, png
 from tests.label_studio_backend.web import running
+from tests.pam_labeling.test_media import encode
 
 SEEDS = tuple(HELD_OUT_SEED + number for number in range(3))
 
@@ -63,6 +66,15 @@ def test_with_no_room_nothing_is_kept_and_everything_is_decoded():
 def test_a_damaged_image_is_told_by_the_tasks_name():
     with pytest.raises(ImageError, match="^task 1: "):
         get(images(100), b"no image")
+
+
+def test_grey_of_12_bits_is_decoded_in_the_range_that_is_set():
+    content = encode(Image.fromarray(np.array([[0, 100, 4095]], np.uint16)), "PNG")
+    found = get(images(100), content)
+    assert found.pixels[0, :, 0].tolist() == [0, 6, 255]
+    assert "4,095 is shown as white" in found.note
+    own = Images(Media(), Metrics(), max_bytes=0, max_pixels=10, grey_range=(0, 200))
+    assert get(own, content).pixels[0, :, 0].tolist() == [0, 128, 255]
 
 
 UPLOAD = "/data/upload/1/x.png"
