@@ -101,14 +101,24 @@ def outlines(mask: Mask) -> Outlines:
 
 
 def joined(found: Outlines) -> Outlines:
-    """The outlines as one, with bridges between the parts, each to the nearest corner."""
-    first, *others = found.parts
-    for other in others:
-        # The nearest corners, one after the other: a part may have thousands.
-        nearest = [((first - corner) ** 2).sum(axis=1) for corner in other]
-        there = int(np.argmin([distances.min() for distances in nearest]))
-        first = _insert(first, int(nearest[there].argmin()), other, there)
-    return Outlines([first], found.holes, len(others))
+    """The outlines as one: each part has a bridge to the next, between their nearest corners."""
+    *others, whole = found.parts
+    entrance = whole  # the part of `whole` that the one before is joined to; it begins `whole`
+    for part in reversed(others):
+        place, start = _nearest(part, entrance)
+        start = int(np.flatnonzero((whole == entrance[start]).all(axis=1))[0])
+        whole, entrance = _insert(part, place, whole, start), part
+    return Outlines([whole], found.holes, len(others))
+
+
+def _nearest(outline: _Outline, other: _Outline) -> tuple[int, int]:
+    """The places of the corners of two outlines that are nearest to each other."""
+    if len(outline) > len(other):
+        place, start = _nearest(other, outline)
+        return start, place
+    # One corner after the other: all distances together may not fit into memory.
+    place = int(np.argmin([((other - corner) ** 2).sum(axis=1).min() for corner in outline]))
+    return place, int(((other - outline[place]) ** 2).sum(axis=1).argmin())
 
 
 def _bridge_holes(
@@ -119,14 +129,35 @@ def _bridge_holes(
     The bridge ends at the first background to the left. That is outside the part, or a hole further
     to the left, which was joined before.
     """
-    for hole in sorted(holes, key=lambda hole: int(hole[:, 0].min())):
+    contours = [outline, *sorted(holes, key=lambda hole: int(hole[:, 0].min()))]
+    # The way is a chain, since thousands of holes would be thousands of copies of one array.
+    points: list[tuple[int, int]] = [tuple(point) for each in contours for point in each.tolist()]
+    follower = [*range(1, len(outline)), 0]
+    known = {point: index for index, point in enumerate(points[: len(outline)])}
+    first = len(outline)
+    ends: list[tuple[int, int, int]] = []  # for each hole: where its bridge begins and ends
+    for hole in contours[1:]:
+        follower += [*range(first + 1, first + len(hole)), first]
+        hole_points = points[first : first + len(hole)]
         start = int(hole[:, 0].argmin())
-        x, y = (int(number) for number in hole[start])
+        x, y = hole_points[start]
         background = np.flatnonzero(doubled[y, :x] == 0)
         end = int(background[-1]) + 1 if len(background) else 0
-        place = np.flatnonzero((outline[:, 0] == end) & (outline[:, 1] == y))
-        outline = _insert(outline, int(place[0]), hole, start)
-    return outline
+        ends.append((known[end, y], first + start, first + (start - 1) % len(hole)))
+        known.update({point: first + index for index, point in enumerate(hole_points)})
+        first += len(hole)
+    for place, start, last in ends:
+        # There, around the hole, and back: both ends are on the way twice.
+        again, back = len(points), len(points) + 1
+        points += [points[start], points[place]]
+        follower[last] = again
+        follower += [back, follower[place]]
+        follower[place] = start
+    way, index = [0], follower[0]
+    while index:
+        way.append(index)
+        index = follower[index]
+    return np.array(points, dtype=np.int32)[way]
 
 
 def _insert(outline: _Outline, place: int, other: _Outline, start: int) -> _Outline:
