@@ -148,5 +148,6 @@ def _try_overlay(
         with whole_file(path) as file:
             file.write_bytes(content.tobytes())
     except Exception as error:  # noqa: BLE001 - the caller gets it; the annotation is not lost
-        return OverlayError(f"cannot write the overlay {path}: {error}")
+        reason = getattr(error, "strerror", None) or error  # without the name again
+        return OverlayError(f"cannot write the overlay {path}: {reason}")
     return None

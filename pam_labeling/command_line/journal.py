@@ -8,13 +8,18 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import astuple, dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Any, cast
 
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.documents import FORMAT, EntryFile, Header, ImageEntry
+
+if sys.platform != "win32":
+    import fcntl
 
 _OPTIONS = "options"  # the key of what decides the results, in the first line
 _SOURCE = "resume"  # the key of an entry's `Source`
@@ -92,13 +97,17 @@ class Journal:
         self._places: dict[str, dict[int | None, int]] = {}  # path, page -> offset in the file
         self._end = 0  # where the last whole line ends
         try:
-            if os.path.exists(self.path):  # noqa: PTH110 - Path.exists may raise
+            # Without a buffer, a line is in the file as soon as it is written.
+            self._file = self.path.open("ab", buffering=0)
+            try:
+                _lock(self._file, self.path)
                 lines = _lines(self.path)
                 self.header = self._read_header(lines, resume=resume)
                 self._read_entries(lines, set(files))
-            # Without a buffer, a line is in the file as soon as it is written.
-            self._file = self.path.open("ab", buffering=0)
-            self._file.truncate(self._end)  # without a line that was not finished
+                self._file.truncate(self._end)  # without a line that was not finished
+            except BaseException:
+                self._file.close()
+                raise
         except OSError as error:
             raise _not_written(self.path, error) from error
 
@@ -251,6 +260,24 @@ class _Entries(EntryFile):
                     entry = json.loads(stream.readline())
                     del entry[_SOURCE]
                     yield pages[page], entry
+
+
+def _lock(file: FileIO, path: Path) -> None:
+    """Lock a file until it is closed, or the program ends.
+
+    Raises:
+        CommandError: another program has locked it.
+    """
+    if sys.platform == "win32":
+        return  # where a second program cannot delete it, at least
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise CommandError(
+            f"another run is writing {path}: wait for its end, or name another --output"
+        ) from error
+    except OSError:
+        return  # a network file system without locks
 
 
 def _not_written(path: Path, error: OSError) -> CommandError:

@@ -125,6 +125,15 @@ def test_coco_output_is_read_by_pycocotools(images, tmp_path):
     assert names == ["red", "green", "cat", "unlabelled"]
     assert len(coco.getImgIds()) == 2
     assert len(coco.getAnnIds()) == 3
+    # What supervision joins with the folder of images.
+    assert {image["file_name"] for image in coco.loadImgs(coco.getImgIds())} == {
+        "red.png",
+        "green.png",
+    }
+    assert all(0 < found["score"] <= 1 for found in coco.loadAnns(coco.getAnnIds()))
+    assert annotate(images, "--polygons", "--output", output).exit_code == 1
+    outlines = [found["segmentation"] for found in COCO(str(output)).anns.values()]
+    assert all(isinstance(outline, list) for outline in outlines)
 
 
 @pytest.mark.usefixtures("opened")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -216,6 +217,19 @@ def test_a_line_that_was_cut_is_done_again_and_a_damaged_one_is_told(pics, ended
     assert "is damaged" in result.stderr
     path.write_bytes(b"[1]\n")
     assert "is not the file of an earlier run" in annotate("--resume").stderr
+
+
+def test_two_runs_do_not_write_one_file(pics, ended, opened):
+    ended(1)
+    annotate()
+    opened.clear()
+    with Path("out.json.partial.jsonl").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        for resume in ((), ("--resume",)):
+            result = annotate(*resume)
+            assert result.exit_code == 2
+            assert "another run is writing out.json.partial.jsonl" in result.stderr
+    assert not opened
 
 
 def test_a_full_disk_loses_at_most_the_image_in_work(pics, model):
