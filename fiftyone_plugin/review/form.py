@@ -46,6 +46,9 @@ def draw_form(events: Any, panel: Any) -> types.Object:
         form.view("done", types.Notice(label=_DONE))
         _draw_buttons(form, [("back", "Back", "arrow_back", events.go_back)])
     _draw_filters(form, events, panel)
+    if item:
+        label = "Accept all shown"
+        form.btn("accept_all", label, icon="done_all", on_click=events.accept_all)
     return form
 
 
@@ -80,7 +83,6 @@ def _draw_item(form: types.Object, events: Any, item: dict[str, Any], problem: s
         ("skip", "Next", "arrow_forward", events.skip),
         ("back", "Back", "arrow_back", events.go_back),
         ("open", "Open sample", "open_in_full", events.open_sample),
-        ("accept_all", "Accept all shown", "done_all", events.accept_all),
     ]
     _draw_buttons(form, buttons)
 
