@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 
+
+@pytest.mark.filterwarnings("default")  # umap misses TensorFlow, which it does not need
 def test_regions_are_mapped_without_naming_a_method(scenes):
     import fiftyone.brain as fob
     import fiftyone.operators as foo
