@@ -14,7 +14,7 @@ from ..runs.saved_views import delete_view
 from ..runs.undo import undo_run
 from .execution_store import want_stop
 from .forms import Form
-from .sentences import counted, moment_of, outcome_of, shown, title_of
+from .sentences import BESIDE, counted, moment_of, outcome_of, shown, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -320,8 +320,10 @@ def _choose_run(
         raise PluginError(otherwise)
     choices = types.DropdownView()
     for record in records:
-        line = f"{moment_of(record)}, by {record.model}: {outcome_of(record)}"
-        choices.add_choice(record.key, label=title_of(record), description=line)
+        line = f"by {record.model}: {outcome_of(record)}"
+        choices.add_choice(
+            record.key, label=f"{title_of(record)}, {moment_of(record)}", description=line
+        )
     inputs.enum(
         name, choices.values(), default=records[first].key, required=True, label=label, view=choices
     )
@@ -338,7 +340,11 @@ def _key(ctx: Any, name: str = "key") -> str:
 
 
 def _table(columns: dict[str, str]) -> types.TableView:
-    return types.TableView(columns=[types.Column(key, label=columns[key]) for key in columns])
+    # The App's tables are wider than its dialogs.
+    return types.TableView(
+        columns=[types.Column(key, label=columns[key]) for key in columns],
+        componentsProps={"table": {"sx": {"minWidth": 0}}},
+    )
 
 
 def _outcome(record: RunRecord) -> str:
@@ -348,7 +354,9 @@ def _outcome(record: RunRecord) -> str:
 
 
 def _words(values: dict[str, Any]) -> str:
-    single = len(values) == 1
+    """What a run wrote onto a region; the probability of an object only if it is all."""
+    told = {name: value for name, value in values.items() if name not in BESIDE} or values
+    single = len(told) == 1
     return "; ".join(
-        shown(value) if single else f"{name}: {shown(value)}" for name, value in values.items()
+        shown(value) if single else f"{name}: {shown(value)}" for name, value in told.items()
     )

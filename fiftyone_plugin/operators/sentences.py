@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from ..runs.records import RunCounts, RunRecord
 
 _LANGUAGES = {"en": "English", "zh": "Chinese"}
-# What every run writes beside its answers, and the parts of a mask.
-_BESIDE = (OBJECT_SCORE, OPEN_LABEL, PROMPT_ID, "mask", "mask_path", "bounding_box")
+BESIDE = (OBJECT_SCORE, OPEN_LABEL, PROMPT_ID, "mask", "mask_path", "bounding_box")
+"""What runs write beside their answers, and the parts of a mask."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -34,7 +34,7 @@ def title_of(record: RunRecord) -> str:
         return f"{name}: {record.field}"
     inside = [path for path in record.paths if path.startswith(f"{record.field}.")]
     written = [path.rpartition(".")[2] for path in inside]
-    answers = ", ".join(one for one in written if one not in _BESIDE) or "masks"
+    answers = ", ".join(one for one in written if one not in BESIDE) or "masks"
     language = _LANGUAGES.get(record.parameters.get("language") or "")
     return f"{name}: {answers} of {record.field}{f', in {language}' if language else ''}"
 

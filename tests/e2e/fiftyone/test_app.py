@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -55,6 +57,45 @@ def test_regions_are_captioned_from_the_operator_browser_and_the_run_is_undone(s
     app.press("Undo")
     app.wait_for_end("is undone")
     assert contents(dataset) == before
+
+
+def test_a_run_outlives_its_page_and_is_stopped_in_the_panel_of_runs(scenes, opened):
+    from fiftyone_plugin.runs.records import list_runs
+
+    dataset = scenes("stopped", 1, 2, 3, 4)
+    app = opened(dataset)
+    app.browse_to("PAM: Find regions")
+    expect(app.page.get_by_text("Everything in 4 images will be looked for.")).to_be_visible()
+    app.press("Run")
+    expect(app.page.get_by_text("Find regions: everything")).to_be_visible()
+    expect(app.page.get_by_role("dialog")).to_have_count(0)
+    app.page.reload()
+    expect(app.page.get_by_text("Find regions: everything")).to_be_visible()
+    app.screenshot("runs")
+    app.press("Stop")
+    expect(app.page.get_by_text(re.compile("stopped, [0-9]+ regions? found"))).to_be_visible()
+    (record,) = list_runs(dataset)
+    assert (record.state, record.reason) == ("interrupted", "It was stopped.")
+    assert record.counts.samples < 4
+
+    app.browse_to("PAM: Find regions")
+    expect(app.page.get_by_text("Continue everything: the run of")).to_be_visible()
+
+
+def test_a_dataset_without_labels_is_led_to_find_regions(scenes, opened):
+    dataset = scenes("bare", 1)
+    dataset.delete_sample_field("ground_truth")
+    app = opened(dataset)
+    app.browse_to("PAM: Caption regions")
+    expect(app.page.get_by_text("There are no labels here yet.")).to_be_visible()
+    app.screenshot("no-labels")
+    app.page.get_by_role("dialog").get_by_role("button", name="Find regions").click()
+    expect(app.page.get_by_text("Everything in 1 image will be looked for.")).to_be_visible()
+    expect(app.page.get_by_role("button", name="Run", exact=True).first).to_be_enabled()
+    app.page.keyboard.press("Escape")
+    expect(app.page.get_by_role("dialog")).to_have_count(0)
+    app.open_from_button("find_regions")
+    expect(app.page.get_by_text("Everything in 1 image will be looked for.")).to_be_visible()
 
 
 def test_the_button_above_the_grid_leaves_a_run_to_a_worker(scenes, opened, worker):
