@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pam_labeling import Settings, SettingsError
 from pam_labeling.errors import InputError
 from pam_model import CheckpointError
-from pam_model.checkpoints.hub import canonical, check_name
+from pam_model.checkpoints.hub import check_name, usual_name
 
 from .errors import PluginError
 
@@ -126,7 +126,7 @@ def settings_of(
         PluginError: a setting cannot be used; a person's own choice goes by the operators' name.
     """
     chosen: dict[str, Any] = {
-        "model": str(canonical(model)) if model else None,
+        "model": str(usual_name(model)) if model else None,
         "device": device or None,
         "regions_per_step": batch_size,
     }

@@ -51,7 +51,8 @@ def is_stop_wanted(dataset: Any, key: str) -> bool:
 
 
 def _settings(ctx: Any, operator: str) -> str:
-    return f"{operator}_settings" + (f"_{ctx.user_id}" if ctx.user_id else "")
+    # Not "_settings": there earlier versions kept what scripts chose, too.
+    return f"{operator}_form" + (f"_{ctx.user_id}" if ctx.user_id else "")
 
 
 def _store(dataset: Any) -> Any:

@@ -26,7 +26,7 @@ from .runs_panel import RunsPanel
 from .sentences import counted, ended, failures_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from ..runs.engine import Progress
     from ..targets.views import Slices
@@ -108,8 +108,8 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             remember(ctx, self.name_in_plugin, options.to_params())
         return self.begin(ctx, plan)
 
-    def begin(self, ctx: Any, plan: Plan, note: str = "") -> Any:
-        """Run a plan in a context; the App shows `note` at the end."""
+    def begin(self, ctx: Any, plan: Plan, note: Callable[[], str] = str) -> Any:
+        """Run a plan in a context; the App shows what `note` gives at the end."""
         refuse_empty(plan, _count(plan.job.target))
         if ctx.delegated:
             for progress in progress_of(plan):
@@ -124,7 +124,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             return warn(ctx, str(error))
         return self._in_app(ctx, run, note)
 
-    def _in_app(self, ctx: Any, run: BackgroundRun, note: str) -> Iterator[Any]:
+    def _in_app(self, ctx: Any, run: BackgroundRun, note: Callable[[], str]) -> Iterator[Any]:
         """Leave a form's run to the panel of runs; wait for the end of any other.
 
         FiftyOne keeps a form open while its operator gives messages. A dialog with the progress
@@ -132,12 +132,14 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         """
         if is_of_form(ctx.params):
             yield ctx.ops.open_panel(RunsPanel.name, layout="horizontal")
+            # An open sample covers the panel.
+            yield ctx.ops.notify(f"{run.title}: started, see the panel PAM runs.", variant="info")
             return
         yield ctx.ops.notify(f"{run.title}: started.", variant="info")
         record = run.wait()
         yield ctx.ops.reload_dataset()
         yield ctx.ops.reload_samples()
-        sentence = f"{ended(record)} {note}".rstrip()
+        sentence = f"{ended(record)} {note()}".rstrip()
         yield ctx.ops.notify(sentence, variant="warning" if record.counts.failed else "success")
 
     def run_from_python(

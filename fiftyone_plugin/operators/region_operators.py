@@ -97,7 +97,8 @@ class CaptionSelected(CaptionRegions):
             plan = self.plan(options, context_target(ctx, options))
         except InputError as error:
             return warn(ctx, str(error))
-        return self.begin(ctx, plan, " ".join(_unfit(ctx, options.field).values()))
+        unfit = _unfit(ctx, options.field).values()
+        return self.begin(ctx, plan, lambda: " ".join([*_said(ctx, plan), *unfit]))
 
     def resolve_placement(self, ctx: Any) -> Any:
         """A button beside the open sample."""
@@ -255,6 +256,15 @@ def _unfit(ctx: Any, field: str) -> dict[str, str]:
     if last.get("score") == "confidence" and kind in _WITHOUT_CONFIDENCE:
         found["score"] = f"No score was written: {kind.__name__} have no single confidence."
     return found
+
+
+def _said(ctx: Any, plan: Plan) -> list[str]:
+    """What was just written on the selected labels, of the first three."""
+    target, ids = plan.job.target, [label["label_id"] for label in ctx.selected_labels]
+    shown = in_all_slices(target.dataset, frames=target.frames).select_labels(ids=ids)
+    texts = shown.values(f"{target.path}.{plan.job.answers.said}", unwind=True)
+    found = [f'"{text}"' for text in texts if isinstance(text, str) and text]
+    return found[:3] + (["..."] if len(found) > 3 else [])
 
 
 def _has_labels(ctx: Any) -> bool:

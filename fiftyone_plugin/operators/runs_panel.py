@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import fiftyone.operators as foo
 from fiftyone.operators import types
 
+from ..errors import PluginError
 from ..runs.records import list_runs
 from .background import begun_on
 from .execution_store import is_stop_wanted, progress_told, want_stop
@@ -19,8 +20,8 @@ _INTERVAL = 2000  # milliseconds between two looks at the database
 _SHOWN = 5
 _ADVICE = (
     "A run goes on when this page is closed or reloaded, and ends with the App's server. A "
-    "scheduled run ends with its worker. What a stopped run wrote stays, and the next run with "
-    "Only missing goes on from there."
+    "scheduled run ends with its worker. What a stopped run wrote stays, and a later run can "
+    "continue it."
 )
 
 
@@ -45,13 +46,18 @@ class RunsPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
         self.look(ctx)
 
     on_change_dataset = on_load
+    on_change_view = on_load  # the App calls it after it loaded the dataset anew
 
     def look(self, ctx: Any) -> None:
         """Show how the runs are now; once one has ended, the App shows what it wrote."""
         if ctx.dataset is None:
             return
         before = {one["key"] for one in ctx.panel.get_state("going") or ()}
-        records = list_runs(ctx.dataset)
+        try:
+            records = list_runs(ctx.dataset)
+        except PluginError as error:  # a record that cannot be read
+            ctx.panel.set_state({"going": [], "failed": [str(error)], "over": []})
+            return
         loading = [
             {"id": run.id, "key": "", "title": run.title, "text": run.progress.text}
             | {"stopping": run.is_stopping}

@@ -50,7 +50,8 @@ PUBLISHED = {
     "PAM-1.5B": ("Perceive-Anything/PAM-1.5B", "PAM-1.5B"),
     "PAM-3B": ("Perceive-Anything/PAM-3B", "PAM-3B"),
 }
-_SPELLINGS = {name.casefold(): name for name in ("nano", *PUBLISHED)} | {"pam-nano": "nano"}
+# Every name of a checkpoint in lower case -> the name itself. FiftyOne's zoo says pam-nano.
+_USUAL = {"nano": "nano", "pam-nano": "nano", **{name.lower(): name for name in PUBLISHED}}
 _FILES = ("*.json", "*.safetensors", "*merges.txt")
 _LARGE = (".safetensors", ".pt")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
@@ -124,7 +125,7 @@ def resolve(
     Raises:
         CheckpointError: there is no such checkpoint, or it cannot be downloaded.
     """
-    name = canonical(name)
+    name = usual_name(name)
     local = _local(name)
     if local is not None:
         return local
@@ -159,7 +160,7 @@ def download(
     Raises:
         CheckpointError: no such checkpoint, no connection, no disk space, or no permission.
     """
-    name = canonical(name)
+    name = usual_name(name)
     local = _local(name)
     if local is not None:
         return local.folder
@@ -168,23 +169,22 @@ def download(
         return _fetch(str(name), revision, hub).folder
 
 
-def canonical(name: str | Path) -> str | Path:
-    """A checkpoint's name as it is published, in whatever case it is written.
-
-    "pam-nano" is nano, too. A folder, a hub id and any other name stay as they are.
-    """
-    if not isinstance(name, str) or (name and Path(name).is_dir()):
-        return name
-    return _SPELLINGS.get(name.strip().casefold(), name)
-
-
 def check_name(name: str | Path) -> None:
     """Refuse a name that no checkpoint can have; load nothing, and do not ask the hub.
 
     Raises:
         CheckpointError: it is neither a known name, nor a folder with a checkpoint, nor a hub id.
     """
-    _local(canonical(name))
+    _local(usual_name(name))
+
+
+def usual_name(name: str | Path) -> str | Path:
+    """A known checkpoint's own name for any spelling: "PAM-3B" for "pam-3b" and "PAM_3B".
+
+    Folders and hub ids stay as they are; a folder with such a name is meant itself.
+    """
+    known = _USUAL.get(str(name).lower().replace("_", "-"))
+    return name if known is None or Path(name).is_dir() else known
 
 
 def _local(name: str | Path) -> Source | None:

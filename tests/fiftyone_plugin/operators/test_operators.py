@@ -77,6 +77,7 @@ def test_a_run_of_a_form_goes_on_when_its_page_is_gone(operator, scene_dataset):
     [
         ({"keep_masks": "mask_path", "mask_folder": "/proc/x"}, "cannot be written to the folder"),
         ({"keep_masks": "mask_path", "mask_folder": "/dev/null/x"}, "cannot be written"),
+        ({"keep_masks": "mask_path", "mask_folder": __file__}, "cannot be written"),
         ({"keep_masks": "mask_path", "mask_folder": "/a" + "b" * 300}, "cannot be written"),
         ({"keep_masks": "mask_path", "mask_folder": "/tmp/a\0b"}, "cannot be written"),
         ({"device": "cuda:99"}, "device cuda:99 cannot be used"),
@@ -156,10 +157,10 @@ def test_one_click_captions_the_selected_labels_with_the_last_settings(operator,
     caption = operator("caption_selected")
     assert caption.resolve_input(ctx) is None
     messages = messages_of(caption.execute(ctx))
-    assert notes_of(messages)[-1] == (
-        "success",
-        "Caption regions: text of ground_truth, in English: 1 region written.",
-    )
+    dataset.reload()
+    said = dataset.first().ground_truth.detections[1].text
+    done = "Caption regions: text of ground_truth, in English: 1 region written."
+    assert notes_of(messages)[-1] == ("success", f'{done} "{said}"')
     assert any(name.endswith("reload_samples") for name, _ in messages)
     dataset.reload()
     texts = dataset.values("ground_truth.detections.text")[0]

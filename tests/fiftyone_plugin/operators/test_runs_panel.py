@@ -155,3 +155,12 @@ def test_a_run_of_any_process_is_shown_stopped_and_its_results_loaded(
     assert ": stopped, " in panel.told("over")
     panel.send("look")
     assert "reload_dataset" not in panel.triggered
+
+
+def test_a_record_that_cannot_be_read_is_told(operator, scene_dataset):
+    dataset = scene_dataset(0)
+    key = operator("caption_regions")(dataset, field=FIELD)["key"]
+    dataset.register_run("odd", dataset.init_run(method="@pam-labeling/pam/x", state="later"))
+    assert "The record of the run 'odd' is damaged" in AppPanel(dataset).told("failed_0")
+    dataset.delete_run("odd")
+    assert key not in AppPanel(dataset).told("over")  # it goes by what it did

@@ -295,33 +295,3 @@ def test_other_names_are_refused_with_those_there_are(name):
         CheckpointError, match=r"hub id \(owner/name\) or one of nano, PAM-1.5B, PAM-3B"
     ):
         resolve(name)
-
-
-@pytest.mark.parametrize(
-    ("written", "name"),
-    [
-        ("pam-3b", "PAM-3B"),
-        ("Pam-1.5b", "PAM-1.5B"),
-        ("PAM-3B", "PAM-3B"),
-        (" NANO ", "nano"),
-        ("pam-nano", "nano"),
-        ("Somebody/PAM-3b", "Somebody/PAM-3b"),
-        ("PAM-7B", "PAM-7B"),
-        (Path("pam-3b"), Path("pam-3b")),
-    ],
-)
-def test_a_name_is_known_in_any_spelling(written, name):
-    assert hub.canonical(written) == name
-
-
-def test_a_folder_is_meant_before_another_spelling_of_a_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "pam-3b").mkdir()
-    assert hub.canonical("pam-3b") == "pam-3b"
-    assert hub.canonical("Pam-3B") == "PAM-3B"
-
-
-def test_every_spelling_of_nano_is_the_embedded_checkpoint():
-    assert resolve("pam-nano") == resolve("Nano") == resolve("nano")
-    assert download("NANO") == download("nano")
-    hub.check_name("pam-3b")
