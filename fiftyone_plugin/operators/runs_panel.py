@@ -106,7 +106,8 @@ class RunsPanel(foo.Panel):  # type: ignore[misc]  # FiftyOne is untyped
             form.view(f"failed_{number}", types.Error(label=sentence))
         over = ctx.panel.get_state("over") or []
         if over:
-            form.md("\n".join(f"- {line}" for line in over), name="over")
+            # Not "over": the App shows a part's value in the state, if it has one of this name.
+            form.md("\n".join(f"- {line}" for line in over), name="last_runs")
         elif not going:
             form.view("none", types.Notice(label="Nothing was run on this dataset yet."))
         return types.Property(form, view=types.GridView(gap=1.5, px=2, py=1))

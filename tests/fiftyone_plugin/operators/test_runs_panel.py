@@ -54,6 +54,7 @@ class AppPanel:
         return self.triggered["show_panel_output"]["output"]["type"]["properties"]
 
     def told(self, name):
+        assert name not in self._state  # which the App would show instead
         return self.parts[name]["view"].get("label") or self.parts[name]["default"]
 
 
@@ -152,7 +153,7 @@ def test_a_run_of_any_process_is_shown_stopped_and_its_results_loaded(
     panel.send("look")
     assert "reload_dataset" in panel.triggered
     assert "title_0" not in panel.parts
-    assert ": stopped, " in panel.told("over")
+    assert ": stopped, " in panel.told("last_runs")
     panel.send("look")
     assert "reload_dataset" not in panel.triggered
 
@@ -163,4 +164,4 @@ def test_a_record_that_cannot_be_read_is_told(operator, scene_dataset):
     dataset.register_run("odd", dataset.init_run(method="@pam-labeling/pam/x", state="later"))
     assert "The record of the run 'odd' is damaged" in AppPanel(dataset).told("failed_0")
     dataset.delete_run("odd")
-    assert key not in AppPanel(dataset).told("over")  # it goes by what it did
+    assert key not in AppPanel(dataset).told("last_runs")  # it goes by what it did
