@@ -8,12 +8,12 @@ import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pam_labeling import Settings, SettingsError
 from pam_labeling.errors import InputError
 from pam_model import CheckpointError
-from pam_model.checkpoints.hub import check_name
+from pam_model.checkpoints.hub import check_name, usual_name
 
 from .errors import PluginError
 
@@ -123,26 +123,37 @@ def settings_of(
     """The settings of the environment, overridden by a person's choices.
 
     Raises:
-        PluginError: a setting cannot be used.
+        PluginError: a setting cannot be used; a person's own choice goes by the operators' name.
     """
+    chosen: dict[str, Any] = {
+        "model": str(usual_name(model)) if model else None,
+        "device": device or None,
+        "regions_per_step": batch_size,
+    }
     try:
-        return Settings.from_environment(
-            model=model or None, device=device or None, regions_per_step=batch_size
-        )
+        return Settings.from_environment(**chosen)
     except SettingsError as error:
-        raise PluginError(str(error)) from error
+        sentence = str(error)
+        for name, value in chosen.items():
+            if value is not None:
+                said = "batch_size" if name == "regions_per_step" else name
+                sentence = sentence.replace(f"{Settings.spoken(name)} must", f"{said} must")
+        raise PluginError(sentence) from error
 
 
-def check_model(settings: Settings) -> None:
+def check_model(settings: Settings, *, here: bool = False) -> None:
     """Refuse an unknown model before it is loaded, and before a run waits for a worker.
 
-    An absolute path may be a folder of the worker's machine, so the worker must check it.
+    Args:
+        settings: the model's settings.
+        here: whether it is loaded on this machine; else an absolute path may be a folder of the
+            worker's, which must check it.
 
     Raises:
         PluginError: there is no such model; the message is the same as when it is loaded.
     """
     # Names of hub models and of folders look alike; only an absolute path is certainly a folder.
-    if Path(settings.model).is_absolute():
+    if not here and Path(settings.model).is_absolute():
         return
     try:
         check_name(settings.model)

@@ -240,7 +240,10 @@ def _refusal(prompt: Prompt, scores: Scores, mask: CroppedMask) -> Refusal:
     elif mask.is_empty:
         reason = "the model sees an object here, but its mask is empty: draw a larger box"
     else:
-        reason = "the model sees an object beside the box, but none in it: draw a box around it"
+        reason = (
+            "the model sees an object beside the box, but none in it: "
+            "draw the box around the object"
+        )
     return Refusal(prompt, reason, scores)
 
 

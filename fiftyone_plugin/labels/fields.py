@@ -269,8 +269,8 @@ def _check_name(name: str, what: Literal["an attribute", "a field", "a new field
     legal = plain.isidentifier() if what != "a field" else bool(name) and not set(name) & set(".$")
     if not legal or name.startswith("_"):
         raise PluginError(
-            f"{name!r} cannot name {what.replace('new ', '')}: use letters, digits and underscores, and begin with a "
-            "letter."
+            f"{name!r} cannot name {what.replace('new ', '')}: use letters, digits and "
+            "underscores, and begin with a letter."
         )
     if iskeyword(name) or name == "self":  # FiftyOne cannot load a document with a field "self"
         raise PluginError(f"{name!r} means something else to Python; choose another name.")

@@ -1,6 +1,7 @@
-"""FiftyOne's execution store: the last settings of each operator, and requests to stop a run.
+"""FiftyOne's execution store: last settings of forms, progress of runs, requests to stop them.
 
-FiftyOne deletes the store together with its dataset. The dataset's own documents are not touched.
+All processes share it. FiftyOne deletes the store together with its dataset. The dataset's own
+documents are not touched.
 """
 
 from __future__ import annotations
@@ -12,27 +13,47 @@ from fiftyone.operators.store import ExecutionStore
 STORE = "pam_labeling"
 # Chosen for one run, so not remembered.
 _PASSING = ("target", "all_slices", "only", "replace_human_work")
+_DAY = 24 * 60 * 60  # seconds
 
 
-def recall(dataset: Any, operator: str) -> dict[str, Any]:
-    """The parameters of an operator's last run on a dataset; {} before the first run."""
-    return dict(_store(dataset).get(f"{operator}_settings") or {})
+def recall(ctx: Any, operator: str) -> dict[str, Any]:
+    """What a person last chose in an operator's form on this dataset; {} before the first time.
+
+    FiftyOne Enterprise knows its users; elsewhere all who open the App share the settings.
+    """
+    return dict(_store(ctx.dataset).get(_settings(ctx, operator)) or {})
 
 
-def remember(dataset: Any, operator: str, params: dict[str, Any]) -> None:
-    """Keep an operator's parameters as the last ones."""
+def remember(ctx: Any, operator: str, params: dict[str, Any]) -> None:
+    """Keep what a person chose in an operator's form."""
     kept = {name: value for name, value in params.items() if name not in _PASSING}
-    _store(dataset).set(f"{operator}_settings", kept)
+    _store(ctx.dataset).set(_settings(ctx, operator), kept)
+
+
+def tell_progress(dataset: Any, key: str, done: int, total: int, text: str) -> None:
+    """Keep how far a run is, for the App, which may be another process."""
+    told = {"done": done, "total": total, "text": text}
+    _store(dataset).set(f"progress_{key}", told, ttl=_DAY)
+
+
+def progress_told(dataset: Any, key: str) -> dict[str, Any]:
+    """How far a run is: `done`, `total` and `text`; {} if it has not said so."""
+    return dict(_store(dataset).get(f"progress_{key}") or {})
 
 
 def want_stop(dataset: Any, key: str) -> None:
     """Ask a run, in any process, to stop after its current image."""
-    _store(dataset).set(f"stop_{key}", True, ttl=24 * 60 * 60)  # seconds
+    _store(dataset).set(f"stop_{key}", True, ttl=_DAY)
 
 
 def is_stop_wanted(dataset: Any, key: str) -> bool:
     """Whether somebody asked a run to stop."""
     return bool(_store(dataset).get(f"stop_{key}"))
+
+
+def _settings(ctx: Any, operator: str) -> str:
+    # Not "_settings": there earlier versions kept what scripts chose, too.
+    return f"{operator}_form" + (f"_{ctx.user_id}" if ctx.user_id else "")
 
 
 def _store(dataset: Any) -> Any:

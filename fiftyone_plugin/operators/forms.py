@@ -11,14 +11,20 @@ from typing import TYPE_CHECKING, Any
 import fiftyone as fo
 from fiftyone.operators import types
 
+from pam_labeling.errors import InputError
 from pam_labeling.vocabulary import LABEL_FIT
 
-from ..models import MODELS
+from ..labels.regions import OBJECT_SCORE, OPEN_LABEL
+from ..models import MODELS, settings_of
 from ..targets.views import label_fields
+from .new_fields import begun_in, next_free, stopped_field
 from .options import OWN_CLASSES, text_of
+from .sentences import counted, moment_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Container, Mapping
+
+PLUGIN = "@pam-labeling/pam"
 
 TASKS = {
     "brief": "Brief caption",
@@ -30,27 +36,26 @@ TASKS = {
 
 _ONLY = {
     "all": ("All", "Overwrite existing answers"),
-    "missing": ("Only missing", "Keep existing answers and write the others: resumes a run"),
+    "missing": ("Only missing", "Keep existing answers and write the others: continues a run"),
     "empty": (
         "Missing or blank",
         "Like Only missing, and also replace empty answers and spaces",
     ),
 }
-ONLY_OF_NEW = {
-    "all": ("All images", "Into a field that does not exist yet"),
-    "missing": ("Only missing", "Images without the field: resumes a run that stopped"),
-}
-"""The choices for operators that write to a new field."""
-
-_ASKED = (*TASKS, "score", "saved_view")
+_NO_LABELS = (
+    "There are no labels here yet. Find regions looks for everything in the images, and makes a "
+    "label of each."
+)
+_ASKED = (*TASKS, "score", "saved_view", "open_label", "object_score")
 _OF_THE_FORM = {f"ask_{name}" for name in _ASKED} | {
     "classes_from",
     "class_names",
     "keep_masks",
     "write_to",
     "more",
+    "continues",
 }
-_OF_THE_APP = {"panel_id", "panel_state", "view_target", "custom_view_target"}
+_OF_THE_APP = {"path", "panel_id", "panel_state", "view_target", "custom_view_target"}
 
 
 def params_of(form: Mapping[str, Any]) -> dict[str, Any]:
@@ -71,7 +76,14 @@ def params_of(form: Mapping[str, Any]) -> dict[str, Any]:
     # The name may still be there from before the switch was turned.
     if params.get("write_to") == "same":
         params["new_field"] = None
+    elif params.get("continues"):
+        params["only"] = "missing"
     return {name: value for name, value in params.items() if name not in _OF_THE_FORM | _OF_THE_APP}
+
+
+def is_of_form(params: Mapping[str, Any]) -> bool:
+    """Whether a person filled a form: the App then sends all its fields, also untouched ones."""
+    return not _OF_THE_FORM.isdisjoint(params)
 
 
 class Form:
@@ -80,11 +92,13 @@ class Form:
     Args:
         ctx: FiftyOne's execution context.
         defaults: the form's first values, by the options' names.
+        operator: the name of the form's operator in the plugin.
     """
 
-    def __init__(self, ctx: Any, defaults: Mapping[str, Any]) -> None:
+    def __init__(self, ctx: Any, defaults: Mapping[str, Any], operator: str) -> None:
         self.ctx = ctx
         self.inputs = types.Object()
+        self.operator = operator
         self._defaults = defaults
 
     def value(self, name: str, default: Any = None) -> Any:
@@ -126,14 +140,24 @@ class Form:
         view = types.DropdownView(choices=[types.Choice(name, label=name) for name in names])
         self.inputs.enum("field", names, default=default, label="Field", view=view)
 
-    def asked(self, name: str, label: str, proposal: str, *, on: bool, description: str) -> None:
-        """A switch, and if it is on, the name of the attribute."""
+    def asked(
+        self,
+        name: str,
+        label: str,
+        proposal: str,
+        *,
+        on: bool,
+        description: str,
+        taken: Container[str] = (),
+    ) -> None:
+        """A switch, and if it is on, the name of the attribute: one that is not taken."""
         remembered = self._defaults.get(name, proposal if on else None)
         self.inputs.bool(
             f"ask_{name}", default=bool(remembered), label=label, view=types.SwitchView()
         )
         if self.value(f"ask_{name}", bool(remembered)):
-            self.inputs.str(name, default=remembered or proposal, label=description)
+            first = next_free(remembered or proposal, taken, separator=" ")
+            self.inputs.str(name, default=first, label=description)
 
     def words(self, *, on: str, proposals: Mapping[str, str]) -> None:
         """The texts to write about each region; at first only the task `on`."""
@@ -145,6 +169,16 @@ class Form:
     def score(self, label: str, *, on: bool, proposal: str = "pam_score") -> None:
         """The switch for the score, and its attribute."""
         self.asked("score", label, proposal, on=on, description="Score: attribute")
+
+    def object_score(self) -> None:
+        """The switch for the probability that there is an object, and its attribute."""
+        self.asked(
+            "object_score",
+            "Write the probability that there is an object",
+            OBJECT_SCORE,
+            on=True,
+            description="Probability of an object: attribute",
+        )
 
     def switch(self, name: str, label: str, *, on: bool) -> None:
         """A switch."""
@@ -159,7 +193,30 @@ class Form:
         first = "new" if self.default("new_field") else "same"
         self.enum("write_to", offered, first, "Write to")
         if self.value("write_to", first) == "new":
-            self.text("new_field", "pam_regions", "New field")
+            self.new_field("new_field", "pam_regions")
+        else:
+            self.only()
+
+    def new_field(self, name: str, proposal: str) -> None:
+        """The name of a field to make: a free one, or that of a run that was stopped."""
+        dataset = self.ctx.dataset
+        taken = {*dataset.get_field_schema(), *(dataset.get_frame_field_schema() or ())}
+        stopped = stopped_field(dataset, self.operator)
+        free = next_free(self.default(name, proposal).removeprefix("frames."), taken)
+        self.inputs.str(name, default=stopped or free, label="New field")
+        given = str(self.value(name, stopped or free)).strip().removeprefix("frames.")
+        begun = [
+            record
+            for path in (given, f"frames.{given}")
+            for record in begun_in(dataset, self.operator, path)
+        ]
+        if begun:
+            ends = " was stopped" if begun[-1].state == "interrupted" else ""
+            label = (
+                f"Continue {given}: the run of {moment_of(begun[-1])}{ends or ' made it'}. What is "
+                "there stays, and only what is missing is written."
+            )
+            self.inputs.bool("continues", default=True, label=label)
 
     def language(self) -> None:
         """English or Chinese."""
@@ -196,6 +253,13 @@ class Form:
                 default=LABEL_FIT,
                 label="Leave the class out where it fits less well (0: never)",
             )
+            self.asked(
+                "open_label",
+                "Write PAM's own words where they differ from the class",
+                OPEN_LABEL,
+                on=True,
+                description="PAM's own words: attribute",
+            )
 
     def masks(self, *, optional: bool) -> None:
         """Whether masks are kept, and where."""
@@ -210,21 +274,19 @@ class Form:
         if self.value("keep_masks", first) == "mask_path":
             self.text("mask_folder", "", "Folder of the PNG files")
 
-    def only(self, offered: Mapping[str, tuple[str, str]] = _ONLY) -> None:
-        """Ask what to do with regions (or images) that have answers already."""
-        self.enum("only", offered, "all", "Images" if offered is ONLY_OF_NEW else "Regions")
-        if offered is not ONLY_OF_NEW:
-            label = "Replace also what people wrote, accepted or edited"
-            self.inputs.bool(
-                "replace_human_work", default=False, label=label, view=types.SwitchView()
-            )
+    def only(self) -> None:
+        """Ask what to do with regions that have answers already."""
+        self.enum("only", _ONLY, "all", "Regions")
+        self.switch(
+            "replace_human_work", "Replace also what people wrote, accepted or edited", on=False
+        )
 
     def model(self) -> None:
         """Model, device and batch size."""
         choices = [types.Choice(name, label=name) for name in MODELS]
         self.inputs.str(
             "model",
-            default=self.default("model", MODELS[0]),
+            default=self.default("model", _usual_model()),
             label="Model",
             description="nano knows only drawn scenes; use PAM-1.5B or PAM-3B for photographs",
             view=types.AutocompleteView(allow_user_input=True, choices=choices),
@@ -255,16 +317,42 @@ class Form:
         """A line of text."""
         self.inputs.str(name, default=self.default(name, default), label=label)
 
+    def say(self, sentence: str) -> None:
+        """Say something above all fields."""
+        self._on_top("amount", types.Notice(label=sentence))
+
     def refuse(self, sentence: str) -> None:
-        """Show an error, which disables the form's button."""
-        self.inputs.view(
-            "refusal", types.Error(label=sentence), invalid=True, error_message=sentence
+        """Say above all fields why the form cannot be run, which disables its button."""
+        error = types.Error(label=sentence)
+        self._on_top("refusal", error, invalid=True, error_message=sentence)
+
+    def lead_to_finding(self) -> None:
+        """Say that there are no labels, and offer the operator that makes some."""
+        find = types.Button(
+            label="Find regions",
+            operator=f"{PLUGIN}/find_regions",
+            prompt=True,
+            variant="contained",
         )
+        self.inputs.view("find", find)
+        self.refuse(_NO_LABELS)
+
+    def _on_top(self, name: str, view: types.View, **options: Any) -> None:
+        below, self.inputs = self.inputs, types.Object()
+        self.inputs.view(name, view, **options)
+        self.inputs.properties.update(below.properties)
 
     def finish(self, title: str, description: str | None, button: str) -> types.Property:
         """The form."""
         view = types.PromptView(label=title, caption=description, submit_button_label=button)
         return types.Property(self.inputs, view=view)
+
+
+def _usual_model() -> str:
+    try:
+        return settings_of().model
+    except InputError:  # of PAM_DEVICE and the like: the plan says so
+        return MODELS[0]
 
 
 def targets_in(ctx: Any, *, labels: bool = True) -> dict[str, str]:
@@ -273,8 +361,8 @@ def targets_in(ctx: Any, *, labels: bool = True) -> dict[str, str]:
     targets = {
         "dataset": (True, "Entire dataset"),
         "view": (ctx.has_custom_view, "Current view"),
-        "selected_samples": (samples, f"{samples} selected samples"),
+        "selected_samples": (samples, counted(samples, "selected sample")),
         "current_sample": (ctx.current_sample, "This sample"),
-        "selected_labels": (labels and selected, f"{selected} selected labels"),
+        "selected_labels": (labels and selected, counted(selected, "selected label")),
     }
     return {name: label for name, (there, label) in targets.items() if there}

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import fiftyone as fo
 import fiftyone.operators as foo
 from cachetools import TTLCache, cached
-from fiftyone.operators import types
 
 from pam_labeling.errors import InputError
 
@@ -20,11 +19,15 @@ from ..errors import PluginError
 from ..runs.authorship import PersonsWork, persons_work
 from ..runs.records import RunRecord, read_run
 from ..targets.target import Target, TargetCounts, resolve, resolve_context
-from .execution_store import is_stop_wanted, recall, remember
-from .forms import Form, params_of, targets_in
+from ..targets.views import label_fields
+from .background import BackgroundRun
+from .execution_store import is_stop_wanted, recall, remember, tell_progress
+from .forms import Form, is_of_form, params_of, targets_in
+from .runs_panel import RunsPanel
+from .sentences import counted, ended, failures_of
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
     from ..runs.engine import Progress, RegionJob
     from ..targets.views import Slices
@@ -45,7 +48,7 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
     name_in_plugin: ClassVar[str]  # without the plugin's name
     options_type: ClassVar[type[RunOptions]]
     plan: ClassVar[Any]  # of plans.py: (options, Resolve) -> Plan
-    takes_labels: ClassVar[bool] = True
+    needs_labels: ClassVar[bool] = True
     unlisted: ClassVar[bool] = False
 
     @property
@@ -75,16 +78,18 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         """The form, with the number of regions, or with the reason why it cannot run."""
         if ctx.dataset is None:
             return None
-        form = Form(ctx, recall(ctx.dataset, self.name_in_plugin))
-        form.target(labels=self.takes_labels)
+        form = Form(ctx, recall(ctx, self.name_in_plugin), self.name_in_plugin)
+        if self.needs_labels and not label_fields(ctx.view):
+            form.lead_to_finding()
+            return form.finish(self.title, self.description, "Run")
+        form.target(labels=self.needs_labels)
         try:
             self.define(form)
             form.model()
             options = self.options_of(ctx, form)
             plan = self.plan(options, context_target(ctx, options))
-            form.inputs.view("amount", types.Notice(label=amount_of(plan)))
-            if kept := _recent_persons_work(plan.job):
-                form.inputs.view("kept", types.Notice(label=str(kept)))
+            kept = _recent_persons_work(plan.job)
+            form.say(f"{amount_of(plan)} {kept}" if kept else amount_of(plan))
         except InputError as error:
             form.refuse(str(error))
         return form.finish(self.title, self.description, "Run")
@@ -94,32 +99,49 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         params = params_of(ctx.params)
         if form is not None:
             params = {**params_of(form.values()), **params}
-        *_, narrowest = targets_in(ctx, labels=self.takes_labels)
+        *_, narrowest = targets_in(ctx, labels=self.needs_labels)
         return self.options_type.from_params({"target": narrowest, **params})
 
     def execute(self, ctx: Any) -> Any:
         """Run with messages to the App; or in a worker, and return the record."""
         options = self.options_of(ctx)
         plan = self.plan(options, context_target(ctx, options))
-        remember(ctx.dataset, self.name_in_plugin, options.to_params())
+        if is_of_form(ctx.params):  # what a script chose is no person's choice
+            remember(ctx, self.name_in_plugin, options.to_params())
         return self.begin(ctx, plan)
 
-    def begin(self, ctx: Any, plan: Plan, note: str = "") -> Any:
-        """Run a plan in a context; the App shows `note` at the end."""
+    def begin(self, ctx: Any, plan: Plan, note: Callable[[], str] = str) -> Any:
+        """Run a plan in a context; the App shows what `note` gives at the end."""
         refuse_empty(plan, _count(plan.job.target))
-        if not ctx.delegated:
-            return self._in_app(ctx, plan, note)
-        for progress in progress_of(plan):
-            ctx.set_progress(progress=share(progress), label=progress.text)
-        return self.finish(plan, progress.key).to_dict()
+        if ctx.delegated:
+            for progress in progress_of(plan):
+                ctx.set_progress(progress=share(progress), label=progress.text)
+            return self.finish(plan, progress.key).to_dict()
+        title = f"{self.title}: {plan.job.new_field or plan.job.target.field}"
+        try:
+            run = BackgroundRun(ctx.dataset, title, progress_of(plan), partial(self.finish, plan))
+        except InputError as error:
+            if not is_of_form(ctx.params):
+                raise
+            return warn(ctx, str(error))
+        return self._in_app(ctx, run, note)
 
-    def _in_app(self, ctx: Any, plan: Plan, note: str) -> Iterator[Any]:
-        with closing(progress_of(plan)) as shown:
-            for progress in shown:
-                yield ctx.ops.set_progress(progress=share(progress), label=progress.text)
-        record = self.finish(plan, progress.key)
+    def _in_app(self, ctx: Any, run: BackgroundRun, note: Callable[[], str]) -> Iterator[Any]:
+        """Leave a form's run to the panel of runs; wait for the end of any other.
+
+        FiftyOne keeps a form open while its operator gives messages. A dialog with the progress
+        would cover the App until the end.
+        """
+        if is_of_form(ctx.params):
+            yield ctx.ops.open_panel(RunsPanel.name, layout="horizontal")
+            # An open sample covers the panel.
+            yield ctx.ops.notify(f"{run.title}: started, see the panel PAM runs.", variant="info")
+            return
+        yield ctx.ops.notify(f"{run.title}: started.", variant="info")
+        record = run.wait()
         yield ctx.ops.reload_dataset()
-        sentence = f"{describe_run(record)} {note}".rstrip()
+        yield ctx.ops.reload_samples()
+        sentence = f"{ended(record)} {note()}".rstrip()
         yield ctx.ops.notify(sentence, variant="warning" if record.counts.failed else "success")
 
     def run_from_python(
@@ -144,24 +166,24 @@ class ModelOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
             ctx = {"view": view, "params": delegated_params(options)}
             result = foo.execute_operator(self.uri, ctx, request_delegation=True)
             return {"id": str(result.result["id"])}
-        remember(plan.job.target.dataset, self.name_in_plugin, options.to_params())
         if plan.settings.note is not None:
             logger.warning("%s", plan.settings.note)
-        counted = "images" if plan.job.everything else "regions"
+        noun = "images" if plan.job.everything else "regions"
         with closing(progress_of(plan)) as reports:
             # A bar needs the number of regions, which comes with the second report.
             next(reports)  # the first says only that the model loads
             begun = next(reports)
-            with fo.ProgressBar(begun.total, progress, iters_str=counted) as bar:
+            with fo.ProgressBar(begun.total, progress, iters_str=noun) as bar:
                 for report in reports:
                     bar.set_iteration(report.done)
         record = self.finish(plan, begun.key)
         # Log it, because a caller from Python may not look at the record.
         if record.counts.failed:
             logger.warning(
-                "%s of %s failed: see the field pam_error or list_runs",
-                f"{record.counts.failed:,}",
-                _counted(counts.samples, "image"),
+                "%s (of %s in %s): see the field pam_error or list_runs",
+                failures_of(record.counts),
+                counted(counts.regions, "region"),
+                counted(counts.samples, "image"),
             )
         elif not counts.samples:
             logger.info("Nothing is left to do.")
@@ -185,34 +207,23 @@ def progress_of(plan: Plan) -> Generator[Progress, None, None]:
     It is reported while the model loads, at the start, then at most twice a second, and at the end.
     A run that is stopped, or whose generator is closed early, is recorded as interrupted.
     """
-    last, key = -_SECONDS_BETWEEN, ""
+    last, key, dataset = -_SECONDS_BETWEEN, "", plan.job.target.dataset
     with closing(plan.run()) as run:
         for progress in run:
             late = time.monotonic() - last >= _SECONDS_BETWEEN
             if late or progress.key != key or progress.done == progress.total:
-                yield progress
                 last, key = time.monotonic(), progress.key
-                # The database answers this, so it is not asked after each region.
-                if key and is_stop_wanted(plan.job.target.dataset, key):
+                # The database keeps both, so this is not done after each region.
+                if key:
+                    tell_progress(dataset, key, progress.done, progress.total, progress.text)
+                yield progress
+                if key and is_stop_wanted(dataset, key):
                     return
 
 
 def share(progress: Progress) -> float:
     """How much is done, from 0 to 1."""
     return progress.done / progress.total if progress.total else 0.0
-
-
-def describe_run(record: RunRecord) -> str:
-    """The outcome of a run, in a sentence."""
-    counts = record.counts
-    made_labels = record.operator == "find_regions" or counts.added
-    done = (
-        f"{counts.added:,} regions found" if made_labels else f"{counts.regions:,} regions written"
-    )
-    kept = f", {counts.kept:,} by a person kept" if counts.kept else ""
-    stopped = ", then stopped" if record.state == "interrupted" else ""
-    failed = f"; {counts.failed:,} samples with a reason in pam_error" if counts.failed else ""
-    return f"{record.operator}: {done}{kept}{stopped}{failed}. Undo it as {record.key}."
 
 
 def refuse_empty(plan: Plan, counts: TargetCounts) -> None:
@@ -231,6 +242,11 @@ def refuse_empty(plan: Plan, counts: TargetCounts) -> None:
     )
 
 
+def warn(ctx: Any, sentence: str) -> Iterator[Any]:
+    """Messages to the App: one warning."""
+    yield ctx.ops.notify(sentence, variant="warning")
+
+
 def context_target(ctx: Any, options: RunOptions) -> Resolve:
     """Returns a function that finds a field's target in what the App shows and has selected."""
     slices: Slices = "all" if options.all_slices else None
@@ -245,17 +261,13 @@ def collection_target(collection: Any, options: RunOptions) -> Resolve:
 def amount_of(plan: Plan) -> str:
     """How much a run would do, in a sentence."""
     counts = _count(plan.job.target)
-    images = _counted(counts.samples, "image")
+    images = counted(counts.samples, "image")
     if plan.job.everything is not None and counts.samples:
         return f"Everything in {images} will be looked for."
     if not counts.regions:
         left = "region" if plan.job.everything is None else "image"
         return f"There is nothing to do: no {left} is left in this choice."
-    return f"{_counted(counts.regions, 'region')} in {images}."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    return f"{counted(counts.regions, 'region')} in {images}."
 
 
 def _state_of(target: Target) -> tuple[Any, ...]:

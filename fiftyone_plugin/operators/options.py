@@ -57,7 +57,7 @@ def _or_default(value: Any) -> Any:
     return value
 
 
-def _class_names(value: Any) -> Any:
+def class_names(value: Any) -> Any:
     """Names from a list or a text; `OWN_CLASSES` and None as they are."""
     if value is None or value in ("", OWN_CLASSES):
         return value or None
@@ -83,7 +83,7 @@ def _class_names(value: Any) -> Any:
 Name = Annotated[str, BeforeValidator(_trimmed)]
 Text = Annotated[str | None, BeforeValidator(_trimmed)]
 OrDefault = BeforeValidator(_or_default)
-Classes = Annotated[tuple[str, ...] | Literal["dataset"] | None, BeforeValidator(_class_names)]
+Classes = Annotated[tuple[str, ...] | Literal["dataset"] | None, BeforeValidator(class_names)]
 MaskPlace = Literal["instance", "mask_path"]
 
 
@@ -315,7 +315,7 @@ class LabelOptions(ExistingOptions, ClassOptions):
     """`label_regions`."""
 
     classes: Annotated[
-        tuple[str, ...] | Literal["dataset"], BeforeValidator(_class_names), OrDefault
+        tuple[str, ...] | Literal["dataset"], BeforeValidator(class_names), OrDefault
     ] = Field(
         default=OWN_CLASSES,
         description='the list; "dataset" for `dataset.classes[field]`, `default_classes`, or else '

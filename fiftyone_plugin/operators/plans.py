@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,11 +19,12 @@ from ..labels.regions import PROMPT_ID
 from ..models import POOL, check_model, settings_of
 from ..runs.attribute_mapping import AttributeMapping, Masks
 from ..runs.engine import Progress, RegionJob, run
-from ..runs.records import UNDONE, RunRecord, list_runs
 from ..runs.writer import RunWriter
-from ..targets.missing import Only, OverwritePolicy
+from ..targets.missing import OverwritePolicy
 from ..targets.target import ALL, Target
 from ..targets.views import PATCHES
+from .here import check_here
+from .new_fields import check_new_field, path_of
 from .options import (
     OWN_CLASSES,
     CaptionOptions,
@@ -33,10 +35,13 @@ from .options import (
     RunOptions,
     SegmentOptions,
     WordOptions,
+    class_names,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
+
+    from ..runs.records import RunRecord
 
     Resolve = Callable[[str | None, OverwritePolicy], Target]
     """Field, and which of its regions are open -> target."""
@@ -76,7 +81,7 @@ class Plan:
         job, new = self.job, self.job.new_field
         return RunWriter(
             job.target.dataset,
-            str(job.target.field) if new is None else _path_of(job.target, new),
+            str(job.target.field) if new is None else path_of(job.target, new),
             operator=job.operator,
             attributes=self.attributes,
             sample_attributes=job.answers.sample_attributes,
@@ -88,7 +93,15 @@ class Plan:
         )
 
     def run(self) -> Generator[Progress, None, RunRecord]:
-        """Load the model if it is not loaded, and do the job; see `engine.run`."""
+        """Load the model if it is not loaded, and do the job; see `engine.run`.
+
+        The first step checks what only the machine that does it can know.
+
+        Raises:
+            PluginError: the model, the device or the folder of the masks cannot be used here.
+        """
+        masks = self.job.answers.masks
+        check_here(self.settings, None if masks is None else masks.folder)
         yield Progress(0, 0, f"Loading {self.settings.model}")
         with POOL.lend(self.settings) as annotator:
             record = yield from run(self.job, annotator, self.writer(annotator.model_name))
@@ -149,7 +162,7 @@ def plan_segments(options: SegmentOptions, resolve: Resolve) -> Plan:
         return plan_existing("segment_regions", options, answers, resolve)
     inside = options.new_field.removeprefix("frames.")
     target = resolve(options.field, OverwritePolicy(options.only, new_field=inside))
-    _check_new_field("segment_regions", target, options.new_field, options.only)
+    check_new_field("segment_regions", target, options.new_field, options.only)
     plan = _checked("segment_regions", options, answers, target, options.new_field)
     # New detections keep the attributes of the labels from which they are made.
     copied = _copied_attributes(target, answers)
@@ -169,7 +182,7 @@ def plan_finding(options: FindOptions, resolve: Resolve) -> Plan:
             "find_regions looks at whole images: choose the dataset or a view of samples or "
             "frames, not of patches."
         )
-    _check_new_field("find_regions", target, options.field, options.only)
+    check_new_field("find_regions", target, options.field, options.only)
     questions, vocabulary = options.questions, _vocabulary(options, target)
     if vocabulary is not None and options.label == options.class_attribute:
         # The class takes the open label's place.
@@ -254,16 +267,21 @@ def _classes_of(target: Target) -> tuple[str, ...]:
     For whole images, these are the default ones.
 
     Raises:
-        PluginError: there are none, or too many.
+        PluginError: there are none, or too many labels are in use, or one is in two spellings.
     """
     dataset, field = target.dataset, target.field
     # The surest first: set for the field, set for the dataset, found in use.
     names: Any = dataset.classes.get(field) or dataset.default_classes
     if not names and target.label_type is fo.Segmentation:
         names = target.mask_targets.values()
-    elif not names and field is not None:
-        names = dataset.distinct(f"{target.path}.label")
-    found = tuple(dict.fromkeys(str(name) for name in names or () if str(name).strip()))
+    # Somebody set these: they are as good as a list that is given.
+    chosen = [str(name) for name in names or () if str(name).strip()]
+    if chosen:
+        return tuple(class_names(chosen))
+    found: tuple[str, ...] = ()
+    if field is not None and target.label_type is not fo.Segmentation:
+        in_use = dataset.distinct(f"{target.path}.label")
+        found = tuple(name for name in in_use if str(name).strip())
     if not found:
         where = f"{dataset.name} has no classes" + (f" for {field!r}" if field else "")
         raise PluginError(f"{where}: give a list, or set the dataset's default_classes.")
@@ -278,7 +296,9 @@ def _classes_of(target: Target) -> tuple[str, ...]:
 def _masks(options: MaskOptions) -> Masks | None:
     if options.mask != "mask_path":
         return None if options.mask is None else Masks(None, options.tighten)
-    folder = Path(str(options.mask_folder)).expanduser()
+    folder = Path(str(options.mask_folder))
+    with suppress(RuntimeError):  # nobody is called so, or has no home: refused below
+        folder = folder.expanduser()
     # A worker has another working directory than the App.
     if not folder.is_absolute():
         raise PluginError(f"The folder of the masks must be an absolute path, not {str(folder)!r}.")
@@ -310,44 +330,3 @@ def _copied_attributes(target: Target, answers: AttributeMapping) -> Iterator[At
         kind = KINDS.get(type(field))
         if name not in own and kind is not None and target.label_type is not fo.Segmentation:
             yield Attribute(name, kind, field.description or "")
-
-
-def _path_of(target: Target, field: str) -> str:
-    """A field's path in the root dataset, in the documents that hold the target's labels."""
-    inside = field.removeprefix("frames.")
-    return f"frames.{inside}" if target.frames else inside
-
-
-def _check_new_field(operator: str, target: Target, new_field: str, only: Only) -> None:
-    """Refuse a field that exists, unless a run of the same operator made it and is continued.
-
-    Args:
-        operator: the operator that will write there.
-        target: the images or labels that it works on.
-        new_field: the field's name.
-        only: "all" requires that the field does not exist.
-
-    Raises:
-        PluginError: something else made the field, or a run is writing there now.
-    """
-    dataset, path = target.dataset, _path_of(target, new_field)
-    if dataset.get_field(path) is None:
-        return
-    begun = [
-        record
-        for record in list_runs(dataset)
-        if (record.operator, record.field) == (operator, path)
-        and record.state not in UNDONE
-        and target.field in (None, _path_of(target, str(record.parameters.get("field"))))
-    ]
-    there = f"{dataset.name} already has a field {path!r}"
-    if not begun:
-        raise PluginError(f"{there}: choose another name.")
-    last = begun[-1]
-    if last.state == "running":
-        raise PluginError(f"{there}, and the run {last.key!r} is writing there: wait, or stop it.")
-    if only == "all":
-        raise PluginError(
-            f"{there}, made by the run {last.key!r}: choose another name, undo that run, or "
-            'continue it (only="missing").'
-        )

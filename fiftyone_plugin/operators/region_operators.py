@@ -14,20 +14,18 @@ from ..errors import PluginError
 from ..labels.regions import NOTHING
 from ..runs.saved_views import save_view
 from ..targets.target import selected_fields
-from ..targets.views import in_all_slices, label_type
+from ..targets.views import in_all_slices, label_fields, label_type
 from .execution_store import recall
-from .forms import ONLY_OF_NEW, Form
-from .model_operator import ModelOperator, context_target
+from .model_operator import ModelOperator, context_target, warn
 from .options import CaptionOptions, FindOptions, LabelOptions, SegmentOptions
 from .plans import KEEP_MASKS, Plan, plan_captions, plan_finding, plan_labels, plan_segments
 from .python_call import python_call
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from ..runs.attribute_mapping import AttributeMapping
     from ..runs.records import RunRecord
     from ..targets.target import Target
+    from .forms import Form
 
 _PROPOSALS = {"brief": "caption", "detailed": "detailed_caption"}
 _WITHOUT_CONFIDENCE = (fo.Keypoints, fo.Keypoint, fo.Segmentation)
@@ -57,16 +55,14 @@ class CaptionRegions(ModelOperator):
         form.words(on="brief", proposals={**_PROPOSALS, "label": "open_label"})
         form.classes(optional=True)
         form.score("Write a score", on=False)
+        form.object_score()
         form.switch("summary", "Show the captions on the images in the grid too", on=True)
         form.masks(optional=True)
         form.only()
 
     def resolve_placement(self, ctx: Any) -> Any:
-        """A button above the grid."""
-        return types.Placement(
-            types.Places.SAMPLES_GRID_SECONDARY_ACTIONS,
-            types.Button(label="Caption regions", icon=self.icon, prompt=True),
-        )
+        """A button above the grid, if there are regions."""
+        return _grid_button(self) if _has_labels(ctx) else None
 
 
 class CaptionSelected(CaptionRegions):
@@ -90,7 +86,7 @@ class CaptionSelected(CaptionRegions):
             raise PluginError(
                 f"Labels of {' and '.join(fields)} are selected: select labels of one field only."
             )
-        last = recall(ctx.dataset, CaptionRegions.name_in_plugin)
+        last = recall(ctx, CaptionRegions.name_in_plugin)
         last |= dict.fromkeys(_unfit(ctx, fields[0]), "")
         return CaptionOptions.from_params({**last, "field": fields[0], "target": "selected_labels"})
 
@@ -100,8 +96,9 @@ class CaptionSelected(CaptionRegions):
             options = self.options_of(ctx)
             plan = self.plan(options, context_target(ctx, options))
         except InputError as error:
-            return _warning(ctx, str(error))
-        return self.begin(ctx, plan, " ".join(_unfit(ctx, options.field).values()))
+            return warn(ctx, str(error))
+        unfit = _unfit(ctx, options.field).values()
+        return self.begin(ctx, plan, lambda: " ".join([*_said(ctx, plan), *unfit]))
 
     def resolve_placement(self, ctx: Any) -> Any:
         """A button beside the open sample."""
@@ -139,7 +136,7 @@ class SegmentRegions(ModelOperator):
         form.masks(optional=False)
         form.switch("tighten", "Make the boxes tight around the masks", on=False)
         form.score("Write the expected IoU", on=False)
-        form.only()
+        form.object_score()
 
 
 class FindRegions(ModelOperator):
@@ -150,7 +147,7 @@ class FindRegions(ModelOperator):
     name_in_plugin = "find_regions"
     plan = staticmethod(plan_finding)
     options_type = FindOptions
-    takes_labels = False
+    needs_labels = False
 
     __call__ = python_call(
         FindOptions,
@@ -162,14 +159,18 @@ class FindRegions(ModelOperator):
 
     def define(self, form: Form) -> None:
         """Add this operator's fields to the form."""
-        form.text("field", "everything", "New field")
+        form.new_field("field", "everything")
         form.words(on="label", proposals=_PROPOSALS)
         form.classes(optional=True)
+        form.object_score()
         form.masks(optional=False)
         form.inputs.int("points_per_side", min=1, max=128, default=32, label="Clicks along a side")
         form.inputs.float("min_area", min=0, max=1, default=0.0001, label="Smallest share of image")
         form.inputs.int("max_regions", min=1, label="Most regions per image")
-        form.only(ONLY_OF_NEW)
+
+    def resolve_placement(self, ctx: Any) -> Any:
+        """A button above the grid, as long as there are no regions to work on."""
+        return None if _has_labels(ctx) else _grid_button(self)
 
 
 class LabelRegions(ModelOperator):
@@ -198,6 +199,7 @@ class LabelRegions(ModelOperator):
         form.language()
         form.text("attribute", "pam_label", "Attribute for the class ('label' replaces the label)")
         form.score("Write a score", on=True, proposal="pam_score")
+        form.object_score()
         form.switch("only_disagreeing", "Write only where the label is different", on=False)
         form.asked(
             "saved_view",
@@ -205,6 +207,7 @@ class LabelRegions(ModelOperator):
             "Suspected mistakes",
             on=False,
             description="Name of the view",
+            taken=form.ctx.dataset.list_saved_views(),
         )
         form.only()
 
@@ -244,7 +247,7 @@ def suspects(target: Target, answers: AttributeMapping) -> Any:
 
 def _unfit(ctx: Any, field: str) -> dict[str, str]:
     """The last settings that do not fit the labels of a field, each with a sentence."""
-    last = recall(ctx.dataset, CaptionRegions.name_in_plugin)
+    last = recall(ctx, CaptionRegions.name_in_plugin)
     kind = label_type(ctx.view, field)
     found = {}
     # The last run may have been on a field of another type.
@@ -255,5 +258,21 @@ def _unfit(ctx: Any, field: str) -> dict[str, str]:
     return found
 
 
-def _warning(ctx: Any, sentence: str) -> Iterator[Any]:
-    yield ctx.ops.notify(sentence, variant="warning")
+def _said(ctx: Any, plan: Plan) -> list[str]:
+    """What was just written on the selected labels, of the first three."""
+    target, ids = plan.job.target, [label["label_id"] for label in ctx.selected_labels]
+    shown = in_all_slices(target.dataset, frames=target.frames).select_labels(ids=ids)
+    texts = shown.values(f"{target.path}.{plan.job.answers.said}", unwind=True)
+    found = [f'"{text}"' for text in texts if isinstance(text, str) and text]
+    return found[:3] + (["..."] if len(found) > 3 else [])
+
+
+def _has_labels(ctx: Any) -> bool:
+    return ctx.dataset is not None and bool(label_fields(ctx.dataset))
+
+
+def _grid_button(operator: ModelOperator) -> types.Placement:
+    return types.Placement(
+        types.Places.SAMPLES_GRID_SECONDARY_ACTIONS,
+        types.Button(label=operator.title, icon=operator.icon, prompt=True),
+    )

@@ -8,27 +8,19 @@ import fiftyone.operators as foo
 from fiftyone.operators import types
 
 from ..errors import PluginError
-from ..runs.compare import compare_runs
+from ..runs.compare import compare_runs, names_of
 from ..runs.records import RunRecord, end, is_silent, list_runs, read_run
 from ..runs.saved_views import delete_view
 from ..runs.undo import undo_run
 from .execution_store import want_stop
 from .forms import Form
+from .sentences import BESIDE, counted, moment_of, outcome_of, shown, title_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_COLUMNS = {
-    "key": "Run",
-    "state": "State",
-    "field": "Field",
-    "model": "Model",
-    "started": "Started (UTC)",
-    "regions": "Regions",
-    "added": "Added",
-    "failed": "Failed",
-    "reason": "Reason, or first failure",
-}
+_COLUMNS = {"run": "Run", "began": "Began", "outcome": "Outcome"}  # more do not fit the dialog
+_REASON = 160  # characters of a reason in a table
 
 
 class RunOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
@@ -55,7 +47,7 @@ class RunOperator(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
 
     def resolve_input(self, ctx: Any) -> Any:
         """The form, or the reason why there is nothing to choose."""
-        form = Form(ctx, {})
+        form = Form(ctx, {}, self.config.name)
         try:
             self.fill(ctx, form.inputs)
         except PluginError as error:
@@ -89,12 +81,10 @@ class ListRuns(RunOperator):
         """The runs, the newest first, as rows."""
         rows = [
             {
-                **{name: getattr(record, name) for name in ("key", "state", "field", "model")},
-                "started": record.started[:19].replace("T", " "),
-                "regions": record.counts.regions,
-                "added": record.counts.added,
-                "failed": record.counts.failed,
-                "reason": record.reason or next((one.reason for one in record.failures), ""),
+                "run": f"{title_of(record)} ({record.model})",
+                "began": moment_of(record),
+                "outcome": _outcome(record),
+                "key": record.key,
                 "parameters": record.parameters,
             }
             for record in reversed(list_runs(ctx.dataset))
@@ -147,11 +137,19 @@ class CompareRuns(RunOperator):
     def fill(self, ctx: Any, inputs: types.Object) -> None:
         """Two of the runs."""
         for name, label, index in (("first", "First run", 1), ("second", "Second run", 0)):
-            _choose_run(ctx, inputs, name, label, lambda run: run.counts.regions > 0, index)
+            _choose_run(
+                ctx,
+                inputs,
+                name,
+                label,
+                lambda run: run.counts.regions > 0,
+                "Two runs that wrote on regions are needed, and there are not so many here yet.",
+                index,
+            )
         inputs.bool("only_different", default=True, label="Only where they differ")
 
     def execute(self, ctx: Any) -> dict[str, Any]:
-        """Show the regions in the App, and the texts as rows."""
+        """What both runs wrote, as rows; the view that the App shows stays."""
         found = compare_runs(
             ctx.dataset,
             _key(ctx, "first"),
@@ -159,15 +157,14 @@ class CompareRuns(RunOperator):
             limit=200,
             only_different=bool(ctx.params.get("only_different", True)),
         )
-        # An empty view would look like lost samples.
-        if found.rows:
-            ctx.ops.set_view(found.view)
         summary = (
-            f"{found.regions:,} regions have both; {found.different:,} of them differ; "
-            f"{len(found.rows):,} are shown."
+            f"{counted(found.regions, 'region')} in both runs; {found.different:,} "
+            f"{'differs' if found.different == 1 else 'differ'}; {len(found.rows):,} shown."
         )
+        names = names_of(found)
         rows = [
             {
+                "region": names.get(row.label_id, row.label_id),
                 "first": _words(row.first),
                 "second": _words(row.second),
                 "label_id": row.label_id,
@@ -175,14 +172,19 @@ class CompareRuns(RunOperator):
             }
             for row in found.rows
         ]
-        return {"rows": rows, "summary": summary}
+        return {
+            "rows": rows,
+            "summary": summary,
+            "first": f"{title_of(found.first)} ({found.first.model})",
+            "second": f"{title_of(found.second)} ({found.second.model})",
+        }
 
     def resolve_output(self, ctx: Any) -> Any:
         """A table."""
         outputs = types.Object()
         outputs.view("note", types.Notice(label=ctx.results.get("summary", "")))
-        columns = {name: str(ctx.params.get(name)) for name in ("first", "second")}
-        view = _table({**columns, "label_id": "Label"})
+        columns = {name: str(ctx.results.get(name)) for name in ("first", "second")}
+        view = _table({"region": "Region", **columns})
         outputs.list("rows", types.Object(), label="Texts", view=view)
         return types.Property(outputs, view=types.View(label="Two runs"))
 
@@ -216,13 +218,21 @@ class StopRun(RunOperator):
 
     def fill(self, ctx: Any, inputs: types.Object) -> None:
         """Offer the runs that have not ended."""
-        _choose_run(ctx, inputs, "key", "Run", lambda run: run.state == "running")
+        _choose_run(
+            ctx,
+            inputs,
+            "key",
+            "Run",
+            lambda run: run.state == "running",
+            "No run is going on here: there is nothing to stop.",
+        )
 
     def execute(self, ctx: Any) -> None:
         """Ask the run, and say so."""
         key = _key(ctx)
+        title = title_of(read_run(ctx.dataset, key))
         self(ctx.dataset, key)
-        ctx.ops.notify(f"{key} stops after its current image.", variant="info")
+        ctx.ops.notify(f"{title}: it stops after its current image.", variant="info")
 
 
 class UndoRun(RunOperator):
@@ -260,7 +270,14 @@ class UndoRun(RunOperator):
 
     def fill(self, ctx: Any, inputs: types.Object) -> None:
         """Offer the runs that can be undone."""
-        _choose_run(ctx, inputs, "key", "Run", lambda run: run.state not in ("running", "undone"))
+        _choose_run(
+            ctx,
+            inputs,
+            "key",
+            "Run",
+            lambda run: run.state not in ("running", "undone"),
+            "There is no run here that can be undone.",
+        )
         inputs.bool("skip_missing", default=False, label="Undo the rest where a field was deleted")
 
     def execute(self, ctx: Any) -> Any:
@@ -271,13 +288,14 @@ class UndoRun(RunOperator):
         return self._in_app(ctx, key, skip_missing)
 
     def _in_app(self, ctx: Any, key: str, skip_missing: bool) -> Iterator[Any]:
-        yield ctx.ops.set_progress(label=f"Undoing {key}")
+        title = title_of(read_run(ctx.dataset, key))
+        yield ctx.ops.set_progress(label=f"Undoing {title}")
         undone = self(ctx.dataset, key, skip_missing=skip_missing)["undone"]
         yield ctx.ops.reload_dataset()
         kept = f"; {undone['kept']:,} edited since then stay" if undone["kept"] else ""
         sentence = (
-            f"{key} is undone: {undone['restored']:,} values restored, "
-            f"{undone['removed']:,} labels removed{kept}."
+            f"{title} is undone: {counted(undone['restored'], 'value')} restored, "
+            f"{counted(undone['removed'], 'label')} removed{kept}."
         )
         yield ctx.ops.notify(sentence, variant="success")
 
@@ -288,20 +306,24 @@ def _choose_run(
     name: str,
     label: str,
     wanted: Callable[[RunRecord], bool],
+    otherwise: str,
     first: int = 0,
 ) -> None:
-    """Offer those of the dataset's runs that fit, the newest first; index `first` is selected."""
+    """Offer those of the dataset's runs that fit, the newest first; index `first` is selected.
+
+    Raises:
+        PluginError: there are not so many; the message is `otherwise`.
+    """
     records = [record for record in reversed(list_runs(ctx.dataset)) if wanted(record)]
     # Two runs are needed to compare them.
     if len(records) <= first:
-        raise PluginError("The dataset has no run for this yet.")
+        raise PluginError(otherwise)
     choices = types.DropdownView()
     for record in records:
-        counts = record.counts
-        done = f"{counts.added:,} added" if counts.added else f"{counts.regions:,} regions"
-        failed = f", {counts.failed:,} failed" if counts.failed else ""
-        line = f"{record.state}: {done}{failed} in {record.field!r} by {record.model}"
-        choices.add_choice(record.key, label=record.key, description=line)
+        line = f"by {record.model}: {outcome_of(record)}"
+        choices.add_choice(
+            record.key, label=f"{title_of(record)}, {moment_of(record)}", description=line
+        )
     inputs.enum(
         name, choices.values(), default=records[first].key, required=True, label=label, view=choices
     )
@@ -318,9 +340,23 @@ def _key(ctx: Any, name: str = "key") -> str:
 
 
 def _table(columns: dict[str, str]) -> types.TableView:
-    return types.TableView(columns=[types.Column(key, label=columns[key]) for key in columns])
+    # The App's tables are wider than its dialogs.
+    return types.TableView(
+        columns=[types.Column(key, label=columns[key]) for key in columns],
+        componentsProps={"table": {"sx": {"minWidth": 0}}},
+    )
+
+
+def _outcome(record: RunRecord) -> str:
+    reason = record.reason or next((one.reason for one in record.failures), "")
+    short = reason if len(reason) <= _REASON else f"{reason[:_REASON]}..."
+    return f"{outcome_of(record)}{f': {short}' if short else ''}"
 
 
 def _words(values: dict[str, Any]) -> str:
-    single = len(values) == 1
-    return "; ".join(str(value) if single else f"{name}: {value}" for name, value in values.items())
+    """What a run wrote onto a region; the probability of an object only if it is all."""
+    told = {name: value for name, value in values.items() if name not in BESIDE} or values
+    single = len(told) == 1
+    return "; ".join(
+        shown(value) if single else f"{name}: {shown(value)}" for name, value in told.items()
+    )

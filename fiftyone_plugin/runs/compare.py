@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
+
+from bson import ObjectId
 
 from ..errors import PluginError
 from ..labels.fields import LabelField, label_field
 from ..targets.views import in_all_slices
 from . import records
+from .bulk_write import labels_at
 from .journal import entries_of, is_digest
 
 if TYPE_CHECKING:
@@ -114,6 +118,28 @@ def compare_runs(
         )
     view = _view(dataset, label_field(dataset, one.field), rows)
     return Comparison(one, other, tuple(rows), regions, different, view)
+
+
+def names_of(found: Comparison) -> dict[str, str]:
+    """A comparison's regions by their ids, as people know them: "star in a.png"."""
+    dataset = found.view._root_dataset
+    place = label_field(dataset, found.first.field)
+    targets = dataset.mask_targets.get(found.first.field) or dataset.default_mask_targets or {}
+    classes = {str(value): name for value, name in targets.items()}
+    query = {"_id": {"$in": list({ObjectId(row.sample_id) for row in found.rows})}}
+    read = ["filepath", "frame_number", f"{place.root}._id", f"{place.root}.label"]
+    images: dict[str, str] = {}
+    labels: dict[str, str | None] = {}
+    for document in place.documents.find(query, read):
+        file = PurePath(document.get("filepath") or "").name
+        images[str(document["_id"])] = file or f"frame {document.get('frame_number')}"
+        labels |= {str(one["_id"]): one.get("label") for one in labels_at(document, place.root)}
+    names: dict[str, str] = {}
+    for row in found.rows:
+        label, _, value = row.label_id.partition(":")
+        name = classes.get(value, value) or labels.get(label) or "no label"
+        names[row.label_id] = f"{name} in {images.get(row.sample_id, 'a deleted image')}"
+    return names
 
 
 def _view(dataset: Any, place: LabelField, rows: list[Row]) -> Any:

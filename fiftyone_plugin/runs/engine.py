@@ -15,7 +15,7 @@ from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fiftyone as fo
 from bson import ObjectId
@@ -28,9 +28,10 @@ from ..errors import PluginError
 from ..labels.regions import PROMPT_ID, LabelRegion, UnusableLabel, detection_of, single_labels
 from .attribute_mapping import AttributeMapping, by_label
 from .authorship import NOTHING_HELD, authorship_of
+from .records import REASON_LIMIT
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Iterator, Mapping, Sequence
 
     from pam_labeling import Annotation, Annotator, Outcome, Region
     from pam_model import AutomaticMaskOptions
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     from .records import RunRecord
     from .writer import RunWriter
 
-_SHOWN_REASONS = 5
+_SHOWN_REGIONS = 20  # with one and the same reason
 _TWINS = (
     "{} labels of the sample have this id, so none of them can be written to alone: give each of "
     "them an id of its own."
@@ -98,6 +99,24 @@ class Progress:
     key: str = ""
 
 
+class Reason(NamedTuple):
+    """Why a region, or a whole image, has no answer.
+
+    Attributes:
+        region: the region's label and id; "" for a whole image.
+        sentence: the reason.
+    """
+
+    region: str
+    sentence: str
+
+    @classmethod
+    def of(cls, region: LabelRegion, sentence: str) -> Reason:
+        """The reason of a label that gave a prompt."""
+        named = f"{region.label!r} " if region.label else ""
+        return cls(f"{named}{region.label_id}", sentence)
+
+
 class _NoRegionsError(InputError):
     """No label of an image gives a prompt; the reasons are recorded already."""
 
@@ -117,7 +136,7 @@ class _Turn:
     work: SampleWork
     held: Mapping[str, Held] = field(default_factory=dict)
     regions: list[LabelRegion] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
+    reasons: list[Reason] = field(default_factory=list)
     kept: int = 0
 
     @property
@@ -134,9 +153,10 @@ class _Turn:
         ids = Counter(label.id for label in single_labels(self.work.label))
         for result in results:
             if isinstance(result, UnusableLabel):
-                self.reasons.append(f"{result.label_id}: {result.reason}")
+                self.reasons.append(Reason(result.label_id, result.reason))
             elif ids[result.label_id] > 1 and job.new_field is None:
-                self.reasons.append(f"{result.label_id}: {_TWINS.format(ids[result.label_id])}")
+                twins = _TWINS.format(ids[result.label_id])
+                self.reasons.append(Reason(result.label_id, twins))
             else:
                 self._take(result, job)
         if not self.regions:  # a request without prompts would look for everything
@@ -215,19 +235,43 @@ def _turns(job: RegionJob, authorship: Authorship | None) -> Iterator[_Turn]:
 
 def _finish(job: RegionJob, writer: RunWriter, turn: _Turn, outcome: Outcome) -> None:
     """Write the results of an image, and the reasons for its failures."""
-    reasons = list(turn.reasons)
+    reasons, failed = list(turn.reasons), len(turn.reasons)
     writer.count_kept(turn.kept)
     if outcome.annotation is not None:
         reasons += _write(job, writer, turn, outcome.annotation)
+        failed = len(reasons)
     elif not isinstance(outcome.error, _NoRegionsError):
-        reasons.append(str(outcome.error) or type(outcome.error).__name__)
+        reasons.append(Reason("", str(outcome.error) or type(outcome.error).__name__))
+        failed = len(turn.work.label_ids)  # of whole images there are none
     if reasons:
-        shown, left = reasons[:_SHOWN_REASONS], reasons[_SHOWN_REASONS:]
-        more = [f"and {len(left)} more"] if left else []
-        writer.fail(turn.document, "; ".join([*shown, *more]))
+        writer.fail(turn.document, told(reasons), regions=failed)
 
 
-def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotation) -> list[str]:
+def told(reasons: Sequence[Reason], limit: int = REASON_LIMIT) -> str:
+    """The reasons why regions of an image failed, in one text.
+
+    Regions with the same reason stand together. If the text would be too long, it says how many
+    regions are left out.
+    """
+    regions: dict[str, list[str]] = {}
+    for reason in reasons:
+        regions.setdefault(reason.sentence, []).append(reason.region)
+    parts: list[str] = []
+    left = len(reasons)
+    for sentence, names in regions.items():
+        shown, more = names[:_SHOWN_REGIONS], len(names) - _SHOWN_REGIONS
+        listed = ", ".join(name for name in shown if name)
+        listed += f" and {more} more regions" if more > 0 else ""
+        part = f"{listed}: {sentence}" if listed else sentence
+        # There must be room for the number of those left out.
+        if parts and len("; ".join([*parts, part])) > limit - 40:
+            break
+        parts.append(part)
+        left -= len(names)
+    return "; ".join([*parts, *([f"and {left} more regions failed"] if left else [])])
+
+
+def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotation) -> list[Reason]:
     """Write the results, and return the reasons for failures."""
     document = turn.document
     if job.everything is not None:
@@ -244,7 +288,7 @@ def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotatio
             if answered and (nothing := job.answers.nothing(result.scores, wanted)):
                 values[source.label_id] = nothing
             else:
-                reasons.append(f"{source.label_id}: {result.reason}")
+                reasons.append(Reason.of(source, result.reason))
             continue
         try:
             if job.new_field is None:
@@ -252,7 +296,7 @@ def _write(job: RegionJob, writer: RunWriter, turn: _Turn, annotation: Annotatio
             else:
                 new.append(_detection(job.answers, result, document, source))
         except PluginError as error:
-            reasons.append(f"{source.label_id}: {error}")
+            reasons.append(Reason.of(source, str(error)))
     if new:
         writer.add_labels(document, new)
     if written := by_label(values, turn.regions):

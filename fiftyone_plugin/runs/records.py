@@ -37,7 +37,7 @@ UNDONE = ("undoing", "undone")
 METHOD = "@pam-labeling/pam/"
 KEPT_FAILURES = 100
 _SHOWN_KEYS = 10
-REASON_LIMIT = 1000
+REASON_LIMIT = 2000  # characters
 _SILENCE = timedelta(minutes=10)
 _PAUSE = 1.0  # seconds
 _GONE = "Its process ended without a message: it was killed, or it crashed."
@@ -52,6 +52,7 @@ class RunCounts:
         regions: labels that got values.
         added: new labels.
         failed: samples with a reason in `pam_error`.
+        failed_regions: labels without an answer, in all these samples.
         gone: labels that somebody deleted before their values were written.
         kept: answers, and samples' lists of lines, that stay because they are a person's.
     """
@@ -60,6 +61,7 @@ class RunCounts:
     regions: int = 0
     added: int = 0
     failed: int = 0
+    failed_regions: int = 0
     gone: int = 0
     kept: int = 0
 

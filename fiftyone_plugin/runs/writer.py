@@ -215,10 +215,13 @@ class RunWriter:
         self._regions += len(documents)
         self._flush_if_due()
 
-    def fail(self, sample_id: str, reason: str) -> None:
-        """Record why a sample lacks results, in `pam_error` and in the run's record."""
+    def fail(self, sample_id: str, reason: str, *, regions: int = 0) -> None:
+        """Record why a sample, or this number of its labels, lacks results: see `pam_error`."""
         _id = ObjectId(sample_id)
         self._note_failure(_id, reason)
+        counts = self.record.counts
+        counts = replace(counts, failed_regions=counts.failed_regions + regions)
+        self.record = replace(self.record, counts=counts)
         self._of(sample_id).fields[ERROR.name] = reason[: records.REASON_LIMIT]
         self._flush_if_due()
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 
 from fiftyone.operators.executor import ExecutionContext, Executor, ValidationContext
 from fiftyone.operators.message import GeneratedMessage
+
+from fiftyone_plugin.runs.records import list_runs
 
 FIELD = "ground_truth"
 
@@ -41,3 +44,14 @@ def notes_of(messages):
 
 def selected(sample, *detections):
     return [{"label_id": one.id, "sample_id": sample.id, "field": FIELD} for one in detections]
+
+
+def ended_run_of(dataset, number=1):
+    """The record of a dataset's run of this number, once it has ended."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        records = list_runs(dataset)
+        if len(records) >= number and records[number - 1].state != "running":
+            return records[number - 1]
+        time.sleep(0.05)
+    raise AssertionError("the run did not end")

@@ -8,7 +8,7 @@ import pytest
 
 from fiftyone_plugin import models
 from fiftyone_plugin.errors import PluginError
-from fiftyone_plugin.models import AnnotatorPool, idle_seconds, settings_of
+from fiftyone_plugin.models import AnnotatorPool, check_model, idle_seconds, settings_of
 from pam_labeling import Settings
 
 
@@ -96,7 +96,7 @@ def test_a_choice_wins_over_the_environment(monkeypatch):
 
 
 def test_a_device_that_does_not_exist_is_a_sentence():
-    with pytest.raises(PluginError, match='^PAM_DEVICE must be .* not "tpu".$'):
+    with pytest.raises(PluginError, match='^device must be .* not "tpu".$'):
         settings_of(device="tpu")
 
 
@@ -111,3 +111,33 @@ def test_what_is_no_number_of_seconds_is_refused(monkeypatch, text):
     monkeypatch.setenv(models.IDLE_VARIABLE, text)
     with pytest.raises(PluginError, match="PAM_IDLE_SECONDS must be a number of seconds"):
         idle_seconds()
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"device": "gpu"}, '^device must be a text such as "cpu", .* not "gpu".$'),
+        ({"batch_size": 0}, "^batch_size must be a whole number of at least 1, not 0.$"),
+    ],
+)
+def test_a_choice_that_cannot_be_used_goes_by_its_name(given, sentence):
+    with pytest.raises(PluginError, match=sentence):
+        settings_of(**given)
+
+
+def test_a_setting_of_the_environment_goes_by_its_variable(monkeypatch):
+    monkeypatch.setenv("PAM_DEVICE", "gpu")
+    with pytest.raises(PluginError, match="^PAM_DEVICE must be"):
+        settings_of(batch_size=4)
+
+
+@pytest.mark.parametrize("name", ["pam-3b", "PAM-3B", "Pam-3b"])
+def test_one_model_has_one_entry_however_it_is_written(name):
+    assert settings_of(name) == settings_of("PAM-3B")
+
+
+def test_a_folder_is_looked_at_where_the_model_is_loaded(tmp_path):
+    settings = settings_of(str(tmp_path / "gone"))
+    check_model(settings)
+    with pytest.raises(PluginError, match="no such folder"):
+        check_model(settings, here=True)

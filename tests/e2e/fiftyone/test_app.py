@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.fiftyone.conftest import eventually
+from tests.e2e.fiftyone.pages import SECONDS
 
 CAPTION = "ground_truth.detections.caption"
 VERDICT = "ground_truth.detections.caption_reviewed"
@@ -57,6 +60,48 @@ def test_regions_are_captioned_from_the_operator_browser_and_the_run_is_undone(s
     assert contents(dataset) == before
 
 
+def test_a_run_outlives_its_page_and_is_stopped_in_the_panel_of_runs(scenes, opened):
+    from fiftyone_plugin.runs.records import list_runs
+
+    dataset = scenes("stopped", *range(1, 9))
+    app = opened(dataset)
+    app.browse_to("PAM: Find regions")
+    expect(app.page.get_by_text("Everything in 8 images will be looked for.")).to_be_visible()
+    app.page.locator("[role=dialog] input[type=number]").first.fill("16")  # clicks along a side
+    app.page.wait_for_timeout(1 * SECONDS)  # the form is drawn anew
+    app.press("Run")
+    expect(app.page.get_by_text("Find regions: everything")).to_be_visible()
+    expect(app.page.get_by_role("dialog")).to_have_count(0)
+    app.page.reload()
+    expect(app.page.get_by_text("Find regions: everything")).to_be_visible()
+    app.screenshot("runs")
+    app.press("Stop")
+    stopped = app.page.get_by_text(re.compile("stopped, [0-9]+ regions? found"))
+    expect(stopped).to_be_visible(timeout=90 * SECONDS)
+    (record,) = list_runs(dataset)
+    assert (record.state, record.reason) == ("interrupted", "It was stopped.")
+    assert record.counts.samples < 8
+
+    app.browse_to("PAM: Find regions")
+    expect(app.page.get_by_text("Continue everything: the run of")).to_be_visible()
+
+
+def test_a_dataset_without_labels_is_led_to_find_regions(scenes, opened):
+    dataset = scenes("bare", 1)
+    dataset.delete_sample_field("ground_truth")
+    app = opened(dataset)
+    app.browse_to("PAM: Caption regions")
+    expect(app.page.get_by_text("There are no labels here yet.")).to_be_visible()
+    app.screenshot("no-labels")
+    app.page.get_by_role("dialog").get_by_role("button", name="Find regions").click()
+    expect(app.page.get_by_text("Everything in 1 image will be looked for.")).to_be_visible()
+    expect(app.page.get_by_role("button", name="Run", exact=True).first).to_be_enabled()
+    app.page.keyboard.press("Escape")
+    expect(app.page.get_by_role("dialog")).to_have_count(0)
+    app.open_from_button("find_regions")
+    expect(app.page.get_by_text("Everything in 1 image will be looked for.")).to_be_visible()
+
+
 def test_the_button_above_the_grid_leaves_a_run_to_a_worker(scenes, opened, worker):
     dataset = scenes("scheduled", 1, 2)
     regions = dataset.count("ground_truth.detections")
@@ -78,10 +123,15 @@ def test_the_selected_labels_of_the_open_sample_are_captioned_in_one_click(scene
     app.page.mouse.click(*app.move_to(label.bounding_box, size))
     app.screenshot("selected")
     app.press_in_sample()
+    said = app.page.get_by_text(re.compile('1 region written[.] ".+"')).first
+    expect(said).to_be_visible(timeout=90 * SECONDS)
+    told = said.text_content()
     eventually(dataset, lambda: bool(captions(dataset)))
     found = dataset.first().ground_truth.detections
     assert [one.id for one in found if one.has_field("caption") and one["caption"]] == [label.id]
     assert label.label in found[0]["caption"]
+    assert told is not None
+    assert f'"{found[0]["caption"]}"' in told
 
 
 @pytest.fixture

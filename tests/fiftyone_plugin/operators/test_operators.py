@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 
 import fiftyone as fo
@@ -13,8 +14,19 @@ from fiftyone.operators.executor import ExecutionError
 
 from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.operators.execution_store import recall, remember, want_stop
+from fiftyone_plugin.operators.model_operator import collection_target, progress_of
+from fiftyone_plugin.operators.options import CaptionOptions
+from fiftyone_plugin.operators.sentences import ended
 from fiftyone_plugin.runs.records import list_runs
-from tests.fiftyone_plugin.app import FIELD, context, form_of, messages_of, notes_of, selected
+from tests.fiftyone_plugin.app import (
+    FIELD,
+    context,
+    ended_run_of,
+    form_of,
+    messages_of,
+    notes_of,
+    selected,
+)
 from tests.fiftyone_plugin.conftest import scene
 
 CAPTIONS = "ground_truth.detections.caption"
@@ -22,16 +34,16 @@ CAPTIONS = "ground_truth.detections.caption"
 # In the App
 
 
-def test_a_run_in_the_app_tells_its_progress_and_its_end(operator, scene_dataset):
+def test_a_run_without_a_form_tells_its_beginning_and_its_end(operator, scene_dataset):
     dataset = scene_dataset(0)
     ctx = context(dataset, {"field": FIELD})
     messages = messages_of(operator("caption_regions").execute(ctx))
-    assert messages[0][0].endswith("set_progress")
-    assert messages[-2][0].endswith("reload_dataset")
-    (record,) = list_runs(dataset)
+    names = [name.rpartition("/")[2] for name, _ in messages]
+    assert names == ["notify", "reload_dataset", "reload_samples", "notify"]
     count = len(scene(0).objects)
-    sentence = f"caption_regions: {count} regions written. Undo it as {record.key}."
-    assert notes_of(messages) == [("success", sentence)]
+    done = f"Caption regions: caption of {FIELD}, in English: {count} regions written."
+    begun = f"Caption regions: {FIELD}: started."
+    assert notes_of(messages) == [("info", begun), ("success", done)]
     dataset.reload()
     assert all(dataset.values(CAPTIONS)[0])
 
@@ -40,18 +52,54 @@ def test_failures_are_told_in_the_app(operator, scene_dataset):
     dataset = scene_dataset(0)
     dataset.set_values("filepath", ["/nowhere.png"])
     result = operator("caption_regions").execute(context(dataset, {"field": FIELD}))
-    ((variant, sentence),) = notes_of(messages_of(result))
+    *_, (variant, sentence) = notes_of(messages_of(result))
     assert variant == "warning"
-    assert "; 1 samples with a reason in pam_error" in sentence
+    count = len(scene(0).objects)
+    assert f"0 regions written, {count} regions failed in 1 image." in sentence
+    assert "pam_error" in sentence
 
 
-def test_a_run_that_the_app_leaves_is_interrupted(operator, scene_dataset, monkeypatch):
-    monkeypatch.setattr("fiftyone_plugin.operators.model_operator._SECONDS_BETWEEN", 0.0)
+def test_a_run_of_a_form_goes_on_when_its_page_is_gone(operator, scene_dataset):
     dataset = scene_dataset(0, 1)
-    with closing(operator("caption_regions").execute(context(dataset, {"field": FIELD}))) as steps:
-        next(steps)
-        next(steps)
-    assert list_runs(dataset)[0].state == "interrupted"
+    ctx = context(dataset, {"field": FIELD, "more": False})
+    with closing(operator("caption_regions").execute(ctx)) as steps:
+        name, params = messages_of([next(steps)])[0]
+    assert (name.rpartition("/")[2], params["name"]) == ("open_panel", "pam_runs")
+    record = ended_run_of(dataset)
+    assert (record.state, record.counts.regions) == (
+        "finished",
+        dataset.count("ground_truth.detections"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("params", "sentence"),
+    [
+        ({"keep_masks": "mask_path", "mask_folder": "/proc/x"}, "cannot be written to the folder"),
+        ({"keep_masks": "mask_path", "mask_folder": "/dev/null/x"}, "cannot be written"),
+        ({"keep_masks": "mask_path", "mask_folder": __file__}, "cannot be written"),
+        ({"keep_masks": "mask_path", "mask_folder": "/a" + "b" * 300}, "cannot be written"),
+        ({"keep_masks": "mask_path", "mask_folder": "/tmp/a\0b"}, "cannot be written"),
+        ({"device": "cuda:99"}, "device cuda:99 cannot be used"),
+        ({"model": "/nowhere/pam"}, "no such folder"),
+    ],
+)
+def test_what_this_machine_cannot_do_is_told_before_the_model_is_loaded(
+    operator, scene_dataset, monkeypatch, params, sentence
+):
+    def load(settings):
+        raise AssertionError("it was loaded")
+
+    monkeypatch.setattr("fiftyone_plugin.models._load", load)
+    dataset = scene_dataset(0)
+    ctx = context(dataset, {"field": FIELD, "more": True, **params})
+    ((variant, said),) = notes_of(messages_of(operator("caption_regions").execute(ctx)))
+    assert variant == "warning"
+    assert sentence in said
+    options = {"mask" if name == "keep_masks" else name: value for name, value in params.items()}
+    with pytest.raises(PluginError, match=re.escape(sentence)):
+        operator("caption_regions")(dataset, field=FIELD, **options)
+    assert list_runs(dataset) == []
 
 
 def test_a_run_can_be_stopped(operator, scene_dataset, monkeypatch):
@@ -59,24 +107,26 @@ def test_a_run_can_be_stopped(operator, scene_dataset, monkeypatch):
     dataset = scene_dataset(0, 1, 2)
     with pytest.raises(PluginError, match="has no run 'none'"):
         operator("stop_run")(dataset, "none")
-    messages = []
-    for message in operator("caption_regions").execute(context(dataset, {"field": FIELD})):
-        messages.append(message)
-        runs = list_runs(dataset)
-        if len(messages) == 3:
-            _, refusals = form_of(operator("stop_run"), dataset, {"key": runs[0].key})
+    options = CaptionOptions(field=FIELD)
+    caption = operator("caption_regions")
+    for progress in progress_of(caption.plan(options, collection_target(dataset, options))):
+        if progress.done:
+            properties, refusals = form_of(operator("stop_run"), dataset, {"key": progress.key})
             assert refusals == []
-            stop = context(dataset, {"key": runs[0].key})
-            operator("stop_run").execute(stop)
+            assert (
+                properties["key"]
+                .view.choices[0]
+                .label.startswith("Caption regions: caption of ground_truth, in English, ")
+            )
+            operator("stop_run").execute(context(dataset, {"key": progress.key}))
     (record,) = list_runs(dataset)
     assert record.state == "interrupted"
     assert 0 < record.counts.regions < dataset.count("ground_truth.detections")
-    ((_, sentence),) = notes_of(messages_of(messages))
-    assert "then stopped" in sentence
+    assert ended(record).endswith(f": stopped, {record.counts.regions} regions written.")
     with pytest.raises(PluginError, match="there is nothing to stop"):
         operator("stop_run")(dataset, record.key)
     _, refusals = form_of(operator("stop_run"), dataset)
-    assert refusals == ["The dataset has no run for this yet."]
+    assert refusals == ["No run is going on here: there is nothing to stop."]
 
 
 def test_a_wish_to_stop_is_for_one_run(operator, scene_dataset):
@@ -87,6 +137,7 @@ def test_a_wish_to_stop_is_for_one_run(operator, scene_dataset):
 
 def test_buttons_are_placed_in_grid_and_sample(operator, scene_dataset):
     ctx = context(scene_dataset(0))
+    assert operator("find_regions").resolve_placement(ctx) is None
     grid = operator("caption_regions").resolve_placement(ctx).to_json()
     assert grid["place"] == "samples-grid-secondary-actions"
     assert grid["view"]["prompt"] is True
@@ -98,13 +149,19 @@ def test_buttons_are_placed_in_grid_and_sample(operator, scene_dataset):
 
 def test_one_click_captions_the_selected_labels_with_the_last_settings(operator, scene_dataset):
     dataset = scene_dataset(0)
-    remember(dataset, "caption_regions", {"field": "other", "brief": "text", "only": "missing"})
+    last = {"field": "other", "brief": "text", "only": "missing"}
+    remember(context(dataset), "caption_regions", last)
     sample = dataset.first()
     chosen = sample.ground_truth.detections[1]
     ctx = context(dataset, selected_labels=selected(sample, chosen))
     caption = operator("caption_selected")
     assert caption.resolve_input(ctx) is None
-    assert notes_of(messages_of(caption.execute(ctx)))[0][0] == "success"
+    messages = messages_of(caption.execute(ctx))
+    dataset.reload()
+    said = dataset.first().ground_truth.detections[1].text
+    done = "Caption regions: text of ground_truth, in English: 1 region written."
+    assert notes_of(messages)[-1] == ("success", f'{done} "{said}"')
+    assert any(name.endswith("reload_samples") for name, _ in messages)
     dataset.reload()
     texts = dataset.values("ground_truth.detections.text")[0]
     assert [text is not None for text in texts] == [n == 1 for n in range(len(texts))]
@@ -132,7 +189,7 @@ def test_one_click_drops_what_labels_of_the_type_cannot_have(
 ):
     dataset = scene_dataset(0)
     last = {"field": FIELD, "brief": "text", "mask": "instance", "score": "confidence"}
-    remember(dataset, "caption_regions", last)
+    remember(context(dataset), "caption_regions", last)
     sample = dataset.first()
     sample[field] = label
     sample.save()
@@ -140,9 +197,9 @@ def test_one_click_drops_what_labels_of_the_type_cannot_have(
     chosen = [{"label_id": single.id, "sample_id": sample.id, "field": field}]
     caption = operator("caption_selected")
     notes = notes_of(messages_of(caption.execute(context(dataset, selected_labels=chosen))))
-    assert all(sentence in notes[0][1] for sentence in sentences)
+    assert all(sentence in notes[-1][1] for sentence in sentences)
     assert list_runs(dataset)[0].state == "finished"
-    assert recall(dataset, "caption_regions") == last
+    assert recall(context(dataset), "caption_regions") == last
 
 
 def test_one_click_without_a_label_says_what_to_do(operator, scene_dataset):
@@ -253,9 +310,12 @@ def test_runs_are_listed_undone_and_compared_in_the_app(operator, scene_dataset)
     second = caption(dataset, field=FIELD, brief="two", language="zh")
     rows = listing.execute(context(dataset))["runs"]
     assert [row["key"] for row in rows] == [second["key"], first["key"]]
-    assert (
-        "runs" in listing.resolve_output(context(dataset, results={"runs": rows})).type.properties
-    )
+    assert rows[0]["run"] == "Caption regions: two of ground_truth, in Chinese (nano)"
+    assert rows[0]["began"].endswith(" UTC")
+    count = len(scene(0).objects)
+    assert rows[0]["outcome"] == f"{count} regions written"
+    shown = listing.resolve_output(context(dataset, results={"runs": rows})).type.properties["runs"]
+    assert [column.key for column in shown.view.columns] == ["run", "began", "outcome"]
 
     compare = operator("compare_runs")
     properties, _ = form_of(compare, dataset)
@@ -264,26 +324,40 @@ def test_runs_are_listed_undone_and_compared_in_the_app(operator, scene_dataset)
         second["key"],
     )
     ctx = context(dataset, {"first": first["key"], "second": second["key"]})
+    found = compare(dataset, first["key"], second["key"])
     shown = compare.execute(ctx)
-    count = len(scene(0).objects)
-    assert (
-        shown["summary"] == f"{count} regions have both; {count} of them differ; {count} are shown."
-    )
+    assert ctx.executor.to_json()["requests"] == []  # the view that is shown stays
+    assert shown["summary"] == f"{count} regions in both runs; {count} differ; {count} shown."
     assert len(shown["rows"]) == count
-    assert set(shown["rows"][0]) == {"first", "second", "label_id", "sample_id"}
+    label = dataset.first().ground_truth.detections[0].label
+    assert shown["rows"][0]["region"] == f"{label} in scene-0.png"
+    assert shown["rows"][0]["first"] == found["rows"][0]["first"]["one"]
+    assert (
+        properties["first"]
+        .view.choices[1]
+        .label.startswith("Caption regions: one of ground_truth, in English, ")
+    )
+    assert shown["second"] == "Caption regions: two of ground_truth, in Chinese (nano)"
     ctx.request_params["results"] = shown
-    assert set(compare.resolve_output(ctx).type.properties) == {"note", "rows"}
+    properties = compare.resolve_output(ctx).type.properties
+    assert set(properties) == {"note", "rows"}
+    assert [column.key for column in properties["rows"].view.columns] == [
+        "region",
+        "first",
+        "second",
+    ]
 
     undo = operator("undo_run")
     properties, _ = form_of(undo, dataset, {"key": second["key"]})
     assert properties["key"].type.values == [second["key"], first["key"]]
     messages = messages_of(undo.execute(context(dataset, {"key": second["key"]})))
-    assert notes_of(messages)[0][1].startswith(f"{second['key']} is undone: ")
+    done = "Caption regions: two of ground_truth, in Chinese is undone: "
+    assert notes_of(messages)[0][1].startswith(done)
     undone = undo.execute(context(dataset, {"key": first["key"]}, delegated=True))
     assert undone["state"] == "undone"
     dataset.reload()
     assert dataset.get_field("ground_truth.detections.one") is None
-    assert form_of(undo, dataset)[1] == ["The dataset has no run for this yet."]
+    assert form_of(undo, dataset)[1] == ["There is no run here that can be undone."]
 
 
 def test_a_run_is_needed(operator, scene_dataset):
@@ -295,4 +369,4 @@ def test_one_run_cannot_be_compared(operator, scene_dataset):
     dataset = scene_dataset(0)
     operator("caption_regions")(dataset, field=FIELD)
     _, refusals = form_of(operator("compare_runs"), dataset)
-    assert "The dataset has no run for this yet." in refusals
+    assert refusals[0].startswith("Two runs that wrote on regions are needed")

@@ -40,4 +40,6 @@ def test_images_that_failed_are_warned_of(operator, scene_dataset, caplog):
     sample.save()
     operator("caption_regions")(dataset, field=FIELD, model="nano")
     said = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
-    assert said == ["1 of 3 images failed: see the field pam_error or list_runs"]
+    failed, regions = len(sample.ground_truth.detections), dataset.count("ground_truth.detections")
+    sentence = f"{failed} regions failed in 1 image (of {regions} regions in 3 images)"
+    assert said == [f"{sentence}: see the field pam_error or list_runs"]

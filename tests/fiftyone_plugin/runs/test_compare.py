@@ -10,7 +10,7 @@ import pytest
 
 from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.labels.fields import Attribute
-from fiftyone_plugin.runs.compare import compare_runs
+from fiftyone_plugin.runs.compare import compare_runs, names_of
 from fiftyone_plugin.runs.writer import RunWriter
 from tests.fiftyone_plugin.boxes import CAPTION, add_frame, add_samples, caption, detections
 
@@ -31,6 +31,9 @@ def test_two_runs_side_by_side(dataset):
     assert (row.first, row.second) == ({"caption_a": "a 0"}, {"caption_b": "b 0"})
     assert sorted(found.view.values("id")) == sorted([sample.id, dataset.last().id])
     assert found.to_dict()["rows"][0]["same"] is False
+    assert names_of(found)[row.label_id] == "thing 0 in 0.png"
+    dataset.delete_samples(dataset.first())
+    assert names_of(found)[row.label_id] == "no label in a deleted image"
 
 
 def test_a_comparison_shows_what_was_written_over(dataset):
@@ -79,6 +82,7 @@ def test_runs_on_frames_can_be_compared(new_dataset):
     found = compare_runs(dataset, *keys)
     assert found.rows[0].sample_id == frame.id
     assert found.view.count("frames.boxes.detections") == 1
+    assert list(names_of(found).values()) == ["thing 0 in frame 1"]
 
 
 def test_runs_without_a_region_in_common_are_not_compared(dataset):
@@ -110,6 +114,9 @@ def test_a_segmentations_classes_are_compared_one_by_one(operator, new_dataset, 
     ]
     assert found["rows"][1]["second"] == {"caption": "c"}
     assert found["view"].values("seg.id") == [label]
+    dataset.mask_targets = {"seg": {1: "sky"}}
+    names = names_of(compare_runs(dataset, *keys))
+    assert names == {f"{label}:1": "sky in scene-0.png", f"{label}:2": "2 in scene-0.png"}
 
 
 def test_all_slices_of_groups_are_shown(new_dataset):

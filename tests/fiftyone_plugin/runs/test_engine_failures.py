@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fiftyone_plugin.runs.attribute_mapping import AttributeMapping, Masks
-from fiftyone_plugin.runs.engine import run
+from fiftyone_plugin.runs.engine import Reason, run, told
 from fiftyone_plugin.runs.records import list_runs
 from fiftyone_plugin.runs.writer import RunWriter
 from pam_labeling import Outcome
@@ -70,17 +70,53 @@ def test_a_point_at_nothing_is_recorded_where_its_probability_is_not_kept(
     assert "the model sees no object here" in record.failures[0].reason
 
 
-def test_many_reasons_of_one_image_are_shortened(scene_dataset, annotator):
+def test_all_regions_of_an_image_that_failed_are_named_and_counted(scene_dataset, annotator):
     dataset = scene_dataset(0, masks=False)
     box = [2, 2, 0.1, 0.1]
     sample = dataset.first()
     sample["ground_truth"] = fo.Detections(
-        detections=[fo.Detection(label=str(n), bounding_box=box) for n in range(8)]
+        detections=[fo.Detection(label=str(n), bounding_box=box) for n in range(15)]
     )
     sample.save()
     record = record_of(job_on(dataset), annotator)
-    assert record.failures[0].reason.endswith("; and 3 more")
+    (failure,) = record.failures
+    assert all(one.id in failure.reason for one in sample.ground_truth.detections)
+    assert failure.reason.count("outside the image") == 1
+    assert (record.counts.failed, record.counts.failed_regions) == (1, 15)
     assert record.counts.regions == 0
+    dataset.reload()
+    assert dataset.first().pam_error == failure.reason
+
+
+def test_an_image_that_cannot_be_read_counts_its_regions(scene_dataset, annotator):
+    dataset = scene_dataset(0, 1)
+    dataset.set_values("filepath", ["/gone.png", dataset.last().filepath])
+    record = record_of(job_on(dataset), annotator)
+    regions = len(dataset.first().ground_truth.detections)
+    assert (record.counts.failed, record.counts.failed_regions) == (1, regions)
+
+
+def test_reasons_that_are_too_long_say_how_many_regions_are_left_out():
+    differing = [Reason(f"id{n}", f"reason {n} " + "x" * 90) for n in range(15)]
+    text = told(differing, 500)
+    assert len(text) <= 500
+    assert text.startswith("id0: reason 0 ")
+    assert text.endswith(f"and {15 - text.count('reason')} more regions failed")
+    assert told([Reason("", "no file")], 500) == "no file"
+    same = told([Reason(f"id{n}", "why") for n in range(25)], 500)
+    assert same == ", ".join(f"id{n}" for n in range(20)) + " and 5 more regions: why"
+
+
+def test_an_object_beside_its_box_is_told_by_its_label(scene_dataset, annotator, monkeypatch):
+    monkeypatch.setattr("pam_labeling.pipeline._misses_box", lambda mask, prompt: True)
+    dataset = scene_dataset(0, masks=False)
+    first = dataset.first().ground_truth.detections[0]
+    record = record_of(job_on(dataset), annotator)
+    dataset.reload()
+    text = dataset.first().pam_error
+    assert f"'{first.label}' {first.id}" in text
+    assert "sees an object beside the box, but none in it: draw the box around the object" in text
+    assert record.counts.failed_regions == dataset.count("ground_truth.detections")
 
 
 def test_closing_a_run_keeps_whole_flushes_and_marks_it_as_interrupted(scene_dataset, annotator):

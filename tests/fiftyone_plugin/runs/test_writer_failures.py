@@ -80,7 +80,7 @@ def test_the_record_keeps_some_failures_and_counts_all(dataset):
         writer.fail(sample, "y")
     assert writer.record.counts.failed == KEPT_FAILURES + 6
     assert len(writer.record.failures) == KEPT_FAILURES
-    assert max(len(failure.reason) for failure in writer.record.failures) == 1000
+    assert max(len(failure.reason) for failure in writer.record.failures) == 2000
 
 
 def test_samples_and_labels_that_are_deleted_meanwhile_are_counted(dataset):
