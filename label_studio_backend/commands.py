@@ -1,4 +1,4 @@
-"""Label Studio's commands of the `pam-labeling` command line: serve, prelabel, label-config.
+"""Label Studio's commands of the `pam-labeling` command line.
 
 The entry point "pam_labeling.commands" names `app`; its commands join `pam-labeling`'s own. Nothing
 heavy is imported for --help.
@@ -7,6 +7,7 @@ heavy is imported for --help.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -22,6 +23,19 @@ if TYPE_CHECKING:
     from pam_model.tasks import Language
 
 app = typer.Typer()
+
+
+class _Origin(str, Enum):
+    annotations = "annotations"
+    drafts = "drafts"
+    predictions = "predictions"
+
+
+class _Which(str, Enum):
+    best = "best"
+    ground_truth = "ground-truth"
+    all = "all"
+
 
 _SEEN = "Other users of this machine can see it in the list of processes; rather set"
 
@@ -238,6 +252,91 @@ def prelabel(
         code = command.prelabel(
             order,
             {"model": model, "device": device},
+            {
+                "label_studio_url": label_studio_url,
+                "api_key": api_key,
+                "allowed_hosts": tuple(allowed_host) if allowed_host else None,
+            },
+        )
+    raise typer.Exit(code)
+
+
+@app.command("export", epilog=EXIT_CODES)
+def export_project(
+    project: Annotated[int, typer.Option(metavar="NUMBER", min=1, help="The project's number.")],
+    to: Annotated[
+        str | None,
+        _option(
+            "As the output's name ends",
+            "json, coco, yolo-seg, yolo-box, voc, masks, label-studio, pam-data, parquet or csv.",
+            "FORMAT",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="The file, or the new folder, to write. (project-NUMBER.FORMAT)"
+        ),
+    ] = None,
+    origin: Annotated[
+        _Origin, typer.Option("--from", help="What to take of each task.")
+    ] = _Origin.annotations,
+    which: Annotated[
+        _Which,
+        typer.Option(
+            help="If a task has several: best is the newest ground truth, else the newest."
+        ),
+    ] = _Which.best,
+    model_version: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only predictions of this name.")
+    ] = None,
+    polygons: Annotated[
+        bool,
+        typer.Option("--polygons", help="coco, label-studio: outlines instead of masks."),
+    ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Fetch the images, too, into this folder."),
+    ] = None,
+    label_studio_url: Annotated[
+        str | None, _option("LABEL_STUDIO_URL", "Label Studio's address.", "URL")
+    ] = None,
+    api_key: _ProjectKey = None,
+    view: _View = None,
+    task: _Tasks = None,
+    where: _Filters = None,
+    limit: Annotated[
+        int | None, typer.Option(metavar="NUMBER", min=1, help="At most this many tasks.")
+    ] = None,
+    patience: Annotated[
+        float,
+        typer.Option(metavar="SECONDS", min=0, help="How long to wait for an unreachable server."),
+    ] = 900.0,
+    allowed_host: _AllowedHosts = None,
+) -> None:
+    """Write a project's annotations, drafts or predictions as COCO, YOLO, VOC, masks or tables.
+
+    docs/formats.md in the repository says what each format keeps. The output appears only when it
+    is complete.
+    """
+    with exit_codes(), _extra():
+        from label_studio_backend.export import command, entries  # noqa: PLC0415 - the extra
+
+        order = command.Order(
+            project=project,
+            to=to,
+            output=output,
+            choice=entries.Choice(origin.value, which.value, model_version),
+            view=view,
+            tasks=tuple(task or ()),
+            filters=tuple(where or ()),
+            limit=limit,
+            polygons=polygons,
+            images=images,
+            patience=patience,
+        )
+        code = command.export(
+            order,
             {
                 "label_studio_url": label_studio_url,
                 "api_key": api_key,

@@ -62,7 +62,13 @@ class RefusalEntry(TypedDict):
     scores: dict[str, float | None]
 
 
-class ImageEntry(TypedDict):
+class _Fetched(TypedDict, total=False):
+    """What an image has only if it does not come from a file: the address of its `source`."""
+
+    source: str
+
+
+class ImageEntry(_Fetched):
     """An image in JSON; if it failed, `error` says why, and it has no size and no regions."""
 
     file: str

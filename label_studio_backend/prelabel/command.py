@@ -19,23 +19,17 @@ from label_studio_backend.media.task_media import Access
 from label_studio_backend.predictor import Predictor, open_predictor, read_settings
 from label_studio_backend.prelabel.report import Report, left_out_sentences
 from label_studio_backend.prelabel.run import run
-from label_studio_backend.prelabel.selection import (
-    UNLABELED,
-    Selection,
-    SelectionError,
-    read_filters,
-    read_view,
-)
+from label_studio_backend.prelabel.selection import read_selection
 from label_studio_backend.prelabel.sink import PredictionSink
 from label_studio_backend.prelabel.source import TaskSource, read_project
+from label_studio_backend.prelabel.stopping import signals, stopping
 from label_studio_backend.translation.model_versions import marked_version, usual_version
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.terminal import messages_console, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-    from types import FrameType
 
     from rich.console import Console
 
@@ -105,7 +99,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
     stop = threading.Event()
     try:
         with (
-            _stopping(stop, console),
+            stopping(stop, console),
             closing(
                 Api(
                     settings.label_studio_url,
@@ -166,7 +160,14 @@ def _prepare(
     try:
         project = read_project(api, order.project)
         config = LabelingConfig.parse(project.config)
-        selection = _read_selection(api, order)
+        selection = read_selection(
+            api,
+            order.project,
+            view=order.view,
+            tasks=order.tasks,
+            filters=order.filters,
+            only_unlabeled=order.only_unlabeled,
+        )
     except RefusedError as error:
         raise CommandError(f"project {order.project} cannot be used: {error}") from error
     findings = check_config(config, options)
@@ -180,21 +181,6 @@ def _prepare(
         config,
         options,
     )
-
-
-def _read_selection(api: Api, order: Order) -> Selection:
-    if order.view is not None and order.tasks:
-        raise SelectionError("--view and --task exclude each other")
-    selection = (
-        Selection(included=order.tasks or None)
-        if order.view is None
-        else read_view(api, order.project, order.view)
-    )
-    only = [UNLABELED] if order.only_unlabeled else []
-    for item in read_filters(api, order.project, order.filters) + only:
-        selection = selection.narrowed(item)
-    selection.after(0)  # a view that cannot be paged through is better found now
-    return selection
 
 
 def _dry_run(source: TaskSource, limit: int | None, console: Console) -> None:
@@ -233,7 +219,7 @@ def _run(
         chosen = source.count()
         # In this thread, which a signal interrupts: another one inside torch would outlive it, and
         # abort the process.
-        with _signals(signal.default_int_handler):
+        with signals(signal.default_int_handler):
             api.wait(0)
             predictor.loader.load()
         if predictor.loader.error is not None:
@@ -291,28 +277,3 @@ def _closed_at(stop: threading.Event, predictor: Predictor) -> Iterator[None]:
     finally:
         over.set()
         closer.join()
-
-
-@contextmanager
-def _stopping(stop: threading.Event, console: Console) -> Iterator[None]:
-    """Inside, the first Ctrl-C (or SIGTERM) sets `stop`, and the second interrupts."""
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            signal.default_int_handler(number, frame)
-        stop.set()
-        console.print("[yellow]stopping: what is finished is still written[/]")
-
-    with _signals(handle):
-        yield
-
-
-@contextmanager
-def _signals(handle: Callable[[int, FrameType | None], object]) -> Iterator[None]:
-    """Inside, Ctrl-C and SIGTERM call `handle`."""
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

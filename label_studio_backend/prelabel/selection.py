@@ -107,6 +107,31 @@ UNLABELED = number_filter("total_annotations", "equal", 0)
 """Tasks without an annotation (skipped tasks have none)."""
 
 
+def read_selection(
+    api: Api,
+    project: int,
+    *,
+    view: int | None = None,
+    tasks: tuple[int, ...] = (),
+    filters: Sequence[str] = (),
+    only_unlabeled: bool = False,
+) -> Selection:
+    """The tasks that the options of a command choose.
+
+    Raises:
+        SelectionError: options exclude each other, or cannot be used.
+        ApiFailure: the server cannot be asked.
+    """
+    if view is not None and tasks:
+        raise SelectionError("--view and --task exclude each other")
+    chosen = Selection(included=tasks or None) if view is None else read_view(api, project, view)
+    only = [UNLABELED] if only_unlabeled else []
+    for item in read_filters(api, project, filters) + only:
+        chosen = chosen.narrowed(item)
+    chosen.after(0)  # a view that cannot be paged through is better found now
+    return chosen
+
+
 def read_view(api: Api, project: int, view: int) -> Selection:
     """Read the selection of a tab of the Data Manager.
 

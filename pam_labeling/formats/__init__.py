@@ -180,7 +180,11 @@ def write(
 def _notes(name: str, data: Dataset, tally: Tally) -> tuple[str, ...]:
     """What was left out or changed, in sentences."""
     notes = list(tally.notes)
-    if data.failed and name not in ("json", "csv", "parquet"):
+    # The others have an entry for an entry.
+    by_image = name not in ("json", "csv", "parquet")
+    if data.repeated and by_image:
+        notes.insert(0, f"{_counted(data.repeated, 'image')} there again: all regions are in one")
+    if data.failed and by_image:
         notes.insert(0, f"{name} leaves out {_counted(data.failed, 'failed image')}")
     if tally.left_out:
         left_out = _counted(tally.left_out, "region")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -68,6 +69,7 @@ class Image(NamedTuple):
         name: its path below `Dataset.root`, with "/" between folders.
         stem: the name of its own file in a folder of files, without suffix; no two are equal.
         file: its path as it was given.
+        source: the address that it comes from, or None.
         size: `(width, height)` of the upright image in pixels.
         regions: its regions.
     """
@@ -75,6 +77,7 @@ class Image(NamedTuple):
     name: str
     stem: str
     file: str
+    source: str | None
     size: tuple[int, int]
     regions: list[RegionEntry]
 
@@ -109,16 +112,29 @@ class Dataset:
         """The images that did not fail; the regions of entries for one image come together."""
         with self.entries.path.open("rb") as lines:
             for path, places in self._places.items():
-                regions: list[RegionEntry] = []
+                entries: list[ImageEntry] = []
                 for place in places:
                     lines.seek(place)
-                    entry: ImageEntry = json.loads(lines.readline())
-                    regions += entry["regions"]
-                assert entry["width"] is not None
-                assert entry["height"] is not None
-                size = (entry["width"], entry["height"])
-                name = self.name(path)
-                yield Image(name, self._stems[path], entry["file"], size, regions)
+                    entries.append(json.loads(lines.readline()))
+                first, *others = entries
+                width, height = first["width"], first["height"]
+                assert width is not None
+                assert height is not None
+                if any((one["width"], one["height"]) != (width, height) for one in others):
+                    raise FormatError(f"the image {first['file']} is there with different sizes")
+                yield Image(
+                    self.name(path),
+                    self._stems[path],
+                    first["file"],
+                    first.get("source"),
+                    (width, height),
+                    [region for one in entries for region in one["regions"]],
+                )
+
+    @property
+    def repeated(self) -> int:
+        """How many entries are for an image that another entry is for, too."""
+        return sum(len(places) - 1 for places in self._places.values())
 
     def name(self, file: str) -> str:
         """The name of an image's file below `root`, with "/" between folders."""
@@ -140,7 +156,7 @@ def kept(entries: Iterable[ImageEntry], beside: Path) -> Iterator[EntryFile]:
     if isinstance(entries, EntryFile):
         yield entries
         return
-    path = beside.with_name(f".{beside.name}.{os.getpid()}.entries")
+    path = beside.with_name(f".{uuid.uuid4().hex}.part")
     try:
         with naming(beside):
             stream = path.open("w", encoding="utf-8", newline="\n")

@@ -77,8 +77,11 @@ def fill(polygons: list[list[list[float]]], size: tuple[int, int]) -> Mask:
 
 
 def outlines(mask: Mask) -> Outlines:
-    """The outlines of the parts of a mask (8 neighbours), with bridges to their holes."""
-    doubled = mask.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    """The outlines of a mask's parts (8 neighbours), with bridges to holes; it is not empty."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    corner = 2 * np.array([columns[0], rows[0]], dtype=np.int32)
+    crop = mask[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    doubled = crop.astype(np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     # With every pixel of an outline, so that a bridge can begin at any of them.
     found, hierarchy = cv2.findContours(doubled, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     contours = [contour.reshape(-1, 2).astype(np.int32) for contour in found]
@@ -92,7 +95,9 @@ def outlines(mask: Mask) -> Outlines:
             holes.setdefault(parent, []).append(contour)
     for index, inside in holes.items():
         parts[index] = _bridge_holes(parts[index], inside, doubled)
-    return Outlines([_corners(part) for part in parts.values()], len(contours) - len(parts))
+    return Outlines(
+        [_corners(part) + corner for part in parts.values()], len(contours) - len(parts)
+    )
 
 
 def joined(found: Outlines) -> Outlines:

@@ -16,6 +16,8 @@ from pam_labeling.formats.dataset import Dataset, Image, Tally
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NUMBERS = ("score", "iou", "object", "label_fit", "x1", "y1", "x2", "y2", "area")
+_PLACES = ("mask", "value", "labels", "line")  # columns of other writers
+_OWN = frozenset(("image", "width", "height", *_PLACES, "label", *_NUMBERS, "open_label", "error"))
 _ROW_GROUP = 500  # images; their masks are in memory together
 
 
@@ -29,8 +31,14 @@ def words_of(region: RegionEntry) -> dict[str, Any]:
         "label_fit": scores.get("label"),
         "open_label": region["open_label"],
     }
-    words = named | region["texts"] | region.get("attributes", {})
+    said = region["texts"] | region.get("attributes", {})
+    words = named | {_column(name): word for name, word in said.items()}
     return {name: word for name, word in words.items() if word is not None}
+
+
+def _column(name: str) -> str:
+    """The name of a text or attribute, which a person may have called like a column of ours."""
+    return f"{name} (text)" if name in _OWN else name
 
 
 class RegionTable:
@@ -48,9 +56,9 @@ class RegionTable:
     def __init__(self, path: Path, data: Dataset, places: Sequence[str] = ()) -> None:
         # Excel reads UTF-8 only with the mark.
         self._stream = path.open("x", encoding="utf-8-sig", newline="")
-        words = ("label", *_NUMBERS, "open_label", *data.text_keys, *data.attribute_keys)
-        columns = ("image", "width", "height", *places, *words, "error")
-        self._columns = tuple(dict.fromkeys(columns))
+        said = dict.fromkeys(map(_column, (*data.text_keys, *data.attribute_keys)))
+        words = ("label", *_NUMBERS, "open_label", *said)
+        self._columns = ("image", "width", "height", *places, *words, "error")
         self._writer = csv.DictWriter(self._stream, self._columns)
         self._writer.writerow(dict(zip(self._columns, map(_cell, self._columns), strict=True)))
 
@@ -83,7 +91,7 @@ def write_csv(data: Dataset, path: Path, tally: Tally) -> None:
                 table.add_row(entry["file"], size, {"error": entry["error"]})
             for region in entry["regions"]:
                 tally.regions += 1
-                image = Image(entry["file"], "", "", (size[0] or 0, size[1] or 0), [])
+                image = Image(entry["file"], "", "", None, (size[0] or 0, size[1] or 0), [])
                 table.add(image, region)
 
 

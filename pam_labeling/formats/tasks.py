@@ -11,6 +11,7 @@ import hashlib
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from pam_labeling.documents import RegionEntry, score_of
 from pam_labeling.formats.brush_rle import encode
@@ -52,7 +53,11 @@ def _task(model: str, image: Image, options: Options, tally: Tally) -> dict[str,
     prediction: dict[str, Any] = {"model_version": model, "result": results}
     if scores:
         prediction["score"] = round(sum(scores) / len(scores), 4)
-    return {"data": {"image": options.image_prefix + image.name}, "predictions": [prediction]}
+    address = image.source  # an image that comes from a task keeps its own
+    if address is None:
+        prefix = options.image_prefix
+        address = prefix + quote(image.name) if prefix else image.name
+    return {"data": {"image": address}, "predictions": [prediction]}
 
 
 _Shape = tuple[str, str, dict[str, Any]]  # type, name of the tag, value without labels

@@ -1,5 +1,7 @@
 """Write the folders of YOLO: `data.yaml`, and a text file of labels for each image.
 
+`classes.txt` has the labels again, for older programs.
+
 A line of `labels/NAME.txt` is a region: the number of its class, then for boxes the centre and the
 size, for segments an outline, as shares of the image's width and height. Words and scores, which
 have no place there, are in `regions.csv`, in the order of the lines.
@@ -31,6 +33,8 @@ def write_segments(data: Dataset, path: Path, tally: Tally) -> None:
 def _write(data: Dataset, path: Path, tally: Tally, *, segments: bool) -> None:
     numbers = {label: number for number, label in enumerate(data.labels)}
     (path / "data.yaml").write_text(_data_yaml(data.labels), encoding="utf-8")
+    classes = "".join(" ".join(label.split()) + "\n" for label in data.labels)
+    (path / "classes.txt").write_text(classes, encoding="utf-8")
     renamed = 0
     with RegionTable(path / "regions.csv", data, ("labels", "line")) as table:
         for image in data.images():

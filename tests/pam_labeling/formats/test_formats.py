@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import resource
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -12,6 +13,8 @@ import jsonschema
 import numpy as np
 import pytest
 import supervision
+from label_studio_sdk.converter.imports.coco import convert_coco_to_ls
+from label_studio_sdk.converter.imports.yolo import convert_yolo_to_ls
 from PIL import Image
 from pycocotools.coco import COCO
 
@@ -20,6 +23,7 @@ from pam_labeling import formats
 from pam_labeling.documents import SCHEMA_FILE, EntryFile, entry_line
 from pam_labeling.errors import InputError
 from pam_labeling.formats import FORMATS, FormatError, brush_rle, format_of, write
+from pam_labeling.formats.shapes import fill
 from pam_labeling.formats.tasks import TEXT_TAGS
 from pam_labeling.masks import decode_rle, polygons_of
 from pam_model import Task
@@ -92,6 +96,30 @@ def as_text(rle):
 
 def count_holes(mask):
     return sum(len(part.holes) for part in polygons_of(mask))
+
+
+def test_coco_outlines_are_read_by_label_studios_converter(tmp_path, entries):
+    write("coco", tmp_path / "all.coco.json", iter(entries), HEADER, polygons=True)
+    convert_coco_to_ls(str(tmp_path / "all.coco.json"), str(tmp_path / "tasks.json"))
+    tasks = json.loads((tmp_path / "tasks.json").read_text("utf-8"))
+    assert len(tasks) == 4
+    drawn = [one for one in tasks[1]["annotations"][0]["result"] if one["type"] == "polygonlabels"]
+    for result, mask in zip(drawn, masks_of(entries[1]), strict=True):
+        points = np.array(result["value"]["points"]) * SIZE / 100
+        np.testing.assert_array_equal(fill([points.tolist()], SIZE), mask)
+
+
+def test_yolo_boxes_are_read_by_label_studios_converter(tmp_path, entries):
+    write("yolo-box", tmp_path / "set", entries[:1], HEADER, copy_images=True)
+    convert_yolo_to_ls(str(tmp_path / "set"), str(tmp_path / "tasks.json"))
+    (task,) = json.loads((tmp_path / "tasks.json").read_text("utf-8"))
+    for result, expected in zip(
+        task["annotations"][0]["result"], entries[0]["regions"], strict=True
+    ):
+        value = result["value"]
+        corner = np.array([value["x"], value["y"]]) * SIZE / 100
+        np.testing.assert_allclose(corner, expected["box"][:2], atol=1e-4)
+        assert value["rectanglelabels"] == [expected["label"] or UNLABELLED]
 
 
 @pytest.mark.parametrize("name", ["yolo-seg", "yolo-box"])
@@ -236,6 +264,15 @@ def test_csv_has_a_row_for_each_region_and_no_formula(tmp_path, entries):
     assert (rows[7]["image"], rows[7]["error"]) == (entries[4]["file"], "damaged")
 
 
+def test_a_text_that_is_called_like_a_column_has_its_own(tmp_path):
+    one = region(hard_shapes.pixel(), "猫", texts={"label": "cat"})
+    one["attributes"] = {"score": 5, "image": "sharp"}
+    write("csv", tmp_path / "all.csv", [entry("a.png", [one])], HEADER)
+    (row,) = read_csv(tmp_path / "all.csv")
+    assert (row["label"], row["score"], row["image"]) == ("猫", "0.5", "a.png")
+    assert (row["label (text)"], row["score (text)"], row["image (text)"]) == ("cat", "5", "sharp")
+
+
 def test_the_own_document_is_whole(tmp_path, entries):
     write("json", tmp_path / "all.json", iter(entries), HEADER)
     document = json.loads((tmp_path / "all.json").read_text("utf-8"))
@@ -256,7 +293,7 @@ def test_tasks_have_the_tags_of_the_printed_config(tmp_path, entries):
     write("label-studio", path, iter(entries), HEADER, image_prefix="/data/local-files/?d=")
     tasks = json.loads(path.read_text("utf-8"))
     config = build_config(["猫"], texts=list(Task))
-    assert [task["data"]["image"] for task in tasks][1] == "/data/local-files/?d=b c/a.png"
+    assert [task["data"]["image"] for task in tasks][1] == "/data/local-files/?d=b%20c/a.png"
     for task, one in zip(tasks, good(entries), strict=True):
         (prediction,) = task["predictions"]
         results = prediction["result"]
@@ -323,6 +360,10 @@ def test_entries_for_one_image_are_one_image(tmp_path):
     ]
     report = write("coco", tmp_path / "a.coco.json", entries, HEADER)
     assert (report.images, report.regions) == (1, 2)
+    assert report.notes == ("1 image there again: all regions are in one",)
+    entries.append(entry(file, [], size=(9, 9)))
+    with pytest.raises(FormatError, match="with different sizes"):
+        write("coco", tmp_path / "a.coco.json", entries, HEADER)
 
 
 def test_names_are_relative_to_the_deepest_common_folder(tmp_path, monkeypatch):
@@ -373,17 +414,18 @@ def test_an_error_of_the_entries_is_theirs(tmp_path, entries):
     assert [file.name for file in tmp_path.iterdir()] == ["pics"]
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
-def test_a_full_disk_is_told_with_the_name_of_the_file(tmp_path, entries, monkeypatch):
-    real = Path.open
-
-    def opened(self, mode="r", **options):
-        return real(Path("/dev/full") if "entries" in self.name else self, mode, **options)
-
-    monkeypatch.setattr(Path, "open", opened)
-    with pytest.raises(OSError, match="No space") as caught:
-        write("coco", tmp_path / "out.coco.json", iter(entries), HEADER)
+def test_a_disk_that_is_full_before_all_is_read_is_told_with_the_name_of_the_file(
+    tmp_path, entries
+):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        with pytest.raises(OSError, match="File too large") as caught:
+            write("coco", tmp_path / "out.coco.json", iter(entries), HEADER)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert caught.value.filename == str(tmp_path / "out.coco.json")
+    assert [file.name for file in tmp_path.iterdir()] == ["pics"]
 
 
 def test_a_file_of_entries_is_read_where_it_is(tmp_path, entries):
@@ -440,3 +482,18 @@ def test_destinations_in_the_way_are_told_before_any_work(tmp_path):
 def test_a_set_without_images_can_be_written(tmp_path, name):
     report = write(name, tmp_path / f"none{FORMATS[name].ending}", [], HEADER)
     assert (report.images, report.regions, report.notes) == (0, 0, ())
+
+
+def test_the_example_of_the_page_runs(tmp_path, monkeypatch, capsys):
+    page = Path(__file__).parents[3] / "docs" / "formats.md"
+    [example] = re.findall(r"```python\n(.*?)```", page.read_text("utf-8"), re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "docs/formats.md", "exec"), {})
+    assert capsys.readouterr().out == "1 ()\n"
+
+
+def test_the_page_has_a_row_for_each_format():
+    page = (Path(__file__).parents[3] / "docs" / "formats.md").read_text("utf-8")
+    for name, format_ in FORMATS.items():
+        assert f"`{name}`" in page
+        assert f"`{format_.ending}`" in page
