@@ -1,9 +1,10 @@
-"""The operators: those on regions run the model, those on runs list, compare and undo them."""
+"""The operators: they run the model on regions or export these; list, compare and undo runs."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from .export_operator import ExportRegions
 from .region_operators import (
     CaptionRegions,
     CaptionSelected,
@@ -19,6 +20,7 @@ OPERATORS: tuple[type[Any], ...] = (
     FindRegions,
     LabelRegions,
     CaptionSelected,
+    ExportRegions,
     UndoRun,
     ListRuns,
     CompareRuns,
