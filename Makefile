@@ -7,6 +7,8 @@ CONTAINER ?= docker
 LABEL_STUDIO_PYTHON ?= $(PYTHON)
 LABEL_STUDIO_VENV ?= .venv-label-studio
 LABEL_STUDIO_READY := $(LABEL_STUDIO_VENV)/.ready
+FORMATS_VENV ?= .venv-formats
+FORMATS_READY := $(FORMATS_VENV)/.ready
 # FiftyOne supports Python up to 3.13; with FIFTYONE=0 it is neither installed nor tested.
 FIFTYONE ?= $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 14)))')
 ifeq ($(FIFTYONE),0)
@@ -39,8 +41,8 @@ test: $(READY)  ## run all tests except the end-to-end tests; COVERAGE=1 measure
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal \
 		$(MEASURE) $(TESTS)
 
-e2e: $(READY) $(LABEL_STUDIO_READY)  ## test the built package with a real Label Studio
-	LABEL_STUDIO_VENV=$(LABEL_STUDIO_VENV) $(BIN)/python -m pytest $(E2E_TESTS)
+e2e: $(READY) $(LABEL_STUDIO_READY) $(FORMATS_READY)  ## test the built package with a real Label Studio
+	LABEL_STUDIO_VENV=$(LABEL_STUDIO_VENV) FORMATS_VENV=$(FORMATS_VENV) $(BIN)/python -m pytest $(E2E_TESTS)
 
 image:  ## build the backend's container image; CONTAINER=podman or buildah
 	$(CONTAINER) build --file docker/Dockerfile --tag pam-labeling:cpu .
@@ -61,4 +63,8 @@ $(READY): pyproject.toml constraints.txt scripts/set_up scripts/install_torch.py
 
 $(LABEL_STUDIO_READY): tests/e2e/label_studio/constraints.txt scripts/set_up_label_studio
 	scripts/set_up_label_studio $(LABEL_STUDIO_PYTHON) $(LABEL_STUDIO_VENV)
+	@touch $@
+
+$(FORMATS_READY): tests/e2e/formats/constraints.txt constraints.txt scripts/set_up_formats scripts/install_torch.py
+	scripts/set_up_formats $(LABEL_STUDIO_PYTHON) $(FORMATS_VENV)
 	@touch $@

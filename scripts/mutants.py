@@ -36,7 +36,7 @@ from coverage import CoverageData
 from scripts.mutations import Mutant, draw, mutated
 
 PACKAGES = ("model/pam_model", "pam_labeling", "label_studio_backend", "fiftyone_plugin")
-LEFT_OUT_OF_COPIES = (".git", ".venv", ".venv-label-studio", "__pycache__", "out", ".*_cache")
+LEFT_OUT_OF_COPIES = (".git", ".venv", ".venv-*", "__pycache__", "out", ".*_cache")
 PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider")
 # A process that imports these once, and forks for each mutant: torch alone takes seconds.
 _LIBRARIES = [

@@ -1,10 +1,11 @@
-"""The operators: those on regions run the model, those on runs list, compare and undo them."""
+"""The operators: they run the model on regions or export these; list, compare and undo runs."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from .embed_operator import EmbedRegions
+from .export_operator import ExportRegions
 from .region_operators import (
     CaptionRegions,
     CaptionSelected,
@@ -21,6 +22,7 @@ OPERATORS: tuple[type[Any], ...] = (
     LabelRegions,
     EmbedRegions,
     CaptionSelected,
+    ExportRegions,
     UndoRun,
     ListRuns,
     CompareRuns,

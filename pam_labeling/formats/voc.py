@@ -1,7 +1,8 @@
 """Write Pascal VOC's XML: a file for each image, with boxes.
 
 Words and scores are attributes of an object, in the form that CVAT gave them. Pixels count from 1
-in VOC, and the last one belongs to the box.
+in VOC, and the last one belongs to the box. Readers look for images in a list of them,
+`ImageSets/Main/all.txt`, and some (datumaro, CVAT) for labels in `labelmap.txt`.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
 def write_voc(data: Dataset, path: Path, tally: Tally) -> None:
-    """Write `Annotations/NAME.xml` for each image."""
+    """Write `Annotations/NAME.xml` for each image, and the lists of images and of labels."""
+    stems = []
     for image in data.images():
+        stems.append(image.stem)
         tally.images += 1
         tally.regions += len(image.regions)
         target = path / "Annotations" / f"{image.stem}.xml"
@@ -28,6 +31,12 @@ def write_voc(data: Dataset, path: Path, tally: Tally) -> None:
         root = _annotation(data, image)
         indent(root)
         ElementTree(root).write(target, encoding="utf-8", xml_declaration=True)
+    listing = path / "ImageSets" / "Main" / "all.txt"
+    listing.parent.mkdir(parents=True)
+    listing.write_text("".join(f"{stem}\n" for stem in stems), encoding="utf-8")
+    # label:color_rgb:parts:actions, of which the labels are known.
+    labels = "".join(f"{label}:::\n" for label in data.labels)
+    (path / "labelmap.txt").write_text(labels, encoding="utf-8")
 
 
 def _annotation(data: Dataset, image: Image) -> Element:

@@ -69,7 +69,8 @@ def _write(data: Dataset, path: Path, tally: Tally, *, segments: bool) -> None:
 
 def _data_yaml(labels: Sequence[str]) -> str:
     names = "".join(f"  {number}: {_quoted(label)}\n" for number, label in enumerate(labels))
-    return f"path: .\ntrain: images\nval: images\nnc: {len(labels)}\nnames:{_mapping(names)}"
+    # Without `path`, the folders are looked for beside this file.
+    return f"train: images\nval: images\nnc: {len(labels)}\nnames:{_mapping(names)}"
 
 
 def _mapping(lines: str) -> str:
