@@ -20,10 +20,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """One parity test for each golden image case of the folder."""
-    if "golden_case" in metafunc.fixturenames:
-        # Not above: pytest-xdist's first process runs no test, and need not wait for torch.
-        from tests.parity.compare import image_cases
+    """One parity test for each golden case of the folder, for `golden_image` or `golden_video`."""
+    for kind in ("image", "video"):
+        if f"golden_{kind}" in metafunc.fixturenames:
+            # Not above: pytest-xdist's first process runs no test, and need not wait for torch.
+            from tests.parity.compare import golden_cases
 
-        cases = image_cases(metafunc.config.getoption("golden_dir"))
-        metafunc.parametrize("golden_case", cases, ids=[case.stem for case in cases])
+            cases = golden_cases(metafunc.config.getoption("golden_dir"), kind)
+            metafunc.parametrize(f"golden_{kind}", cases, ids=[case.stem for case in cases])

@@ -187,7 +187,8 @@ class PAM:
         for kind, indices in kinds.items():
             group = [prompts[index] for index in indices]
             decode = self._decode_masks if kind == MASK_PASS else self._decode_points
-            parts.append(self._segments(features, group, decode(features, group)))
+            given = [prompt.cropped for prompt in group]
+            parts.append(Segments.of(features.size, decode(features, group), given))
         if not parts:
             return self._no_segments(features)
         order = [index for indices in kinds.values() for index in indices]
@@ -259,6 +260,16 @@ class PAM:
         """
         rows = self.network.visual_rows(segments.mask_tokens, segments.image_embed)
         return self.network.language.prefill(rows)
+
+    @torch.inference_mode()
+    def prefill_clips(self, clips: Sequence[Segments]) -> RegionContexts:
+        """Let the language model read each object's clip once, for all questions.
+
+        Args:
+            clips: for each object, its regions in the frames that `clip_frames` chooses, in order.
+        """
+        rows = [self.network.clip_rows(clip.mask_tokens, clip.image_embed) for clip in clips]
+        return self.network.language.prefill(torch.cat(rows))
 
     def describe(
         self,
@@ -378,20 +389,6 @@ class PAM:
         masks = [prompt.cropped for prompt in prompts if prompt.cropped is not None]
         squares = square_masks(masks, self.network.config.image_size, self.device)
         return self.network.segmenter.decode_masks(features.maps, squares)
-
-    def _segments(
-        self, features: ImageFeatures, prompts: Sequence[Prompt], found: DecoderOutput
-    ) -> Segments:
-        return Segments(
-            sizes=(features.size,) * len(prompts),
-            iou_scores=found.iou_scores[:, 0].cpu().numpy(),
-            object_scores=found.object_scores.cpu().numpy(),
-            mask_logits=found.mask_logits[:, 0],
-            mask_tokens=found.mask_tokens,
-            image_embed=found.image_embed,
-            object_pointers=found.object_pointers,
-            given=tuple(prompt.cropped for prompt in prompts),
-        )
 
     def _no_segments(self, features: ImageFeatures) -> Segments:
         click = Prompt.from_points([(features.size[0] / 2, features.size[1] / 2)])

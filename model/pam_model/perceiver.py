@@ -10,11 +10,29 @@ from __future__ import annotations
 import math
 from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pam_model.config import PAMConfig
+
+CLIP_FRAMES = 16
+"""The number of frames of a clip that the language model reads."""
+
+
+def clip_frames(count: int) -> list[int]:
+    """The `CLIP_FRAMES` frames, of `count` frames in order, that the language model reads.
+
+    They are the first frame, and 15 spread evenly from the second to the last. In a clip of fewer
+    than 16 frames the same formula takes every frame, and some of them several times, because PAM
+    was trained on exactly 16 frames. The only frame of a clip is taken 16 times.
+
+    Args:
+        count: the number of frames, at least 1.
+    """
+    later = np.linspace(min(1, count - 1), count - 1, CLIP_FRAMES - 1, dtype=int)
+    return [0, *later.tolist()]
 
 
 class _Attention(nn.Module):
@@ -188,18 +206,23 @@ class VisualProjector(nn.Module):
         self.semT_newline = nn.Parameter(torch.randn(hidden) * hidden**-0.5)
         self.frame_newline = nn.Parameter(torch.randn(hidden) * hidden**-0.5)
 
-    def forward(self, perceived: PerceiverOutput) -> Tensor:
-        """Return the rows of a still image's N regions, `(N, rows, hidden)`."""
+    def forward(self, perceived: PerceiverOutput, *, in_clip: bool = False) -> Tensor:
+        """Return the rows of N regions, `(N, rows, hidden)`.
+
+        Args:
+            perceived: the Perceiver's tokens of the regions.
+            in_clip: whether the regions are frames of a clip, which end with one more row.
+        """
         count = len(perceived.image)
-        return torch.cat(
-            [
-                self.mm_projector_img(perceived.image),
-                self.image_newline.expand(count, 1, -1),
-                self.mm_projector_semT(perceived.semantic),
-                self.semT_newline.expand(count, 1, -1),
-            ],
-            dim=1,
-        )
+        parts = [
+            self.mm_projector_img(perceived.image),
+            self.image_newline.expand(count, 1, -1),
+            self.mm_projector_semT(perceived.semantic),
+            self.semT_newline.expand(count, 1, -1),
+        ]
+        if in_clip:
+            parts.append(self.frame_newline.expand(count, 1, -1))
+        return torch.cat(parts, dim=1)
 
 
 def _projector(inputs: int, outputs: int) -> nn.Sequential:

@@ -119,6 +119,25 @@ class Prompt:
             cv2.fillPoly(part, [fixed - np.array([16 * x1, 16 * y1], np.int32)], 1, shift=4)
         return cls.from_cropped(CroppedMask.from_part(part.view(np.bool_), (x1, y1), size))
 
+    @classmethod
+    def join(cls, prompts: Sequence[Prompt]) -> Prompt:
+        """One prompt with all points, and the box, of several prompts for the same object.
+
+        Raises:
+            PromptError: there is no prompt, a second box, or a mask beside another prompt.
+        """
+        if len(prompts) == 1:
+            return prompts[0]
+        boxed = [prompt for prompt in prompts if prompt.box is not None]
+        if not prompts or len(boxed) > 1 or any(prompt.cropped is not None for prompt in prompts):
+            raise PromptError("an object takes one mask, or any points with at most one box")
+        return cls(
+            points=np.concatenate([prompt.points for prompt in prompts]),
+            point_labels=np.concatenate([prompt.point_labels for prompt in prompts]),
+            box=boxed[0].box if boxed else None,
+            angle=boxed[0].angle if boxed else 0.0,
+        )
+
     @property
     def mask(self) -> npt.NDArray[np.bool_] | None:
         """The mask, bool `(height, width)` of the whole image, a new array each time; or None."""
@@ -137,8 +156,12 @@ class Prompt:
         turned = (corners - centre) @ rotation + centre
         return np.asarray(turned, dtype=np.float32)
 
-    def check(self, size: tuple[int, int]) -> None:
+    def check(self, size: tuple[int, int], *, correction: bool = False) -> None:
         """Refuse a prompt that has no meaning in an image of `size` = (width, height).
+
+        Args:
+            size: of the image, in pixels.
+            correction: whether there is a mask already, so that points beside the object suffice.
 
         Raises:
             PromptError: it is empty, outside the image or not finite, its mask has not the size of
@@ -151,6 +174,8 @@ class Prompt:
         else:
             self._check_points(*size)
             self._check_box(*size)
+            if self.box is None and not (correction or self.point_labels.any()):
+                raise PromptError("all points are beside the object: give one on it")
 
     def _check_mask(self, mask: CroppedMask, width: int, height: int) -> None:
         if self.box is not None or len(self.points):
@@ -169,8 +194,6 @@ class Prompt:
                 raise PromptError(
                     f"the point ({x:g}, {y:g}) is outside the image of {width} x {height}"
                 )
-        if self.box is None and not self.point_labels.any():  # then there are points
-            raise PromptError("all points are beside the object: give one on it")
 
     def _check_box(self, width: int, height: int) -> None:
         if self.box is None:

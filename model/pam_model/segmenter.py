@@ -140,12 +140,7 @@ class Segmenter(nn.Module):
         """
         attended = self.attend_points(features, points, labels)
         output = self._decode(features, attended, all_masks=all_masks)
-        if all_masks:
-            return output
-        present = (output.object_scores > 0)[:, None, None, None]  # [N, 1, 1, 1]
-        return output._replace(
-            mask_logits=torch.where(present, output.mask_logits, NO_OBJECT_LOGIT)
-        )
+        return output if all_masks else _without_absent(output)
 
     def attend_points(self, features: FeatureMaps, points: Tensor, labels: Tensor) -> Attended:
         """Compute the scores without the masks: the first half of `decode_points`."""
@@ -154,6 +149,31 @@ class Segmenter(nn.Module):
         # sparse: [B, P, K + 1, C]; dense: [B, C, h, w], the embedding of "no mask"
         embedding = features.embedding + self.sam2.no_memory_embedding.view(1, -1, 1, 1)
         return self._attend(embedding, sparse, dense)
+
+    def decode_frame(
+        self,
+        features: FeatureMaps,
+        embedding: Tensor,
+        points: Tensor | None = None,
+        labels: Tensor | None = None,
+        previous: Tensor | None = None,
+    ) -> DecoderOutput:
+        """Find N objects in a video's frame, all in one pass.
+
+        Args:
+            features: the features of the frame.
+            embedding: its image embedding as each object's memory changes it, `(N, C, h, w)`.
+            points: as in `decode_points`, one prompt for each object, `(N, 1, K, 2)`; or None.
+            labels: of the points, `(N, 1, K)`; or None.
+            previous: the logits of masks to correct, float32 `(N, 1, 4 h, 4 w)`; or None.
+        """
+        if points is None or labels is None:
+            # One point without a meaning stands for the prompt of an object that is only tracked.
+            points = embedding.new_zeros(len(embedding), 1, 1, 2)
+            labels = points.new_full((len(embedding), 1, 1), PADDING_LABEL, dtype=torch.long)
+        sparse, dense = self.sam2.prompt_encoder(points.float(), labels, None, previous)
+        attended = self._attend(embedding, sparse, dense)
+        return _without_absent(self._decode(features, attended, all_masks=False))
 
     def decode_masks(self, features: FeatureMaps, masks: Tensor) -> DecoderOutput:
         """Compute the region features of given masks; the masks themselves are the answers.
@@ -272,6 +292,12 @@ class Segmenter(nn.Module):
             dim=1,
         )  # [N, count, C / 8]
         return torch.einsum("nmc,nchw->nmhw", weights, upscaled).float()
+
+
+def _without_absent(output: DecoderOutput) -> DecoderOutput:
+    """Empty the masks where there is no object."""
+    present = (output.object_scores > 0)[:, None, None, None]  # [N, 1, 1, 1]
+    return output._replace(mask_logits=torch.where(present, output.mask_logits, NO_OBJECT_LOGIT))
 
 
 def stability(logits: Tensor, delta: float) -> Tensor:

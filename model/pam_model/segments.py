@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from pam_model.cropped_mask import CroppedMask
 from pam_model.errors import InputError
-from pam_model.segmenter import FeatureMaps
+from pam_model.segmenter import DecoderOutput, FeatureMaps
 
 Mask = npt.NDArray[np.bool_]
 ImageInput = npt.NDArray[np.uint8] | Image.Image
@@ -91,6 +91,28 @@ class Segments:
     image_embed: Tensor
     object_pointers: Tensor
     given: tuple[CroppedMask | None, ...]
+
+    @classmethod
+    def of(
+        cls, size: tuple[int, int], found: DecoderOutput, given: Sequence[CroppedMask | None]
+    ) -> Segments:
+        """The mask decoder's answers to N prompts of one image.
+
+        Args:
+            size: (width, height) in pixels of the upright image.
+            found: the answers.
+            given: the mask of each prompt that is one, or None.
+        """
+        return cls(
+            sizes=(size,) * len(given),
+            iou_scores=found.iou_scores[:, 0].cpu().numpy(),
+            object_scores=found.object_scores.cpu().numpy(),
+            mask_logits=found.mask_logits[:, 0],
+            mask_tokens=found.mask_tokens,
+            image_embed=found.image_embed,
+            object_pointers=found.object_pointers,
+            given=tuple(given),
+        )
 
     def __len__(self) -> int:
         return len(self.sizes)

@@ -2,7 +2,7 @@
 
 `smallest` is for checkpoints that are written and read; `tiny` is wide enough that random weights
 give different answers; `golden` has the sizes with which the authors' code computed the cases of
-`tests/parity`.
+`tests/parity`; `tracking` is `tiny` with a memory, which transformers builds with 64 channels only.
 """
 
 from __future__ import annotations
@@ -39,6 +39,15 @@ _SAM2: dict[str, dict[str, Any]] = {
         "memory_mlp": 64,
         "memory_fuser_mlp": 64,
     },
+    "tracking": {
+        **_SMALL,
+        "windows": (8, 4, 8, 4),
+        "width": 64,
+        "decoder_mlp": 64,
+        "memory_width": 64,
+        "memory_mlp": 64,
+        "memory_fuser_mlp": 64,
+    },
     "golden": {
         "widths": (16, 32, 64, 128),
         "heads": (2, 4, 8, 16),
@@ -48,15 +57,17 @@ _SAM2: dict[str, dict[str, Any]] = {
         "memory_layers": 2,
     },
 }
-_ROPE_THETA = {"smallest": 1e6, "tiny": 1e4, "golden": 1e6}
+_ROPE_THETA = {"smallest": 1e6, "tiny": 1e4, "tracking": 1e4, "golden": 1e6}
 _LANGUAGE: dict[str, dict[str, Any]] = {
     "smallest": {"hidden_size": 32, "intermediate_size": 48},
     "tiny": {"hidden_size": 48, "intermediate_size": 64},
+    "tracking": {"hidden_size": 32, "intermediate_size": 48},
     "golden": {"hidden_size": 64, "intermediate_size": 128},
 }
 _PERCEIVER = {
     "smallest": PerceiverConfig(depth=1, num_heads=2, mlp_dim=48, num_semantic_tokens=3),
     "tiny": PerceiverConfig(num_heads=4, mlp_dim=64),
+    "tracking": PerceiverConfig(depth=1, num_heads=2, mlp_dim=48, num_semantic_tokens=3),
     "golden": PerceiverConfig(),
 }
 

@@ -24,7 +24,8 @@ from pam_model import (
     Task,
 )
 from pam_model.everything import mask_nms
-from pam_model.tasks import after_region
+from pam_model.perceiver import clip_frames
+from pam_model.tasks import BEFORE_REGION, after_region
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -344,3 +345,27 @@ def test_object_scores_are_those_of_clicks(pam: PAM, features: ImageFeatures) ->
     assert pam.object_scores(features, []).shape == (0,)
     with pytest.raises(PromptError, match="prompt 2"):
         pam.object_scores(features, [(1, 1), (1, 10_000)])
+
+
+def test_the_first_of_a_clips_frames_has_more_rows_than_the_others(
+    pam: PAM, features: ImageFeatures
+) -> None:
+    frames = pam.segment(features, [Prompt.from_box((10, 10, 50, 40))] * 3)
+    contexts = pam.prefill_clips([frames, frames])
+    text = len(pam.network.language.ids(BEFORE_REGION))
+    # Of 8 x 8 cells, 16 or 4 image tokens; 16 semantic tokens; three rows between the parts.
+    assert len(contexts) == 2
+    assert contexts.tokens == text + (16 + 16 + 3) + 2 * (4 + 16 + 3)
+
+
+@pytest.mark.parametrize("count", [16, 17, 100, 3000])
+def test_the_language_model_reads_the_first_frame_and_15_others(count: int) -> None:
+    assert clip_frames(count) == [0, *np.linspace(1, count - 1, 15, dtype=int)]
+
+
+@pytest.mark.parametrize("count", range(1, 16))
+def test_of_a_short_clip_every_frame_is_read_and_some_several_times(count: int) -> None:
+    frames = clip_frames(count)
+    assert len(frames) == 16
+    assert frames == sorted(frames)
+    assert set(frames) == set(range(count))

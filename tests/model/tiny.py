@@ -25,15 +25,15 @@ class TextTokenizer(ByteTokenizer):
         return "".join(chr(0x100 + number) for number in token_ids)
 
 
-def tiny_config(vocabulary: int = 320) -> PAMConfig:
+def tiny_config(vocabulary: int = 320, sizes: str = "tiny") -> PAMConfig:
     """An image of 128 pixels, 8 x 8 cells of 32 channels."""
-    return small_config("tiny", vocabulary)
+    return small_config(sizes, vocabulary)
 
 
-def tiny_pam(seed: int = 0) -> PAM:
+def tiny_pam(seed: int = 0, sizes: str = "tiny") -> PAM:
     """A PAM whose weights differ enough from each other that mixed-up regions show."""
     torch.manual_seed(seed)
-    network = PAMNetwork(tiny_config(), TextTokenizer())
+    network = PAMNetwork(tiny_config(sizes=sizes), TextTokenizer())
     for name, parameter in network.named_parameters():
         if parameter.dim() > 1:
             torch.nn.init.normal_(parameter, std=parameter[0].numel() ** -0.5)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pam_model import PAM
+from pam_model import PAM, CheckpointError, Tracker
 from pam_model.checkpoints.hub import NANO
 from pam_model.nano import measure
 from pam_model.nano.sizes import nano_config
@@ -79,3 +79,8 @@ def test_it_sees_and_names_objects_of_held_out_scenes(on_scenes):
 
 def test_it_sees_and_names_objects_of_flat_images(on_flat_images):
     assert below(on_flat_images, iou=0.9, fraction=0.8) == []
+
+
+def test_says_that_it_cannot_track(nano):
+    with pytest.raises(CheckpointError, match="nano cannot track: its memory was never trained"):
+        Tracker(nano)

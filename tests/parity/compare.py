@@ -26,7 +26,7 @@ from tests.model.sizes import small_config
 from tests.parity.recipe import ByteTokenizer, draw, fill
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     import numpy.typing as npt
 
@@ -43,20 +43,16 @@ class Difference(NamedTuple):
     bits: int | None = None
 
 
-def image_cases(folder: Path) -> list[Path]:
-    """The image cases of a folder.
+def golden_cases(folder: Path, kind: str) -> list[Path]:
+    """The cases of a folder that are of a kind, "image" or "video".
 
     Raises:
-        FileNotFoundError: there are none.
+        FileNotFoundError: there are none of any kind.
     """
-    cases = [
-        path
-        for path in sorted(folder.glob("*.json"))
-        if json.loads(path.read_text()).get("types") == "image"
-    ]
-    if not cases:
-        raise FileNotFoundError(f"no golden image cases (*.json with types: image) in {folder}")
-    return cases
+    kinds = {path: json.loads(path.read_text()).get("types") for path in folder.glob("*.json")}
+    if not {"image", "video"} & set(kinds.values()):
+        raise FileNotFoundError(f"no golden cases (*.json with types: image or video) in {folder}")
+    return sorted(path for path in kinds if kinds[path] == kind)
 
 
 def compare(path: Path) -> list[Difference]:
@@ -65,7 +61,7 @@ def compare(path: Path) -> list[Difference]:
     golden = np.load(path.with_suffix(".npz"))
     kept = ("pictures", "seed", "tie_word_embeddings", "recipe_added_constants")
     pam, features = _encoded(json.dumps({key: case[key] for key in kept}), path.parent)
-    arrays = _run(pam, features, _prompt(case, features.size), case)
+    arrays = _run(pam, features, prompt_of(case, features.size), case)
     logits = arrays.pop("video_mask_logits")
     arrays["video_mask_logits_s8"] = logits[::8, ::8]
     differences = [
@@ -83,7 +79,7 @@ def _encoded(shared: str, folder: Path) -> tuple[PAM, ImageFeatures]:
     """The PAM and the encoded image of all cases that share these settings (as JSON)."""
     case = json.loads(shared)
     pam = tiny_pam(case, folder)
-    return pam, pam.encode(_image(case, folder))
+    return pam, pam.encode(image_of(case["pictures"][0], folder))
 
 
 def tiny_pam(case: dict[str, Any], folder: Path = GOLDEN_DIR) -> PAM:
@@ -115,15 +111,16 @@ def _weights(case: dict[str, Any], folder: Path, part: str) -> dict[str, torch.T
     }
 
 
-def _image(case: dict[str, Any], folder: Path) -> npt.NDArray[np.uint8]:
-    source = case["pictures"][0]
+def image_of(source: dict[str, Any], folder: Path) -> npt.NDArray[np.uint8]:
+    """An image of a case: drawn, or read from a file of the case's folder."""
     if "draw" in source:
         return draw(*source["draw"])
     with Image.open(folder / source["file"]) as image:
         return np.asarray(image.convert("RGB"))
 
 
-def _prompt(case: dict[str, Any], size: tuple[int, int]) -> Prompt:
+def prompt_of(case: dict[str, Any], size: tuple[int, int]) -> Prompt:
+    """The prompt of a case whose (first) image has `size` = (width, height)."""
     visual = case["visual_prompt"]
     if isinstance(visual, dict):
         (x, y), radius = visual["center"], visual["radius"]
@@ -173,15 +170,18 @@ def _run(
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
-def _table(cases: list[Path]) -> Table:
+def print_differences(kind: str, run: Callable[[Path], list[Difference]]) -> None:
+    """Print the largest difference of each array of a folder's cases of a kind."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--golden-dir", type=Path, default=GOLDEN_DIR)
+    columns = {path.stem: run(path) for path in golden_cases(parser.parse_args().golden_dir, kind)}
     table = Table(title="PAM: largest difference from the authors' code, float32")
     table.add_column("array")
-    columns: dict[str, list[Difference]] = {path.stem: compare(path) for path in cases}
     for name in columns:
         table.add_column(name, justify="right")
     for row in zip(*columns.values(), strict=True):
         table.add_row(row[0].array, *(_cell(difference) for difference in row))
-    return table
+    Console(width=160).print(table)
 
 
 def _cell(difference: Difference) -> str:
@@ -190,11 +190,5 @@ def _cell(difference: Difference) -> str:
     return f"{difference.largest:.1e}"
 
 
-def _arguments() -> Iterator[Path]:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--golden-dir", type=Path, default=GOLDEN_DIR)
-    yield from image_cases(parser.parse_args().golden_dir)
-
-
 if __name__ == "__main__":
-    Console(width=160).print(_table(list(_arguments())))
+    print_differences("image", compare)
