@@ -19,6 +19,7 @@ from ..targets.target import resolve, resolve_context
 from .export_options import ExportOptions
 from .exports import Export, plan_export
 from .forms import TASKS, Form, params_of, targets_in
+from .sentences import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -108,7 +109,7 @@ class ExportRegions(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         """The form, with the number of regions and the output, or the reason why it cannot run."""
         if ctx.dataset is None:
             return None
-        form = Form(ctx, {})
+        form = Form(ctx, {}, "export_regions")
         form.target()
         form.field()
         form.enum("to", _TITLES, "coco", "Format")
@@ -119,9 +120,9 @@ class ExportRegions(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         try:
             export = _planned(ctx, {**form.values(), **ctx.params})
             counts = _refuse_empty(export.target)
-            images = _counted(counts.samples, "image")
-            sentence = f"{_counted(counts.regions, 'region')} in {images}, to {export.output}."
-            form.inputs.view("amount", types.Notice(label=sentence))
+            images = counted(counts.samples, "image")
+            sentence = f"{counted(counts.regions, 'region')} in {images}, to {export.output}."
+            form.say(sentence)
         except InputError as error:
             form.refuse(str(error))
         return form.finish("Export regions", self.config.description, "Export")
@@ -198,7 +199,7 @@ def _in_app(ctx: Any, export: Export) -> Iterator[Any]:
     for share in running.shares():
         yield ctx.ops.set_progress(progress=share, label="Reading the regions")
     report = running.report
-    written = f"{_counted(report['regions'], 'region')} of {_counted(report['images'], 'image')}"
+    written = f"{counted(report['regions'], 'region')} of {counted(report['images'], 'image')}"
     sentences = [f"{written} written to {report['output']}.", *map(_sentence, report["notes"])]
     is_partial = report["left_out"] or report["failed"]
     yield ctx.ops.notify(" ".join(sentences), variant="warning" if is_partial else "success")
@@ -206,10 +207,6 @@ def _in_app(ctx: Any, export: Export) -> Iterator[Any]:
 
 def _sentence(note: str) -> str:
     return f"{note[:1].upper()}{note[1:]}."
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _refuse_empty(target: Target) -> TargetCounts:
