@@ -262,9 +262,8 @@ def short_text(text: str, limit: int = 120) -> str:
 
 
 def _check_name(name: str, what: Literal["an attribute", "a field", "a new field"]) -> None:
-    plain = (
-        name if what == "an attribute" else name.replace("-", "_")
-    )  # model zoos use "yolo-preds"
+    # Fields of model zoos have names like "yolo-preds".
+    plain = name if what == "an attribute" else name.replace("-", "_")
     # A field that exists has a name that FiftyOne allows, and so has what is named after it.
     legal = plain.isidentifier() if what != "a field" else bool(name) and not set(name) & set(".$")
     if not legal or name.startswith("_"):
