@@ -11,14 +11,17 @@ FORMATS_VENV ?= .venv-formats
 FORMATS_READY := $(FORMATS_VENV)/.ready
 # FiftyOne supports Python up to 3.13; with FIFTYONE=0 it is neither installed nor tested.
 FIFTYONE ?= $(shell $(PYTHON) -c 'import sys; print(int(sys.version_info < (3, 14)))')
+# A clip of the parity tests takes minutes.
+SLOW := tests/e2e tests/parity/test_golden_video.py
+QUICK := tests $(SLOW:%=--ignore %)
 ifeq ($(FIFTYONE),0)
-TESTS := tests --ignore tests/e2e --ignore tests/fiftyone_plugin
+TESTS := $(QUICK) --ignore tests/fiftyone_plugin
 # Without FiftyOne, coverage cannot reach its limit.
 COVERAGE_LIMIT := --cov-fail-under 0
-E2E_TESTS := tests/e2e --ignore tests/e2e/fiftyone --ignore tests/e2e/test_installed_plugin.py
+E2E_TESTS := $(SLOW) --ignore tests/e2e/fiftyone --ignore tests/e2e/test_installed_plugin.py
 else
-TESTS := tests --ignore tests/e2e
-E2E_TESTS := tests/e2e
+TESTS := $(QUICK)
+E2E_TESTS := $(SLOW)
 endif
 # Tracing each line makes the tests take a third longer.
 ifdef COVERAGE

@@ -170,6 +170,15 @@ def _run(
     return {name: tensor.numpy() for name, tensor in tensors.items()}
 
 
+def assert_equal(differences: list[Difference]) -> None:
+    """Assert that no array is further from the authors' than `TOLERANCE`, and no bit differs."""
+    for difference in differences:
+        if difference.bits is None:
+            assert difference.largest <= TOLERANCE, difference
+        else:
+            assert difference.bits == 0, difference
+
+
 def print_differences(kind: str, run: Callable[[Path], list[Difference]]) -> None:
     """Print the largest difference of each array of a folder's cases of a kind."""
     parser = argparse.ArgumentParser()
