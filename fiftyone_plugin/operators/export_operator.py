@@ -112,7 +112,10 @@ class ExportRegions(foo.Operator):  # type: ignore[misc]  # FiftyOne is untyped
         form = Form(ctx, {}, "export_regions")
         form.target()
         form.field()
-        form.enum("to", _TITLES, "coco", "Format")
+        view = types.DropdownView()
+        for each, (title, kind) in _TITLES.items():
+            view.add_choice(each, label=title, description=kind)
+        form.inputs.enum("to", view.values(), default="coco", label="Format", view=view)
         name = form.value("to", "coco")
         what = "Folder" if FORMATS[name].is_folder else "File"
         form.text("output", "", f"{what} to write, such as ~/regions{FORMATS[name].ending}")

@@ -18,6 +18,7 @@ from fiftyone_plugin.errors import PluginError
 from fiftyone_plugin.runs.undo import undo_run
 from fiftyone_plugin.runs.writer import RunWriter
 from pam_labeling.errors import InputError
+from pam_labeling.formats import FORMATS
 from tests.fiftyone_plugin.app import amount_in, context, form_of, messages_of, notes_of
 from tests.fiftyone_plugin.conftest import documents, ground_truth, scene
 
@@ -411,6 +412,7 @@ def test_the_form_says_how_much_goes_where(export, scene_dataset, tmp_path):
     dataset = scene_dataset(0)
     properties, refusals = form_of(export, dataset)
     assert refusals == ["Name the file or folder to write."]
+    assert set(properties["to"].type.values) == set(FORMATS)
     assert "image_prefix" not in properties
     output = tmp_path / "tasks.label-studio.json"
     chosen = {"to": "label-studio", "output": str(output)}
