@@ -227,43 +227,6 @@ def score_of(region: RegionEntry) -> float | None:
     return round(iou * (fit if fit is not None and region["label"] is not None else 1.0), 6)
 
 
-def coco_document(source: Document) -> dict[str, Any]:
-    """A document in COCO's object detection format. Failed images are left out.
-
-    The categories are the project's own labels in their order, then the other labels that regions
-    have. A region without a label is `unlabelled`. Texts and scores are extra keys beside COCO's.
-    """
-    annotated = [image for image in source["images"] if image["error"] is None]
-    owned = [
-        (image_id, region)
-        for image_id, image in enumerate(annotated, start=1)
-        for region in image["regions"]
-    ]
-    # A dictionary keeps the order, and holds each name once.
-    names = dict.fromkeys(source["labels"] or ())
-    names.update(dict.fromkeys(region["label"] or UNLABELLED for _, region in owned))
-    categories = {name: number for number, name in enumerate(names, start=1)}
-    return {
-        "info": {"description": f"{source['model']} by pam-labeling {source['version']}"},
-        "images": [
-            {
-                "id": number,
-                "file_name": image["file"],
-                "width": image["width"],
-                "height": image["height"],
-            }
-            for number, image in enumerate(annotated, start=1)
-        ],
-        "categories": [
-            {"id": number, "name": name, "supercategory": ""} for name, number in categories.items()
-        ],
-        "annotations": [
-            _coco_annotation(number, image_id, categories, region)
-            for number, (image_id, region) in enumerate(owned, start=1)
-        ],
-    }
-
-
 def write_json(path: Path, content: object) -> None:
     """Write a JSON file completely or not at all; an older file stays until the new one is done.
 
@@ -303,22 +266,4 @@ def prompt_entry(prompt: Prompt) -> dict[str, Any]:
         "box": None if prompt.box is None else list(prompt.box),
         "angle": prompt.angle,
         "mask": None if prompt.cropped is None else encode_rle(prompt.cropped.mask),
-    }
-
-
-def _coco_annotation(
-    number: int, image_id: object, categories: dict[str, int], region: RegionEntry
-) -> dict[str, Any]:
-    x1, y1, x2, y2 = region["box"]
-    return {
-        "id": number,
-        "image_id": image_id,
-        "category_id": categories[region["label"] or UNLABELLED],
-        "bbox": [x1, y1, x2 - x1, y2 - y1],
-        "area": region["area"],
-        "segmentation": region["mask"],
-        "iscrowd": 0,
-        # Not COCO's own keys; its readers ignore them.
-        "scores": region["scores"],
-        "texts": region["texts"],
     }

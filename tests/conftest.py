@@ -28,3 +28,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
             cases = golden_cases(metafunc.config.getoption("golden_dir"), kind)
             metafunc.parametrize(f"golden_{kind}", cases, ids=[case.stem for case in cases])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the file whose set-up takes longest.
+
+    A process of pytest-xdist takes tests from the end of another's queue; it would set up the same.
+    """
+    items.sort(key=lambda item: item.path.name != "test_readme.py")

@@ -67,4 +67,5 @@ class EmbedRegions(ModelOperator):
         """Add this operator's fields to the form."""
         form.field()
         form.text("attribute", "pam_embedding", "Attribute for the vector")
+        form.object_score()
         form.only()

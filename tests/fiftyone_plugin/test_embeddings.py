@@ -12,9 +12,8 @@ from fiftyone import ViewField as F
 from PIL import Image
 
 from fiftyone_plugin.errors import PluginError
-from fiftyone_plugin.runs.records import list_runs
 from fiftyone_plugin.zoo import load_model
-from tests.fiftyone_plugin.app import FIELD, context, form_of, messages_of, notes_of
+from tests.fiftyone_plugin.app import FIELD, context, ended_run_of, form_of, messages_of
 from tests.fiftyone_plugin.boxes import state
 from tests.fiftyone_plugin.conftest import ground_truth, scene
 
@@ -80,11 +79,11 @@ def test_a_form_opens_ready_and_runs(embed, scene_dataset):
     properties, refusals = form_of(embed, dataset)
     assert refusals == []
     assert {"field", "attribute", "only", "model"} <= properties.keys()
-    messages = messages_of(embed.execute(context(dataset, {"field": FIELD})))
-    assert messages[0][0].endswith("set_progress")
-    ((variant, sentence),) = notes_of(messages)
-    assert variant == "success"
-    assert list_runs(dataset)[0].key in sentence
+    filled = {"field": FIELD, "ask_object_score": properties["ask_object_score"].default}
+    messages = messages_of(embed.execute(context(dataset, filled)))
+    assert any(name.endswith("open_panel") for name, _ in messages)
+    record = ended_run_of(dataset)
+    assert (record.state, record.counts.regions) == ("finished", dataset.count(LABELS))
 
 
 def test_what_cannot_be_embedded_is_refused_with_a_reason(embed, scene_dataset):

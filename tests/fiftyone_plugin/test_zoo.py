@@ -70,7 +70,7 @@ def test_the_models_of_the_manifest_are_those_of_the_source():
         ({"language": "de"}, '"en" or "zh", not "de"'),
         ({"classes": ["a", "a"]}, "'a' is in the list twice"),
         ({"classes": ["a"], "label_fit": 2}, "from 0 to 1"),
-        ({"device": "abacus"}, "PAM_DEVICE"),
+        ({"device": "abacus"}, "device must be a text such as"),
         ({"points_per_side": 0}, "points_per_side"),
     ],
 )

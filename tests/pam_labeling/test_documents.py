@@ -6,11 +6,9 @@ import stat
 import jsonschema
 import numpy as np
 import pytest
-from pycocotools.coco import COCO
 
 from pam_labeling.documents import (
     SCHEMA_FILE,
-    coco_document,
     document,
     failed_entry,
     image_entry,
@@ -94,31 +92,6 @@ def test_a_failed_image_has_its_error_and_nothing_else():
         "error": "damaged",
     }
     assert failed_entry("x", MemoryError())["error"] == "MemoryError"
-
-
-def test_coco_is_read_by_pycocotools(tmp_path, capsys):
-    path = tmp_path / "out.coco.json"
-    write_json(path, coco_document(example()))
-    coco = COCO(str(path))
-    assert [image["file_name"] for image in coco.loadImgs(coco.getImgIds())] == ["a.png", "b.png"]
-    assert len(coco.getAnnIds(imgIds=[1])) == 3
-    for annotation in coco.loadAnns(coco.getAnnIds()):
-        mask = decode_rle(coco.annToRLE(annotation))
-        x, y, width, height = annotation["bbox"]
-        assert mask.sum() == annotation["area"]
-        assert mask[y : y + height, x : x + width].sum() == annotation["area"]
-        assert mask.shape == (6, 8)
-
-
-def test_coco_categories_are_the_projects_list_then_what_else_was_found():
-    def names(labels):
-        return [category["name"] for category in coco_document(example(labels))["categories"]]
-
-    assert names(None) == ["cat", "unlabelled", "dog"]
-    assert names(["bird", "dog", "cat"]) == ["bird", "dog", "cat", "unlabelled"]
-    written = coco_document(example(["bird", "dog", "cat"]))
-    assert [entry["category_id"] for entry in written["annotations"]] == [3, 4, 2, 3]
-    assert [entry["id"] for entry in written["annotations"]] == [1, 2, 3, 4]
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_old_one_alone(tmp_path):

@@ -277,11 +277,11 @@ def test_a_view_of_one_region_counts_only_what_is_shown(caption, dataset, caplog
 
 
 def test_the_form_says_how_many_stay_before_the_run(operator, dataset):
-    from tests.fiftyone_plugin.app import form_of
+    from tests.fiftyone_plugin.app import amount_in, form_of
 
     change(dataset, caption=MINE)
     properties, refusals = form_of(operator("caption_regions"), dataset)
     assert refusals == []
-    assert "1 answer by a person stays" in properties["kept"].view.label
+    assert "1 answer by a person stays" in amount_in(properties)
     properties, _ = form_of(operator("caption_regions"), dataset, {"replace_human_work": True})
-    assert "kept" not in properties
+    assert "by a person" not in amount_in(properties)

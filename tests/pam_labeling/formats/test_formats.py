@@ -475,7 +475,8 @@ def test_destinations_in_the_way_are_told_before_any_work(tmp_path):
     (tmp_path / "empty").mkdir()
     formats.check_destination("voc", tmp_path / "empty")
     write("voc", tmp_path / "empty", [entry("a.png", [])], HEADER)
-    assert [path.name for path in (tmp_path / "empty").iterdir()] == ["Annotations"]
+    written = {path.name for path in (tmp_path / "empty").iterdir()}
+    assert written == {"Annotations", "ImageSets", "labelmap.txt"}
 
 
 @pytest.mark.parametrize("name", FORMATS)
