@@ -1,14 +1,14 @@
 from .cropped_mask import CroppedMask
 from .errors import CheckpointError, InputError, PamError, PromptError
 from .key_values import RegionContexts
-from .memory import MemoryLimits
 from .options import AutomaticMaskOptions, GenerationOptions
 from .pam import PAM
 from .perceiver import clip_frames
 from .prompts import Prompt
 from .segments import ImageFeatures, PreparedImage, Segments
 from .tasks import LANGUAGES, Definition, Language, Question, Task, split_definition
-from .tracker import TrackedFrame, Tracker, TrackerState
+from .tracking.memory import MemoryLimits
+from .tracking.tracker import TrackedFrame, Tracker, TrackerState
 
 __all__ = [
     "LANGUAGES",

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from pam_model import PAM, CheckpointError, ImageFeatures, Prompt, PromptError, Segments
-from pam_model.memory import MemoryLimits
-from pam_model.tracker import TrackedFrame, Tracker, TrackerState
+from pam_model.tracking.memory import MemoryLimits
+from pam_model.tracking.tracker import TrackedFrame, Tracker, TrackerState
 from tests.model.tiny import IMAGE_SIZE, tiny_pam
 
 if TYPE_CHECKING:

@@ -23,11 +23,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pam_model.errors import CheckpointError, PromptError
-from pam_model.memory import FrameMemory, MemoryLimits, ObjectMemory, Recall
 from pam_model.pam import PAM
 from pam_model.prompt_tensors import confine_to_turned_boxes, point_tensors
 from pam_model.prompts import Prompt
 from pam_model.segments import ImageFeatures, Segments
+from pam_model.tracking.memory import FrameMemory, MemoryLimits, ObjectMemory, Recall
 
 _LIMITS = MemoryLimits()
 _LARGEST_LOGIT = 32.0  # of a mask that is corrected, as in Meta's SAM 2

@@ -1,0 +1,1 @@
+"""Track objects through the frames of a clip."""
