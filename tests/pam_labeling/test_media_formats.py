@@ -13,7 +13,7 @@ from PIL import ExifTags, Image
 
 from pam_labeling.errors import ImageError, InputError
 from pam_labeling.media import SUFFIXES, count_pages, formats, read_image, read_mask
-from tests.pam_labeling.test_media import BLUE, GREEN, RED, assert_corners, corners, encode
+from tests.pam_labeling.encoded import BLUE, GREEN, RED, assert_corners, corners, encode
 
 COLOURS = (RED, BLUE, GREEN)
 

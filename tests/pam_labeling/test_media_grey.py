@@ -14,7 +14,7 @@ from PIL import Image
 from pam_labeling import Prompt, Request
 from pam_labeling.errors import ImageError, InputError
 from pam_labeling.media import parse_range, read_image, read_mask
-from tests.pam_labeling.test_media import encode
+from tests.pam_labeling.encoded import encode
 
 NAN, INF = np.nan, np.inf
 # 4 x 4, columns of 0, 1000, 2000 and 4095, in 12 bits, by OpenJPEG.

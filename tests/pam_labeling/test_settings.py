@@ -8,7 +8,7 @@ from PIL import Image
 
 from pam_labeling.errors import SettingsError
 from pam_labeling.settings import Settings
-from tests.pam_labeling.test_media import encode
+from tests.pam_labeling.encoded import encode
 
 
 def test_without_variables_the_defaults_hold():

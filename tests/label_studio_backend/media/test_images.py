@@ -25,7 +25,7 @@ from pam_labeling.media import content_digest
 from pam_model.nano.world import HELD_OUT_SEED
 from tests.label_studio_backend.conftest import drawn, png
 from tests.label_studio_backend.web import running
-from tests.pam_labeling.test_media import encode
+from tests.pam_labeling.encoded import encode
 
 SEEDS = tuple(HELD_OUT_SEED + number for number in range(3))
 
