@@ -80,8 +80,8 @@ class AppPage:
         shown = self.images.first.bounding_box()
         assert shown is not None
         # Where the grid is narrow, the box that selects an image reaches to its middle.
-        corner = {"x": 0.9 * shown["width"], "y": 0.9 * shown["height"]}
-        self.images.first.click(position=corner)
+        x, y = 0.9 * shown["width"], 0.9 * shown["height"]
+        self.images.first.click(position={"x": x, "y": y})
         expect(self.page.locator("[data-cy=modal-looker-container] canvas").first).to_be_visible()
         # The image is decoded after the canvas is there, and says nothing when it is drawn.
         self.page.wait_for_timeout(2 * SECONDS)
