@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,7 +16,7 @@ from label_studio_backend.export.entries import Choice, Tally, TaskEntries
 from label_studio_backend.media.task_media import TaskMedia
 from label_studio_backend.prelabel.selection import read_selection
 from label_studio_backend.prelabel.source import TaskSource, read_project
-from label_studio_backend.prelabel.stopping import stopping
+from label_studio_backend.prelabel.stopping import access_of, stoppable_api
 from label_studio_backend.settings import ServerSettings
 from pam_labeling import formats
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
@@ -82,27 +81,12 @@ def export(order: Order, server: Mapping[str, Any]) -> ExitCode:
         CommandError: the project cannot be exported; it holds the exit code.
     """
     settings = ServerSettings.from_environment(**server)
-    if settings.label_studio_url is None or settings.api_key is None:
-        raise CommandError(
-            "export needs Label Studio's address and an API key: --label-studio-url and --api-key, "
-            "or LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"
-        )
+    access = access_of(settings, "export")
     name, output = _destination(order)
     console = messages_console()
     stop = threading.Event()
     try:
-        with (
-            stopping(stop, console),
-            closing(
-                Api(
-                    settings.label_studio_url,
-                    settings.api_key,
-                    patience=order.patience,
-                    stop=stop,
-                    tell=lambda sentence: console.print(f"[yellow]{shown(sentence)}[/]"),
-                )
-            ) as api,
-        ):
+        with stoppable_api(access, order.patience, stop, console) as api:
             return _export(api, order, name, output, settings, console, stop)
     except (StoppedError, KeyboardInterrupt):
         console.print("[yellow]stopped. Nothing is written.[/]")

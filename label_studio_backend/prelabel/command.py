@@ -22,7 +22,7 @@ from label_studio_backend.prelabel.run import run
 from label_studio_backend.prelabel.selection import read_selection
 from label_studio_backend.prelabel.sink import PredictionSink
 from label_studio_backend.prelabel.source import TaskSource, read_project
-from label_studio_backend.prelabel.stopping import signals, stopping
+from label_studio_backend.prelabel.stopping import access_of, signals, stoppable_api
 from label_studio_backend.translation.model_versions import marked_version, usual_version
 from pam_labeling.command_line.exit_codes import CommandError, ExitCode
 from pam_labeling.command_line.terminal import messages_console, shown
@@ -86,11 +86,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
         CommandError: the project cannot be pre-annotated; it holds the exit code.
     """
     model_settings, settings = read_settings(model, server)
-    if settings.label_studio_url is None or settings.api_key is None:
-        raise CommandError(
-            "prelabel needs Label Studio's address and an API key: --label-studio-url and "
-            "--api-key, or LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"
-        )
+    access = access_of(settings, "prelabel")
     if settings.log_level == "DEBUG":
         settings.configure_logging()  # each request, and tracebacks of failed tasks and the model
     else:  # the command itself says why the model cannot be loaded
@@ -98,18 +94,7 @@ def prelabel(order: Order, model: Mapping[str, Any], server: Mapping[str, Any]) 
     console = messages_console()
     stop = threading.Event()
     try:
-        with (
-            stopping(stop, console),
-            closing(
-                Api(
-                    settings.label_studio_url,
-                    settings.api_key,
-                    patience=order.patience,
-                    stop=stop,
-                    tell=lambda sentence: console.print(f"[yellow]{shown(sentence)}[/]"),
-                )
-            ) as api,
-        ):
+        with stoppable_api(access, order.patience, stop, console) as api:
             source, config, options = _prepare(api, order, model_settings.model, console)
             if order.dry_run:
                 _dry_run(source, order.limit, console)

@@ -1,10 +1,14 @@
-"""Stop a command in order at Ctrl-C and SIGTERM."""
+"""Commands on a project: their access to Label Studio, and their end at Ctrl-C and SIGTERM."""
 
 from __future__ import annotations
 
 import signal
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
+
+from label_studio_backend.api_client import Api
+from pam_labeling.command_line.exit_codes import CommandError
+from pam_labeling.command_line.terminal import shown
 
 if TYPE_CHECKING:
     import threading
@@ -12,6 +16,39 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rich.console import Console
+
+    from label_studio_backend.settings import ServerSettings
+
+
+def access_of(settings: ServerSettings, command: str) -> tuple[str, str]:
+    """Label Studio's address and the API key for a command.
+
+    Raises:
+        CommandError: one of them is missing.
+    """
+    if settings.label_studio_url is None or settings.api_key is None:
+        raise CommandError(
+            f"{command} needs Label Studio's address and an API key: --label-studio-url and "
+            "--api-key, or LABEL_STUDIO_URL and LABEL_STUDIO_API_KEY"
+        )
+    return settings.label_studio_url, settings.api_key
+
+
+@contextmanager
+def stoppable_api(
+    access: tuple[str, str], patience: float, stop: threading.Event, console: Console
+) -> Iterator[Api]:
+    """Label Studio's API for a command that `stopping` ends; what it waits for is printed."""
+
+    def tell(sentence: str) -> None:
+        console.print(f"[yellow]{shown(sentence)}[/]")
+
+    address, key = access
+    with (
+        stopping(stop, console),
+        closing(Api(address, key, patience=patience, stop=stop, tell=tell)) as api,
+    ):
+        yield api
 
 
 @contextmanager
